@@ -1,0 +1,183 @@
+//! The seam between the library and a device.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::{Binary, Error, Gemm, Reduce, Scalar, Shape, Unary, Window};
+
+/// A device and an element type in one parameter: `Cpu<f32>`, `Cpu<f64>`.
+///
+/// Buffers are flat; shapes are arguments. A primitive takes what it reads by reference and returns a new buffer, except
+/// for the few that accumulate. Callers ([`Tensor`](crate::Tensor)) have checked shapes; a primitive may panic on lengths that
+/// do not fit. A device that fails asynchronously remembers its first failure, returns it from [`check`](Backend::check) and
+/// [`download`](Backend::download), and until then may hand out buffers of any content.
+///
+/// The required primitives suffice; the provided ones are written with them (or through the host) and are there to be
+/// overridden where a device can do better. Every primitive must return the same bits for the same input, however many
+/// threads run it.
+pub trait Backend: Clone + Debug + 'static {
+    /// The element type.
+    type Elem: Scalar;
+    /// A buffer of elements. Cloning shares it.
+    type Buf: Clone + Debug;
+    /// A buffer of 32-bit indices. Cloning shares it.
+    type Index: Clone + Debug;
+
+    /// The device, in words.
+    fn device(&self) -> String;
+    /// The first failure of anything that runs asynchronously.
+    ///
+    /// # Errors
+    /// That failure.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+    /// Number of elements of a buffer.
+    fn len(&self, buf: &Self::Buf) -> usize;
+    /// Moves host data to the device.
+    fn upload(&self, data: Vec<Self::Elem>) -> Self::Buf;
+    /// Moves host indices to the device.
+    fn upload_index(&self, data: Vec<u32>) -> Self::Index;
+    /// Copies a buffer to the host.
+    ///
+    /// # Errors
+    /// If the device failed, now or before.
+    fn download(&self, buf: &Self::Buf) -> Result<Vec<Self::Elem>, Error>;
+    /// A buffer of `len` times `value`.
+    fn fill(&self, len: usize, value: Self::Elem) -> Self::Buf;
+    /// The elements in `range`, shared where the device can.
+    fn slice(&self, x: &Self::Buf, range: Range<usize>) -> Self::Buf;
+    /// Reads `x` as an array of `shape` with the given strides (0 repeats): permutation, broadcasting, sub-sampling in one.
+    fn copy_strided(&self, x: &Self::Buf, shape: &Shape, strides: &[usize]) -> Self::Buf;
+    /// Of `x: [outer, axis, inner]` the entries `pick` of the middle axis, `[outer, pick.len(), inner]`.
+    fn select(&self, x: &Self::Buf, outer: usize, axis: usize, inner: usize, pick: &[usize]) -> Self::Buf;
+    /// Surrounds `x` with zeros: `pads[i] = (before, after)` along axis `i`; a negative number crops.
+    fn pad(&self, x: &Self::Buf, shape: &Shape, pads: &[(isize, isize)]) -> Self::Buf;
+    /// `f(x)`.
+    fn unary(&self, f: Unary, x: &Self::Buf) -> Self::Buf;
+    /// `mat[v, i] · f′(x[i])` with `y = f(x)`; `mat: [v, x.len()]`.
+    fn unary_chain(&self, f: Unary, x: &Self::Buf, y: &Self::Buf, mat: &Self::Buf) -> Self::Buf;
+    /// `f(a, b)` over the shape that both broadcast to.
+    fn binary(&self, f: Binary, a: (&Self::Buf, &Shape), b: (&Self::Buf, &Shape), out: &Shape) -> Self::Buf;
+    /// `y += alpha · x`.
+    fn axpy(&self, alpha: f64, x: &Self::Buf, y: &mut Self::Buf);
+    /// Reduces the middle axis of `x: [outer, axis, inner]`, to `[outer, inner]`, in a fixed order.
+    fn reduce(&self, f: Reduce, x: &Self::Buf, outer: usize, axis: usize, inner: usize) -> Self::Buf;
+    /// The matrix product that `g` describes.
+    fn gemm(&self, g: &Gemm, a: &Self::Buf, b: &Self::Buf, c: &mut Self::Buf);
+    /// `x: [planes, *input]` to `[planes, kernel, windows]`: what each kernel element sees; zero in the padding.
+    fn unfold(&self, x: &Self::Buf, planes: usize, window: &Window) -> Self::Buf;
+    /// The adjoint of [`unfold`](Backend::unfold): sums `[planes, kernel, windows]` back to `[planes, *input]`.
+    fn fold(&self, x: &Self::Buf, planes: usize, window: &Window) -> Self::Buf;
+    /// For every window the position (in its plane) of its largest element, the first one of several; a NaN wins.
+    fn argmax(&self, x: &Self::Buf, planes: usize, window: &Window) -> Self::Index;
+    /// `out[v, p, o] = x[v, p, index[p, o]]` for `x: [v, planes, input]`, `index: [planes, windows]`.
+    fn take(&self, x: &Self::Buf, index: &Self::Index, planes: usize, window: &Window) -> Self::Buf;
+    /// The adjoint of [`take`](Backend::take): `out[v, p, index[p, o]] += x[v, p, o]`.
+    fn put(&self, x: &Self::Buf, index: &Self::Index, planes: usize, window: &Window) -> Self::Buf;
+
+    /// The lower half of `C[r, r] += A[r, d] · Aᵀ`; entries above the diagonal are unspecified.
+    fn syrk(&self, r: usize, d: usize, a: &Self::Buf, c: &mut Self::Buf) {
+        self.gemm(&Gemm::nt(r, r, d).accumulating(), a, a, c);
+    }
+
+    /// `acc[i, j] += x[i, j] · y[i mod m, j mod n]` for `acc, x: [rows, cols]`, `y: [m, n]`: a Gram block of outer products.
+    fn add_tiled_product(
+        &self,
+        acc: &mut Self::Buf,
+        x: &Self::Buf,
+        (rows, cols): (usize, usize),
+        y: &Self::Buf,
+        (m, n): (usize, usize),
+    ) {
+        let tiled = Shape::from([rows / m, m, cols / n, n]);
+        let product = self.binary(Binary::Mul, (x, &tiled), (y, &Shape::from([1, m, 1, n])), &tiled);
+        self.axpy(1.0, &product, acc);
+    }
+
+    /// Sum over each window of `x: [planes, *input]`, to `[planes, windows]`; the padding counts as zero.
+    fn window_sum(&self, x: &Self::Buf, planes: usize, window: &Window) -> Self::Buf {
+        let unfolded = self.unfold(x, planes, window);
+        self.reduce(Reduce::Sum, &unfolded, planes, window.kernel_len(), window.output_len())
+    }
+
+    /// The adjoint of [`window_sum`](Backend::window_sum).
+    fn window_spread(&self, x: &Self::Buf, planes: usize, window: &Window) -> Self::Buf {
+        let shape = Shape::from([planes, window.kernel_len(), window.output_len()]);
+        let repeated = self.copy_strided(x, &shape, &[window.output_len(), 0, 1]);
+        self.fold(&repeated, planes, window)
+    }
+
+    /// Convolution (cross-correlation): `x: [n, groups·c, *input]`, `w: [groups·o, c, *kernel]`, to `[n, groups·o, windows]`.
+    fn conv(&self, x: &Self::Buf, w: &Self::Buf, n: usize, dims: ConvDims, window: &Window) -> Self::Buf {
+        let ConvDims { groups, c, o } = dims;
+        let (k, t) = (c * window.kernel_len(), window.output_len());
+        let unfolded = self.unfold(x, n * groups * c, window);
+        let mut y = self.fill(n * groups * o * t, Self::Elem::of(0.0));
+        let g = Gemm::new(o, t, k).batch(n, 0, groups * k * t, groups * o * t).batch(groups, o * k, k * t, o * t);
+        self.gemm(&g, w, &unfolded, &mut y);
+        y
+    }
+
+    /// The adjoint of [`conv`](Backend::conv) in `x`: `y: [n, groups·o, windows]` to `[n, groups·c, *input]`.
+    fn conv_transposed(&self, y: &Self::Buf, w: &Self::Buf, n: usize, dims: ConvDims, window: &Window) -> Self::Buf {
+        let ConvDims { groups, c, o } = dims;
+        let (k, t) = (c * window.kernel_len(), window.output_len());
+        let mut unfolded = self.fill(n * groups * k * t, Self::Elem::of(0.0));
+        let g = Gemm::tn(k, t, o).batch(n, 0, groups * o * t, groups * k * t).batch(groups, o * k, o * t, k * t);
+        self.gemm(&g, w, y, &mut unfolded);
+        self.fold(&unfolded, n * groups * c, window)
+    }
+
+    /// Softmax over the middle axis of `x: [outer, axis, inner]`, shifted by the maximum.
+    fn softmax(&self, x: &Self::Buf, outer: usize, axis: usize, inner: usize) -> Self::Buf {
+        let (full, thin) = (Shape::from([outer, axis, inner]), Shape::from([outer, 1, inner]));
+        let max = self.reduce(Reduce::Max, x, outer, axis, inner);
+        let exp = self.unary(Unary::Exp, &self.binary(Binary::Sub, (x, &full), (&max, &thin), &full));
+        let sum = self.reduce(Reduce::Sum, &exp, outer, axis, inner);
+        self.binary(Binary::Div, (&exp, &full), (&sum, &thin), &full)
+    }
+
+    /// Draws one entry of the middle axis of `p: [outer, axis, inner]` per (outer, inner), with probabilities `p` and the
+    /// uniform number `u: [m, outer, inner]`, as one-hot vectors `[m, outer, axis, inner]`.
+    fn draw_one_hot(&self, p: &Self::Buf, u: &[f64], outer: usize, axis: usize, inner: usize) -> Result<Self::Buf, Error> {
+        let p = self.download(p)?;
+        let mut hot = vec![Self::Elem::of(0.0); u.len() * axis];
+        for (at, &u) in u.iter().enumerate() {
+            let (o, i) = (at / inner % outer.max(1), at % inner);
+            let mut below = 0.0;
+            let mut drawn = 0; // rounding may leave the sum below u: then the last possible entry is drawn
+            for a in 0..axis {
+                let chance = p[(o * axis + a) * inner + i].f64();
+                below += chance;
+                if chance > 0.0 {
+                    drawn = a;
+                }
+                if u < below {
+                    break;
+                }
+            }
+            hot[(at / inner * axis + drawn) * inner + i] = Self::Elem::of(1.0);
+        }
+        Ok(self.upload(hot))
+    }
+
+    /// Position of the first NaN or infinity.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn first_non_finite(&self, x: &Self::Buf) -> Result<Option<usize>, Error> {
+        Ok(self.download(x)?.iter().position(|e| !e.f64().is_finite()))
+    }
+}
+
+/// Channel counts of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvDims {
+    /// Number of groups.
+    pub groups: usize,
+    /// In-channels per group.
+    pub c: usize,
+    /// Out-channels per group.
+    pub o: usize,
+}

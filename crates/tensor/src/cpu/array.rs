@@ -1,0 +1,216 @@
+//! Element-wise maps, reductions and copies.
+
+use rayon::prelude::*;
+
+use super::{CHUNK, CpuBuf, filled};
+use crate::{Binary, Gemm, Reduce, Row, RowVisitor, Scalar, Shape, Strides, Unary};
+
+pub(super) fn unary<E: Scalar>(f: Unary, x: &[E]) -> CpuBuf<E> {
+    struct Map<'a, E>(&'a [E]);
+    impl<E: Scalar> RowVisitor for Map<'_, E> {
+        type Out = CpuBuf<E>;
+        fn visit<R: Row>(self, row: R) -> CpuBuf<E> {
+            filled(self.0.len(), 1, |first, out| {
+                let len = out.len();
+                out.iter_mut().zip(&self.0[first..first + len]).for_each(|(out, x)| *out = row.f(*x));
+            })
+        }
+    }
+    f.visit(Map(x))
+}
+
+pub(super) fn unary_chain<E: Scalar>(f: Unary, x: &[E], y: &[E], mat: &[E]) -> CpuBuf<E> {
+    struct Chain<'a, E>(&'a [E], &'a [E], &'a [E]);
+    impl<E: Scalar> RowVisitor for Chain<'_, E> {
+        type Out = CpuBuf<E>;
+        fn visit<R: Row>(self, row: R) -> CpuBuf<E> {
+            let Chain(x, y, mat) = self;
+            filled(mat.len(), 1, |mut first, mut out| {
+                // A chunk may cross from one column of the matrix to the next: x and y start over.
+                while !out.is_empty() {
+                    let at = first % x.len();
+                    let len = (x.len() - at).min(out.len());
+                    let (part, rest) = out.split_at_mut(len);
+                    let args = x[at..at + len].iter().zip(&y[at..at + len]).zip(&mat[first..first + len]);
+                    part.iter_mut().zip(args).for_each(|(out, ((x, y), m))| *out = *m * row.d1(*x, *y));
+                    (first, out) = (first + len, rest);
+                }
+            })
+        }
+    }
+    f.visit(Chain(x, y, mat))
+}
+
+/// Axes of a strided traversal, neighbours merged where every operand allows it.
+fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, [usize; N])> {
+    let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.rank());
+    for axis in 0..shape.rank() {
+        let (len, step) = (shape[axis], strides.map(|s| s[axis]));
+        if len == 1 {
+            continue;
+        }
+        match axes.last_mut() {
+            Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => (*outer, *wide) = (*outer * len, step),
+            _ => axes.push((len, step)),
+        }
+    }
+    if axes.is_empty() {
+        axes.push((shape.len().min(1), [0; N]));
+    }
+    axes
+}
+
+/// Calls `run(start of each operand, chunk of the output)` for every run along the innermost of `axes`.
+fn for_runs<E: Scalar, const N: usize>(axes: &[(usize, [usize; N])], run: impl Fn([usize; N], &mut [E]) + Sync) -> CpuBuf<E> {
+    let (&(inner, _), outer) = axes.split_last().expect("at least one axis");
+    let len = inner * outer.iter().map(|(len, _)| len).product::<usize>();
+    filled(len, inner, |first, out| {
+        for (i, out) in out.chunks_exact_mut(inner).enumerate() {
+            let mut at = first / inner + i;
+            let mut start = [0; N];
+            for &(len, step) in outer.iter().rev() {
+                for op in 0..N {
+                    start[op] += at % len * step[op];
+                }
+                at /= len;
+            }
+            run(start, out);
+        }
+    })
+}
+
+pub(super) fn copy_strided<E: Scalar>(x: &[E], shape: &Shape, strides: &[usize]) -> CpuBuf<E> {
+    let axes = merged(shape, [strides]);
+    let step = axes[axes.len() - 1].1[0];
+    for_runs(&axes, |[start], out| match step {
+        1 => out.copy_from_slice(&x[start..start + out.len()]),
+        0 => out.fill(x[start]),
+        _ => out.iter_mut().zip(x[start..].iter().step_by(step)).for_each(|(out, x)| *out = *x),
+    })
+}
+
+pub(super) fn binary<E: Scalar>(f: Binary, a: (&CpuBuf<E>, &Shape), b: (&CpuBuf<E>, &Shape), out: &Shape) -> CpuBuf<E> {
+    match f {
+        Binary::Add => zip(|a, b| a + b, a, b, out),
+        Binary::Sub => zip(|a, b| a - b, a, b, out),
+        Binary::Mul => zip(|a, b| a * b, a, b, out),
+        Binary::Div => zip(|a, b| a / b, a, b, out),
+    }
+}
+
+fn zip<E: Scalar>(
+    f: impl Fn(E, E) -> E + Sync,
+    (a, a_shape): (&CpuBuf<E>, &Shape),
+    (b, b_shape): (&CpuBuf<E>, &Shape),
+    out: &Shape,
+) -> CpuBuf<E> {
+    let (a, b) = (&**a, &**b);
+    let axes = merged(out, [&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
+    let step = axes[axes.len() - 1].1;
+    // One long run is cut into chunks, so that threads can share it.
+    if let [(len, [1, 1])] = axes[..] {
+        return filled(len, 1, |first, out| {
+            let len = out.len();
+            let args = a[first..first + len].iter().zip(&b[first..first + len]);
+            out.iter_mut().zip(args).for_each(|(out, (a, b))| *out = f(*a, *b));
+        });
+    }
+    for_runs(&axes, |[i, j], out: &mut [E]| match step {
+        [1, 1] => {
+            let len = out.len();
+            let args = a[i..i + len].iter().zip(&b[j..j + len]);
+            out.iter_mut().zip(args).for_each(|(out, (a, b))| *out = f(*a, *b));
+        }
+        [1, 0] => out.iter_mut().zip(&a[i..]).for_each(|(out, a)| *out = f(*a, b[j])),
+        [0, 1] => out.iter_mut().zip(&b[j..]).for_each(|(out, b)| *out = f(a[i], *b)),
+        [p, q] => out.iter_mut().enumerate().for_each(|(at, out)| *out = f(a[i + at * p], b[j + at * q])),
+    })
+}
+
+pub(super) fn pad<E: Scalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) -> CpuBuf<E> {
+    let rank = shape.rank();
+    let padded: Vec<usize> = shape
+        .iter()
+        .zip(pads)
+        .map(|(&len, &(before, after))| usize::try_from(len as isize + before + after).expect("cropped below nothing"))
+        .collect();
+    let strides = shape.strides();
+    let inner = if rank == 0 { 1 } else { padded[rank - 1] };
+    filled(padded.iter().product(), inner, |first, out| {
+        'rows: for (i, out) in out.chunks_exact_mut(inner.max(1)).enumerate() {
+            let (mut at, mut start) = (first / inner + i, 0);
+            for axis in (0..rank.saturating_sub(1)).rev() {
+                let from = (at % padded[axis]) as isize - pads[axis].0;
+                at /= padded[axis];
+                if from < 0 || from >= shape[axis] as isize {
+                    continue 'rows;
+                }
+                start += from as usize * strides[axis];
+            }
+            let (before, len) = if rank == 0 { (0, 1) } else { (pads[rank - 1].0, shape[rank - 1]) };
+            let (to, skip) = (before.max(0) as usize, (-before).max(0) as usize);
+            let copied = inner.saturating_sub(to).min(len.saturating_sub(skip));
+            out[to..to + copied].copy_from_slice(&x[start + skip..start + skip + copied]);
+        }
+    })
+}
+
+pub(super) fn reduce<E: Scalar>(f: Reduce, x: &[E], outer: usize, axis: usize, inner: usize) -> CpuBuf<E> {
+    match f {
+        Reduce::Sum => fold_axis(E::zero(), |a, b| a + b, x, outer, axis, inner),
+        // NaN wins, so that it can't hide behind a maximum.
+        Reduce::Max => fold_axis(E::neg_infinity(), |a, b| if a > b || a.is_nan() { a } else { b }, x, outer, axis, inner),
+    }
+}
+
+fn fold_axis<E: Scalar>(empty: E, f: impl Fn(E, E) -> E + Sync, x: &[E], outer: usize, axis: usize, inner: usize) -> CpuBuf<E> {
+    if inner == 1 {
+        return filled(outer, 1, |first, out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = fold_run(empty, &f, &x[(first + i) * axis..][..axis]);
+            }
+        });
+    }
+    filled(outer * inner, 1, |mut first, mut out| {
+        while !out.is_empty() {
+            let (o, at) = (first / inner, first % inner);
+            let len = (inner - at).min(out.len());
+            let (part, rest) = out.split_at_mut(len);
+            part.fill(empty);
+            for a in 0..axis {
+                let x = &x[(o * axis + a) * inner + at..][..len];
+                part.iter_mut().zip(x).for_each(|(out, x)| *out = f(*out, *x));
+            }
+            (first, out) = (first + len, rest);
+        }
+    })
+}
+
+/// Folds a contiguous run in eight lanes and, when it is long, in blocks: a fixed order that vectorises and keeps rounding low.
+fn fold_run<E: Scalar>(empty: E, f: &(impl Fn(E, E) -> E + Sync), x: &[E]) -> E {
+    if x.len() > CHUNK {
+        let parts: Vec<E> = x.par_chunks(CHUNK).map(|part| fold_run(empty, f, part)).collect();
+        return fold_run(empty, f, &parts);
+    }
+    let mut lanes = [empty; 8];
+    let chunks = x.chunks_exact(8);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = f(*lane, *x);
+        }
+    }
+    lanes.iter().chain(rest).fold(empty, |a, &b| f(a, b))
+}
+
+/// Rows of a block of the symmetric product.
+const BLOCK: usize = 256;
+
+/// The lower half of `C += A Aᵀ`, a block of rows at a time; what lies above the diagonal in a block on it is computed too.
+pub(super) fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
+    c.par_chunks_mut(BLOCK * r.max(1)).enumerate().for_each(|(block, c)| {
+        let (first, len) = (block * BLOCK, c.len() / r);
+        let g = Gemm { b: Strides::transposed(d), c: Strides::rows(r), ..Gemm::new(len, first + len, d) };
+        super::gemm(&g.accumulating(), &a[first * d..][..len * d], a, c);
+    });
+}

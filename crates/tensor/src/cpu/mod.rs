@@ -1,0 +1,245 @@
+//! The CPU backend: `matrixmultiply` for products, `rayon` for threads.
+
+mod array;
+pub(crate) mod kernel;
+mod window;
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+pub use kernel::gemm;
+
+use crate::{Backend, Binary, ConvDims, Error, Gemm, Reduce, Scalar, Shape, Unary, Window};
+
+/// The host as a device. Uses the current `rayon` pool; the results do not depend on its size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cpu<E>(PhantomData<E>);
+
+impl<E: Scalar> Cpu<E> {
+    /// The CPU backend.
+    pub fn new() -> Self {
+        Cpu(PhantomData)
+    }
+}
+
+/// A shared range of host memory.
+#[derive(Clone)]
+pub struct CpuBuf<E> {
+    data: Arc<Vec<E>>,
+    start: usize,
+    len: usize,
+}
+
+impl<E> Debug for CpuBuf<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CpuBuf({} elements)", self.len)
+    }
+}
+
+impl<E> From<Vec<E>> for CpuBuf<E> {
+    fn from(data: Vec<E>) -> Self {
+        CpuBuf { start: 0, len: data.len(), data: Arc::new(data) }
+    }
+}
+
+impl<E> Deref for CpuBuf<E> {
+    type Target = [E];
+    #[inline]
+    fn deref(&self) -> &[E] {
+        &self.data[self.start..self.start + self.len]
+    }
+}
+
+impl<E: Scalar> CpuBuf<E> {
+    /// The elements for writing; copies first if the memory is shared.
+    fn to_mut(&mut self) -> &mut [E] {
+        if Arc::get_mut(&mut self.data).is_none() {
+            *self = self.to_vec().into();
+        }
+        let data = Arc::get_mut(&mut self.data).expect("unshared just now");
+        &mut data[self.start..self.start + self.len]
+    }
+}
+
+/// Shared indices in host memory.
+#[derive(Clone, Debug)]
+pub struct CpuIndex(Arc<Vec<u32>>);
+
+/// Elements per task of a loop that does little per element.
+const CHUNK: usize = 1 << 14;
+
+/// Fills a new buffer chunk by chunk: `fill(first position, chunk)`; in parallel when there is enough of it.
+fn filled<E: Scalar>(len: usize, chunk: usize, fill: impl Fn(usize, &mut [E]) + Sync) -> CpuBuf<E> {
+    let mut out = vec![E::zero(); len];
+    for_chunks(&mut out, chunk, fill);
+    out.into()
+}
+
+/// Visits `out` in chunks of whole multiples of `chunk`, in parallel when there is enough of it.
+fn for_chunks<E: Scalar>(out: &mut [E], chunk: usize, fill: impl Fn(usize, &mut [E]) + Sync) {
+    let chunk = chunk.max(1) * (CHUNK / chunk.max(1)).max(1);
+    if out.len() <= chunk {
+        if !out.is_empty() {
+            fill(0, out);
+        }
+    } else {
+        out.par_chunks_mut(chunk).enumerate().for_each(|(at, part)| fill(at * chunk, part));
+    }
+}
+
+impl<E: Scalar> Backend for Cpu<E> {
+    type Elem = E;
+    type Buf = CpuBuf<E>;
+    type Index = CpuIndex;
+
+    fn device(&self) -> String {
+        format!("CPU ({}, {} threads)", E::NAME, rayon::current_num_threads())
+    }
+
+    fn len(&self, buf: &CpuBuf<E>) -> usize {
+        buf.len
+    }
+
+    fn upload(&self, data: Vec<E>) -> CpuBuf<E> {
+        data.into()
+    }
+
+    fn upload_index(&self, data: Vec<u32>) -> CpuIndex {
+        CpuIndex(Arc::new(data))
+    }
+
+    fn download(&self, buf: &CpuBuf<E>) -> Result<Vec<E>, Error> {
+        Ok(buf.to_vec())
+    }
+
+    fn fill(&self, len: usize, value: E) -> CpuBuf<E> {
+        vec![value; len].into()
+    }
+
+    fn slice(&self, x: &CpuBuf<E>, range: Range<usize>) -> CpuBuf<E> {
+        assert!(range.start <= range.end && range.end <= x.len, "slice {range:?} of {} elements", x.len);
+        CpuBuf { data: Arc::clone(&x.data), start: x.start + range.start, len: range.len() }
+    }
+
+    fn copy_strided(&self, x: &CpuBuf<E>, shape: &Shape, strides: &[usize]) -> CpuBuf<E> {
+        array::copy_strided(x, shape, strides)
+    }
+
+    fn select(&self, x: &CpuBuf<E>, _outer: usize, axis: usize, inner: usize, pick: &[usize]) -> CpuBuf<E> {
+        let (x, picked) = (&**x, pick.len() * inner);
+        filled(x.len() / (axis * inner).max(1) * picked, inner, |first, out| {
+            for (i, out) in out.chunks_exact_mut(inner.max(1)).enumerate() {
+                let row = first / inner + i;
+                let from = (row / pick.len() * axis + pick[row % pick.len()]) * inner;
+                out.copy_from_slice(&x[from..from + inner]);
+            }
+        })
+    }
+
+    fn pad(&self, x: &CpuBuf<E>, shape: &Shape, pads: &[(isize, isize)]) -> CpuBuf<E> {
+        array::pad(x, shape, pads)
+    }
+
+    fn unary(&self, f: Unary, x: &CpuBuf<E>) -> CpuBuf<E> {
+        array::unary(f, x)
+    }
+
+    fn unary_chain(&self, f: Unary, x: &CpuBuf<E>, y: &CpuBuf<E>, mat: &CpuBuf<E>) -> CpuBuf<E> {
+        array::unary_chain(f, x, y, mat)
+    }
+
+    fn binary(&self, f: Binary, a: (&CpuBuf<E>, &Shape), b: (&CpuBuf<E>, &Shape), out: &Shape) -> CpuBuf<E> {
+        array::binary(f, a, b, out)
+    }
+
+    fn axpy(&self, alpha: f64, x: &CpuBuf<E>, y: &mut CpuBuf<E>) {
+        let (alpha, x) = (E::of(alpha), &**x);
+        for_chunks(y.to_mut(), 1, |first, y| {
+            let len = y.len();
+            y.iter_mut().zip(&x[first..first + len]).for_each(|(y, x)| *y += alpha * *x);
+        });
+    }
+
+    fn reduce(&self, f: Reduce, x: &CpuBuf<E>, outer: usize, axis: usize, inner: usize) -> CpuBuf<E> {
+        array::reduce(f, x, outer, axis, inner)
+    }
+
+    fn gemm(&self, g: &Gemm, a: &CpuBuf<E>, b: &CpuBuf<E>, c: &mut CpuBuf<E>) {
+        gemm(g, a, b, c.to_mut());
+    }
+
+    fn syrk(&self, r: usize, d: usize, a: &CpuBuf<E>, c: &mut CpuBuf<E>) {
+        array::syrk(r, d, a, c.to_mut());
+    }
+
+    fn add_tiled_product(
+        &self,
+        acc: &mut CpuBuf<E>,
+        x: &CpuBuf<E>,
+        (rows, cols): (usize, usize),
+        y: &CpuBuf<E>,
+        (m, n): (usize, usize),
+    ) {
+        let (x, y) = (&**x, &**y);
+        debug_assert_eq!(x.len(), rows * cols);
+        for_chunks(acc.to_mut(), cols, |first, acc| {
+            for (i, acc) in acc.chunks_exact_mut(cols).enumerate() {
+                let row = first / cols + i;
+                let y = &y[row % m * n..][..n];
+                for (acc, x) in acc.chunks_exact_mut(n).zip(x[row * cols..][..cols].chunks_exact(n)) {
+                    acc.iter_mut().zip(x.iter().zip(y)).for_each(|(acc, (x, y))| *acc += *x * *y);
+                }
+            }
+        });
+    }
+
+    fn unfold(&self, x: &CpuBuf<E>, planes: usize, w: &Window) -> CpuBuf<E> {
+        window::unfold(x, planes, w)
+    }
+
+    fn fold(&self, x: &CpuBuf<E>, planes: usize, w: &Window) -> CpuBuf<E> {
+        window::fold(x, planes, w)
+    }
+
+    fn argmax(&self, x: &CpuBuf<E>, planes: usize, w: &Window) -> CpuIndex {
+        CpuIndex(Arc::new(window::argmax(x, planes, w)))
+    }
+
+    fn take(&self, x: &CpuBuf<E>, index: &CpuIndex, planes: usize, w: &Window) -> CpuBuf<E> {
+        window::take(x, &index.0, planes, w)
+    }
+
+    fn put(&self, x: &CpuBuf<E>, index: &CpuIndex, planes: usize, w: &Window) -> CpuBuf<E> {
+        window::put(x, &index.0, planes, w)
+    }
+
+    fn window_sum(&self, x: &CpuBuf<E>, planes: usize, w: &Window) -> CpuBuf<E> {
+        window::sum(x, planes, w)
+    }
+
+    fn window_spread(&self, x: &CpuBuf<E>, planes: usize, w: &Window) -> CpuBuf<E> {
+        window::spread(x, planes, w)
+    }
+
+    fn conv(&self, x: &CpuBuf<E>, w: &CpuBuf<E>, n: usize, dims: ConvDims, window: &Window) -> CpuBuf<E> {
+        window::conv(x, w, n, dims, window)
+    }
+
+    fn conv_transposed(&self, y: &CpuBuf<E>, w: &CpuBuf<E>, n: usize, dims: ConvDims, window: &Window) -> CpuBuf<E> {
+        window::conv_transposed(y, w, n, dims, window)
+    }
+
+    fn first_non_finite(&self, x: &CpuBuf<E>) -> Result<Option<usize>, Error> {
+        // 0·x is 0 for every finite x and NaN otherwise: one vectorised pass when all is well.
+        let clean = |part: &[E]| part.iter().fold(E::zero(), |sum, &e| sum + e * E::zero()) == E::zero();
+        let parts: Vec<bool> = if x.len <= CHUNK { vec![clean(x)] } else { x.par_chunks(CHUNK).map(clean).collect() };
+        Ok(parts.iter().position(|clean| !clean).and_then(|part| {
+            let start = part * CHUNK;
+            x[start..].iter().position(|e| !e.is_finite()).map(|at| start + at)
+        }))
+    }
+}

@@ -1,0 +1,29 @@
+//! Dense arrays for [vivit](https://docs.rs/vivit): element types, the [`Backend`] trait, and the [`Cpu`] backend.
+//!
+//! An array ([`Tensor`]) is a shape and a flat row-major buffer on a backend. Reshaping and slicing along the first axis are
+//! free; everything else is a primitive of the backend. Wrong shapes panic, so that formulas stay formulas; what data can
+//! cause is an [`Error`].
+
+mod backend;
+mod cpu;
+mod elementwise;
+mod error;
+mod gemm;
+mod matrix;
+mod rng;
+mod scalar;
+mod shape;
+mod tensor;
+mod window;
+
+pub use backend::{Backend, ConvDims};
+pub use cpu::{Cpu, CpuBuf, CpuIndex, gemm};
+pub use elementwise::{Binary, Reduce, Row, RowVisitor, Unary};
+pub use error::Error;
+pub use gemm::{BatchAxis, Gemm, Strides};
+pub use matrix::Matrix;
+pub use rng::Rng;
+pub use scalar::Scalar;
+pub use shape::Shape;
+pub use tensor::Tensor;
+pub use window::{Window, WindowError};

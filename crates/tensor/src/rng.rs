@@ -1,0 +1,49 @@
+//! Seeded random numbers, the same on every machine.
+
+use rand_core::{Rng as _, SeedableRng};
+use rand_pcg::Pcg64;
+
+use crate::Scalar;
+
+/// A seeded generator (PCG-XSL-RR 128/64). The same seed gives the same numbers on every machine and with any number of threads.
+#[derive(Clone, Debug)]
+pub struct Rng(Pcg64);
+
+impl Rng {
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Self {
+        Rng(Pcg64::seed_from_u64(seed))
+    }
+
+    /// One number uniform in `[0, 1)`, with 53 random bits.
+    pub fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// `len` numbers uniform in `[low, high)`.
+    pub fn uniform<E: Scalar>(&mut self, len: usize, low: f64, high: f64) -> Vec<E> {
+        (0..len).map(|_| E::of(low + (high - low) * self.unit())).collect()
+    }
+
+    /// `len` standard normal numbers (Box–Muller).
+    pub fn normal<E: Scalar>(&mut self, len: usize) -> Vec<E> {
+        let mut out = Vec::with_capacity(len + 1);
+        while out.len() < len {
+            let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+            let (sin, cos) = (std::f64::consts::TAU * self.unit()).sin_cos();
+            out.push(E::of(radius * cos));
+            out.push(E::of(radius * sin));
+        }
+        out.truncate(len);
+        out
+    }
+
+    /// A uniformly random permutation of `0..len` (Fisher–Yates).
+    pub fn permutation(&mut self, len: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..len).collect();
+        for last in (1..len).rev() {
+            order.swap(last, (self.unit() * (last + 1) as f64) as usize);
+        }
+        order
+    }
+}

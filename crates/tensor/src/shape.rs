@@ -1,0 +1,137 @@
+//! Shapes: up to eight axis lengths, held inline.
+
+use std::fmt;
+use std::ops::Deref;
+
+/// The axis lengths of an array, outermost first; row-major.
+///
+/// Reads like a slice of `usize`. Copies without allocating.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shape {
+    rank: u8,
+    axes: [usize; Shape::MAX_RANK],
+}
+
+impl Shape {
+    /// The largest number of axes.
+    pub const MAX_RANK: usize = 8;
+
+    /// The shape with the given axis lengths.
+    ///
+    /// # Panics
+    /// With more than [`Shape::MAX_RANK`] axes.
+    #[track_caller]
+    pub fn new(axes: &[usize]) -> Self {
+        assert!(axes.len() <= Self::MAX_RANK, "{} axes; arrays here have at most {}", axes.len(), Self::MAX_RANK);
+        let mut shape = Shape { rank: axes.len() as u8, axes: [0; Self::MAX_RANK] };
+        shape.axes[..axes.len()].copy_from_slice(axes);
+        shape
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        usize::from(self.rank)
+    }
+
+    /// Number of entries, the product of all axis lengths.
+    #[allow(clippy::len_without_is_empty)] // a shape is never "empty"; an array of it may be
+    pub fn len(&self) -> usize {
+        self.iter().product()
+    }
+
+    /// `axes` followed by these axes.
+    #[track_caller]
+    pub fn prefixed(&self, axes: &[usize]) -> Shape {
+        Shape::new(&[axes, self].concat())
+    }
+
+    /// These axes without the first.
+    ///
+    /// # Panics
+    /// If there is no axis.
+    #[track_caller]
+    pub fn tail(&self) -> Shape {
+        Shape::new(&self[1..])
+    }
+
+    /// Row-major strides.
+    pub fn strides(&self) -> [usize; Shape::MAX_RANK] {
+        let mut strides = [0; Self::MAX_RANK];
+        let mut step = 1;
+        for axis in (0..self.rank()).rev() {
+            strides[axis] = step;
+            step *= self[axis];
+        }
+        strides
+    }
+
+    /// The shape that two shapes broadcast to (trailing axes aligned, length 1 repeats), if there is one.
+    pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
+        let rank = self.rank().max(other.rank());
+        let mut shape = Shape { rank: rank as u8, axes: [0; Self::MAX_RANK] };
+        for back in 1..=rank {
+            let a = if back <= self.rank() { self[self.rank() - back] } else { 1 };
+            let b = if back <= other.rank() { other[other.rank() - back] } else { 1 };
+            shape.axes[rank - back] = match (a, b) {
+                _ if a == b => a,
+                (1, _) => b,
+                (_, 1) => a,
+                _ => return None,
+            };
+        }
+        Some(shape)
+    }
+
+    /// Strides with which an array of this shape is read as one of the broadcast shape `to`.
+    pub(crate) fn broadcast_strides(&self, to: &Shape) -> [usize; Shape::MAX_RANK] {
+        let own = self.strides();
+        let shift = to.rank() - self.rank();
+        let mut strides = [0; Self::MAX_RANK];
+        for axis in shift..to.rank() {
+            if self[axis - shift] != 1 {
+                strides[axis] = own[axis - shift];
+            }
+        }
+        strides
+    }
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.axes[..self.rank()]
+    }
+}
+
+impl From<&[usize]> for Shape {
+    #[track_caller]
+    fn from(axes: &[usize]) -> Self {
+        Shape::new(axes)
+    }
+}
+
+impl<const R: usize> From<[usize; R]> for Shape {
+    #[track_caller]
+    fn from(axes: [usize; R]) -> Self {
+        Shape::new(&axes)
+    }
+}
+
+impl From<&Vec<usize>> for Shape {
+    #[track_caller]
+    fn from(axes: &Vec<usize>) -> Self {
+        Shape::new(axes)
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,345 @@
+//! Arrays on a backend.
+
+use std::fmt;
+
+use crate::{Backend, Binary, Error, Gemm, Matrix, Reduce, Scalar, Shape, Unary};
+
+/// A dense row-major array on a backend. Cloning, reshaping and slicing along the first axis share memory.
+#[derive(Clone)]
+pub struct Tensor<B: Backend> {
+    backend: B,
+    shape: Shape,
+    buf: B::Buf,
+}
+
+impl<B: Backend> fmt::Debug for Tensor<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor<{}>{}", B::Elem::NAME, self.shape)
+    }
+}
+
+impl<B: Backend> Tensor<B> {
+    /// Wraps a buffer that a primitive returned.
+    ///
+    /// # Panics
+    /// If the buffer's length is not the shape's.
+    #[track_caller]
+    pub fn from_buf(backend: &B, shape: impl Into<Shape>, buf: B::Buf) -> Self {
+        let shape = shape.into();
+        assert_eq!(backend.len(&buf), shape.len(), "a buffer for shape {shape}");
+        Tensor { backend: backend.clone(), shape, buf }
+    }
+
+    /// Moves host data, row-major, to the backend.
+    ///
+    /// # Errors
+    /// If the number of values is not the shape's, or the shape has more than [`Shape::MAX_RANK`] axes.
+    pub fn from_vec(backend: &B, shape: &[usize], data: Vec<B::Elem>) -> Result<Self, Error> {
+        if shape.len() > Shape::MAX_RANK {
+            return Err(Error::Rank { rank: shape.len() });
+        }
+        let shape = Shape::new(shape);
+        if data.len() != shape.len() {
+            return Err(Error::DataLength { shape, got: data.len() });
+        }
+        Ok(Tensor { backend: backend.clone(), shape, buf: backend.upload(data) })
+    }
+
+    /// As [`from_vec`](Tensor::from_vec), from doubles, rounded to the element type.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_f64(backend: &B, shape: &[usize], data: &[f64]) -> Result<Self, Error> {
+        Self::from_vec(backend, shape, data.iter().map(|&x| B::Elem::of(x)).collect())
+    }
+
+    /// An array that holds `value` everywhere.
+    #[track_caller]
+    pub fn full(backend: &B, shape: impl Into<Shape>, value: f64) -> Self {
+        let shape = shape.into();
+        let buf = backend.fill(shape.len(), B::Elem::of(value));
+        Tensor { backend: backend.clone(), shape, buf }
+    }
+
+    /// An array of zeros.
+    #[track_caller]
+    pub fn zeros(backend: &B, shape: impl Into<Shape>) -> Self {
+        Self::full(backend, shape, 0.0)
+    }
+
+    /// The identity matrix `[n, n]`.
+    pub fn eye(backend: &B, n: usize) -> Self {
+        let mut data = vec![B::Elem::of(0.0); n * n];
+        data.iter_mut().step_by(n + 1).for_each(|x| *x = B::Elem::of(1.0));
+        Tensor { backend: backend.clone(), shape: Shape::from([n, n]), buf: backend.upload(data) }
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The flat buffer.
+    pub fn buf(&self) -> &B::Buf {
+        &self.buf
+    }
+
+    /// The flat buffer, to be accumulated into.
+    pub fn buf_mut(&mut self) -> &mut B::Buf {
+        &mut self.buf
+    }
+
+    /// Number of entries.
+    #[allow(clippy::len_without_is_empty)] // an array is a block of numbers, not a collection
+    pub fn len(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// All entries, row-major, on the host.
+    ///
+    /// # Errors
+    /// If the device failed, now or before.
+    pub fn to_vec(&self) -> Result<Vec<B::Elem>, Error> {
+        self.backend.download(&self.buf)
+    }
+
+    /// The array as a host matrix: the first axis indexes rows, all others together columns.
+    ///
+    /// # Errors
+    /// If the device failed, now or before.
+    ///
+    /// # Panics
+    /// If there is no axis.
+    #[track_caller]
+    pub fn to_matrix(&self) -> Result<Matrix<B::Elem>, Error> {
+        Ok(Matrix::new(self.shape[0], self.shape.tail().len(), self.to_vec()?))
+    }
+
+    /// The same entries in another shape; free.
+    ///
+    /// # Panics
+    /// If the number of entries differs.
+    #[track_caller]
+    #[must_use]
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        assert_eq!(shape.len(), self.shape.len(), "can't reshape {} to {shape}", self.shape);
+        Tensor { backend: self.backend.clone(), shape, buf: self.buf.clone() }
+    }
+
+    /// Entries `first..end` of the first axis; free on the CPU.
+    ///
+    /// # Panics
+    /// If the range does not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn slice(&self, first: usize, end: usize) -> Self {
+        assert!(first <= end && end <= self.shape[0], "slice {first}..{end} of the first axis of {}", self.shape);
+        if first == 0 && end == self.shape[0] {
+            return self.clone();
+        }
+        let inner = self.shape.tail();
+        let buf = self.backend.slice(&self.buf, first * inner.len()..end * inner.len());
+        Tensor { backend: self.backend.clone(), shape: inner.prefixed(&[end - first]), buf }
+    }
+
+    /// The entries `pick` of axis `axis`, in that order.
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    #[track_caller]
+    #[must_use]
+    pub fn select(&self, axis: usize, pick: &[usize]) -> Self {
+        let (outer, len) = (self.shape[..axis].iter().product(), self.shape[axis]);
+        assert!(pick.iter().all(|&at| at < len), "select {pick:?} of axis {axis} of {}", self.shape);
+        let inner = self.shape[axis + 1..].iter().product();
+        let mut shape = self.shape.to_vec();
+        shape[axis] = pick.len();
+        Tensor {
+            backend: self.backend.clone(),
+            shape: Shape::new(&shape),
+            buf: self.backend.select(&self.buf, outer, len, inner, pick),
+        }
+    }
+
+    /// The axes in another order: axis `i` of the result is axis `order[i]` of this array.
+    ///
+    /// # Panics
+    /// If `order` is no permutation of the axes.
+    #[track_caller]
+    #[must_use]
+    pub fn permute(&self, order: &[usize]) -> Self {
+        let mut seen = order.to_vec();
+        seen.sort_unstable();
+        assert!(seen.iter().copied().eq(0..self.shape.rank()), "{order:?} is no permutation of the axes of {}", self.shape);
+        let strides = self.shape.strides();
+        let shape = Shape::new(&order.iter().map(|&axis| self.shape[axis]).collect::<Vec<_>>());
+        let strides: Vec<usize> = order.iter().map(|&axis| strides[axis]).collect();
+        let buf = self.backend.copy_strided(&self.buf, &shape, &strides);
+        Tensor { backend: self.backend.clone(), shape, buf }
+    }
+
+    /// Repeats axes of length one (and new leading axes) up to `shape`.
+    ///
+    /// # Panics
+    /// If the array does not broadcast to `shape`.
+    #[track_caller]
+    #[must_use]
+    pub fn broadcast(&self, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        if shape == self.shape {
+            return self.clone();
+        }
+        assert_eq!(self.shape.broadcast(&shape), Some(shape), "can't broadcast {} to {shape}", self.shape);
+        let strides = self.shape.broadcast_strides(&shape);
+        let buf = self.backend.copy_strided(&self.buf, &shape, &strides[..shape.rank()]);
+        Tensor { backend: self.backend.clone(), shape, buf }
+    }
+
+    /// Surrounds the array with zeros, `pads[i] = (before, after)` along axis `i`; negative numbers crop.
+    ///
+    /// # Panics
+    /// If there is not one pair per axis, or an axis is cropped below nothing.
+    #[track_caller]
+    #[must_use]
+    pub fn pad(&self, pads: &[(isize, isize)]) -> Self {
+        assert_eq!(pads.len(), self.shape.rank(), "one pair per axis of {}", self.shape);
+        let shape: Vec<usize> = self
+            .shape
+            .iter()
+            .zip(pads)
+            .map(|(&len, &(before, after))| {
+                usize::try_from(len as isize + before + after)
+                    .unwrap_or_else(|_| panic!("can't crop {} by {pads:?}", self.shape))
+            })
+            .collect();
+        let buf = self.backend.pad(&self.buf, &self.shape, pads);
+        Tensor { backend: self.backend.clone(), shape: Shape::new(&shape), buf }
+    }
+
+    /// Applies `f` to every entry.
+    #[must_use]
+    pub fn unary(&self, f: Unary) -> Self {
+        self.with_buf(self.backend.unary(f, &self.buf))
+    }
+
+    /// `alpha` times the array.
+    #[must_use]
+    pub fn scale(&self, alpha: f64) -> Self {
+        if alpha == 1.0 { self.clone() } else { self.unary(Unary::Scale(alpha)) }
+    }
+
+    /// `self[v, …] · f′(x)` with `y = f(x)`: the leading axes that `x` lacks repeat it.
+    ///
+    /// # Panics
+    /// If the trailing axes are not those of `x`.
+    #[track_caller]
+    #[must_use]
+    pub fn unary_chain(&self, f: Unary, x: &Self, y: &Self) -> Self {
+        assert!(self.shape.ends_with(&x.shape), "{f:?} of {} can't pull back {}", x.shape, self.shape);
+        self.with_buf(self.backend.unary_chain(f, &x.buf, &y.buf, &self.buf))
+    }
+
+    /// `f(self, other)`, broadcasting (trailing axes aligned, length 1 repeats).
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    #[must_use]
+    pub fn binary(&self, f: Binary, other: &Self) -> Self {
+        let shape = self
+            .shape
+            .broadcast(&other.shape)
+            .unwrap_or_else(|| panic!("{f:?} of {} and {}: the shapes do not broadcast", self.shape, other.shape));
+        let buf = self.backend.binary(f, (&self.buf, &self.shape), (&other.buf, &other.shape), &shape);
+        Tensor { backend: self.backend.clone(), shape, buf }
+    }
+
+    /// `self + other`, broadcasting.
+    #[track_caller]
+    #[must_use]
+    pub fn add(&self, other: &Self) -> Self {
+        self.binary(Binary::Add, other)
+    }
+
+    /// `self − other`, broadcasting.
+    #[track_caller]
+    #[must_use]
+    pub fn sub(&self, other: &Self) -> Self {
+        self.binary(Binary::Sub, other)
+    }
+
+    /// `self · other`, entry by entry, broadcasting.
+    #[track_caller]
+    #[must_use]
+    pub fn mul(&self, other: &Self) -> Self {
+        self.binary(Binary::Mul, other)
+    }
+
+    /// `self += alpha · other`, in place where the memory is not shared.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    #[track_caller]
+    pub fn axpy(&mut self, alpha: f64, other: &Self) {
+        assert_eq!(self.shape, other.shape, "axpy of different shapes");
+        self.backend.axpy(alpha, &other.buf, &mut self.buf);
+    }
+
+    /// Reduces axis `axis` away.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    #[must_use]
+    pub fn reduce(&self, f: Reduce, axis: usize) -> Self {
+        let (outer, inner) = (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
+        let shape = Shape::new(&[&self.shape[..axis], &self.shape[axis + 1..]].concat());
+        let buf = self.backend.reduce(f, &self.buf, outer, self.shape[axis], inner);
+        Tensor { backend: self.backend.clone(), shape, buf }
+    }
+
+    /// Sums axis `axis` away.
+    #[track_caller]
+    #[must_use]
+    pub fn sum(&self, axis: usize) -> Self {
+        self.reduce(Reduce::Sum, axis)
+    }
+
+    /// Softmax along axis `axis`.
+    #[track_caller]
+    #[must_use]
+    pub fn softmax(&self, axis: usize) -> Self {
+        let (outer, inner) = (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
+        self.with_buf(self.backend.softmax(&self.buf, outer, self.shape[axis], inner))
+    }
+
+    /// The product that `g` describes of this buffer and `other`'s, in a new array of the given shape.
+    ///
+    /// # Panics
+    /// If the product does not fit the buffers.
+    #[track_caller]
+    #[must_use]
+    pub fn gemm(&self, g: &Gemm, other: &Self, shape: impl Into<Shape>) -> Self {
+        let mut out = Tensor::zeros(&self.backend, shape);
+        self.backend.gemm(g, &self.buf, &other.buf, &mut out.buf);
+        out
+    }
+
+    /// Position (row-major) of the first NaN or infinity.
+    ///
+    /// # Errors
+    /// If the device failed, now or before.
+    pub fn first_non_finite(&self) -> Result<Option<usize>, Error> {
+        self.backend.first_non_finite(&self.buf)
+    }
+
+    fn with_buf(&self, buf: B::Buf) -> Self {
+        Tensor { backend: self.backend.clone(), shape: self.shape, buf }
+    }
+}
