@@ -1,1 +1,31 @@
-//! .
+//! Tape-based reverse-mode autodiff for [vivit](https://docs.rs/vivit) whose sweep propagates *matrices* through Jacobian
+//! transposes.
+//!
+//! Everything that travels backwards is a factor `[V, N, *]`: V columns for each of N samples. The gradient is V = 1, a
+//! square root of the loss Hessian V = C. One rule per operation ([`Op::jac_t`]), one sweep ([`Graph::sweep`]) for all of
+//! them; a visitor sees every parameter once with all that reached it ([`Site`]).
+//!
+//! Losses are sums over samples, `L = Σ_n L_n`, and `L_n` includes the reduction's factor; see [`Loss`].
+
+pub mod check;
+mod error;
+mod forward;
+pub mod loss;
+mod map;
+mod op;
+pub mod ops;
+mod outer;
+mod probe;
+mod site;
+mod sweep;
+mod tape;
+
+pub use error::Error;
+pub use loss::{CrossEntropy, Loss, Mse, Reduction};
+pub use map::ParamMap;
+pub use op::{Batch, Io, Op};
+pub use outer::{Outer, OuterDims, Positions};
+pub use probe::{Probe, RootColumns, Seed};
+pub use site::{Site, Use};
+pub use sweep::Factor;
+pub use tape::{Graph, Tape, Var};

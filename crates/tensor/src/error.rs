@@ -7,7 +7,7 @@ use crate::Shape;
 #[non_exhaustive]
 pub enum Error {
     /// The number of values does not fill the shape.
-    #[error("{got} values do not fill shape {shape}, which holds {}; pass a shape whose product is {got}", .shape.len())]
+    #[error("{got} values do not fill shape {shape}, which holds {}; pass a shape whose product is {got}", .shape.size())]
     DataLength {
         /// The shape asked for.
         shape: Shape,

@@ -33,9 +33,8 @@ impl Shape {
         usize::from(self.rank)
     }
 
-    /// Number of entries, the product of all axis lengths.
-    #[allow(clippy::len_without_is_empty)] // a shape is never "empty"; an array of it may be
-    pub fn len(&self) -> usize {
+    /// Number of entries of an array of this shape, the product of all axis lengths. (`len()` is the slice's: the number of axes.)
+    pub fn size(&self) -> usize {
         self.iter().product()
     }
 

@@ -26,7 +26,7 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     pub fn from_buf(backend: &B, shape: impl Into<Shape>, buf: B::Buf) -> Self {
         let shape = shape.into();
-        assert_eq!(backend.len(&buf), shape.len(), "a buffer for shape {shape}");
+        assert_eq!(backend.len(&buf), shape.size(), "a buffer for shape {shape}");
         Tensor { backend: backend.clone(), shape, buf }
     }
 
@@ -39,7 +39,7 @@ impl<B: Backend> Tensor<B> {
             return Err(Error::Rank { rank: shape.len() });
         }
         let shape = Shape::new(shape);
-        if data.len() != shape.len() {
+        if data.len() != shape.size() {
             return Err(Error::DataLength { shape, got: data.len() });
         }
         Ok(Tensor { backend: backend.clone(), shape, buf: backend.upload(data) })
@@ -57,7 +57,7 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     pub fn full(backend: &B, shape: impl Into<Shape>, value: f64) -> Self {
         let shape = shape.into();
-        let buf = backend.fill(shape.len(), B::Elem::of(value));
+        let buf = backend.fill(shape.size(), B::Elem::of(value));
         Tensor { backend: backend.clone(), shape, buf }
     }
 
@@ -97,7 +97,7 @@ impl<B: Backend> Tensor<B> {
     /// Number of entries.
     #[allow(clippy::len_without_is_empty)] // an array is a block of numbers, not a collection
     pub fn len(&self) -> usize {
-        self.shape.len()
+        self.shape.size()
     }
 
     /// All entries, row-major, on the host.
@@ -117,7 +117,7 @@ impl<B: Backend> Tensor<B> {
     /// If there is no axis.
     #[track_caller]
     pub fn to_matrix(&self) -> Result<Matrix<B::Elem>, Error> {
-        Ok(Matrix::new(self.shape[0], self.shape.tail().len(), self.to_vec()?))
+        Ok(Matrix::new(self.shape[0], self.shape.tail().size(), self.to_vec()?))
     }
 
     /// The same entries in another shape; free.
@@ -128,7 +128,7 @@ impl<B: Backend> Tensor<B> {
     #[must_use]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        assert_eq!(shape.len(), self.shape.len(), "can't reshape {} to {shape}", self.shape);
+        assert_eq!(shape.size(), self.shape.size(), "can't reshape {} to {shape}", self.shape);
         Tensor { backend: self.backend.clone(), shape, buf: self.buf.clone() }
     }
 
@@ -144,7 +144,7 @@ impl<B: Backend> Tensor<B> {
             return self.clone();
         }
         let inner = self.shape.tail();
-        let buf = self.backend.slice(&self.buf, first * inner.len()..end * inner.len());
+        let buf = self.backend.slice(&self.buf, first * inner.size()..end * inner.size());
         Tensor { backend: self.backend.clone(), shape: inner.prefixed(&[end - first]), buf }
     }
 
@@ -220,6 +220,33 @@ impl<B: Backend> Tensor<B> {
             .collect();
         let buf = self.backend.pad(&self.buf, &self.shape, pads);
         Tensor { backend: self.backend.clone(), shape: Shape::new(&shape), buf }
+    }
+
+    /// The arrays one after the other along axis `axis`.
+    ///
+    /// # Panics
+    /// If there is none, or they differ in another axis.
+    #[track_caller]
+    #[must_use]
+    pub fn concat(parts: &[Self], axis: usize) -> Self {
+        let (first, rest) = parts.split_first().expect("at least one array");
+        if rest.is_empty() {
+            return first.clone();
+        }
+        let total: usize = parts.iter().map(|part| part.shape[axis]).sum();
+        let mut before = 0;
+        let mut joined: Option<Self> = None;
+        for part in parts {
+            let mut pads = [(0, 0); Shape::MAX_RANK];
+            pads[axis] = (before as isize, (total - before - part.shape[axis]) as isize);
+            let placed = part.pad(&pads[..part.shape.rank()]);
+            before += part.shape[axis];
+            match &mut joined {
+                Some(joined) => joined.axpy(1.0, &placed),
+                empty => *empty = Some(placed),
+            }
+        }
+        joined.expect("at least one array")
     }
 
     /// Applies `f` to every entry.

@@ -55,7 +55,7 @@ fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, 
         }
     }
     if axes.is_empty() {
-        axes.push((shape.len().min(1), [0; N]));
+        axes.push((shape.size().min(1), [0; N]));
     }
     axes
 }

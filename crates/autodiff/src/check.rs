@@ -1,0 +1,133 @@
+//! Checks of an operation's derivatives, for whoever writes one.
+
+use std::fmt;
+
+use vivit_tensor::{Backend, Rng, Scalar, Shape, Tensor};
+
+use crate::op::jac_by_columns;
+use crate::{Batch, Error, Io, Op};
+
+/// One comparison: what was compared, in which argument, how far apart, and how far apart is fine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What was compared.
+    pub what: &'static str,
+    /// The argument.
+    pub wrt: usize,
+    /// Largest difference over the largest magnitude of the two sides.
+    pub error: f64,
+    /// The bound on it.
+    pub tolerance: f64,
+}
+
+impl Check {
+    /// Whether the two sides agree.
+    pub fn passed(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.passed() { "ok" } else { "WRONG" };
+        write!(f, "argument {}: {}: error {:.1e}, tolerance {:.1e}: {verdict}", self.wrt, self.what, self.error, self.tolerance)
+    }
+}
+
+/// Largest difference of two arrays over their largest magnitude (0 where both vanish, ∞ where the shapes differ).
+pub fn relative_error<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<f64, Error> {
+    if a.shape() != b.shape() {
+        return Ok(f64::INFINITY);
+    }
+    let (a, b) = (a.to_vec()?, b.to_vec()?);
+    let (mut difference, mut scale) = (0.0f64, 0.0f64);
+    for (a, b) in a.iter().map(|x| x.f64()).zip(b.iter().map(|x| x.f64())) {
+        difference = if (a - b).is_nan() { f64::INFINITY } else { difference.max((a - b).abs()) };
+        scale = scale.max(a.abs()).max(b.abs());
+    }
+    Ok(if difference == 0.0 { 0.0 } else { difference / scale })
+}
+
+/// Checks all derivatives of an operation at the given arguments in random directions, and returns every comparison made:
+///
+/// - `J·t` against central finite differences, and against J formed from `jac_t`,
+/// - `⟨u, J t⟩ = ⟨Jᵀu, t⟩`,
+/// - linearity of `Jᵀ·M` in M, column by column,
+/// - the product kept per sample, summed up, against the summed one,
+/// - the outer-product structure, expanded, against `jac_t`.
+///
+/// Choose arguments away from kinks. Use `f64`: the bound on finite differences is ε^(2/3) times a constant.
+///
+/// # Errors
+/// If the device failed.
+///
+/// # Panics
+/// Where the operation does, and if its results do not have the shapes that [`Op`] asks for.
+pub fn check_op<B: Backend>(op: &dyn Op<B>, args: &[Tensor<B>], batched: &[bool], seed: u64) -> Result<Vec<Check>, Error> {
+    let mut rng = Rng::new(seed);
+    let refs: Vec<&Tensor<B>> = args.iter().collect();
+    let out = op.forward(&refs);
+    let io = Io { args: &refs, out: &out, batched };
+    let backend = out.backend().clone();
+    let mut random = |shape: Shape| Tensor::from_vec(&backend, &shape, rng.normal(shape.size()));
+    let epsilon = B::Elem::EPSILON.f64();
+    let rounding = |len: usize| 8.0 * epsilon * (len.max(4) as f64).sqrt();
+    let mut checks = Vec::new();
+    for (wrt, arg) in args.iter().enumerate() {
+        let mut check = |what, a: &Tensor<B>, b: &Tensor<B>, tolerance| {
+            checks.push(Check { what, wrt, error: relative_error(a, b)?, tolerance });
+            Ok::<(), Error>(())
+        };
+        let tangent = random(arg.shape().prefixed(&[2]))?;
+        let mat = random(out.shape().prefixed(&[3]))?;
+        let pushed = op.jac(io, wrt, &tangent);
+
+        let step = epsilon.cbrt();
+        let moved = |sign: f64| {
+            let mut there = arg.clone();
+            there.axpy(sign * step, &tangent.slice(0, 1).reshape(*arg.shape()));
+            let mut refs = refs.clone();
+            refs[wrt] = &there;
+            op.forward(&refs)
+        };
+        let difference = moved(1.0).sub(&moved(-1.0)).scale(0.5 / step);
+        check("J·t and finite differences", &pushed.slice(0, 1).reshape(*out.shape()), &difference, 1e3 * step * step)?;
+        let columns = jac_by_columns(io, wrt, &tangent, op.couples_samples(), |mat, batch| op.jac_t(io, wrt, mat, batch));
+        check("J·t and J formed from Jᵀ", &pushed, &columns, rounding(arg.len()))?;
+
+        let pulled = op.jac_t(io, wrt, &mat, Batch::Sum);
+        let dot = |a: &Tensor<B>, b: &Tensor<B>| a.mul(b).reshape([a.len()]).sum(0);
+        let (u, t) = (mat.slice(0, 1), tangent.slice(0, 1));
+        let (left, right) = (dot(&u, &pushed.slice(0, 1)), dot(&pulled.slice(0, 1), &t));
+        // Both sides may cancel: compare them on the scale of what was summed.
+        let norm = |a: &Tensor<B>| Ok::<f64, Error>(dot(a, a).to_vec()?[0].f64().sqrt());
+        let scale = (norm(&u)? * norm(&pushed.slice(0, 1))?).max(f64::MIN_POSITIVE);
+        let error = (left.to_vec()?[0] - right.to_vec()?[0]).f64().abs() / scale;
+        checks.push(Check { what: "⟨u, J t⟩ and ⟨Jᵀu, t⟩", wrt, error, tolerance: rounding(arg.len() + out.len()) });
+
+        let mut check = |what, a: &Tensor<B>, b: &Tensor<B>, tolerance| {
+            checks.push(Check { what, wrt, error: relative_error(a, b)?, tolerance });
+            Ok::<(), Error>(())
+        };
+        let mut combined = mat.slice(0, 1);
+        combined.axpy(-2.0, &mat.slice(1, 2));
+        let mut expected = pulled.slice(0, 1);
+        expected.axpy(-2.0, &pulled.slice(1, 2));
+        check("Jᵀ(M₀ − 2M₁) and JᵀM₀ − 2JᵀM₁", &op.jac_t(io, wrt, &combined, Batch::Sum), &expected, rounding(out.len()))?;
+
+        if !batched[wrt] && io.out_batched() {
+            if !op.couples_samples() {
+                let kept = op.jac_t(io, wrt, &mat, Batch::Keep);
+                check("Jᵀ·M kept, summed up, and summed", &kept.sum(1), &pulled, rounding(out.len()))?;
+                if let Some(outer) = op.outer(io, wrt, &mat) {
+                    let expanded = outer.expand(0..outer.dims().o).reshape(*kept.shape());
+                    check("outer products and Jᵀ·M kept", &expanded, &kept, rounding(out.len()))?;
+                }
+            }
+            if let Some(outer) = op.outer(io, wrt, &mat) {
+                check("outer products and Jᵀ·M summed", &outer.sum().reshape(*pulled.shape()), &pulled, rounding(out.len()))?;
+            }
+        }
+    }
+    Ok(checks)
+}

@@ -1,0 +1,154 @@
+//! What can go wrong between a user's data and a sweep.
+
+/// Errors of recording, seeding and sweeping.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The batch holds no sample.
+    #[error("the batch is empty (input {input} has shape {shape:?}); pass at least one sample")]
+    EmptyBatch {
+        /// The input, by its number among the inputs.
+        input: usize,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// Two inputs, or an input and the output, hold different numbers of samples.
+    #[error(
+        "{what} holds {got} samples, the first input {expected}; axis 0 of every input and of the output is the sample axis"
+    )]
+    BatchMismatch {
+        /// The array at fault.
+        what: String,
+        /// Its number of samples.
+        got: usize,
+        /// The number of samples of the first input.
+        expected: usize,
+    },
+    /// The output depends on no input, so it has no sample axis.
+    #[error("the output depends on no input, so there are no samples to differentiate; record an input first")]
+    OutputNotBatched,
+    /// A variable that is no parameter of the graph.
+    #[error("variable {index} is no parameter of this graph; pass variables that `Tape::param` of the same tape returned")]
+    NotAParameter {
+        /// The variable's position on the tape.
+        index: usize,
+    },
+    /// A parameter that the output does not depend on.
+    #[error("the output does not depend on parameter {name}; leave it out or use it in the graph")]
+    Unreached {
+        /// The parameter.
+        name: String,
+    },
+    /// A sample index beyond the batch.
+    #[error("sample index {index} is out of range: the batch holds {samples} samples, 0 to {}", .samples - 1)]
+    SampleOutOfRange {
+        /// The index.
+        index: usize,
+        /// Samples in the batch.
+        samples: usize,
+    },
+    /// A sample index given twice.
+    #[error("sample index {index} is given twice; every sample may be chosen once")]
+    RepeatedSample {
+        /// The index.
+        index: usize,
+    },
+    /// An empty choice of samples.
+    #[error("the choice of samples is empty; choose at least one, or none at all to use the whole batch")]
+    NoSamples,
+    /// An operation that mixes samples where a quantity per sample is wanted.
+    #[error(
+        "operation {op} couples the samples of a batch, so {wanted_by} does not exist; \
+         use a form that treats samples separately (batch norm: evaluation mode), or ask for the plain gradient"
+    )]
+    CouplesSamples {
+        /// The operation.
+        op: String,
+        /// What was asked for.
+        wanted_by: String,
+    },
+    /// A Monte-Carlo root with no draw.
+    #[error("a Monte-Carlo root needs at least one draw, got 0")]
+    NoDraws,
+    /// A loss whose value is not one number per sample.
+    #[error(
+        "loss {loss} is not a scalar per sample: its values have shape {got:?}, expected [{samples}]; sum over the other axes"
+    )]
+    LossNotScalar {
+        /// The loss.
+        loss: String,
+        /// Shape of its values.
+        got: Vec<usize>,
+        /// Samples in the batch.
+        samples: usize,
+    },
+    /// A loss whose gradient or Hessian root does not have the output's shape.
+    #[error("the {what} of loss {loss} has shape {got:?}, expected {expected:?}")]
+    LossShape {
+        /// The loss.
+        loss: String,
+        /// Gradient or root.
+        what: &'static str,
+        /// The shape it returned.
+        got: Vec<usize>,
+        /// The shape it should have, with the number of columns first.
+        expected: Vec<usize>,
+    },
+    /// Targets that do not fit the output.
+    #[error("loss {loss} can't compare an output of shape {output:?} with targets of shape {target:?}; expected {expected}")]
+    TargetShape {
+        /// The loss.
+        loss: &'static str,
+        /// The output's shape.
+        output: Vec<usize>,
+        /// The targets' shape.
+        target: Vec<usize>,
+        /// The targets' shape that would fit.
+        expected: String,
+    },
+    /// A class label beyond the model's outputs.
+    #[error("label {label} at position {position} is out of range: the model has {classes} outputs, classes 0 to {}", .classes - 1)]
+    LabelOutOfRange {
+        /// Position among the labels, row-major.
+        position: usize,
+        /// The label.
+        label: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A NaN or an infinity in the data.
+    #[error("{what} holds {value} at index {index:?}; clean the data (or, if training diverged, lower the learning rate)")]
+    NonFinite {
+        /// The array at fault.
+        what: String,
+        /// Where in it.
+        index: Vec<usize>,
+        /// The value.
+        value: f64,
+    },
+    /// A user's own columns that do not fit the output.
+    #[error(
+        "columns of shape {got:?} can't seed an output of {expected:?} (the number of columns comes first, then the chosen samples)"
+    )]
+    ColumnsShape {
+        /// The shape given.
+        got: Vec<usize>,
+        /// The shape per column.
+        expected: Vec<usize>,
+    },
+    /// A tangent that does not fit its parameter.
+    #[error(
+        "a tangent of shape {got:?} does not fit parameter {name} of shape {expected:?} (the number of tangents comes first)"
+    )]
+    TangentShape {
+        /// The parameter.
+        name: String,
+        /// The shape given.
+        got: Vec<usize>,
+        /// The parameter's shape.
+        expected: Vec<usize>,
+    },
+    /// The device or an array failed.
+    #[error(transparent)]
+    Tensor(#[from] vivit_tensor::Error),
+}

@@ -1,0 +1,55 @@
+//! Losses: value, gradient and square roots of the Hessian, per sample.
+//!
+//! `L = Σ_n L_n`, where `L_n` holds sample n's share *including* the reduction's factor `a`: 1 for `sum`, `1/M` for `mean`, with
+//! PyTorch's M. Every scale of every curvature quantity comes from here.
+
+mod cross_entropy;
+mod mse;
+
+use std::fmt::Debug;
+
+pub use cross_entropy::CrossEntropy;
+pub use mse::Mse;
+use vivit_tensor::{Backend, Rng, Tensor};
+
+use crate::{Error, RootColumns};
+
+/// How the samples' losses become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reduction {
+    /// Divided by the number of entries (MSE) or positions (cross-entropy) of the batch.
+    #[default]
+    Mean,
+    /// Summed.
+    Sum,
+}
+
+/// A loss that is a sum over samples, `L = Σ_n L_n(f_n)`, with `f: [N, *]` the model's output.
+pub trait Loss<B: Backend>: Debug {
+    /// The name that errors show.
+    fn name(&self) -> &str;
+
+    /// How samples are reduced. Per-sample results speak of the unreduced losses `s·L_n` with `s = N` for `Mean`, 1 for `Sum`.
+    fn reduction(&self) -> Reduction;
+
+    /// Checks that the targets fit the output and are numbers.
+    ///
+    /// # Errors
+    /// If not, naming what and where.
+    fn check(&self, output: &Tensor<B>) -> Result<(), Error>;
+
+    /// `L_n`: `[N]`.
+    fn values(&self, output: &Tensor<B>) -> Tensor<B>;
+
+    /// `∂L_n/∂f_n`: `[N, *]`.
+    fn gradient(&self, output: &Tensor<B>) -> Tensor<B>;
+
+    /// `S` with `∂²L_n/∂f_n² = Σ_v S[v, n] S[v, n]ᵀ`: `[V, N, *]`.
+    fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B>;
+
+    /// `S` with `E[Σ_v S[v, n] S[v, n]ᵀ] = ∂²L_n/∂f_n²` and M = `draws` columns: `[M, N, *]`.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error>;
+}

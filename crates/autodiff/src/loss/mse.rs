@@ -1,0 +1,80 @@
+//! Mean (or summed) squared error: `L_n = a Σ_c (f[n, c] − y[n, c])²`, a = 1 or 1/(N·C).
+
+use vivit_tensor::{Backend, Rng, Tensor, Unary};
+
+use crate::{Error, Loss, Reduction, RootColumns, tape};
+
+/// Squared error over all entries of `[N, *]`; the mean divides by `N·C`, as PyTorch's does.
+#[derive(Clone, Debug)]
+pub struct Mse<B: Backend> {
+    target: Tensor<B>,
+    reduction: Reduction,
+}
+
+impl<B: Backend> Mse<B> {
+    /// The mean over all entries against `target: [N, *]`.
+    pub fn mean(target: Tensor<B>) -> Self {
+        Mse { target, reduction: Reduction::Mean }
+    }
+
+    /// The sum over all entries against `target: [N, *]`.
+    pub fn sum(target: Tensor<B>) -> Self {
+        Mse { target, reduction: Reduction::Sum }
+    }
+
+    /// The factor a.
+    fn factor(&self, output: &Tensor<B>) -> f64 {
+        match self.reduction {
+            Reduction::Sum => 1.0,
+            Reduction::Mean => 1.0 / output.len() as f64,
+        }
+    }
+}
+
+impl<B: Backend> Loss<B> for Mse<B> {
+    fn name(&self) -> &str {
+        "MSE"
+    }
+
+    fn reduction(&self) -> Reduction {
+        self.reduction
+    }
+
+    fn check(&self, output: &Tensor<B>) -> Result<(), Error> {
+        let (output, target) = (output.shape(), self.target.shape());
+        if output != target {
+            return Err(Error::TargetShape {
+                loss: "MSE",
+                output: output.to_vec(),
+                target: target.to_vec(),
+                expected: format!("{output}"),
+            });
+        }
+        tape::finite(&self.target, || "the target".into())
+    }
+
+    fn values(&self, output: &Tensor<B>) -> Tensor<B> {
+        let n = output.shape()[0];
+        let squares = output.sub(&self.target).unary(Unary::Square);
+        squares.reshape([n, output.len() / n]).sum(1).scale(self.factor(output))
+    }
+
+    /// `2a (f − y)`
+    fn gradient(&self, output: &Tensor<B>) -> Tensor<B> {
+        output.sub(&self.target).scale(2.0 * self.factor(output))
+    }
+
+    /// `√(2a) · I`
+    fn hessian_root(&self, output: &Tensor<B>, _columns: RootColumns) -> Tensor<B> {
+        let (n, c) = (output.shape()[0], output.shape().tail().size());
+        let root = Tensor::eye(output.backend(), c).scale((2.0 * self.factor(output)).sqrt());
+        root.reshape([c, 1, c]).broadcast([c, n, c]).reshape(output.shape().prefixed(&[c]))
+    }
+
+    /// `√(2a/M) · ε`, `ε ~ N(0, I)`
+    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error> {
+        let shape = output.shape().prefixed(&[draws]);
+        let noise = Tensor::from_vec(output.backend(), &shape, rng.normal(shape.size()))?;
+        Ok(noise.scale((2.0 * self.factor(output) / draws as f64).sqrt()))
+    }
+}

@@ -1,0 +1,136 @@
+//! The derivative protocol of an operation.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
+
+use crate::Outer;
+
+/// Whether a parameter product sums over the sample axis or keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// `[V, *p]`: summed over samples.
+    Sum,
+    /// `[V, N, *p]`: one per sample.
+    Keep,
+}
+
+/// What an operation read and wrote, as its derivatives see it: possibly only the rows of the chosen samples.
+#[derive(Debug)]
+pub struct Io<'a, B: Backend> {
+    /// The arguments.
+    pub args: &'a [&'a Tensor<B>],
+    /// The result.
+    pub out: &'a Tensor<B>,
+    /// Which arguments carry the sample axis (as axis 0).
+    pub batched: &'a [bool],
+}
+
+// By hand: a derive would ask for `B: Copy`.
+impl<B: Backend> Clone for Io<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Io<'_, B> {}
+
+impl<B: Backend> Io<'_, B> {
+    /// Whether the result carries the sample axis: if any argument does.
+    pub fn out_batched(&self) -> bool {
+        self.batched.contains(&true)
+    }
+
+    /// Number of samples; 1 where nothing carries the sample axis.
+    pub fn samples(&self) -> usize {
+        if self.out_batched() { self.out.shape()[0] } else { 1 }
+    }
+}
+
+/// An operation on the tape: its value and its derivatives.
+///
+/// Index convention: axis 0 of a *batched* argument or result is the sample axis N; parameters have none. A matrix that
+/// travels carries its columns V (backwards) or K (forwards) in front. Only `forward` and `jac_t` are required; with them an operation takes
+/// part in gradients, per-sample gradients and everything built from the GGN.
+///
+/// Shapes are the caller's duty: an operation panics, naming itself and the shapes, when they do not fit.
+pub trait Op<B: Backend>: Any + Debug {
+    /// The name that errors show.
+    fn name(&self) -> &'static str;
+
+    /// The result of the arguments.
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B>;
+
+    /// `Jᵀ·M` in argument `wrt`: `mat: [V, *out]`.
+    ///
+    /// - A batched argument: `[V, *arg]`; `batch` does not matter.
+    /// - An unbatched argument of a batched result: `[V, *arg]` summed over samples, or `[V, N, *arg]`, as `batch` says.
+    /// - An unbatched result: `[V, *arg]`; `batch` does not matter.
+    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B>;
+
+    /// `J·t` in argument `wrt`: `tangent: [K, *arg]` to `[K, *out]`.
+    ///
+    /// The default forms J with unit columns through [`jac_t`](Op::jac_t): right for every operation, at the price of as many
+    /// columns as a sample has results.
+    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        jac_by_columns(io, wrt, tangent, self.couples_samples(), |mat, batch| self.jac_t(io, wrt, mat, batch))
+    }
+
+    /// The structure `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` of the product in argument `wrt`, where it has one.
+    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+        let _ = (io, wrt, mat);
+        None
+    }
+
+    /// Whether a sample's result depends on other samples (batch norm in training mode). Such an operation has no
+    /// derivatives per sample; asking for them is an error.
+    fn couples_samples(&self) -> bool {
+        false
+    }
+}
+
+/// `J·t` from `Jᵀ` of unit columns.
+pub(crate) fn jac_by_columns<B: Backend>(
+    io: Io<'_, B>,
+    wrt: usize,
+    tangent: &Tensor<B>,
+    coupled: bool,
+    jac_t: impl Fn(&Tensor<B>, Batch) -> Tensor<B>,
+) -> Tensor<B> {
+    let (arg, out, k) = (io.args[wrt], io.out, tangent.shape()[0]);
+    // Without a sample axis, or with samples coupled, the whole result is one sample.
+    let apart = io.out_batched() && !coupled;
+    let n = if apart { io.samples() } else { 1 };
+    let (c, per_sample) = (out.len() / n.max(1), apart && io.batched[wrt]);
+    let p = if per_sample { arg.len() / n } else { arg.len() };
+    let units = Tensor::eye(out.backend(), c).reshape([c, 1, c]).broadcast([c, n, c]).reshape(out.shape().prefixed(&[c]));
+    let columns = jac_t(&units, if apart { Batch::Keep } else { Batch::Sum });
+    let g = Gemm {
+        a: Strides::rows(if per_sample { n * p } else { p }),
+        b: Strides::transposed(n * p),
+        c: Strides::rows(n * c),
+        ..Gemm::new(k, c, p)
+    };
+    let g = g.batch(n, if per_sample { p } else { 0 }, p, c);
+    tangent.gemm(&g, &columns, out.shape().prefixed(&[k]))
+}
+
+/// Sums `mat: [V, *out]` down to `[V, *arg]` (or `[V, N, *arg]` with `keep`) where `arg` was broadcast to `out`.
+pub(crate) fn sum_to<B: Backend>(mat: &Tensor<B>, arg: &Shape, keep: bool) -> Tensor<B> {
+    let kept = 1 + usize::from(keep);
+    let front = Shape::new(&mat.shape()[..kept]);
+    let mut sum = mat.clone();
+    while sum.shape().rank() > kept + arg.rank() {
+        sum = sum.sum(kept);
+    }
+    for axis in 0..arg.rank() {
+        let at = kept + axis;
+        if arg[axis] == 1 && sum.shape()[at] != 1 {
+            let mut shape = sum.shape().to_vec();
+            shape[at] = 1;
+            sum = sum.sum(at).reshape(&shape);
+        }
+    }
+    sum.reshape(arg.prefixed(&front))
+}

@@ -1,0 +1,142 @@
+//! Convolution (cross-correlation, as networks use it) over one to three spatial axes, with stride, padding, dilation and groups.
+//!
+//! With `z[n, (c, k), t]` the unfolded input (what kernel element k sees in channel c at window t):
+//! `y[n, o, t] = Σ_{c,k} w[o, c, k] z[n, (c, k), t] + b[o]`, separately for each group of channels.
+
+use vivit_tensor::{Backend, ConvDims, Tensor, Window};
+
+use crate::{Batch, Io, Op, Outer, Positions, Tape, Var};
+
+/// Options of a convolution, one entry per spatial axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvOptions {
+    /// Distance of consecutive windows.
+    pub stride: Vec<usize>,
+    /// Zeros on both sides.
+    pub padding: Vec<usize>,
+    /// Distance of consecutive kernel elements.
+    pub dilation: Vec<usize>,
+    /// Groups of channels that do not see each other.
+    pub groups: usize,
+}
+
+impl ConvOptions {
+    /// Stride 1, no padding, dilation 1, one group, over `axes` spatial axes.
+    pub fn new(axes: usize) -> Self {
+        ConvOptions { stride: vec![1; axes], padding: vec![0; axes], dilation: vec![1; axes], groups: 1 }
+    }
+}
+
+/// A convolution. Arguments: x `[N, C, *in]`, w `[O, C/groups, *kernel]` and, optionally, b `[O]`; result `[N, O, *out]`.
+#[derive(Clone, Debug)]
+pub struct Conv(pub ConvOptions);
+
+impl Conv {
+    fn geometry<B: Backend>(&self, x: &Tensor<B>, w: &Tensor<B>) -> (Window, ConvDims) {
+        let Conv(ConvOptions { stride, padding, dilation, groups }) = self;
+        let (x, w) = (x.shape(), w.shape());
+        assert!(
+            x.rank() == 2 + stride.len() && w.rank() == x.rank() && x[1] == groups * w[1] && w[0] % groups == 0,
+            "convolution: input {x} and weight {w} do not fit for {groups} groups over {} spatial axes",
+            stride.len()
+        );
+        let window = Window::new(&x[2..], &w[2..], stride, padding, dilation, false)
+            .unwrap_or_else(|error| panic!("convolution of {x} with {w}: {error}"));
+        (window, ConvDims { groups: *groups, c: w[1], o: w[0] / groups })
+    }
+
+    fn outer<B: Backend>(&self, io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
+        let (x, w) = (io.args[0], io.args[1]);
+        let (window, ConvDims { groups, c, o }) = self.geometry(x, w);
+        let (v, n, t) = (mat.shape()[0], x.shape()[0], window.output_len());
+        let i = c * window.kernel_len();
+        let z = x.backend().unfold(x.buf(), n * groups * c, &window);
+        let z = Tensor::from_buf(x.backend(), [n, groups, i, t], z);
+        Outer::new(mat.reshape([v, n, groups, o, t]), z, Positions::Inside)
+    }
+}
+
+impl<B: Backend> Op<B> for Conv {
+    fn name(&self) -> &'static str {
+        "convolution"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let (x, w) = (args[0], args[1]);
+        let (window, dims) = self.geometry(x, w);
+        let y = x.backend().conv(x.buf(), w.buf(), x.shape()[0], dims, &window);
+        let axes = self.0.stride.len();
+        let shape = [&[x.shape()[0], w.shape()[0]], &window.output[3 - axes..]].concat();
+        let y = Tensor::from_buf(x.backend(), &shape, y);
+        let Some(b) = args.get(2) else { return y };
+        assert!(**b.shape() == w.shape()[..1], "convolution: bias {} for weight {}", b.shape(), w.shape());
+        y.reshape([shape[0], shape[1], window.output_len()]).add(&b.reshape([shape[1], 1])).reshape(&shape)
+    }
+
+    /// - x: `fold(Wᵀ M[v, n, :, :])`
+    /// - w: `Σ_{(n,) t} M[v, n, :, t] ⊗ z[n, :, t]`
+    /// - b: `Σ_{(n,) t} M[v, n, :, t]`
+    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+        let (x, w) = (io.args[0], io.args[1]);
+        let (window, dims) = self.geometry(x, w);
+        let (v, n, o, t) = (mat.shape()[0], x.shape()[0], w.shape()[0], window.output_len());
+        match wrt {
+            0 => {
+                let product = mat.backend().conv_transposed(mat.buf(), w.buf(), v * n, dims, &window);
+                Tensor::from_buf(mat.backend(), x.shape().prefixed(&[v]), product)
+            }
+            1 => {
+                let outer = self.outer(io, mat);
+                match batch {
+                    Batch::Keep => outer.expand(0..dims.o).reshape(w.shape().prefixed(&[v, n])),
+                    Batch::Sum => outer.sum().reshape(w.shape().prefixed(&[v])),
+                }
+            }
+            _ => {
+                let kept = mat.reshape([v, n, o, t]).sum(3);
+                if batch == Batch::Keep { kept } else { kept.sum(1) }
+            }
+        }
+    }
+
+    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        let (x, w) = (io.args[0], io.args[1]);
+        let (window, dims) = self.geometry(x, w);
+        let (k, n, o) = (tangent.shape()[0], x.shape()[0], w.shape()[0]);
+        let shape = io.out.shape().prefixed(&[k]);
+        let backend = x.backend();
+        match wrt {
+            0 => Tensor::from_buf(backend, shape, backend.conv(tangent.buf(), w.buf(), k * n, dims, &window)),
+            1 => {
+                let each: Vec<Tensor<B>> = (0..k)
+                    .map(|k| {
+                        let y = backend.conv(x.buf(), tangent.slice(k, k + 1).buf(), n, dims, &window);
+                        Tensor::from_buf(backend, io.out.shape().prefixed(&[1]), y)
+                    })
+                    .collect();
+                Tensor::concat(&each, 0)
+            }
+            _ => tangent.reshape([k, 1, o, 1]).broadcast([k, n, o, window.output_len()]).reshape(shape),
+        }
+    }
+
+    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+        (wrt == 1).then(|| self.outer(io, mat))
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// Convolution: x `[N, C, *in]`, w `[O, C/groups, *kernel]`, b `[O]`, to `[N, O, *out]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or weight or bias carry a sample axis.
+    #[track_caller]
+    pub fn conv(&mut self, x: Var, weight: Var, bias: Option<Var>, options: &ConvOptions) -> Var {
+        let args: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
+        assert!(
+            self.is_batched(x) && args[1..].iter().all(|&arg| !self.is_batched(arg)),
+            "convolution: the input, and only the input, must carry a sample axis"
+        );
+        self.record(Conv(options.clone()), &args)
+    }
+}

@@ -1,0 +1,87 @@
+//! `y[n, t, o] = Σ_i x[n, t, i] w[o, i] + b[o]`, with any number of extra axes t.
+
+use vivit_tensor::{Backend, Gemm, Tensor};
+
+use crate::{Batch, Io, Op, Outer, Positions, Tape, Var};
+
+/// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` and, optionally, b `[O]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear;
+
+impl<B: Backend> Op<B> for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let (x, w) = (args[0], args[1]);
+        let [o, i] = **w.shape() else { panic!("linear: the weight must be [O, I], got {}", w.shape()) };
+        assert!(
+            x.shape().last() == Some(&i),
+            "linear: input {} does not end in the weight's {i} in-features ({})",
+            x.shape(),
+            w.shape()
+        );
+        let mut shape = x.shape().to_vec();
+        *shape.last_mut().expect("asserted above") = o;
+        let g = Gemm::nt(x.len() / i.max(1), o, i);
+        let Some(b) = args.get(2) else { return x.gemm(&g, w, &shape) };
+        assert!(**b.shape() == [o], "linear: bias {} for {o} out-features", b.shape());
+        let mut y = b.broadcast(&shape);
+        x.backend().gemm(&g.accumulating(), x.buf(), w.buf(), y.buf_mut());
+        y
+    }
+
+    /// - x: `M[v, n, t, :] · W`
+    /// - w: `Σ_{(n,) t} M[v, n, t, :] ⊗ x[n, t, :]`
+    /// - b: `Σ_{(n,) t} M[v, n, t, :]`
+    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+        let (x, w) = (io.args[0], io.args[1]);
+        let (v, n, o, i) = (mat.shape()[0], io.samples(), w.shape()[0], w.shape()[1]);
+        let keep = batch == Batch::Keep && io.out_batched();
+        match wrt {
+            0 => mat.gemm(&Gemm::new(mat.len() / o, i, o), w, x.shape().prefixed(&[v])),
+            1 => {
+                let outer = outer(io, mat);
+                if keep { outer.expand(0..o).reshape([v, n, o, i]) } else { outer.sum().reshape([v, o, i]) }
+            }
+            _ if keep => mat.reshape([v, n, mat.len() / (v * n * o), o]).sum(2),
+            _ => mat.reshape([v, mat.len() / (v * o), o]).sum(1),
+        }
+    }
+
+    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        let (x, w) = (io.args[0], io.args[1]);
+        let (k, o, i) = (tangent.shape()[0], w.shape()[0], w.shape()[1]);
+        let (rows, shape) = (x.len() / i, io.out.shape().prefixed(&[k]));
+        match wrt {
+            0 => tangent.gemm(&Gemm::nt(k * rows, o, i), w, shape),
+            1 => x.gemm(&Gemm::nt(rows, o, i).batch(k, 0, o * i, rows * o), tangent, shape),
+            _ => tangent.reshape([k, 1, o]).broadcast([k, rows, o]).reshape(shape),
+        }
+    }
+
+    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+        (wrt == 1).then(|| outer(io, mat))
+    }
+}
+
+fn outer<B: Backend>(io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
+    let (x, w) = (io.args[0], io.args[1]);
+    let (v, n, o, i) = (mat.shape()[0], io.samples(), w.shape()[0], w.shape()[1]);
+    let t = x.len() / (n * i);
+    Outer::new(mat.reshape([v, n, 1, t, o]), x.reshape([n, 1, t, i]), Positions::Outside)
+}
+
+impl<B: Backend> Tape<B> {
+    /// `x · wᵀ + b` along the last axis: x `[N, *, I]`, w `[O, I]`, b `[O]`, to `[N, *, O]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or weight or bias carry a sample axis.
+    #[track_caller]
+    pub fn linear(&mut self, x: Var, weight: Var, bias: Option<Var>) -> Var {
+        let args: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
+        assert!(args[1..].iter().all(|&arg| !self.is_batched(arg)), "linear: weight and bias must not carry a sample axis");
+        self.record(Linear, &args)
+    }
+}

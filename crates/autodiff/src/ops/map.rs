@@ -1,0 +1,55 @@
+//! `y = f(x)`, entry by entry, for every row of the elementwise table.
+
+use vivit_tensor::{Backend, Tensor, Unary};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// An elementwise map.
+#[derive(Clone, Copy, Debug)]
+pub struct Map(pub Unary);
+
+impl<B: Backend> Op<B> for Map {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Unary::Relu => "relu",
+            Unary::Sigmoid => "sigmoid",
+            Unary::Tanh => "tanh",
+            _ => "elementwise map",
+        }
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        args[0].unary(self.0)
+    }
+
+    /// `M[v, …] · f′(x[…])`
+    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        mat.unary_chain(self.0, io.args[0], io.out)
+    }
+
+    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        tangent.unary_chain(self.0, io.args[0], io.out)
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// An elementwise map of any value, inputs and parameters alike.
+    pub fn map(&mut self, f: Unary, x: Var) -> Var {
+        self.record(Map(f), &[x])
+    }
+
+    /// `max(x, 0)`.
+    pub fn relu(&mut self, x: Var) -> Var {
+        self.map(Unary::Relu, x)
+    }
+
+    /// `1 / (1 + e⁻ˣ)`.
+    pub fn sigmoid(&mut self, x: Var) -> Var {
+        self.map(Unary::Sigmoid, x)
+    }
+
+    /// The hyperbolic tangent.
+    pub fn tanh(&mut self, x: Var) -> Var {
+        self.map(Unary::Tanh, x)
+    }
+}

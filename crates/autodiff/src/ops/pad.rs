@@ -1,0 +1,51 @@
+//! Zeros around the last axes (or cropping them).
+
+use vivit_tensor::{Backend, Tensor};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// Pads the last `pads.len()` axes with zeros, `(before, after)` each; negative numbers crop.
+#[derive(Clone, Debug)]
+pub struct ZeroPad {
+    pads: Vec<(isize, isize)>,
+}
+
+impl ZeroPad {
+    fn apply<B: Backend>(&self, x: &Tensor<B>, sign: isize) -> Tensor<B> {
+        let mut pads = vec![(0, 0); x.shape().rank() - self.pads.len()];
+        pads.extend(self.pads.iter().map(|&(before, after)| (sign * before, sign * after)));
+        x.pad(&pads)
+    }
+}
+
+impl<B: Backend> Op<B> for ZeroPad {
+    fn name(&self) -> &'static str {
+        "zero padding"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        self.apply(args[0], 1)
+    }
+
+    /// Padding's adjoint is cropping, and the other way round.
+    fn jac_t(&self, _io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        self.apply(mat, -1)
+    }
+
+    fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        self.apply(tangent, 1)
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// Zeros around the last `pads.len()` axes, `(before, after)` each, outermost first; negative numbers crop.
+    ///
+    /// # Panics
+    /// If there are more pads than axes behind the sample axis, or an axis is cropped below nothing.
+    #[track_caller]
+    pub fn zero_pad(&mut self, x: Var, pads: &[(isize, isize)]) -> Var {
+        let axes = self.value(x).shape().rank() - usize::from(self.is_batched(x));
+        assert!(pads.len() <= axes, "zero padding: {} pairs for {axes} axes", pads.len());
+        self.record(ZeroPad { pads: pads.to_vec() }, &[x])
+    }
+}

@@ -1,0 +1,167 @@
+//! Max and average pooling over one to three spatial axes.
+
+use vivit_tensor::{Backend, Scalar, Tensor, Window};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// Options of a pooling, one entry per spatial axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// Lengths of a window.
+    pub kernel: Vec<usize>,
+    /// Distance of consecutive windows.
+    pub stride: Vec<usize>,
+    /// Padding on both sides: −∞ for the maximum, 0 for the average.
+    pub padding: Vec<usize>,
+    /// Distance of consecutive elements of a window (maximum only).
+    pub dilation: Vec<usize>,
+    /// Whether a last window may reach beyond the input (PyTorch's `ceil_mode`).
+    pub ceil: bool,
+    /// Whether the average counts the padding.
+    pub count_include_pad: bool,
+}
+
+impl PoolOptions {
+    /// Windows side by side: stride = kernel, no padding, dilation 1, floor mode, padding counted.
+    pub fn new(kernel: &[usize]) -> Self {
+        PoolOptions {
+            kernel: kernel.to_vec(),
+            stride: kernel.to_vec(),
+            padding: vec![0; kernel.len()],
+            dilation: vec![1; kernel.len()],
+            ceil: false,
+            count_include_pad: true,
+        }
+    }
+
+    /// The windows over spatial axes of the given lengths.
+    ///
+    /// # Errors
+    /// If none fits.
+    pub fn window(&self, input: &[usize]) -> Result<Window, vivit_tensor::WindowError> {
+        Window::new(input, &self.kernel, &self.stride, &self.padding, &self.dilation, self.ceil)
+    }
+
+    /// Window, planes of `x: [N, C, *in]`, and the result's shape `[N, C, *out]`.
+    fn geometry<B: Backend>(&self, x: &Tensor<B>) -> (Window, usize, Vec<usize>) {
+        let (shape, axes) = (x.shape(), self.kernel.len());
+        assert!(shape.rank() == 2 + axes, "pooling over {axes} spatial axes needs [N, C, *in], got {shape}");
+        let window = self.window(&shape[2..]).unwrap_or_else(|error| panic!("pooling of {shape}: {error}"));
+        (window, shape[0] * shape[1], [&shape[..2], &window.output[3 - axes..]].concat())
+    }
+}
+
+/// The largest entry of each window: x `[N, C, *in]` to `[N, C, *out]`. Of several equal ones the first.
+#[derive(Clone, Debug)]
+pub struct MaxPool(pub PoolOptions);
+
+impl<B: Backend> Op<B> for MaxPool {
+    fn name(&self) -> &'static str {
+        "max pooling"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let (x, backend) = (args[0], args[0].backend());
+        let (window, planes, shape) = self.0.geometry(x);
+        let index = backend.argmax(x.buf(), planes, &window);
+        Tensor::from_buf(backend, &shape, backend.take(x.buf(), &index, planes, &window))
+    }
+
+    /// `M` at the position of each window's maximum.
+    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        let (x, backend) = (io.args[0], mat.backend());
+        let (window, planes, _) = self.0.geometry(x);
+        let index = backend.argmax(x.buf(), planes, &window);
+        let shape = x.shape().prefixed(&mat.shape()[..1]);
+        Tensor::from_buf(backend, shape, backend.put(mat.buf(), &index, planes, &window))
+    }
+
+    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        let (x, backend) = (io.args[0], tangent.backend());
+        let (window, planes, _) = self.0.geometry(x);
+        let index = backend.argmax(x.buf(), planes, &window);
+        let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
+        Tensor::from_buf(backend, shape, backend.take(tangent.buf(), &index, planes, &window))
+    }
+}
+
+/// The mean of each window: x `[N, C, *in]` to `[N, C, *out]`.
+#[derive(Clone, Debug)]
+pub struct AvgPool(pub PoolOptions);
+
+impl AvgPool {
+    /// `1 / (entries counted)` for every window.
+    fn weights<B: Backend>(&self, backend: &B, window: &Window) -> Tensor<B> {
+        let counted = |axis: usize, o: usize| {
+            let first = o * window.stride[axis];
+            let (padding, input, end) = (window.padding[axis], window.input[axis], first + window.kernel[axis]);
+            if self.0.count_include_pad {
+                end.min(input + 2 * padding) - first
+            } else {
+                end.min(input + padding) - first.max(padding)
+            }
+        };
+        let mut weights = Vec::with_capacity(window.output_len());
+        for o0 in 0..window.output[0] {
+            for o1 in 0..window.output[1] {
+                for o2 in 0..window.output[2] {
+                    weights.push(B::Elem::of(1.0 / (counted(0, o0) * counted(1, o1) * counted(2, o2)) as f64));
+                }
+            }
+        }
+        Tensor::from_buf(backend, [weights.len()], backend.upload(weights))
+    }
+
+    fn mean<B: Backend>(&self, x: &Tensor<B>, window: &Window) -> Tensor<B> {
+        let planes = x.len() / window.input_len();
+        let sums = x.backend().window_sum(x.buf(), planes, window);
+        Tensor::from_buf(x.backend(), [planes, window.output_len()], sums).mul(&self.weights(x.backend(), window))
+    }
+}
+
+impl<B: Backend> Op<B> for AvgPool {
+    fn name(&self) -> &'static str {
+        "average pooling"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let (window, _, shape) = self.0.geometry(args[0]);
+        self.mean(args[0], &window).reshape(&shape)
+    }
+
+    /// `M / count`, spread over each window.
+    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        let (x, backend) = (io.args[0], mat.backend());
+        let (window, _, _) = self.0.geometry(x);
+        let planes = mat.len() / window.output_len();
+        let shares = mat.reshape([planes, window.output_len()]).mul(&self.weights(backend, &window));
+        let spread = backend.window_spread(shares.buf(), planes, &window);
+        Tensor::from_buf(backend, x.shape().prefixed(&mat.shape()[..1]), spread)
+    }
+
+    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        let (window, _, _) = self.0.geometry(io.args[0]);
+        self.mean(tangent, &window).reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// The largest entry of each window: x `[N, C, *in]` to `[N, C, *out]`.
+    ///
+    /// # Panics
+    /// If no window fits.
+    #[track_caller]
+    pub fn max_pool(&mut self, x: Var, options: &PoolOptions) -> Var {
+        self.record(MaxPool(options.clone()), &[x])
+    }
+
+    /// The mean of each window: x `[N, C, *in]` to `[N, C, *out]`.
+    ///
+    /// # Panics
+    /// If no window fits, or a dilation is asked for.
+    #[track_caller]
+    pub fn avg_pool(&mut self, x: Var, options: &PoolOptions) -> Var {
+        assert!(options.dilation.iter().all(|&d| d == 1), "average pooling has no dilation, got {:?}", options.dilation);
+        self.record(AvgPool(options.clone()), &[x])
+    }
+}

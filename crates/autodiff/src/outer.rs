@@ -1,0 +1,153 @@
+//! Parameter Jacobians that are sums of outer products.
+//!
+//! For Linear, convolutions and their kin the share of sample n in column v is
+//!
+//! ```text
+//! V[v, n] = Σ_t s[v, n, g, t, :] ⊗ z[n, g, t, :]        (g: group, t: position)
+//! ```
+//!
+//! with `s` the factor at the output and `z` the (unfolded) input. Extensions consume this structure, not operations.
+
+use std::ops::Range;
+
+use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
+
+/// Which of position and feature is the inner axis of `s` and `z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// `s: [V, N, G, T, O]`, `z: [N, G, T, I]`.
+    Outside,
+    /// `s: [V, N, G, O, T]`, `z: [N, G, I, T]`.
+    Inside,
+}
+
+/// `V[v, n] = Σ_t s ⊗ z`, a parameter of `G·O·I` entries.
+#[derive(Clone, Debug)]
+pub struct Outer<B: Backend> {
+    s: Tensor<B>,
+    z: Tensor<B>,
+    positions: Positions,
+}
+
+/// The lengths of an [`Outer`]'s axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OuterDims {
+    /// Columns.
+    pub v: usize,
+    /// Samples.
+    pub n: usize,
+    /// Groups.
+    pub g: usize,
+    /// Positions at which one sample uses the weight.
+    pub t: usize,
+    /// Out-features per group.
+    pub o: usize,
+    /// In-features per group.
+    pub i: usize,
+}
+
+impl<B: Backend> Outer<B> {
+    /// The structure with factors `s` and `z`, laid out as `positions` says.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together.
+    #[track_caller]
+    pub fn new(s: Tensor<B>, z: Tensor<B>, positions: Positions) -> Self {
+        let outer = Outer { s, z, positions };
+        let (s, z, d) = (outer.s.shape(), outer.z.shape(), outer.dims());
+        let t = if positions == Positions::Outside { z[2] } else { z[3] };
+        assert!(s.rank() == 5 && z.rank() == 4 && z[..2] == [d.n, d.g] && t == d.t, "s {s} and z {z} do not fit");
+        outer
+    }
+
+    /// The factor at the output.
+    pub fn s(&self) -> &Tensor<B> {
+        &self.s
+    }
+
+    /// The (unfolded) input.
+    pub fn z(&self) -> &Tensor<B> {
+        &self.z
+    }
+
+    /// The layout.
+    pub fn positions(&self) -> Positions {
+        self.positions
+    }
+
+    /// The lengths of the axes.
+    pub fn dims(&self) -> OuterDims {
+        let (s, z) = (self.s.shape(), self.z.shape());
+        let (t, o, i) = match self.positions {
+            Positions::Outside => (s[3], s[4], z[3]),
+            Positions::Inside => (s[4], s[3], z[2]),
+        };
+        OuterDims { v: s[0], n: s[1], g: s[2], t, o, i }
+    }
+
+    /// Entries of the parameter.
+    pub fn parameter_len(&self) -> usize {
+        let d = self.dims();
+        d.g * d.o * d.i
+    }
+
+    /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`.
+    ///
+    /// With `rows = 0..O` this is V, entry order as in the parameter.
+    #[must_use]
+    pub fn expand(&self, rows: Range<usize>) -> Tensor<B> {
+        let d = self.dims();
+        let (m, st, zt) = (rows.len(), d.o * d.t, d.t * d.i);
+        let g = Gemm { m, ..self.product() };
+        let g = Gemm { a: g.a.at(rows.start * g.a.row), ..g }
+            .batch(d.v, d.n * d.g * st, 0, d.n * d.g * m * d.i)
+            .batch(d.n, d.g * st, d.g * zt, d.g * m * d.i)
+            .batch(d.g, st, zt, m * d.i);
+        self.s.gemm(&g, &self.z, [d.v, d.n, d.g * m * d.i])
+    }
+
+    /// The products summed over samples: `[V, G·O·I]`.
+    #[must_use]
+    pub fn sum(&self) -> Tensor<B> {
+        let d = self.dims();
+        let (st, zt) = (d.o * d.t, d.t * d.i);
+        let shape = Shape::from([d.v, d.g * d.o * d.i]);
+        if self.positions == Positions::Outside && d.g == 1 {
+            // Samples and positions are one contiguous axis: one long product.
+            let g = Gemm::tn(d.o, d.i, d.n * d.t).batch(d.v, d.n * st, 0, d.o * d.i);
+            return self.s.gemm(&g, &self.z, shape);
+        }
+        let g = self.product().batch(d.v, d.n * d.g * st, 0, d.g * d.o * d.i).batch(d.g, st, zt, d.o * d.i).batch(
+            d.n,
+            d.g * st,
+            d.g * zt,
+            0,
+        );
+        self.s.gemm(&g, &self.z, shape)
+    }
+
+    /// One (v, n, g): `[O, T] · [T, I]`.
+    fn product(&self) -> Gemm {
+        let d = self.dims();
+        let (a, b) = match self.positions {
+            Positions::Outside => (Strides::transposed(d.o), Strides::rows(d.i)),
+            Positions::Inside => (Strides::rows(d.t), Strides::transposed(d.t)),
+        };
+        Gemm { a, b, ..Gemm::new(d.o, d.i, d.t) }
+    }
+
+    /// The sum of two structures over the same samples: their positions side by side. `None` if their layouts differ.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Option<Self> {
+        let (d, e) = (self.dims(), other.dims());
+        if self.positions != other.positions || (d.g, d.o, d.i) != (e.g, e.o, e.i) {
+            return None;
+        }
+        let (s, z) = if self.positions == Positions::Outside { (3, 2) } else { (4, 3) };
+        Some(Outer {
+            s: Tensor::concat(&[self.s.clone(), other.s.clone()], s),
+            z: Tensor::concat(&[self.z.clone(), other.z.clone()], z),
+            positions: self.positions,
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! What is sent backwards: seeds at the output, with every scale factor applied once, here.
+
+use vivit_tensor::{Backend, Rng, Shape, Tensor};
+
+use crate::{Error, Graph, Loss, tape};
+
+/// Columns of the exact loss-Hessian root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RootColumns {
+    /// As many as the Hessian has rank, where the loss knows it: C−1 for softmax cross-entropy.
+    #[default]
+    Rank,
+    /// One per output: C. The Gram matrix then shows the structural zeros too.
+    Outputs,
+}
+
+/// What a probe sends backwards from the output.
+#[derive(Clone, Debug)]
+pub enum Seed<B: Backend> {
+    /// The gradient of each sample's share of the loss, one column: `∂L_n/∂f_n`.
+    Gradient,
+    /// The exact root S of the loss Hessian, `H_n = S_n S_nᵀ`.
+    LossHessian(RootColumns),
+    /// `draws` Monte-Carlo columns with `E[S_n S_nᵀ] = H_n`.
+    Sampled {
+        /// Number of columns M, at least 1.
+        draws: usize,
+        /// Seed of the draws.
+        seed: u64,
+    },
+    /// The user's own columns, `[V, N_S, *out]`.
+    Columns(Tensor<B>),
+}
+
+/// A seed and the samples that it concerns.
+#[derive(Clone, Debug)]
+pub struct Probe<B: Backend> {
+    /// What is sent.
+    pub seed: Seed<B>,
+    /// The chosen samples, in this order; `None` for all.
+    pub samples: Option<Vec<usize>>,
+}
+
+impl<B: Backend> Probe<B> {
+    /// A probe of all samples.
+    pub fn new(seed: Seed<B>) -> Self {
+        Probe { seed, samples: None }
+    }
+
+    /// The same probe of the chosen samples only. A Hessian root is scaled by `√(N/|S|)`, so that its GGN estimates the whole.
+    #[must_use]
+    pub fn of(mut self, samples: Option<Vec<usize>>) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// Whether two probes are the same for certain, so that one of them suffices.
+    pub fn same(&self, other: &Self) -> bool {
+        self.samples == other.samples
+            && match (&self.seed, &other.seed) {
+                (Seed::Gradient, Seed::Gradient) => true,
+                (Seed::LossHessian(a), Seed::LossHessian(b)) => a == b,
+                (Seed::Sampled { draws: m, seed: a }, Seed::Sampled { draws: n, seed: b }) => (m, a) == (n, b),
+                _ => false,
+            }
+    }
+
+    /// The probe's columns at the output, `[V, N_S, *out]`.
+    ///
+    /// # Errors
+    /// If the samples, the targets or the columns do not fit, or a number is NaN or infinite.
+    pub fn columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
+        let (output, n) = (graph.value(), graph.samples());
+        if let Some(samples) = &self.samples {
+            check_samples(samples, n)?;
+        }
+        graph.check_finite()?;
+        if let Seed::Columns(columns) = &self.seed {
+            let chosen = self.samples.as_ref().map_or(n, Vec::len);
+            let expected = output.shape().tail().prefixed(&[chosen]);
+            if columns.shape().rank() != expected.rank() + 1 || columns.shape().tail() != expected || columns.shape()[0] == 0 {
+                return Err(Error::ColumnsShape { got: columns.shape().to_vec(), expected: expected.to_vec() });
+            }
+            tape::finite(columns, || "the seed's columns".into())?;
+            return Ok(columns.clone());
+        }
+        loss.check(output)?;
+        let (columns, what) = match &self.seed {
+            Seed::Gradient => {
+                let gradient = loss.gradient(output);
+                let shape = gradient.shape().prefixed(&[1]);
+                (gradient.reshape(shape), "gradient")
+            }
+            Seed::LossHessian(columns) => (loss.hessian_root(output, *columns), "Hessian root"),
+            Seed::Sampled { draws: 0, .. } => return Err(Error::NoDraws),
+            Seed::Sampled { draws, seed } => (loss.sampled_root(output, *draws, &mut Rng::new(*seed))?, "sampled root"),
+            Seed::Columns(_) => unreachable!("returned above"),
+        };
+        let fits = |shape: &Shape| shape.rank() == output.shape().rank() + 1 && shape.tail() == *output.shape();
+        if !fits(columns.shape()) {
+            return Err(Error::LossShape {
+                loss: loss.name().into(),
+                what,
+                got: columns.shape().to_vec(),
+                expected: output.shape().to_vec(),
+            });
+        }
+        let Some(samples) = &self.samples else { return Ok(columns) };
+        let rows = columns.select(1, samples);
+        let is_root = !matches!(self.seed, Seed::Gradient);
+        Ok(if is_root { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
+    }
+}
+
+/// Checks a choice of samples.
+fn check_samples(samples: &[usize], n: usize) -> Result<(), Error> {
+    if samples.is_empty() {
+        return Err(Error::NoSamples);
+    }
+    let mut seen = vec![false; n];
+    for &index in samples {
+        match seen.get_mut(index) {
+            None => return Err(Error::SampleOutOfRange { index, samples: n }),
+            Some(true) => return Err(Error::RepeatedSample { index }),
+            Some(seen) => *seen = true,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! The reverse sweep: factors `[V, N, *]` travel from the output to the parameters, once for all probes.
+//!
+//! Probes of the same samples are stacked along V and travel as one *stream*. A factor lives until its operation is done.
+
+use vivit_tensor::{Backend, Tensor};
+
+use crate::site::{Arrived, Columns, Use};
+use crate::tape::Origin;
+use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Seed, Site, Var};
+
+/// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
+#[derive(Clone, Debug)]
+pub struct Factor<B: Backend> {
+    /// The columns.
+    pub columns: Tensor<B>,
+    /// The samples they belong to.
+    pub samples: Option<Vec<usize>>,
+}
+
+/// The chosen samples; `None` for all.
+type Samples = Option<Vec<usize>>;
+
+/// Factors under way that share their samples.
+struct Stream<B: Backend> {
+    samples: Samples,
+    /// Per position on the tape: what has arrived.
+    factors: Vec<Option<Tensor<B>>>,
+    /// Per position: the value's rows of the chosen samples.
+    rows: Vec<Option<Tensor<B>>>,
+}
+
+impl<B: Backend> Stream<B> {
+    fn value(&mut self, graph: &Graph<B>, var: Var) -> Tensor<B> {
+        let node = graph.tape().node(var);
+        match &self.samples {
+            Some(samples) if node.batched => {
+                self.rows[var.index()].get_or_insert_with(|| node.value.select(0, samples)).clone()
+            }
+            _ => node.value.clone(),
+        }
+    }
+}
+
+impl<B: Backend> Graph<B> {
+    /// Sends `probes` backwards and shows `visit` every parameter of `wanted`, once, with all that reached it.
+    ///
+    /// Only what lies between the wanted parameters and the output is computed.
+    ///
+    /// # Errors
+    /// If a probe or a parameter does not fit, an operation on the way couples samples (`wanted_by` names what needs them
+    /// apart, `None` says that nothing does), or `visit` fails.
+    pub fn sweep<E: From<Error>>(
+        &self,
+        loss: &dyn Loss<B>,
+        probes: &[Probe<B>],
+        wanted: &[Var],
+        wanted_by: Option<&str>,
+        visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        wanted.iter().try_for_each(|&var| self.check_param(var))?;
+        self.check_apart(wanted, wanted_by)?;
+        let mut factors = Vec::with_capacity(probes.len());
+        for probe in probes {
+            factors.push(Factor { columns: probe.columns(self, loss)?, samples: probe.samples.clone() });
+        }
+        self.propagate(factors, wanted, wanted_by.is_some(), visit)
+    }
+
+    /// As [`sweep`](Graph::sweep), for columns that are known to fit the output.
+    ///
+    /// With `apart`, products per sample may be asked of every site.
+    ///
+    /// # Errors
+    /// If `visit` fails or the device did.
+    pub fn propagate<E: From<Error>>(
+        &self,
+        factors: Vec<Factor<B>>,
+        wanted: &[Var],
+        apart: bool,
+        mut visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let path = self.path_to(wanted);
+        let nodes = &self.tape().nodes;
+        let all: Vec<usize> = (0..factors.len()).collect();
+        let (mut streams, probes) = self.streams(factors);
+        let count = streams.len();
+        let mut uses_left = vec![0usize; nodes.len()];
+        for (node, _) in nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
+            node.args.iter().for_each(|arg| uses_left[arg.index()] += 1);
+        }
+        let mut arrivals: Vec<Option<Arrived<'_, B>>> = nodes.iter().map(|_| None).collect();
+
+        for at in (0..nodes.len()).rev().filter(|&at| path[at]) {
+            let Origin::Op(op) = &nodes[at].origin else { continue };
+            let args = &nodes[at].args;
+            let batched: Vec<bool> = args.iter().map(|&arg| self.tape().is_batched(arg)).collect();
+            let here = Var::at(at);
+            for (number, stream) in streams.iter_mut().enumerate() {
+                let Some(factor) = stream.factors[at].take() else { continue };
+                let values: Vec<Tensor<B>> = args.iter().map(|&arg| stream.value(self, arg)).collect();
+                let out = stream.value(self, here);
+                stream.rows[at] = None;
+                let refs: Vec<&Tensor<B>> = values.iter().collect();
+                let io = Io { args: &refs, out: &out, batched: &batched };
+                for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
+                    if matches!(nodes[arg.index()].origin, Origin::Param { .. }) {
+                        let arrived = arrivals[arg.index()].get_or_insert_with(|| Arrived {
+                            uses: (0..count).map(|_| Vec::new()).collect(),
+                            probes: probes.clone(),
+                        });
+                        arrived.uses[number].push(Use {
+                            op: op.as_ref(),
+                            wrt,
+                            args: values.clone(),
+                            out: out.clone(),
+                            batched: batched.clone(),
+                            factor: factor.clone(),
+                        });
+                    } else {
+                        let product = pull_back(op.as_ref(), io, wrt, &factor, apart);
+                        match &mut stream.factors[arg.index()] {
+                            Some(sum) => sum.axpy(1.0, &product),
+                            empty => *empty = Some(product),
+                        }
+                    }
+                }
+            }
+            for arg in args.iter().filter(|arg| path[arg.index()]) {
+                uses_left[arg.index()] -= 1;
+                let Origin::Param { name } = &nodes[arg.index()].origin else { continue };
+                if uses_left[arg.index()] == 0 {
+                    if let Some(arrived) = arrivals[arg.index()].take() {
+                        let value = &nodes[arg.index()].value;
+                        visit(&Site { param: *arg, name, value, arrived: &arrived, probes: &all })?;
+                    }
+                }
+            }
+        }
+        Ok(self.tape().backend().check().map_err(Error::from)?)
+    }
+
+    /// Stacks factors of equal samples.
+    fn streams(&self, factors: Vec<Factor<B>>) -> (Vec<Stream<B>>, Vec<Columns>) {
+        let len = self.tape().nodes.len();
+        let mut stacks: Vec<(Samples, Vec<Tensor<B>>)> = Vec::new();
+        let mut probes = Vec::with_capacity(factors.len());
+        for Factor { columns, samples } in factors {
+            let stream = stacks.iter().position(|(of, _)| *of == samples).unwrap_or_else(|| {
+                stacks.push((samples, Vec::new()));
+                stacks.len() - 1
+            });
+            let first: usize = stacks[stream].1.iter().map(|columns| columns.shape()[0]).sum();
+            probes.push((stream, first..first + columns.shape()[0]));
+            stacks[stream].1.push(columns);
+        }
+        let streams = stacks.into_iter().map(|(samples, columns)| {
+            let mut factors = vec![None; len];
+            factors[self.output().index()] = Some(Tensor::concat(&columns, 0));
+            Stream { samples, factors, rows: vec![None; len] }
+        });
+        (streams.collect(), probes)
+    }
+
+    /// Fails if an operation between the wanted parameters and the output couples samples.
+    fn check_apart(&self, wanted: &[Var], wanted_by: Option<&str>) -> Result<(), Error> {
+        let Some(wanted_by) = wanted_by else { return Ok(()) };
+        let path = self.path_to(wanted);
+        for (node, _) in self.tape().nodes.iter().zip(path).filter(|(_, on_path)| *on_path) {
+            if let Origin::Op(op) = &node.origin {
+                if op.couples_samples() {
+                    return Err(Error::CouplesSamples { op: op.name().into(), wanted_by: wanted_by.into() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The loss `L` (reduced over the batch) at the output.
+    ///
+    /// # Errors
+    /// If the targets do not fit or the loss is not one number per sample.
+    pub fn loss(&self, loss: &dyn Loss<B>) -> Result<f64, Error> {
+        Ok(self.losses(loss)?.iter().sum())
+    }
+
+    /// Every sample's share `L_n` of the loss, the reduction's factor included: `[N]`.
+    ///
+    /// # Errors
+    /// As [`loss`](Graph::loss).
+    pub fn losses(&self, loss: &dyn Loss<B>) -> Result<Vec<f64>, Error> {
+        loss.check(self.value())?;
+        let values = loss.values(self.value());
+        if **values.shape() != [self.samples()] {
+            return Err(Error::LossNotScalar {
+                loss: loss.name().into(),
+                got: values.shape().to_vec(),
+                samples: self.samples(),
+            });
+        }
+        Ok(values.to_vec()?.into_iter().map(vivit_tensor::Scalar::f64).collect())
+    }
+
+    /// Plain reverse mode: the gradient `∂L/∂θ` of every parameter, `[*p]`.
+    ///
+    /// # Errors
+    /// If the targets do not fit, or a number is NaN or infinite.
+    pub fn backward(&self, loss: &dyn Loss<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+        let mut gradient = ParamMap::new();
+        self.sweep(loss, &[Probe::new(Seed::Gradient)], &self.params(), None, |site| {
+            gradient.insert(site.param(), site.jac_t(0, Batch::Sum).reshape(*site.shape()));
+            Ok::<(), Error>(())
+        })?;
+        Ok(gradient)
+    }
+}
+
+/// `Jᵀ` of one operation on a stacked factor `[V, N, *out]`, to `[V, N, *arg]`.
+///
+/// Where a value has no sample axis (it is computed from parameters alone), the factor has one all the same: N long with
+/// `apart`, else 1.
+fn pull_back<B: Backend>(op: &dyn crate::Op<B>, io: Io<'_, B>, wrt: usize, factor: &Tensor<B>, apart: bool) -> Tensor<B> {
+    if io.out_batched() {
+        let batch = if apart { Batch::Keep } else { Batch::Sum };
+        let product = op.jac_t(io, wrt, factor, batch);
+        if io.batched[wrt] || apart {
+            return product;
+        }
+        let shape = io.args[wrt].shape().prefixed(&[factor.shape()[0], 1]);
+        return product.reshape(shape);
+    }
+    let (v, n) = (factor.shape()[0], factor.shape()[1]);
+    let product = op.jac_t(io, wrt, &factor.reshape(io.out.shape().prefixed(&[v * n])), Batch::Sum);
+    product.reshape(io.args[wrt].shape().prefixed(&[v, n]))
+}
