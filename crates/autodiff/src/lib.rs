@@ -25,7 +25,7 @@ pub use loss::{CrossEntropy, Loss, Mse, Reduction};
 pub use map::ParamMap;
 pub use op::{Batch, Io, Op};
 pub use outer::{Outer, OuterDims, Positions};
-pub use probe::{Probe, RootColumns, Seed};
+pub use probe::{Probe, Root, RootColumns, Seed};
 pub use site::{Site, Use};
 pub use sweep::Factor;
 pub use tape::{Graph, Tape, Var};

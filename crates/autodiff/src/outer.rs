@@ -91,6 +91,13 @@ impl<B: Backend> Outer<B> {
         d.g * d.o * d.i
     }
 
+    /// Ranges of out-features whose expanded products hold at most `entries` numbers (but one out-feature at least).
+    pub fn row_blocks(&self, entries: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
+        let d = self.dims();
+        let rows = (entries / (d.v * d.n * d.g * d.i).max(1)).clamp(1, d.o.max(1));
+        (0..d.o).step_by(rows).map(move |first| first..(first + rows).min(d.o))
+    }
+
     /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`.
     ///
     /// With `rows = 0..O` this is V, entry order as in the parameter.

@@ -14,20 +14,33 @@ pub enum RootColumns {
     Outputs,
 }
 
+/// Which square root S of the loss Hessian, `H_n = S_n S_nᵀ`, stands for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// The exact one.
+    Exact(RootColumns),
+    /// `draws` Monte-Carlo columns with `E[S_n S_nᵀ] = H_n`.
+    Sampled {
+        /// Number of columns M, at least 1.
+        draws: usize,
+        /// Seed of the draws; the same seed gives the same columns.
+        seed: u64,
+    },
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Root::Exact(RootColumns::default())
+    }
+}
+
 /// What a probe sends backwards from the output.
 #[derive(Clone, Debug)]
 pub enum Seed<B: Backend> {
     /// The gradient of each sample's share of the loss, one column: `∂L_n/∂f_n`.
     Gradient,
-    /// The exact root S of the loss Hessian, `H_n = S_n S_nᵀ`.
-    LossHessian(RootColumns),
-    /// `draws` Monte-Carlo columns with `E[S_n S_nᵀ] = H_n`.
-    Sampled {
-        /// Number of columns M, at least 1.
-        draws: usize,
-        /// Seed of the draws.
-        seed: u64,
-    },
+    /// A square root of the loss Hessian.
+    Root(Root),
     /// The user's own columns, `[V, N_S, *out]`.
     Columns(Tensor<B>),
 }
@@ -59,8 +72,7 @@ impl<B: Backend> Probe<B> {
         self.samples == other.samples
             && match (&self.seed, &other.seed) {
                 (Seed::Gradient, Seed::Gradient) => true,
-                (Seed::LossHessian(a), Seed::LossHessian(b)) => a == b,
-                (Seed::Sampled { draws: m, seed: a }, Seed::Sampled { draws: n, seed: b }) => (m, a) == (n, b),
+                (Seed::Root(a), Seed::Root(b)) => a == b,
                 _ => false,
             }
     }
@@ -91,9 +103,11 @@ impl<B: Backend> Probe<B> {
                 let shape = gradient.shape().prefixed(&[1]);
                 (gradient.reshape(shape), "gradient")
             }
-            Seed::LossHessian(columns) => (loss.hessian_root(output, *columns), "Hessian root"),
-            Seed::Sampled { draws: 0, .. } => return Err(Error::NoDraws),
-            Seed::Sampled { draws, seed } => (loss.sampled_root(output, *draws, &mut Rng::new(*seed))?, "sampled root"),
+            Seed::Root(Root::Exact(columns)) => (loss.hessian_root(output, *columns), "Hessian root"),
+            Seed::Root(Root::Sampled { draws: 0, .. }) => return Err(Error::NoDraws),
+            Seed::Root(Root::Sampled { draws, seed }) => {
+                (loss.sampled_root(output, *draws, &mut Rng::new(*seed))?, "sampled root")
+            }
             Seed::Columns(_) => unreachable!("returned above"),
         };
         let fits = |shape: &Shape| shape.rank() == output.shape().rank() + 1 && shape.tail() == *output.shape();
@@ -107,8 +121,7 @@ impl<B: Backend> Probe<B> {
         }
         let Some(samples) = &self.samples else { return Ok(columns) };
         let rows = columns.select(1, samples);
-        let is_root = !matches!(self.seed, Seed::Gradient);
-        Ok(if is_root { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
+        Ok(if matches!(self.seed, Seed::Root(_)) { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
     }
 }
 

@@ -117,6 +117,13 @@ impl<'a, B: Backend> Site<'a, B> {
         &self.arrived.uses[self.stream(probe).0]
     }
 
+    /// Columns times samples of the probe, `V·N_S`.
+    #[track_caller]
+    pub fn rows(&self, probe: usize) -> usize {
+        let (stream, columns) = self.stream(probe);
+        columns.len() * self.arrived.uses[*stream][0].factor.shape()[1]
+    }
+
     /// The parameter's share of the probe: `[V, *p]` summed over samples, or `[V, N_S, *p]`.
     #[track_caller]
     #[must_use]

@@ -213,6 +213,11 @@ impl<B: Backend> Graph<B> {
         self.tape.params().into_iter().filter(|var| self.active[var.index()]).collect()
     }
 
+    /// Those of [`params`](Graph::params) whose name `choose` likes.
+    pub fn params_where(&self, mut choose: impl FnMut(&str) -> bool) -> Vec<Var> {
+        self.params().into_iter().filter(|&var| self.tape.param_name(var).is_ok_and(&mut choose)).collect()
+    }
+
     /// Checks that a variable is a parameter that the output depends on.
     ///
     /// # Errors

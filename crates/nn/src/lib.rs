@@ -1,1 +1,22 @@
-//! .
+//! Layers, models, optimizers and reference networks for [vivit](https://docs.rs/vivit).
+//!
+//! A [`Layer`] describes an operation and its parameters; a [`Sequential`] owns the parameters of a row of layers, under PyTorch's names, and
+//! records a forward pass as a [`Graph`](vivit_autodiff::Graph). Shapes are checked for the whole model before any work.
+
+mod error;
+mod init;
+mod layer;
+mod layers;
+pub mod networks;
+mod optim;
+mod sequential;
+
+pub use error::{Error, ShapeError};
+pub use init::Init;
+pub use layer::{Layer, ParamSpec};
+pub use layers::{
+    Activation, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Residual, Shared, ZeroPad2d, avg_pool2d, conv2d, flatten,
+    linear, max_pool2d, relu, residual, shared, sigmoid, tanh, zero_pad2d,
+};
+pub use optim::Sgd;
+pub use sequential::{Param, Sequential};

@@ -1,1 +1,14 @@
-//! .
+//! See a network's curvature: the eigenvalues and eigenvectors of its generalized Gauss-Newton matrix, and how every sample's loss bends
+//! along them.
+
+pub use vivit_autodiff as autodiff;
+pub use vivit_curvature as curvature;
+pub use vivit_eigh as eigh;
+pub use vivit_extend as extend;
+pub use vivit_nn as nn;
+pub use vivit_tensor as tensor;
+
+mod error;
+pub mod prelude;
+
+pub use error::Error;

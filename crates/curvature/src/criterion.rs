@@ -1,0 +1,21 @@
+//! Ready-made criteria: closures on the ascending eigenvalues that return the indices of the directions to use.
+
+/// The `k` largest eigenvalues, ascending.
+///
+/// Asking for more than there are is an error when the criterion is used.
+pub fn top_k(k: usize) -> impl Fn(&[f64]) -> Vec<usize> {
+    move |values| match values.len().checked_sub(k) {
+        Some(first) => (first..values.len()).collect(),
+        None => (0..k).collect(),
+    }
+}
+
+/// All eigenvalues above `threshold`, ascending.
+pub fn above(threshold: f64) -> impl Fn(&[f64]) -> Vec<usize> {
+    move |values| (0..values.len()).filter(|&k| values[k] > threshold).collect()
+}
+
+/// All eigenvalues above `relative` times the largest, ascending. `nonzero(1e-4)` is a sensible choice in f32, `nonzero(1e-10)` in f64.
+pub fn nonzero(relative: f64) -> impl Fn(&[f64]) -> Vec<usize> {
+    move |values| above(relative * values.last().copied().unwrap_or(0.0).max(0.0))(values)
+}

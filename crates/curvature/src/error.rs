@@ -1,0 +1,117 @@
+//! What can go wrong between a batch and its curvature.
+
+/// Errors of curvature computations.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No group was given.
+    #[error("no parameter group was given; pass at least one `Group`")]
+    NoGroups,
+    /// A group without parameters.
+    #[error("parameter group {group} is empty; put at least one parameter in it")]
+    EmptyGroup {
+        /// The group's position.
+        group: usize,
+    },
+    /// A parameter in more than one place.
+    #[error("parameter {name} is in group {first} and again in group {second}; a parameter belongs to one group at most")]
+    RepeatedParameter {
+        /// The parameter.
+        name: String,
+        /// Position of the first group.
+        first: usize,
+        /// Position of the second, possibly the same.
+        second: usize,
+    },
+    /// A criterion that chose nothing.
+    #[error("the criterion of group {group} chose none of {directions} eigenvalues (the largest is {largest:e}); relax it")]
+    NoDirections {
+        /// The group's position.
+        group: usize,
+        /// Number of eigenvalues.
+        directions: usize,
+        /// The largest of them.
+        largest: f64,
+    },
+    /// A criterion that chose an eigenvalue twice.
+    #[error("the criterion of group {group} chose index {index} twice")]
+    RepeatedDirection {
+        /// The group's position.
+        group: usize,
+        /// The index.
+        index: usize,
+    },
+    /// A criterion that chose beyond the eigenvalues.
+    #[error(
+        "the criterion of group {group} chose index {index}, but there are {directions} eigenvalues, 0 to {}; \
+         choose fewer, or ask for all above a threshold",
+        .directions - 1
+    )]
+    DirectionOutOfRange {
+        /// The group's position.
+        group: usize,
+        /// The index.
+        index: usize,
+        /// Number of eigenvalues.
+        directions: usize,
+    },
+    /// A direction that the GGN does not have.
+    #[error(
+        "direction {index} of group {group} has eigenvalue {value:e}, which is numerically zero (at most {threshold:e}), so it has no \
+         eigenvector in parameter space; choose fewer directions, or use the criterion `nonzero`"
+    )]
+    ZeroDirection {
+        /// The group's position.
+        group: usize,
+        /// The index among the ascending eigenvalues.
+        index: usize,
+        /// The eigenvalue.
+        value: f64,
+        /// What counts as zero: n ε λ_max.
+        threshold: f64,
+    },
+    /// Damping of the wrong length.
+    #[error("the damping of group {group} returned {got} values for {expected} directions")]
+    DampingLength {
+        /// The group's position.
+        group: usize,
+        /// Number of values.
+        got: usize,
+        /// Number of directions.
+        expected: usize,
+    },
+    /// A damped curvature that can't be divided by.
+    #[error(
+        "direction {direction} of group {group} has mean curvature {curvature:e} and damping {damping:e}: their sum must be positive"
+    )]
+    Damping {
+        /// The group's position.
+        group: usize,
+        /// The direction's position among the chosen ones.
+        direction: usize,
+        /// The mean second derivative.
+        curvature: f64,
+        /// The damping.
+        damping: f64,
+    },
+    /// A quantity that needs gradients where only the GGN was computed.
+    #[error("gradients were not part of this Gram space; build it with `Ggn::gram_space`")]
+    NoGradients,
+    /// The Gram matrix has no decomposition.
+    #[error("eigenvalues of group {group}: {source}")]
+    Eigen {
+        /// The group's position.
+        group: usize,
+        /// Why not.
+        source: vivit_eigh::Error,
+    },
+    /// Recording, seeding or sweeping failed.
+    #[error(transparent)]
+    Autodiff(#[from] vivit_autodiff::Error),
+}
+
+impl From<vivit_tensor::Error> for Error {
+    fn from(error: vivit_tensor::Error) -> Self {
+        Error::Autodiff(error.into())
+    }
+}

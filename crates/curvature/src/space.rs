@@ -1,0 +1,316 @@
+//! Gram space: what a sweep leaves behind, and everything that is read off it.
+
+use vivit_autodiff::{Batch, Factor, ParamMap, Reduction, Site, Var};
+use vivit_eigh::Reduction as Tridiagonal;
+use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Scalar, Strides, Tensor};
+
+use crate::gram::GramBlocks;
+use crate::{DirectionalDerivatives, Error, Ggn, Group};
+
+/// Columns that an eigenvector sweep carries at a time: bounds its memory to that of an ordinary GGN sweep.
+const COLUMNS: usize = 16;
+
+/// What a long computation has just finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// A parameter's share of the Gram matrix.
+    Gram {
+        /// Parameters done.
+        done: usize,
+        /// Parameters in all.
+        total: usize,
+    },
+    /// A group's eigenvalues.
+    Eigenvalues {
+        /// Groups done.
+        done: usize,
+        /// Groups in all.
+        total: usize,
+    },
+    /// Eigenvectors of a group in parameter space.
+    Eigenvectors {
+        /// Directions done.
+        done: usize,
+        /// Directions of the group in all.
+        total: usize,
+    },
+}
+
+/// The chosen eigenvalues of a group's GGN block and their eigenvectors.
+#[derive(Clone, Debug)]
+pub struct Eigenpairs<B: Backend> {
+    /// The eigenvalues `[K]`, in the criterion's order.
+    pub eigenvalues: Vec<B::Elem>,
+    /// The eigenvectors, `[K, *p]` per parameter: orthonormal over the whole group, the entry of largest magnitude positive.
+    pub eigenvectors: ParamMap<Tensor<B>>,
+}
+
+/// A directionally damped Newton step.
+#[derive(Clone, Debug)]
+pub struct NewtonStep<B: Backend> {
+    /// Δθ, `[*p]` per parameter: to be added.
+    pub step: ParamMap<Tensor<B>>,
+    /// The directional derivatives that it was made of, per group.
+    pub directions: Vec<DirectionalDerivatives<B::Elem>>,
+}
+
+/// One group's part of Gram space.
+#[derive(Debug)]
+struct GroupSpace<E> {
+    eigen: Tridiagonal<E>,
+    /// `Vᵀg`, `[R, N_grad]`.
+    cross: Option<Matrix<E>>,
+}
+
+/// Chosen directions in Gram space.
+struct GramEigenpairs<E> {
+    indices: Vec<usize>,
+    values: Vec<E>,
+    /// `[K, R]`.
+    vectors: Matrix<E>,
+}
+
+/// Gram matrices, gradients' projections and eigenvalues of every group; all results come out of it.
+#[derive(Debug)]
+pub struct GramSpace<'a, B: Backend> {
+    ggn: &'a Ggn<'a, B>,
+    groups: &'a [Group<'a>],
+    spaces: Vec<GroupSpace<B::Elem>>,
+}
+
+impl<'a, B: Backend> GramSpace<'a, B> {
+    pub(crate) fn new(ggn: &'a Ggn<'a, B>, groups: &'a [Group<'a>], gradients: bool) -> Result<Self, Error> {
+        let graph = ggn.graph;
+        let wanted = check_groups(ggn, groups)?;
+        let group_of: ParamMap<usize> =
+            groups.iter().enumerate().flat_map(|(at, group)| group.params.iter().map(move |&var| (var, at))).collect();
+        let mut probes = vec![ggn.ggn_probe()];
+        probes.extend(gradients.then(|| ggn.grad_probe()));
+        let mut blocks: Vec<Option<GramBlocks<B>>> = groups.iter().map(|_| None).collect();
+        let (mut done, total) = (0, wanted.len());
+        graph.sweep(ggn.loss, &probes, &wanted, Some("a GGN per sample"), |site: &Site<'_, B>| {
+            let [rows, n_grad] = [0, 1].map(|probe| if probe == 1 && !gradients { 0 } else { site.rows(probe) });
+            let block = blocks[group_of[site.param()]]
+                .get_or_insert_with(|| GramBlocks::new(graph.tape().backend(), rows, gradients.then_some(n_grad)));
+            block.add(site)?;
+            done += 1;
+            ggn.report(Progress::Gram { done, total });
+            Ok::<(), Error>(())
+        })?;
+        let total = groups.len();
+        let mut spaces = Vec::with_capacity(total);
+        for (group, block) in blocks.into_iter().enumerate() {
+            let block = block.expect("every group has a parameter, and every parameter was visited");
+            let cross = block.cross.map(|cross| cross.to_matrix()).transpose()?;
+            let eigen = Tridiagonal::new(block.ggn.to_matrix()?).map_err(|source| Error::Eigen { group, source })?;
+            spaces.push(GroupSpace { eigen, cross });
+            ggn.report(Progress::Eigenvalues { done: group + 1, total });
+        }
+        Ok(GramSpace { ggn, groups, spaces })
+    }
+
+    /// All eigenvalues of a group's Gram matrix, ascending.
+    pub fn spectrum(&self, group: usize) -> &[B::Elem] {
+        self.spaces[group].eigen.values()
+    }
+
+    /// The indices that a group's criterion chooses, checked.
+    fn chosen(&self, group: usize) -> Result<Vec<usize>, Error> {
+        let values: Vec<f64> = self.spectrum(group).iter().map(|value| value.f64()).collect();
+        let directions = values.len();
+        let largest = values.last().copied().unwrap_or(0.0);
+        let threshold = directions as f64 * B::Elem::EPSILON.f64() * largest.max(0.0);
+        let chosen = self.groups[group].choose(&values);
+        if chosen.is_empty() {
+            return Err(Error::NoDirections { group, directions, largest });
+        }
+        let mut seen = vec![false; directions];
+        for &index in &chosen {
+            match seen.get_mut(index) {
+                None => return Err(Error::DirectionOutOfRange { group, index, directions }),
+                Some(true) => return Err(Error::RepeatedDirection { group, index }),
+                Some(seen) => *seen = true,
+            }
+            if values[index] <= threshold {
+                return Err(Error::ZeroDirection { group, index, value: values[index], threshold });
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// The directions that a group's criterion chooses.
+    fn gram_eigenpairs(&self, group: usize) -> Result<GramEigenpairs<B::Elem>, Error> {
+        let indices = self.chosen(group)?;
+        let eigen = &self.spaces[group].eigen;
+        let values = indices.iter().map(|&index| eigen.values()[index]).collect();
+        let vectors = eigen.vectors(&indices).map_err(|source| Error::Eigen { group, source })?;
+        Ok(GramEigenpairs { indices, values, vectors })
+    }
+
+    /// Per-sample first and second derivatives along the chosen eigenvectors, per group.
+    ///
+    /// # Errors
+    /// If a criterion's choice is empty, repeated, out of range or numerically zero.
+    pub fn directional_derivatives(&self) -> Result<Vec<DirectionalDerivatives<B::Elem>>, Error> {
+        (0..self.groups.len()).map(|group| self.derivatives_of(group)).collect()
+    }
+
+    fn derivatives_of(&self, group: usize) -> Result<DirectionalDerivatives<B::Elem>, Error> {
+        let cross = self.spaces[group].cross.as_ref().ok_or(Error::NoGradients)?;
+        let GramEigenpairs { indices, values: eigenvalues, vectors } = self.gram_eigenpairs(group)?;
+        let (k, r, n_grad) = (vectors.rows(), vectors.cols(), cross.cols());
+        let n = self.ggn.graph.samples();
+        let n_ggn = self.ggn.ggn_samples.as_ref().map_or(n, Vec::len);
+        let s = match self.ggn.loss.reduction() {
+            Reduction::Mean => n as f64,
+            Reduction::Sum => 1.0,
+        };
+        let mut gammas = Matrix::zeros(n_grad, k);
+        let g = Gemm { a: Strides::transposed(n_grad), b: Strides::transposed(r), ..Gemm::new(n_grad, k, r) };
+        vivit_tensor::gemm(&g, cross.as_slice(), vectors.as_slice(), gammas.as_mut_slice());
+        let mut lambdas = Matrix::zeros(n_ggn, k);
+        for (at, &value) in eigenvalues.iter().enumerate() {
+            let value = value.f64();
+            let scale = B::Elem::of(s / value.sqrt());
+            (0..n_grad).for_each(|n| gammas[(n, at)] *= scale);
+            let e = vectors.row(at);
+            for i in 0..n_ggn {
+                let share: f64 = e[i..].iter().step_by(n_ggn).map(|e| e.f64() * e.f64()).sum();
+                lambdas[(i, at)] = B::Elem::of(s * n_ggn as f64 / n as f64 * value * share);
+            }
+        }
+        Ok(DirectionalDerivatives { eigenvalues, indices, gram_eigenvectors: vectors, gammas, lambdas })
+    }
+
+    /// The chosen eigenvalues with their eigenvectors in parameter format, per group: one batch-summed sweep of K columns each.
+    ///
+    /// # Errors
+    /// If a criterion's choice is empty, repeated, out of range or numerically zero.
+    pub fn eigenpairs(&self) -> Result<Vec<Eigenpairs<B>>, Error> {
+        (0..self.groups.len()).map(|group| self.eigenpairs_of(group)).collect()
+    }
+
+    fn eigenpairs_of(&self, group: usize) -> Result<Eigenpairs<B>, Error> {
+        let GramEigenpairs { values: eigenvalues, vectors: mut weights, .. } = self.gram_eigenpairs(group)?;
+        for (at, value) in eigenvalues.iter().enumerate() {
+            let scale = B::Elem::of(value.f64().sqrt().recip());
+            weights.row_mut(at).iter_mut().for_each(|e| *e *= scale);
+        }
+        let total = weights.rows();
+        let mut parts: ParamMap<Vec<Tensor<B>>> = self.groups[group].params.iter().map(|&var| (var, Vec::new())).collect();
+        for first in (0..total).step_by(COLUMNS) {
+            let last = (first + COLUMNS).min(total);
+            let some = Matrix::new(last - first, weights.cols(), (first..last).flat_map(|k| weights.row(k).to_vec()).collect());
+            let columns = self.apply_v(group, &some)?;
+            let signs = signs(&columns, last - first)?;
+            for (var, column) in columns {
+                let ones = vec![1; column.shape().rank() - 1];
+                let signs = signs.reshape([&[last - first], &ones[..]].concat().as_slice());
+                parts.get_mut(var).expect("only the group's parameters are visited").push(column.mul(&signs));
+            }
+            self.ggn.report(Progress::Eigenvectors { done: last, total });
+        }
+        let eigenvectors = parts.into_iter().map(|(var, parts)| (var, Tensor::concat(&parts, 0))).collect();
+        Ok(Eigenpairs { eigenvalues, eigenvectors })
+    }
+
+    /// The directionally damped Newton step of all groups' parameters.
+    ///
+    /// # Errors
+    /// If a criterion's choice is empty, repeated, out of range or numerically zero, or the damping does not fit or leaves a curvature that is
+    /// not positive.
+    pub fn newton_step(&self, damping: impl Fn(&DirectionalDerivatives<B::Elem>) -> Vec<f64>) -> Result<NewtonStep<B>, Error> {
+        let directions = self.directional_derivatives()?;
+        let mut step = ParamMap::new();
+        // Of the reduced loss: the sample mean for a mean, N times it for a sum.
+        let whole = match self.ggn.loss.reduction() {
+            Reduction::Mean => 1.0,
+            Reduction::Sum => self.ggn.graph.samples() as f64,
+        };
+        for (group, directions) in directions.iter().enumerate() {
+            let (expected, deltas) = (directions.len(), damping(directions));
+            if deltas.len() != expected {
+                return Err(Error::DampingLength { group, got: deltas.len(), expected });
+            }
+            let (gammas, lambdas) = (directions.mean_gammas(), directions.mean_lambdas());
+            let mut weights = vec![0.0; directions.gram_eigenvectors.cols()];
+            for direction in 0..expected {
+                let (curvature, damping) = (whole * lambdas[direction], deltas[direction]);
+                let damped = curvature + damping;
+                if !(damped > 0.0 && damped.is_finite()) {
+                    return Err(Error::Damping { group, direction, curvature, damping });
+                }
+                let weight = -whole * gammas[direction] / damped / directions.eigenvalues[direction].f64().sqrt();
+                let e = directions.gram_eigenvectors.row(direction);
+                weights.iter_mut().zip(e).for_each(|(sum, e)| *sum += weight * e.f64());
+            }
+            let weights = Matrix::new(1, weights.len(), weights.into_iter().map(B::Elem::of).collect());
+            for (var, column) in self.apply_v(group, &weights)? {
+                let shape = column.shape().tail();
+                step.insert(var, column.reshape(shape));
+            }
+        }
+        Ok(NewtonStep { step, directions })
+    }
+
+    /// `V w` for each row w of `weights: [K, R]`: `Σ_n J_nᵀ (Σ_v S_n[:, v] w[v, n])`, a batch-summed sweep of K columns. `[K, *p]` per parameter.
+    fn apply_v(&self, group: usize, weights: &Matrix<B::Elem>) -> Result<ParamMap<Tensor<B>>, Error> {
+        let (graph, probe) = (self.ggn.graph, self.ggn.ggn_probe());
+        let roots = probe.columns(graph, self.ggn.loss)?;
+        let (k, v, n) = (weights.rows(), roots.shape()[0], roots.shape()[1]);
+        let c = roots.len() / (v * n);
+        let weights = Tensor::from_vec(graph.tape().backend(), &[k, v, n], weights.as_slice().to_vec())?;
+        let g = Gemm {
+            a: Strides { offset: 0, row: v * n, col: n },
+            b: Strides::rows(n * c),
+            c: Strides::rows(n * c),
+            ..Gemm::new(k, c, v)
+        };
+        let shape = roots.shape().tail().prefixed(&[k]);
+        let columns = weights.gemm(&g.batch(n, 1, c, c), &roots, shape);
+        let factor = Factor { columns, samples: probe.samples };
+        let mut result = ParamMap::new();
+        graph.propagate(vec![factor], &self.groups[group].params, false, |site| {
+            result.insert(site.param(), site.jac_t(0, Batch::Sum).reshape(site.shape().prefixed(&[k])));
+            Ok::<(), Error>(())
+        })?;
+        Ok(result)
+    }
+}
+
+/// Checks that every parameter is in the graph and in one group, and returns them all.
+fn check_groups<B: Backend>(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<Vec<Var>, Error> {
+    let graph = ggn.graph;
+    if groups.is_empty() {
+        return Err(Error::NoGroups);
+    }
+    let mut seen = ParamMap::new();
+    for (group, params) in groups.iter().map(|group| &group.params).enumerate() {
+        if params.is_empty() {
+            return Err(Error::EmptyGroup { group });
+        }
+        for &var in params {
+            graph.check_param(var)?;
+            if let Some(first) = seen.insert(var, group) {
+                return Err(Error::RepeatedParameter { name: graph.tape().param_name(var)?.into(), first, second: group });
+            }
+        }
+    }
+    Ok(seen.into_iter().map(|(var, _)| var).collect())
+}
+
+/// `±1` per column, `[K]`, so that the entry of largest magnitude over all parameters becomes positive.
+fn signs<B: Backend>(columns: &ParamMap<Tensor<B>>, k: usize) -> Result<Tensor<B>, Error> {
+    let mut extremes = vec![(f64::NEG_INFINITY, f64::NEG_INFINITY); k];
+    for (_, column) in columns.iter() {
+        let flat = column.reshape([k, column.len() / k]);
+        let (high, low) = (flat.reduce(Reduce::Max, 1).to_vec()?, flat.scale(-1.0).reduce(Reduce::Max, 1).to_vec()?);
+        for ((extreme, high), low) in extremes.iter_mut().zip(high).zip(low) {
+            *extreme = (extreme.0.max(high.f64()), extreme.1.max(low.f64()));
+        }
+    }
+    let backend = columns.iter().next().expect("a group has a parameter").1.backend().clone();
+    let signs = extremes.into_iter().map(|(high, low)| B::Elem::of(if low > high { -1.0 } else { 1.0 }));
+    Ok(Tensor::from_vec(&backend, &[k], signs.collect())?)
+}

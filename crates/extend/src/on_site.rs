@@ -1,0 +1,51 @@
+//! A hook: a closure that sees every site of the sweep.
+
+use std::fmt;
+
+use vivit_autodiff::{Probe, Site};
+use vivit_tensor::Backend;
+
+use crate::{Error, Extension};
+
+/// Calls a closure with every site, in the same sweep as the other extensions.
+pub struct OnSite<B: Backend, F> {
+    probes: Vec<Probe<B>>,
+    hook: F,
+}
+
+impl<B: Backend, F: FnMut(&Site<'_, B>) -> Result<(), Error>> OnSite<B, F> {
+    /// A hook that reads what `probes` (possibly none) send to a site.
+    pub fn new(probes: Vec<Probe<B>>, hook: F) -> Self {
+        OnSite { probes, hook }
+    }
+}
+
+impl<B: Backend, F> fmt::Debug for OnSite<B, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnSite").field("probes", &self.probes).finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend, F: FnMut(&Site<'_, B>) -> Result<(), Error>> Extension<B> for OnSite<B, F> {
+    type Out = ();
+
+    fn name(&self) -> &'static str {
+        "OnSite"
+    }
+
+    fn probes(&self) -> Vec<Probe<B>> {
+        self.probes.clone()
+    }
+
+    fn per_sample(&self) -> bool {
+        !self.probes.is_empty()
+    }
+
+    fn visit(&mut self, site: &Site<'_, B>) -> Result<(), Error> {
+        (self.hook)(site)
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        Ok(())
+    }
+}

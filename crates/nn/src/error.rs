@@ -1,0 +1,90 @@
+//! What can go wrong with a model.
+
+use std::fmt;
+
+/// A layer that can't take its input: where in the model, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShapeError {
+    /// The layer's path in the model, `"2.body.0"`; empty for the layer itself.
+    pub path: String,
+    /// The layer, in words.
+    pub layer: String,
+    /// What it was given and what it needs.
+    pub reason: String,
+}
+
+impl ShapeError {
+    /// An error of the layer itself; containers prepend the path.
+    pub fn new(layer: impl Into<String>, reason: impl Into<String>) -> Self {
+        ShapeError { path: String::new(), layer: layer.into(), reason: reason.into() }
+    }
+
+    /// The same error, seen from the container that calls the layer `name`.
+    #[must_use]
+    pub fn inside(mut self, name: &str) -> Self {
+        self.path = if self.path.is_empty() { name.into() } else { format!("{name}.{}", self.path) };
+        self
+    }
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "layer {} ({}): {}", self.path, self.layer, self.reason)
+    }
+}
+
+impl std::error::Error for ShapeError {}
+
+/// Errors of building, running and changing models.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A layer can't take what reaches it.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A layer that shares the parameters of one that does not come before it in the same row.
+    #[error("layer {path} shares the parameters of layer {layer}, which is not an earlier layer of its own in the same row")]
+    Shared {
+        /// Path of the sharing layer.
+        path: String,
+        /// Index of the layer that it names.
+        layer: usize,
+    },
+    /// A parameter that the model does not have.
+    #[error("the model has no parameter {name}; it has {}", .known.join(", "))]
+    UnknownParameter {
+        /// The name asked for.
+        name: String,
+        /// The names of its parameters.
+        known: Vec<String>,
+    },
+    /// A parameter value of the wrong shape.
+    #[error("parameter {name} has shape {expected:?}, not {got:?}")]
+    ParameterShape {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        expected: Vec<usize>,
+        /// The shape given.
+        got: Vec<usize>,
+    },
+    /// An option out of its range.
+    #[error("{what} must be {expected}, got {value}")]
+    Option {
+        /// The option.
+        what: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it was.
+        value: f64,
+    },
+    /// Recording failed.
+    #[error(transparent)]
+    Autodiff(#[from] vivit_autodiff::Error),
+}
+
+impl From<vivit_tensor::Error> for Error {
+    fn from(error: vivit_tensor::Error) -> Self {
+        Error::Autodiff(error.into())
+    }
+}

@@ -1,0 +1,30 @@
+//! Initial parameter values.
+
+use vivit_tensor::{Rng, Scalar};
+
+/// How a parameter's entries are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Uniform in `[−bound, bound)`.
+    Uniform {
+        /// The bound.
+        bound: f64,
+    },
+    /// The same value everywhere.
+    Constant(f64),
+}
+
+impl Init {
+    /// PyTorch's default for linear and convolution layers, weights and biases alike: uniform with bound `1/√fan_in`.
+    pub fn fan_in(fan_in: usize) -> Self {
+        Init::Uniform { bound: 1.0 / (fan_in.max(1) as f64).sqrt() }
+    }
+
+    /// Draws `len` entries.
+    pub fn draw<E: Scalar>(self, len: usize, rng: &mut Rng) -> Vec<E> {
+        match self {
+            Init::Uniform { bound } => rng.uniform(len, -bound, bound),
+            Init::Constant(value) => vec![E::of(value); len],
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Affine maps of the last axis.
+
+use vivit_autodiff::{Tape, Var};
+use vivit_tensor::Backend;
+
+use crate::{Init, Layer, ParamSpec, ShapeError};
+
+/// `x Wᵀ + b` along the last axis; any number of axes between it and the sample axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linear {
+    /// In-features.
+    pub inputs: usize,
+    /// Out-features.
+    pub outputs: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+}
+
+/// A [`Linear`] layer with a bias.
+pub fn linear<B: Backend>(inputs: usize, outputs: usize) -> Box<dyn Layer<B>> {
+    Box::new(Linear { inputs, outputs, bias: true })
+}
+
+impl<B: Backend> Layer<B> for Linear {
+    fn name(&self) -> String {
+        format!("linear {}→{}", self.inputs, self.outputs)
+    }
+
+    fn params(&self) -> Vec<ParamSpec> {
+        let init = Init::fan_in(self.inputs);
+        let mut params = vec![ParamSpec::new("weight", &[self.outputs, self.inputs], init)];
+        params.extend(self.bias.then(|| ParamSpec::new("bias", &[self.outputs], init)));
+        params
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        match input.split_last() {
+            Some((&last, front)) if last == self.inputs => Ok([front, &[self.outputs]].concat()),
+            _ => Err(ShapeError::new(
+                Layer::<B>::name(self),
+                format!("needs {} features on the last axis, but a sample has shape {input:?}", self.inputs),
+            )),
+        }
+    }
+
+    fn record(&self, tape: &mut Tape<B>, params: &[Var], x: Var) -> Var {
+        tape.linear(x, params[0], params.get(1).copied())
+    }
+}

@@ -1,0 +1,77 @@
+//! Layers made of layers, and layers that repeat others.
+
+use vivit_autodiff::{Tape, Var};
+use vivit_tensor::Backend;
+
+use crate::layer::Row;
+use crate::{Error, Layer, ParamSpec, ShapeError};
+
+/// `x + body(x)`. Its parameters are called `body.0.weight` and so on.
+#[derive(Debug)]
+pub struct Residual<B: Backend> {
+    body: Row<B>,
+}
+
+/// A [`Residual`] block around a row of layers.
+pub fn residual<B: Backend>(body: Vec<Box<dyn Layer<B>>>) -> Box<dyn Layer<B>> {
+    Box::new(Residual { body: Row(body) })
+}
+
+impl<B: Backend> Layer<B> for Residual<B> {
+    fn name(&self) -> String {
+        "residual".into()
+    }
+
+    fn params(&self) -> Vec<ParamSpec> {
+        let named = |spec: ParamSpec| ParamSpec { name: format!("body.{}", spec.name), ..spec };
+        self.body.params().into_iter().map(named).collect()
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        let output = self.body.output_shape(input).map_err(|error| error.inside("body"))?;
+        if output == input {
+            return Ok(output);
+        }
+        let reason = format!("its body turns samples of shape {input:?} into {output:?}, which can't be added to them");
+        Err(ShapeError::new(Layer::<B>::name(self), reason))
+    }
+
+    fn record(&self, tape: &mut Tape<B>, params: &[Var], x: Var) -> Var {
+        let y = self.body.record(tape, params, x);
+        tape.add(x, y)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.body.check("body.")
+    }
+}
+
+/// An earlier layer of the same row once more, with the same parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// Position of the earlier layer.
+    pub layer: usize,
+}
+
+/// The layer at position `layer` of the same row once more, with the same parameters.
+pub fn shared<B: Backend>(layer: usize) -> Box<dyn Layer<B>> {
+    Box::new(Shared { layer })
+}
+
+impl<B: Backend> Layer<B> for Shared {
+    fn name(&self) -> String {
+        format!("layer {} again", self.layer)
+    }
+
+    fn output_shape(&self, _input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        Err(ShapeError::new(Layer::<B>::name(self), "stands outside a row of layers"))
+    }
+
+    fn record(&self, _tape: &mut Tape<B>, _params: &[Var], x: Var) -> Var {
+        x // never reached: the row runs the layer that this one names
+    }
+
+    fn shares(&self) -> Option<usize> {
+        Some(self.layer)
+    }
+}

@@ -1,0 +1,120 @@
+//! Models: a row of layers and the numbers they need.
+
+use vivit_autodiff::{Graph, ParamMap, Tape, Var};
+use vivit_tensor::{Backend, Rng, Tensor};
+
+use crate::layer::Row;
+use crate::{Error, Layer, ShapeError};
+
+/// A parameter of a model.
+#[derive(Clone, Debug)]
+pub struct Param<B: Backend> {
+    /// PyTorch's name: the layer's path and the parameter's name in it, `"2.body.0.weight"`.
+    pub name: String,
+    /// The value.
+    pub value: Tensor<B>,
+}
+
+/// Layers in a row and their parameters.
+#[derive(Debug)]
+pub struct Sequential<B: Backend> {
+    backend: B,
+    row: Row<B>,
+    params: Vec<Param<B>>,
+}
+
+impl<B: Backend> Sequential<B> {
+    /// A model with PyTorch's default initialisation, drawn from `seed`.
+    ///
+    /// # Errors
+    /// If a layer shares the parameters of one that does not come before it.
+    pub fn new(backend: &B, layers: Vec<Box<dyn Layer<B>>>, seed: u64) -> Result<Self, Error> {
+        let row = Row(layers);
+        row.check("")?;
+        let mut rng = Rng::new(seed);
+        let mut params = Vec::new();
+        for spec in row.params() {
+            let entries = spec.init.draw(spec.shape.iter().product(), &mut rng);
+            params.push(Param { name: spec.name, value: Tensor::from_vec(backend, &spec.shape, entries)? });
+        }
+        Ok(Sequential { backend: backend.clone(), row, params })
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The parameters, in the order of the layers.
+    pub fn params(&self) -> &[Param<B>] {
+        &self.params
+    }
+
+    /// Number of entries of all parameters.
+    pub fn num_params(&self) -> usize {
+        self.params.iter().map(|param| param.value.len()).sum()
+    }
+
+    /// Replaces a parameter's value.
+    ///
+    /// # Errors
+    /// If there is no such parameter or it has another shape.
+    pub fn set_param(&mut self, name: &str, value: Tensor<B>) -> Result<(), Error> {
+        let Some(param) = self.params.iter_mut().find(|param| param.name == name) else {
+            let known = self.params.iter().map(|param| param.name.clone()).collect();
+            return Err(Error::UnknownParameter { name: name.into(), known });
+        };
+        if param.value.shape() != value.shape() {
+            let (expected, got) = (param.value.shape().to_vec(), value.shape().to_vec());
+            return Err(Error::ParameterShape { name: name.into(), expected, got });
+        }
+        param.value = value;
+        Ok(())
+    }
+
+    /// The shape of one sample's output for the shape of one sample's input.
+    ///
+    /// # Errors
+    /// If a layer can't take what reaches it, with the layer's path.
+    pub fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        self.row.output_shape(input)
+    }
+
+    /// Records a forward pass of `x: [N, *]`. The graph's parameters are the model's, in the same order, under the same names.
+    ///
+    /// # Errors
+    /// If the batch is empty or a layer can't take what reaches it; before any work.
+    pub fn forward(&self, x: &Tensor<B>) -> Result<Graph<B>, Error> {
+        let shape = x.shape();
+        if shape.first().is_none_or(|&n| n == 0) {
+            return Err(vivit_autodiff::Error::EmptyBatch { input: 0, shape: shape.to_vec() }.into());
+        }
+        self.output_shape(&shape[1..])?;
+        let mut tape = Tape::new(&self.backend);
+        let vars: Vec<Var> = self.params.iter().map(|param| tape.named_param(&param.name, param.value.clone())).collect();
+        let input = tape.input(x.clone());
+        let output = self.row.record(&mut tape, &vars, input);
+        Ok(Graph::new(tape, output)?)
+    }
+
+    /// `θ += alpha · change`, for the parameters that `change` has; its keys are those of a graph of this model.
+    ///
+    /// # Errors
+    /// If a key is none of the model's parameters, or a value has another shape.
+    pub fn add_scaled(&mut self, alpha: f64, change: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+        // First all checks, then all changes: an error leaves the model as it was.
+        for (var, value) in change.iter() {
+            let Some(param) = self.params.get(var.index()) else {
+                return Err(vivit_autodiff::Error::NotAParameter { index: var.index() }.into());
+            };
+            if param.value.shape() != value.shape() {
+                let (expected, got) = (param.value.shape().to_vec(), value.shape().to_vec());
+                return Err(Error::ParameterShape { name: param.name.clone(), expected, got });
+            }
+        }
+        for (var, value) in change.iter() {
+            self.params[var.index()].value.axpy(alpha, value);
+        }
+        Ok(())
+    }
+}
