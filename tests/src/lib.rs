@@ -1,1 +1,11 @@
-//! .
+//! What the numbers are checked against: reference cases, finite differences, and dense definitions.
+
+pub mod case;
+pub mod dense;
+pub mod model;
+pub mod reference;
+pub mod report;
+pub mod zoo;
+
+/// Any failure to run a check (as opposed to a check that ran and failed).
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

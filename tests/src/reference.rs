@@ -1,0 +1,322 @@
+//! Checking a reference case: every quantity in it for which the library has one.
+
+use serde_json::Value;
+use vivit::eigh::Reduction as Tridiagonal;
+use vivit::prelude::*;
+
+use crate::Failure;
+use crate::case::{Array, Case};
+use crate::model::{self, Unbuilt};
+use crate::report::{Report, direction_factors, scaled_error};
+
+/// The bound on scaled errors in an element type.
+pub fn tolerance<E: Scalar>() -> f64 {
+    if E::EPSILON.f64() < 1e-10 { 1e-8 } else { 1e-4 }
+}
+
+/// Checks a case on a backend and adds its rows.
+pub fn check<B: Backend>(backend: &B, case: &Case, report: &mut Report) {
+    let name = format!("{} {}", case.name, B::Elem::NAME);
+    let outcome = match &case.description {
+        Some(description) => check_model(backend, case, &name, description, report),
+        None => check_matrix::<B::Elem>(case, &name, report),
+    };
+    match outcome {
+        Ok(()) => {}
+        Err(Unbuilt::Unsupported(what)) => report.unsupported(&name, &what),
+        Err(Unbuilt::Malformed(why)) => report.failed(&name, "case", why),
+    }
+}
+
+impl<E: Into<Failure>> From<E> for Unbuilt {
+    fn from(error: E) -> Self {
+        Unbuilt::Malformed(error.into())
+    }
+}
+
+/// A bare symmetric matrix and its eigenvalues.
+fn check_matrix<E: Scalar>(case: &Case, name: &str, report: &mut Report) -> Result<(), Unbuilt> {
+    let (matrix, values) = (case.array("matrix")?, case.array("eigenvalues_f64")?);
+    let n = values.data.len();
+    let a = Matrix::new(n, n, matrix.data.iter().map(|&x| E::of(x)).collect());
+    // 10 n ε ‖A‖: the backward error that a stable solver stays well inside.
+    let tolerance = 10.0 * n as f64 * E::EPSILON.f64();
+    let eigen = Tridiagonal::new(a.clone())?;
+    report.compare(name, "eigenvalues", eigen.values(), &values.data, 0.0, tolerance);
+    let q = eigen.vectors(&(0..n).collect::<Vec<_>>())?;
+    let (mut residual, mut overlap) = (0.0f64, 0.0f64);
+    let scale = values.data.iter().fold(0.0f64, |scale, value| scale.max(value.abs()));
+    let dot = |x: &[E], y: &[E]| x.iter().zip(y).map(|(x, y)| x.f64() * y.f64()).sum::<f64>();
+    for k in 0..n {
+        for i in 0..n {
+            let (lambda, identity) = (eigen.values()[k].f64(), if i == k { 1.0 } else { 0.0 });
+            residual = residual.max((dot(a.row(i), q.row(k)) - lambda * q[(k, i)].f64()).abs() / scale);
+            overlap = overlap.max((dot(q.row(i), q.row(k)) - identity).abs());
+        }
+    }
+    report.push(name, "residual", residual, tolerance, String::new());
+    report.push(name, "orthogonality", overlap, tolerance, String::new());
+    Ok(())
+}
+
+/// A case made ready to run.
+struct Ready<B: Backend> {
+    graph: Graph<B>,
+    loss: Box<dyn Loss<B>>,
+}
+
+fn ready<B: Backend>(backend: &B, case: &Case, description: &Value) -> Result<Ready<B>, Unbuilt> {
+    let layers = model::layers(&description["model"])?;
+    let loss = model::loss(backend, &description["loss"], case.array("target")?)?;
+    let mut model = Sequential::new(backend, layers, 0)?;
+    let names: Vec<String> = model.params().iter().map(|param| param.name.clone()).collect();
+    for name in names {
+        let array = case.array(&format!("param/{name}"))?;
+        model.set_param(&name, Tensor::from_f64(backend, &array.shape, &array.data)?)?;
+    }
+    let input = case.array("input")?;
+    let graph = model.forward(&Tensor::from_f64(backend, &input.shape, &input.data)?)?;
+    Ok(Ready { graph, loss })
+}
+
+fn check_model<B: Backend>(
+    backend: &B,
+    case: &Case,
+    name: &str,
+    description: &Value,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let Ready { graph, loss } = ready(backend, case, description)?;
+    let tolerance = tolerance::<B::Elem>();
+    if let Some(output) = case.get("expected/output") {
+        report.compare(name, "output", &graph.value().to_vec()?, &output.data, 0.0, tolerance);
+    }
+    if let Some(expected) = case.get("expected/loss") {
+        report.compare(name, "loss", &[graph.loss(loss.as_ref())?], &expected.data, 0.0, tolerance);
+    }
+    let outputs = Root::Exact(RootColumns::Outputs);
+    let (gradient, batch_grad, diag_ggn, diag_of_outputs, sqrt_ggn) = run(
+        &graph,
+        loss.as_ref(),
+        (Gradient::new(), BatchGrad::new(), DiagGgn::exact(), DiagGgn::new(outputs), SqrtGgn::exact()),
+    )?;
+    let batch_diag: ParamMap<Tensor<B>> = sqrt_ggn.iter().map(|(var, v)| (var, v.unary(Unary::Square).sum(0))).collect();
+    let mut each = |quantity: &str, key: &str, got: &ParamMap<Tensor<B>>| per_parameter(case, name, quantity, key, &graph, got, report);
+    each("gradient", "grad", &gradient)?;
+    each("BatchGrad", "batch_grad", &batch_grad)?;
+    each("DiagGgn", "diag_ggn", &diag_ggn)?;
+    each("DiagGgn, C columns", "diag_ggn", &diag_of_outputs)?;
+    each("SqrtGgn (squared)", "batch_diag_ggn", &batch_diag)?;
+    if case.under("expected/ggnvp/").next().is_some() {
+        let product = ggn_product(backend, case, &graph, &sqrt_ggn)?;
+        per_parameter(case, name, "SqrtGgn (times a direction)", "ggnvp", &graph, &product, report)?;
+    }
+    check_groups(case, name, description, &graph, loss.as_ref(), report)
+}
+
+/// Compares one array per parameter, on the scale of the largest entry of all of them.
+fn per_parameter<B: Backend>(
+    case: &Case,
+    name: &str,
+    quantity: &str,
+    key: &str,
+    graph: &Graph<B>,
+    got: &ParamMap<Tensor<B>>,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let prefix = format!("expected/{key}/");
+    let scale = case.under(&prefix).flat_map(|(_, array)| &array.data).fold(0.0f64, |scale, x| scale.max(x.abs()));
+    let mut worst: Option<f64> = None;
+    for (parameter, expected) in case.under(&prefix) {
+        let error = match graph.params_where(|known| known == parameter)[..] {
+            [var] if **got[var].shape() == expected.shape[..] => scaled_error(&got[var].to_vec()?, &expected.data, scale),
+            _ => f64::INFINITY,
+        };
+        worst = Some(worst.map_or(error, |worst| if error.is_nan() { error } else { worst.max(error) }));
+    }
+    if let Some(error) = worst {
+        report.push(name, quantity, error, tolerance::<B::Elem>(), String::new());
+    }
+    Ok(())
+}
+
+/// `V (Vᵀ d)` with V from the extension and the case's direction d.
+fn ggn_product<B: Backend>(
+    backend: &B,
+    case: &Case,
+    graph: &Graph<B>,
+    sqrt_ggn: &ParamMap<Tensor<B>>,
+) -> Result<ParamMap<Tensor<B>>, Unbuilt> {
+    let flat = |v: &Tensor<B>| {
+        let rows = v.shape()[0] * v.shape()[1];
+        v.reshape([rows, v.len() / rows])
+    };
+    let mut coefficients: Option<Tensor<B>> = None;
+    for (var, v) in sqrt_ggn.iter() {
+        let direction = case.array(&format!("direction/{}", graph.tape().param_name(var)?))?;
+        let direction = Tensor::from_f64(backend, &[direction.data.len()], &direction.data)?;
+        let share = flat(v).mul(&direction).sum(1);
+        match &mut coefficients {
+            Some(sum) => sum.axpy(1.0, &share),
+            empty => *empty = Some(share),
+        }
+    }
+    let coefficients = coefficients.ok_or("no parameter")?;
+    let rows = coefficients.len();
+    let product = |v: &Tensor<B>| flat(v).mul(&coefficients.reshape([rows, 1])).sum(0).reshape(v.shape().tail().tail());
+    Ok(sqrt_ggn.iter().map(|(var, v)| (var, product(v))).collect())
+}
+
+fn indices(value: &Value) -> Option<Vec<usize>> {
+    Some(value.as_array()?.iter().filter_map(|index| Some(index.as_u64()? as usize)).collect())
+}
+
+/// Spectrum, eigenpairs, directional derivatives and Newton step of every group.
+fn check_groups<B: Backend>(
+    case: &Case,
+    name: &str,
+    description: &Value,
+    graph: &Graph<B>,
+    loss: &dyn Loss<B>,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let groups_of = description["groups"].as_array().ok_or("the description lacks groups")?;
+    let mut groups = Vec::new();
+    for group in groups_of {
+        let params = match &group["params"] {
+            Value::Array(names) => graph.params_where(|known| names.iter().any(|name| name == known)),
+            _ => graph.params(),
+        };
+        groups.push(Group::new(params, top_k(group["top"].as_u64().ok_or("a group lacks top")? as usize)));
+    }
+    for (columns, label) in [(RootColumns::Rank, ""), (RootColumns::Outputs, ", C columns")] {
+        let mut ggn = Ggn::new(graph, loss).columns(columns);
+        if let Some(samples) = indices(&description["subsampling_grad"]) {
+            ggn = ggn.grad_samples(samples);
+        }
+        if let Some(samples) = indices(&description["subsampling_ggn"]) {
+            ggn = ggn.ggn_samples(samples);
+        }
+        let space = ggn.gram_space(&groups)?;
+        let (derivatives, pairs) = (space.directional_derivatives()?, space.eigenpairs()?);
+        for (at, group) in groups_of.iter().enumerate() {
+            let damping = group["damping"].as_f64().unwrap_or(1.0);
+            let newton = space.newton_step(constant(damping))?.step;
+            let results = Results { spectrum: space.spectrum(at), derivatives: &derivatives[at], pairs: &pairs[at], newton: &newton };
+            let label = if groups.len() > 1 { format!(" of group {at}{label}") } else { label.to_string() };
+            check_group(case, name, at, &label, graph, &results, report)?;
+        }
+    }
+    Ok(())
+}
+
+struct Results<'r, B: Backend> {
+    spectrum: &'r [B::Elem],
+    derivatives: &'r DirectionalDerivatives<B::Elem>,
+    pairs: &'r Eigenpairs<B>,
+    newton: &'r ParamMap<Tensor<B>>,
+}
+
+fn check_group<B: Backend>(
+    case: &Case,
+    name: &str,
+    group: usize,
+    label: &str,
+    graph: &Graph<B>,
+    results: &Results<'_, B>,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let prefix = format!("expected/group{group}/");
+    let array = |key: &str| case.get(&format!("{prefix}{key}"));
+    let tolerance = tolerance::<B::Elem>();
+    let values = &case.array(&format!("{prefix}eigenvalues"))?.data;
+    let largest = values.last().copied().unwrap_or(0.0);
+    report.compare(name, &format!("eigenvalues{label}"), &results.derivatives.eigenvalues, values, 0.0, tolerance);
+    if let Some(Array { data: spectrum, .. }) = array("spectrum") {
+        // Both lists end with the largest; what only one of them has must be zero.
+        let common = spectrum.len().min(results.spectrum.len());
+        let (ours, own) = results.spectrum.split_at(results.spectrum.len() - common);
+        let (theirs, expected) = spectrum.split_at(spectrum.len() - common);
+        let zeros = ours.iter().map(|x| x.f64()).chain(theirs.iter().copied());
+        let stray = zeros.fold(0.0f64, |stray, x| stray.max(x.abs() / largest));
+        let error = scaled_error(own, expected, largest).max(stray);
+        report.push(name, &format!("spectrum{label}"), error, tolerance, String::new());
+    }
+
+    // Eigenvalues next to the chosen ones, for the gaps: the case's spectrum, or the chosen ones themselves over zero.
+    let spectrum = array("spectrum").map_or_else(|| [vec![0.0], values.clone()].concat(), |array| array.data.clone());
+    let k = values.len();
+    let factors = direction_factors(&spectrum, &(spectrum.len() - k..spectrum.len()).collect::<Vec<_>>());
+    let worst_factor = factors.iter().fold(1.0f64, |worst, factor| worst.max(*factor));
+    let note = format!("×λ_max/gap, at most {worst_factor:.1e}");
+    if let Some(expected) = array("gammas") {
+        let got = &results.derivatives.gammas;
+        let error = directional_error(got, expected, &factors, true);
+        report.push(name, &format!("|γ|{label}"), error * worst_factor, tolerance * worst_factor, note.clone());
+    }
+    if let Some(expected) = array("lambdas") {
+        let error = directional_error(&results.derivatives.lambdas, expected, &factors, false);
+        report.push(name, &format!("λ{label}"), error * worst_factor, tolerance * worst_factor, note.clone());
+    }
+    if array(&format!("eigenvectors/{}", graph.tape().param_name(graph.params()[0])?)).is_some() || group > 0 {
+        let error = eigenvector_error(case, &format!("{prefix}eigenvectors/"), graph, &results.pairs.eigenvectors, &factors)?;
+        report.push(name, &format!("eigenvectors{label}"), error * worst_factor, tolerance * worst_factor, note.clone());
+    }
+    let newton = format!("{prefix}newton/");
+    let scale = case.under(&newton).flat_map(|(_, array)| &array.data).fold(0.0f64, |scale, x| scale.max(x.abs()));
+    let mut worst: f64 = 0.0;
+    for (parameter, expected) in case.under(&newton) {
+        let var = graph.params_where(|known| known == parameter)[0];
+        worst = worst.max(scaled_error(&results.newton[var].to_vec()?, &expected.data, scale));
+    }
+    if scale > 0.0 {
+        report.push(name, &format!("Newton step{label}"), worst, tolerance * worst_factor, note);
+    }
+    Ok(())
+}
+
+/// Worst over directions of the error, scaled by the quantity's largest magnitude and divided by the direction's factor. With `signless`
+/// a direction may be flipped as a whole.
+fn directional_error<E: Scalar>(got: &Matrix<E>, expected: &Array, factors: &[f64], signless: bool) -> f64 {
+    let k = factors.len();
+    if [got.rows(), got.cols()] != expected.shape[..] {
+        return f64::INFINITY;
+    }
+    let scale = expected.data.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));
+    let column = |at: usize| -> Vec<f64> { expected.data.iter().skip(at).step_by(k).copied().collect() };
+    let error_of = |at: usize| {
+        let ours: Vec<f64> = (0..got.rows()).map(|n| got[(n, at)].f64()).collect();
+        aligned_error(&ours, &column(at), scale, signless) / factors[at]
+    };
+    (0..k).map(error_of).fold(0.0, |worst: f64, error| if error.is_nan() { error } else { worst.max(error) })
+}
+
+fn aligned_error(ours: &[f64], expected: &[f64], scale: f64, signless: bool) -> f64 {
+    let dot: f64 = ours.iter().zip(expected).map(|(a, b)| a * b).sum();
+    let sign = if signless && dot < 0.0 { -1.0 } else { 1.0 };
+    let ours: Vec<f64> = ours.iter().map(|x| sign * x).collect();
+    scaled_error(&ours, expected, scale)
+}
+
+/// As [`directional_error`], for unit vectors spread over parameters.
+fn eigenvector_error<B: Backend>(
+    case: &Case,
+    prefix: &str,
+    graph: &Graph<B>,
+    got: &ParamMap<Tensor<B>>,
+    factors: &[f64],
+) -> Result<f64, Unbuilt> {
+    let k = factors.len();
+    let (mut ours, mut theirs) = (vec![Vec::new(); k], vec![Vec::new(); k]);
+    for (parameter, expected) in case.under(prefix) {
+        let [var] = graph.params_where(|known| known == parameter)[..] else { return Ok(f64::INFINITY) };
+        let Some(got) = got.get(var).filter(|got| **got.shape() == expected.shape[..]) else { return Ok(f64::INFINITY) };
+        let (got, len) = (got.to_vec()?, expected.data.len() / k);
+        for at in 0..k {
+            ours[at].extend(got[at * len..(at + 1) * len].iter().map(|x| x.f64()));
+            theirs[at].extend(&expected.data[at * len..(at + 1) * len]);
+        }
+    }
+    // Entries of a unit vector: its length is their scale.
+    Ok((0..k).map(|at| aligned_error(&ours[at], &theirs[at], 1.0, true) / factors[at]).fold(0.0, f64::max))
+}
