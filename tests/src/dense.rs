@@ -1,1 +1,282 @@
-//! .
+//! Dense definitions of everything, from forward passes and finite differences alone.
+//!
+//! Derivatives come from a four-point stencil, `f′ ≈ (8 (f(x+h) − f(x−h)) − (f(x+2h) − f(x−2h))) / 12h`. With h = 5·10⁻⁴ truncation (h⁴/30
+//! times the fifth derivative) and rounding (ε/h) both stay near 10⁻¹³ of the function's scale.
+
+use vivit::eigh::eigh;
+use vivit::prelude::*;
+
+use crate::report::{Report, direction_factors, scaled_error};
+use crate::zoo::{Host, Problem};
+
+const STEP: f64 = 5e-4;
+/// What a first derivative by the stencil may be off by, relative to the scale of what it is compared with. (Networks' fifth derivatives
+/// are a few hundred times their first.)
+const TOLERANCE: f64 = 1e-9;
+
+/// `f′` along one coordinate; `f(offset)` returns the values at that distance.
+fn stencil(f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
+    let [near, far] = [1.0, 2.0].map(|k| {
+        let (right, left) = (f(k * STEP), f(-k * STEP));
+        right.iter().zip(&left).map(|(r, l)| r - l).collect::<Vec<f64>>()
+    });
+    near.iter().zip(&far).map(|(near, far)| (8.0 * near - far) / (12.0 * STEP)).collect()
+}
+
+/// The entries of some of a problem's parameters in one row.
+struct Flat<'p> {
+    problem: &'p Problem,
+    /// Parameter and entry of each coordinate.
+    coordinates: Vec<(usize, usize)>,
+}
+
+impl<'p> Flat<'p> {
+    fn new(problem: &'p Problem, params: &[usize]) -> Self {
+        let entries = |&param: &usize| (0..problem.params[param].len()).map(move |entry| (param, entry));
+        Flat { problem, coordinates: params.iter().flat_map(entries).collect() }
+    }
+
+    /// The graph with one coordinate moved.
+    fn moved(&self, coordinate: usize, offset: f64) -> Graph<Host> {
+        let (param, entry) = self.coordinates[coordinate];
+        let mut params = self.problem.params.clone();
+        let mut values = params[param].to_vec().expect("host memory");
+        values[entry] += offset;
+        params[param] = Tensor::from_vec(&Host::new(), params[param].shape(), values).expect("same shape");
+        self.problem.graph(&params)
+    }
+
+    /// A result per parameter (with `lead` numbers of every entry in front) as rows `[lead, D]`.
+    fn gather(&self, graph: &Graph<Host>, map: &ParamMap<Tensor<Host>>, lead: usize) -> Vec<Vec<f64>> {
+        let vars = graph.params();
+        let flat: Vec<Vec<f64>> =
+            vars.iter().map(|&var| map.get(var).map_or_else(Vec::new, |t| t.to_vec().expect("host memory"))).collect();
+        let entry = |row: usize, &(param, entry): &(usize, usize)| flat[param][row * flat[param].len() / lead + entry];
+        (0..lead).map(|row| self.coordinates.iter().map(|at| entry(row, at)).collect()).collect()
+    }
+}
+
+/// Dense Jacobians, Hessians, gradients of a problem in some of its parameters.
+struct Dense {
+    n: usize,
+    /// `jacobian[d][n·C + c] = ∂f[n, c]/∂θ_d`
+    jacobian: Vec<Vec<f64>>,
+    /// `∂L_n/∂θ_d` as `[d][n]`
+    gradients: Vec<Vec<f64>>,
+    /// `hessians[n][c][c′]`
+    hessians: Vec<Vec<Vec<f64>>>,
+}
+
+impl Dense {
+    fn new(flat: &Flat<'_>) -> Self {
+        let problem = flat.problem;
+        let graph = problem.graph(&problem.params);
+        let (n, shape) = (graph.samples(), graph.value().shape().to_vec());
+        let c = graph.value().len() / n;
+        let output = graph.value().to_vec().expect("host memory");
+        let all = 0..flat.coordinates.len();
+        let outputs = |d: usize| stencil(|offset| flat.moved(d, offset).value().to_vec().expect("host memory"));
+        let losses = |d: usize| stencil(|offset| flat.moved(d, offset).losses(problem.loss.as_ref()).expect("targets fit"));
+        // The Hessian's column c of every sample at once: samples do not see each other.
+        let column = |c_moved: usize| {
+            stencil(|offset| {
+                let moved: Vec<f64> =
+                    output.iter().enumerate().map(|(at, x)| if at % c == c_moved { x + offset } else { *x }).collect();
+                let moved = Tensor::from_vec(&Host::new(), &shape, moved).expect("same shape");
+                problem.loss.gradient(&moved).to_vec().expect("host memory")
+            })
+        };
+        let columns: Vec<Vec<f64>> = (0..c).map(column).collect();
+        let hessian = |n: usize| (0..c).map(|i| (0..c).map(|j| columns[j][n * c + i]).collect()).collect();
+        Dense {
+            n,
+            jacobian: all.clone().map(outputs).collect(),
+            gradients: all.map(losses).collect(),
+            hessians: (0..n).map(hessian).collect(),
+        }
+    }
+
+    fn gradient(&self, samples: &[usize]) -> Vec<Vec<f64>> {
+        samples.iter().map(|&n| self.gradients.iter().map(|g| g[n]).collect()).collect()
+    }
+
+    /// `J_nᵀ H_n J_n`, `[D, D]`.
+    fn ggn_of(&self, n: usize) -> Matrix<f64> {
+        let (c, d) = (self.hessians[n].len(), self.jacobian.len());
+        let j = |d: usize, i: usize| self.jacobian[d][n * c + i];
+        let half = Matrix::from_fn(c, d, |i, d| (0..c).map(|k| self.hessians[n][i][k] * j(d, k)).sum::<f64>());
+        Matrix::from_fn(d, d, |a, b| (0..c).map(|i| j(a, i) * half[(i, b)]).sum())
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Checks a problem: every quantity against its dense definition.
+pub fn check(problem: &Problem, report: &mut Report) {
+    if let Err(why) = check_all(problem, report) {
+        report.failed(problem.name, "problem", why);
+    }
+}
+
+fn check_all(problem: &Problem, report: &mut Report) -> Result<(), vivit::Error> {
+    let graph = problem.graph(&problem.params);
+    let all: Vec<usize> = (0..problem.params.len()).collect();
+    let flat = Flat::new(problem, &all);
+    let dense = Dense::new(&flat);
+    let every: Vec<usize> = (0..dense.n).collect();
+    let name = problem.name;
+
+    let gradients = dense.gradient(&every);
+    let summed: Vec<f64> = (0..flat.coordinates.len()).map(|d| gradients.iter().map(|g| g[d]).sum()).collect();
+    let backward = graph.backward(problem.loss.as_ref())?;
+    report.compare(name, "gradient", &flat.gather(&graph, &backward, 1)[0], &summed, 0.0, TOLERANCE);
+    let outputs = Root::Exact(RootColumns::Outputs);
+    let (batch_grad, sqrt_ggn, sqrt_outputs, diag_ggn) =
+        run(&graph, problem.loss.as_ref(), (BatchGrad::new(), SqrtGgn::exact(), SqrtGgn::new(outputs), DiagGgn::exact()))?;
+    let got = flat.gather(&graph, &batch_grad, dense.n).concat();
+    report.compare(name, "BatchGrad", &got, &gradients.concat(), 0.0, TOLERANCE);
+
+    let mut ggn = Matrix::zeros(flat.coordinates.len(), flat.coordinates.len());
+    for n in 0..dense.n {
+        ggn.as_mut_slice().iter_mut().zip(dense.ggn_of(n).as_slice()).for_each(|(sum, x)| *sum += x);
+    }
+    for (quantity, sqrt) in [("V Vᵀ, column by column", &sqrt_ggn), ("V Vᵀ with C columns", &sqrt_outputs)] {
+        let rows = sqrt[graph.params()[0]].shape()[0] * dense.n;
+        let v = flat.gather(&graph, sqrt, rows);
+        let d = flat.coordinates.len();
+        let product = Matrix::from_fn(d, d, |a, b| v.iter().map(|row| row[a] * row[b]).sum::<f64>());
+        report.compare(name, quantity, product.as_slice(), ggn.as_slice(), 0.0, TOLERANCE);
+    }
+    let diagonal: Vec<f64> = (0..ggn.rows()).map(|d| ggn[(d, d)]).collect();
+    report.compare(name, "DiagGgn", &flat.gather(&graph, &diag_ggn, 1)[0], &diagonal, 0.0, TOLERANCE);
+    check_jacobian(problem, &graph, &flat, &dense, report)?;
+
+    let blocks = if problem.blocks.is_empty() { vec![all] } else { problem.blocks.clone() };
+    check_curvature(problem, &graph, &blocks, report)
+}
+
+/// `J·v` against the dense Jacobian, and `⟨u, J v⟩ = ⟨Jᵀu, v⟩`.
+fn check_jacobian(
+    problem: &Problem,
+    graph: &Graph<Host>,
+    flat: &Flat<'_>,
+    dense: &Dense,
+    report: &mut Report,
+) -> Result<(), vivit::Error> {
+    let (host, mut rng, k) = (Host::new(), Rng::new(7), 2);
+    let mut tangents = ParamMap::new();
+    for (var, value) in graph.params().into_iter().zip(&problem.params) {
+        let shape = value.shape().prefixed(&[k]);
+        tangents.insert(var, Tensor::from_vec(&host, &shape, rng.normal(shape.size()))?);
+    }
+    let pushed = graph.jvp(&tangents)?;
+    let directions = flat.gather(graph, &tangents, k);
+    let along = |v: &Vec<f64>| -> Vec<f64> {
+        let outputs = dense.jacobian[0].len();
+        (0..outputs).map(|at| dense.jacobian.iter().zip(v).map(|(row, v)| row[at] * v).sum()).collect()
+    };
+    let expected: Vec<f64> = directions.iter().flat_map(along).collect();
+    report.compare(problem.name, "J·v", &pushed.to_vec()?, &expected, 0.0, TOLERANCE);
+
+    let u = Tensor::from_vec(&host, &graph.value().shape().prefixed(&[1]), rng.normal(graph.value().len()))?;
+    let mut pulled = ParamMap::new();
+    let probe = Probe::new(Seed::Columns(u.clone()));
+    graph.sweep(problem.loss.as_ref(), &[probe], &graph.params(), None, |site| {
+        pulled.insert(site.param(), site.jac_t(0, Batch::Sum));
+        Ok::<(), vivit::autodiff::Error>(())
+    })?;
+    let pulled = &flat.gather(graph, &pulled, 1)[0];
+    let (u, first) = (u.to_vec()?, pushed.slice(0, 1).to_vec()?);
+    let (left, right) = (dot(&u, &first), dot(pulled, &directions[0]));
+    let scale = (dot(&u, &u) * dot(&first, &first)).sqrt();
+    // Rounding only: both sides are exact sums of the same products.
+    report.push(problem.name, "⟨u, J v⟩ and ⟨Jᵀu, v⟩", (left - right).abs() / scale, 1e-13, String::new());
+    Ok(())
+}
+
+/// Spectrum, γ, λ, eigenvectors and Newton step against dense eigendecompositions of every block.
+fn check_curvature(
+    problem: &Problem,
+    graph: &Graph<Host>,
+    blocks: &[Vec<usize>],
+    report: &mut Report,
+) -> Result<(), vivit::Error> {
+    let n = graph.samples();
+    let [grad_samples, ggn_samples] = problem.samples.clone().map(|samples| samples.unwrap_or_else(|| (0..n).collect()));
+    let (s, whole) = match problem.loss.reduction() {
+        Reduction::Mean => (n as f64, 1.0),
+        Reduction::Sum => (1.0, n as f64),
+    };
+    let mut ggn = Ggn::new(graph, problem.loss.as_ref());
+    if let Some(samples) = &problem.samples[0] {
+        ggn = ggn.grad_samples(samples.clone());
+    }
+    if let Some(samples) = &problem.samples[1] {
+        ggn = ggn.ggn_samples(samples.clone());
+    }
+    let vars = graph.params();
+    let of_block = |block: &Vec<usize>| Group::new(block.iter().map(|&at| vars[at]).collect::<Vec<_>>(), nonzero(1e-3));
+    let groups: Vec<Group<'_>> = blocks.iter().map(of_block).collect();
+    let space = ggn.gram_space(&groups)?;
+    let (derivatives, pairs) = (space.directional_derivatives()?, space.eigenpairs()?);
+    let newton = space.newton_step(constant(0.3))?.step;
+    for (at, block) in blocks.iter().enumerate() {
+        let case = if blocks.len() > 1 { format!("{} {at}", problem.name) } else { problem.name.to_string() };
+        let flat = Flat::new(problem, block);
+        let dense = Dense::new(&flat);
+        let d = flat.coordinates.len();
+        let per_sample: Vec<Matrix<f64>> = ggn_samples.iter().map(|&n| dense.ggn_of(n)).collect();
+        let scale = n as f64 / ggn_samples.len() as f64;
+        let block_ggn = Matrix::from_fn(d, d, |i, j| scale * per_sample.iter().map(|g| g[(i, j)]).sum::<f64>());
+        let eigen = eigh(block_ggn)?;
+        let own = &derivatives[at];
+        let k = own.len();
+        let chosen: Vec<usize> = (d - k..d).collect();
+        let factors = direction_factors(&eigen.values, &chosen);
+        let factor = factors.iter().fold(1.0f64, |worst, factor| worst.max(*factor));
+        let note = format!("×λ_max/gap, at most {factor:.1e}");
+
+        let common = d.min(space.spectrum(at).len());
+        let (zeros, spectrum) = space.spectrum(at).split_at(space.spectrum(at).len() - common);
+        let largest = eigen.values[d - 1];
+        report.compare(&case, "spectrum", spectrum, &eigen.values[d - common..], largest, TOLERANCE);
+        if !zeros.is_empty() {
+            report.compare(&case, "structural zeros", zeros, &vec![0.0; zeros.len()], largest, TOLERANCE);
+        }
+
+        let gradients = dense.gradient(&grad_samples);
+        let gradient_scale = s * gradients.iter().map(|g| dot(g, g).sqrt()).fold(0.0, f64::max);
+        let curvature_scale = s * per_sample.iter().flat_map(|g| g.as_slice()).fold(0.0f64, |m, x| m.max(x.abs()));
+        let vectors = flat.gather(graph, &pairs[at].eigenvectors, k);
+        let [mut gammas, mut lambdas, mut eigenvectors] = [0.0f64; 3];
+        let mut step = vec![0.0; d];
+        for (own_at, &index) in chosen.iter().enumerate() {
+            let e = eigen.vectors.row(index);
+            let sign = dot(e, &vectors[own_at]).signum();
+            let aligned: Vec<f64> = vectors[own_at].iter().map(|x| sign * x).collect();
+            let gamma: Vec<f64> = gradients.iter().map(|g| s * dot(e, g)).collect();
+            let lambda: Vec<f64> =
+                per_sample.iter().map(|g| s * (0..d).map(|i| e[i] * dot(g.row(i), e)).sum::<f64>()).collect();
+            let column = |m: &Matrix<f64>| (0..m.rows()).map(|n| m[(n, own_at)]).collect::<Vec<f64>>();
+            // γ has the sign of the Gram eigenvector, which need not be that of e.
+            let own_gamma = column(&own.gammas);
+            let flip = if dot(&own_gamma, &gamma) < 0.0 { -1.0 } else { 1.0 };
+            let own_gamma: Vec<f64> = own_gamma.iter().map(|x| flip * x).collect();
+            let grow = factors[own_at];
+            gammas = gammas.max(scaled_error(&own_gamma, &gamma, gradient_scale) / grow);
+            lambdas = lambdas.max(scaled_error(&column(&own.lambdas), &lambda, curvature_scale) / grow);
+            eigenvectors = eigenvectors.max(scaled_error(&aligned, e, 1.0) / grow);
+            let mean = |list: &[f64]| whole * list.iter().sum::<f64>() / list.len() as f64;
+            let weight = -mean(&gamma) / (mean(&lambda) + 0.3);
+            step.iter_mut().zip(e).for_each(|(step, e)| *step += weight * e);
+        }
+        for (quantity, error) in [("|γ|", gammas), ("λ", lambdas), ("eigenvectors", eigenvectors)] {
+            report.push(&case, quantity, error * factor, TOLERANCE * factor, note.clone());
+        }
+        let own_step = &flat.gather(graph, &newton, 1)[0];
+        report.push(&case, "Newton step", scaled_error(own_step, &step, 0.0), TOLERANCE * factor, note.clone());
+    }
+    Ok(())
+}

@@ -101,7 +101,8 @@ fn check_model<B: Backend>(
         (Gradient::new(), BatchGrad::new(), DiagGgn::exact(), DiagGgn::new(outputs), SqrtGgn::exact()),
     )?;
     let batch_diag: ParamMap<Tensor<B>> = sqrt_ggn.iter().map(|(var, v)| (var, v.unary(Unary::Square).sum(0))).collect();
-    let mut each = |quantity: &str, key: &str, got: &ParamMap<Tensor<B>>| per_parameter(case, name, quantity, key, &graph, got, report);
+    let mut each =
+        |quantity: &str, key: &str, got: &ParamMap<Tensor<B>>| per_parameter(case, name, quantity, key, &graph, got, report);
     each("gradient", "grad", &gradient)?;
     each("BatchGrad", "batch_grad", &batch_grad)?;
     each("DiagGgn", "diag_ggn", &diag_ggn)?;
@@ -202,7 +203,8 @@ fn check_groups<B: Backend>(
         for (at, group) in groups_of.iter().enumerate() {
             let damping = group["damping"].as_f64().unwrap_or(1.0);
             let newton = space.newton_step(constant(damping))?.step;
-            let results = Results { spectrum: space.spectrum(at), derivatives: &derivatives[at], pairs: &pairs[at], newton: &newton };
+            let results =
+                Results { spectrum: space.spectrum(at), derivatives: &derivatives[at], pairs: &pairs[at], newton: &newton };
             let label = if groups.len() > 1 { format!(" of group {at}{label}") } else { label.to_string() };
             check_group(case, name, at, &label, graph, &results, report)?;
         }

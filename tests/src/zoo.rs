@@ -1,1 +1,225 @@
-//! .
+//! Small networks that between them use everything: what finite differences and identities are checked on.
+
+use vivit::prelude::*;
+
+/// The backend of the zoo: finite differences need doubles.
+pub type Host = Cpu<f64>;
+
+/// A forward pass with the given parameter values.
+type Forward = dyn Fn(&[Tensor<Host>]) -> Graph<Host>;
+
+/// A small network with data and loss.
+pub struct Problem {
+    /// Its name.
+    pub name: &'static str,
+    /// Parameter values to start from.
+    pub params: Vec<Tensor<Host>>,
+    /// The loss.
+    pub loss: Box<dyn Loss<Host>>,
+    /// Parameters of each block; one block of all if empty.
+    pub blocks: Vec<Vec<usize>>,
+    /// Samples of the gradient and of the GGN; all if `None`.
+    pub samples: [Option<Vec<usize>>; 2],
+    graph: Box<Forward>,
+}
+
+impl std::fmt::Debug for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Problem").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Problem {
+    /// The forward pass with the given parameter values; the graph's parameters are in their order.
+    pub fn graph(&self, params: &[Tensor<Host>]) -> Graph<Host> {
+        (self.graph)(params)
+    }
+}
+
+type Layers = Vec<Box<dyn Layer<Host>>>;
+
+/// Which loss a problem has.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Squared error.
+    Mse(Reduction),
+    /// Cross-entropy, over extra axes where the output has them.
+    CrossEntropy(Reduction),
+}
+
+/// A loss with random targets for an output of the given shape.
+pub fn loss(kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss<Host>> {
+    match kind {
+        Kind::Mse(reduction) => {
+            let len = output.iter().product();
+            let target = Tensor::from_vec(&Host::new(), output, rng.normal(len)).expect("fits");
+            Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })
+        }
+        Kind::CrossEntropy(reduction) => {
+            let positions = output.iter().product::<usize>() / output[1];
+            let labels: Vec<usize> = (0..positions).map(|_| (rng.unit() * output[1] as f64) as usize).collect();
+            Box::new(if reduction == Reduction::Sum { CrossEntropy::sum(labels) } else { CrossEntropy::mean(labels) })
+        }
+    }
+}
+
+fn random(shape: &[usize], scale: f64, rng: &mut Rng) -> Tensor<Host> {
+    Tensor::from_vec(&Host::new(), shape, rng.normal(shape.iter().product())).expect("fits").scale(scale)
+}
+
+/// A row of layers on random data.
+pub fn row(name: &'static str, layers: fn() -> Layers, input: &[usize], kind: Kind, seed: u64) -> Problem {
+    let mut rng = Rng::new(seed);
+    let x = random(input, 1.0, &mut rng);
+    let model = Sequential::new(&Host::new(), layers(), seed).expect("a zoo model is sound");
+    let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
+    let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
+    let graph = move |params: &[Tensor<Host>]| {
+        let mut model = Sequential::new(&Host::new(), layers(), 0).expect("a zoo model is sound");
+        for (name, value) in names.iter().zip(params) {
+            model.set_param(name, value.clone()).expect("the model's own parameter");
+        }
+        model.forward(&x).expect("a zoo model takes its input")
+    };
+    let loss = loss(kind, graph(&params).value().shape(), &mut rng);
+    Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+}
+
+/// A graph recorded by hand: `record(tape, parameters, input)`.
+fn taped(
+    name: &'static str,
+    record: fn(&mut Tape<Host>, &[Var], Var) -> Var,
+    params: &[&[usize]],
+    input: &[usize],
+    kind: Kind,
+    seed: u64,
+) -> Problem {
+    let mut rng = Rng::new(seed);
+    let x = random(input, 1.0, &mut rng);
+    let params: Vec<_> = params.iter().map(|shape| random(shape, 0.6, &mut rng)).collect();
+    let graph = move |params: &[Tensor<Host>]| {
+        let mut tape = Tape::new(&Host::new());
+        let vars: Vec<Var> = params.iter().map(|value| tape.param(value.clone())).collect();
+        let input = tape.input(x.clone());
+        let output = record(&mut tape, &vars, input);
+        Graph::new(tape, output).expect("a zoo graph is sound")
+    };
+    let loss = loss(kind, graph(&params).value().shape(), &mut rng);
+    Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+}
+
+/// All problems.
+pub fn problems() -> Vec<Problem> {
+    use Kind::{CrossEntropy, Mse};
+    use Reduction::{Mean, Sum};
+    let mut zoo = vec![
+        row("mlp relu, MSE", || vec![linear(5, 4), relu(), linear(4, 3)], &[4, 5], Mse(Mean), 1),
+        row("mlp tanh, MSE sum", || vec![linear(4, 4), tanh(), linear(4, 2)], &[5, 4], Mse(Sum), 2),
+        row("mlp sigmoid, CE", || vec![linear(4, 5), sigmoid(), linear(5, 3)], &[4, 4], CrossEntropy(Mean), 3),
+        row("mlp tanh, CE sum", || vec![linear(4, 3), tanh(), linear(3, 4)], &[3, 4], CrossEntropy(Sum), 4),
+        row("one sample, two classes", || vec![linear(3, 2), tanh(), linear(2, 2)], &[1, 3], CrossEntropy(Mean), 5),
+        row("linear, extra axes", || vec![linear(3, 4), tanh(), linear(4, 2)], &[3, 2, 2, 3], Mse(Mean), 6),
+        row("linear, extra axis, CE", || vec![linear(3, 4), tanh(), linear(4, 3)], &[2, 3, 3], CrossEntropy(Mean), 7),
+        row(
+            "conv, max pool, CE",
+            || vec![conv2d(2, 3, 3), tanh(), max_pool2d(2, 2), flatten(), linear(12, 3)],
+            &[3, 2, 6, 6],
+            CrossEntropy(Mean),
+            8,
+        ),
+        row(
+            "strided grouped dilated conv",
+            || {
+                let conv = Conv2d {
+                    kernel: [2, 3],
+                    stride: [2, 1],
+                    padding: [1, 2],
+                    dilation: [2, 1],
+                    groups: 2,
+                    ..Conv2d::new(4, 4, 1)
+                };
+                vec![conv.boxed(), sigmoid(), avg_pool2d(2, 1), flatten(), linear(16, 2)]
+            },
+            &[2, 4, 4, 3],
+            Mse(Mean),
+            9,
+        ),
+        row(
+            "padded pools",
+            || {
+                let options = PoolOptions { stride: vec![2; 2], padding: vec![1; 2], ceil: true, ..PoolOptions::new(&[3; 2]) };
+                let average = PoolOptions { count_include_pad: false, ..options.clone() };
+                vec![
+                    Conv2d { bias: false, ..Conv2d::new(1, 2, 2) }.boxed(),
+                    tanh(),
+                    Box::new(MaxPool2d(options)),
+                    zero_pad2d([1, 0, 0, 2]),
+                    Box::new(AvgPool2d(average)),
+                    flatten(),
+                    linear(24, 3),
+                ]
+            },
+            &[3, 1, 7, 6],
+            CrossEntropy(Mean),
+            10,
+        ),
+        row(
+            "conv only, CE over pixels",
+            || vec![conv2d(2, 3, 2), tanh(), conv2d(3, 3, 1)],
+            &[2, 2, 3, 3],
+            CrossEntropy(Sum),
+            11,
+        ),
+        row(
+            "residual, shared layer",
+            || vec![linear(4, 4), tanh(), residual(vec![linear(4, 3), sigmoid(), linear(3, 4)]), shared(0), linear(4, 3)],
+            &[4, 4],
+            CrossEntropy(Mean),
+            12,
+        ),
+        row(
+            "shared conv",
+            || vec![Conv2d::new(2, 2, 3).padded(1).boxed(), tanh(), shared(0), flatten(), linear(18, 2)],
+            &[3, 2, 3, 3],
+            Mse(Sum),
+            13,
+        ),
+        taped(
+            "branches and re-used values",
+            |tape, p, x| {
+                let hidden = tape.linear(x, p[0], Some(p[1]));
+                let left = tape.tanh(hidden);
+                let right = tape.sigmoid(hidden);
+                let both = tape.add(left, right);
+                let again = tape.add(both, hidden);
+                tape.linear(again, p[2], None)
+            },
+            &[&[4, 3], &[4], &[2, 4]],
+            &[4, 3],
+            Mse(Mean),
+            14,
+        ),
+        taped(
+            "weights computed from weights",
+            |tape, p, x| {
+                let weight = tape.tanh(p[0]);
+                let hidden = tape.linear(x, weight, None);
+                let hidden = tape.add(hidden, p[1]);
+                let hidden = tape.tanh(hidden);
+                tape.linear(hidden, weight, Some(p[1]))
+            },
+            &[&[3, 3], &[3]],
+            &[4, 3],
+            CrossEntropy(Mean),
+            15,
+        ),
+    ];
+    let blocks = row("blocks", || vec![linear(4, 4), tanh(), linear(4, 3)], &[4, 4], CrossEntropy(Mean), 16);
+    zoo.push(Problem { blocks: vec![vec![0, 1], vec![2], vec![3]], ..blocks });
+    let subsampled = row("sub-sampled", || vec![linear(4, 4), tanh(), linear(4, 3)], &[6, 4], CrossEntropy(Mean), 17);
+    zoo.push(Problem { samples: [Some(vec![5, 1]), Some(vec![4, 0, 2])], ..subsampled });
+    let subsampled =
+        row("sub-sampled conv, sum", || vec![conv2d(1, 2, 2), tanh(), flatten(), linear(8, 2)], &[5, 1, 3, 3], Mse(Sum), 18);
+    zoo.push(Problem { samples: [None, Some(vec![3, 1, 0])], ..subsampled });
+    zoo
+}

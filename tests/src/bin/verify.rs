@@ -1,4 +1,91 @@
-//! .
-use vivit_tests::*;
+//! Checks the library against finite differences, identities and reference cases; one row per case and quantity.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use vivit::prelude::*;
-fn main(){ let mut r=report::Report::default(); for p in case::list(&case::own_cases()).unwrap(){ let c=case::Case::read(&p).unwrap(); reference::check(&Cpu::<f64>::new(),&c,&mut r); reference::check(&Cpu::<f32>::new(),&c,&mut r);} for row in r.rows{println!("{row}");} }
+use vivit_tests::case::{self, Case};
+use vivit_tests::report::Report;
+use vivit_tests::{Failure, dense, reference, zoo};
+
+const USAGE: &str = "\
+usage: cargo xtask verify [--cases DIR] [--strict] [--dtype f32|f64]
+
+Checks a zoo of small networks against finite differences and dense definitions (f64), then reference cases.
+
+  --cases DIR      check every .safetensors case of DIR instead of the project's own copy
+  --strict         count a case that uses something unsupported as a failure
+  --dtype TYPE     check reference cases in this element type only (default: f64 and f32)";
+
+struct Options {
+    cases: PathBuf,
+    strict: bool,
+    dtypes: Vec<String>,
+}
+
+fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, String> {
+    let mut options = Options { cases: case::own_cases(), strict: false, dtypes: vec!["f64".into(), "f32".into()] };
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--help" | "-h" => return Ok(None),
+            "--strict" => options.strict = true,
+            "--cases" => options.cases = args.next().ok_or("--cases needs a folder")?.into(),
+            "--dtype" => match args.next().as_deref() {
+                Some(dtype @ ("f32" | "f64")) => options.dtypes = vec![dtype.into()],
+                Some(other) => return Err(format!("--dtype {other}: choose f32 or f64")),
+                None => return Err("--dtype needs f32 or f64".into()),
+            },
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn run(options: &Options) -> Result<Report, Failure> {
+    let paths = case::list(&options.cases)?;
+    let mut report = Report::default();
+    for problem in zoo::problems() {
+        dense::check(&problem, &mut report);
+    }
+    for path in paths {
+        match Case::read(&path) {
+            Ok(case) => {
+                for dtype in &options.dtypes {
+                    match dtype.as_str() {
+                        "f32" => reference::check(&Cpu::<f32>::new(), &case, &mut report),
+                        _ => reference::check(&Cpu::<f64>::new(), &case, &mut report),
+                    }
+                }
+            }
+            Err(why) => report.failed(&path.display().to_string(), "file", why),
+        }
+    }
+    Ok(report)
+}
+
+fn main() -> ExitCode {
+    let options = match options(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            eprintln!("{why}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let report = match run(&options) {
+        Ok(report) => report,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
+    report.rows.iter().for_each(|row| println!("{row}"));
+    let failed = report.rows.iter().filter(|row| row.is_failure()).count();
+    let unsupported = report.rows.iter().filter(|row| row.is_unsupported()).count();
+    println!("\n{} checks: {failed} failed, {unsupported} unsupported", report.rows.len());
+    if failed > 0 || (options.strict && unsupported > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
