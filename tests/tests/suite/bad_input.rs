@@ -1,0 +1,323 @@
+//! Bad input gives a typed error that names the thing, the value and the way out.
+
+use vivit::autodiff::Error as Autodiff;
+use vivit::curvature::Error as Curvature;
+use vivit::nn::Error as Nn;
+use vivit::prelude::*;
+use vivit_tests::zoo::Host;
+
+fn tensor(shape: &[usize]) -> Tensor<Host> {
+    Tensor::from_vec(&Host::new(), shape, Rng::new(1).normal(shape.iter().product())).unwrap()
+}
+
+fn model() -> Sequential<Host> {
+    Sequential::new(&Host::new(), vec![linear(3, 4), tanh(), linear(4, 3)], 1).unwrap()
+}
+
+fn graph() -> Graph<Host> {
+    model().forward(&tensor(&[5, 3])).unwrap()
+}
+
+fn labels() -> CrossEntropy {
+    CrossEntropy::mean([0, 1, 2, 0, 1])
+}
+
+/// The message holds every one of the words.
+#[track_caller]
+fn assert_says(error: &dyn std::error::Error, words: &[&str]) {
+    let message = error.to_string();
+    assert!(words.iter().all(|word| message.contains(word)), "{message:?} lacks one of {words:?}");
+}
+
+#[test]
+fn an_empty_batch() {
+    let error = model().forward(&tensor(&[0, 3])).unwrap_err();
+    assert!(matches!(error, Nn::Autodiff(Autodiff::EmptyBatch { .. })));
+    assert_says(&error, &["empty", "[0, 3]", "at least one sample"]);
+    let mut tape = Tape::new(&Host::new());
+    let x = tape.input(tensor(&[0, 3]));
+    assert!(matches!(Graph::new(tape, x), Err(Autodiff::EmptyBatch { input: 0, .. })));
+    assert!(matches!(model().forward(&tensor(&[])), Err(Nn::Autodiff(Autodiff::EmptyBatch { .. }))));
+}
+
+#[test]
+fn batches_of_different_sizes() {
+    let mut tape = Tape::new(&Host::new());
+    let (x, _) = (tape.input(tensor(&[2, 3])), tape.input(tensor(&[4, 3])));
+    let error = Graph::new(tape, x).unwrap_err();
+    assert_eq!(error, Autodiff::BatchMismatch { what: "input 1".into(), got: 4, expected: 2 });
+}
+
+#[test]
+fn an_output_without_samples() {
+    let mut tape = Tape::new(&Host::new());
+    let w = tape.param(tensor(&[2, 3]));
+    assert_eq!(Graph::new(tape, w).unwrap_err(), Autodiff::OutputNotBatched);
+}
+
+#[test]
+fn a_label_out_of_range() {
+    let error = graph().backward(&CrossEntropy::mean([0, 1, 2, 3, 0])).unwrap_err();
+    assert_eq!(error, Autodiff::LabelOutOfRange { position: 3, label: 3, classes: 3 });
+    assert_says(&error, &["label 3", "position 3", "classes 0 to 2"]);
+}
+
+#[test]
+fn targets_of_the_wrong_shape() {
+    let error = graph().backward(&CrossEntropy::mean([0, 1])).unwrap_err();
+    assert!(matches!(&error, Autodiff::TargetShape { target, .. } if target == &[2]));
+    assert_says(&error, &["[5, 3]", "[2]", "5 in all"]);
+    let error = graph().backward(&Mse::mean(tensor(&[5, 2]))).unwrap_err();
+    assert_says(&error, &["[5, 3]", "[5, 2]"]);
+}
+
+#[test]
+fn nan_and_infinity() {
+    for bad in [f64::NAN, f64::INFINITY] {
+        let mut input = tensor(&[5, 3]).to_vec().unwrap();
+        input[7] = bad;
+        let input = Tensor::from_vec(&Host::new(), &[5, 3], input).unwrap();
+        let error = model().forward(&input).unwrap().backward(&labels()).unwrap_err();
+        assert!(matches!(&error, Autodiff::NonFinite { what, index, .. } if what == "input 0" && index == &[2, 1]), "{error}");
+        assert_says(&error, &["input 0", "[2, 1]"]);
+
+        let mut weight = tensor(&[3, 4]).to_vec().unwrap();
+        weight[5] = bad;
+        let mut broken = model();
+        broken.set_param("2.weight", Tensor::from_vec(&Host::new(), &[3, 4], weight).unwrap()).unwrap();
+        let graph = broken.forward(&tensor(&[5, 3])).unwrap();
+        let loss = labels();
+        let error = Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
+        assert_says(&error, &["parameter 2.weight", "[1, 1]"]);
+
+        let mut target = tensor(&[5, 3]).to_vec().unwrap();
+        target[0] = bad;
+        let loss = Mse::mean(Tensor::from_vec(&Host::new(), &[5, 3], target).unwrap());
+        assert_says(&self::graph().backward(&loss).unwrap_err(), &["the target", "[0, 0]"]);
+    }
+}
+
+#[test]
+fn overflow_is_named() {
+    let cpu = Cpu::<f32>::new();
+    let model = Sequential::new(&cpu, vec![linear(2, 2)], 1).unwrap();
+    let x = Tensor::from_vec(&cpu, &[1, 2], vec![3e38, 3e38]).unwrap();
+    let mut big = Sequential::new(&cpu, vec![linear(2, 2)], 1).unwrap();
+    big.set_param("0.weight", Tensor::full(&cpu, [2, 2], 1e3)).unwrap();
+    let error = big.forward(&x).unwrap().backward(&CrossEntropy::mean([0])).unwrap_err();
+    assert_says(&error, &["the model's output"]);
+    // Numbers whose squares overflow: the Gram matrix can't hold them.
+    let x = Tensor::from_vec(&cpu, &[1, 2], vec![1e30, 1.0]).unwrap();
+    let graph = model.forward(&x).unwrap();
+    let loss = Mse::mean(Tensor::zeros(&cpu, [1, 2]));
+    let error = Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
+    assert!(matches!(error, Curvature::Eigen { group: 0, .. }), "{error}");
+}
+
+#[test]
+fn wrong_shapes_are_found_before_any_work() {
+    let layers: Vec<Box<dyn Layer<Host>>> =
+        vec![conv2d(1, 2, 3), residual(vec![tanh(), linear(4, 4), linear(5, 4)]), flatten(), linear(8, 2)];
+    let model = Sequential::new(&Host::new(), layers, 1).unwrap();
+    let error = model.forward(&tensor(&[2, 1, 6, 6])).unwrap_err();
+    assert!(matches!(&error, Nn::Shape(shape) if shape.path == "1.body.2"), "{error}");
+    assert_says(&error, &["1.body.2", "linear 5→4", "[2, 4, 4]"]);
+    let too_large = Sequential::new(&Host::new(), vec![conv2d(1, 1, 5)], 1).unwrap();
+    assert_says(&too_large.forward(&tensor(&[1, 1, 4, 8])).unwrap_err(), &["layer 0", "spans 5", "has 4"]);
+    let groups: Vec<Box<dyn Layer<Host>>> = vec![Conv2d { groups: 2, ..Conv2d::new(3, 4, 1) }.boxed()];
+    let model = Sequential::new(&Host::new(), groups, 1).unwrap();
+    assert_says(&model.forward(&tensor(&[1, 3, 2, 2])).unwrap_err(), &["2 groups", "3 and 4 channels"]);
+    let error = Sequential::<Host>::new(&Host::new(), vec![shared(0), linear(1, 1)], 1).unwrap_err();
+    assert_eq!(error, Nn::Shared { path: "0".into(), layer: 0 });
+}
+
+#[test]
+fn unknown_and_misshapen_parameters() {
+    let mut model = model();
+    assert_says(&model.set_param("1.weight", tensor(&[1])).unwrap_err(), &["1.weight", "0.weight, 0.bias, 2.weight, 2.bias"]);
+    assert_says(&model.set_param("0.bias", tensor(&[5])).unwrap_err(), &["0.bias", "[4]", "[5]"]);
+    assert!(
+        Sgd::<Host>::new(-1.0, 0.0).is_err() && Sgd::<Host>::new(0.1, 1.0).is_err() && Sgd::<Host>::new(f64::NAN, 0.0).is_err()
+    );
+}
+
+#[test]
+fn data_that_does_not_fill_its_shape() {
+    let error = Tensor::from_vec(&Host::new(), &[2, 3], vec![0.0; 5]).unwrap_err();
+    assert_says(&error, &["5 values", "[2, 3]", "6"]);
+    assert!(matches!(Tensor::from_vec(&Host::new(), &[1; 9], vec![0.0]), Err(vivit::tensor::Error::Rank { rank: 9 })));
+}
+
+#[test]
+fn choices_of_samples() {
+    let (graph, loss) = (graph(), labels());
+    let spectrum = |samples: Vec<usize>| {
+        Ggn::new(&graph, &loss).ggn_samples(samples).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err()
+    };
+    assert_eq!(spectrum(vec![1, 5]), Autodiff::SampleOutOfRange { index: 5, samples: 5 }.into());
+    assert_eq!(spectrum(vec![1, 2, 1]), Autodiff::RepeatedSample { index: 1 }.into());
+    assert_eq!(spectrum(vec![]), Autodiff::NoSamples.into());
+    let gradients = Ggn::new(&graph, &loss).grad_samples([9]).gram_space(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
+    assert_says(&gradients, &["9", "0 to 4"]);
+}
+
+#[test]
+fn groups() {
+    let (graph, loss) = (graph(), labels());
+    let params = graph.params();
+    let spectrum = |groups: &[Group<'_>]| Ggn::new(&graph, &loss).spectrum(groups).unwrap_err();
+    assert_eq!(spectrum(&[]), Curvature::NoGroups);
+    assert_eq!(spectrum(&[Group::new([], top_k(1))]), Curvature::EmptyGroup { group: 0 });
+    let twice = [Group::new([params[0], params[1]], top_k(1)), Group::new([params[1]], top_k(1))];
+    assert_eq!(spectrum(&twice), Curvature::RepeatedParameter { name: "0.bias".into(), first: 0, second: 1 });
+    assert_eq!(
+        spectrum(&[Group::new([graph.output()], top_k(1))]),
+        Autodiff::NotAParameter { index: graph.output().index() }.into()
+    );
+    let mut tape = Tape::new(&Host::new());
+    let (x, used, unused) = (tape.input(tensor(&[2, 3])), tape.param(tensor(&[2, 3])), tape.named_param("idle", tensor(&[4])));
+    let y = tape.linear(x, used, None);
+    let graph = Graph::new(tape, y).unwrap();
+    let loss = CrossEntropy::mean([0, 1]);
+    let error = Ggn::new(&graph, &loss).spectrum(&[Group::new([used, unused], top_k(1))]).unwrap_err();
+    assert_eq!(error, Autodiff::Unreached { name: "idle".into() }.into());
+}
+
+#[test]
+fn criteria() {
+    let (graph, loss) = (graph(), labels());
+    let derive = |criterion: &dyn Fn(&[f64]) -> Vec<usize>| {
+        Ggn::new(&graph, &loss).directional_derivatives(&[Group::new(graph.params(), criterion)]).unwrap_err()
+    };
+    let none = derive(&|_| vec![]);
+    assert!(matches!(none, Curvature::NoDirections { group: 0, directions: 10, .. }), "{none}");
+    assert_eq!(derive(&|_| vec![9, 8, 9]), Curvature::RepeatedDirection { group: 0, index: 9 });
+    assert_eq!(derive(&|_| vec![10]), Curvature::DirectionOutOfRange { group: 0, index: 10, directions: 10 });
+    assert!(matches!(derive(&top_k(11)), Curvature::DirectionOutOfRange { index: 10, .. }));
+}
+
+#[test]
+fn a_direction_that_is_numerically_zero() {
+    let (graph, loss) = (graph(), labels());
+    let groups = [Group::new(graph.params(), |_: &[f64]| vec![14, 0])];
+    let ggn = Ggn::new(&graph, &loss).columns(RootColumns::Outputs);
+    for error in [
+        ggn.directional_derivatives(&groups).unwrap_err(),
+        ggn.eigenpairs(&groups).unwrap_err(),
+        ggn.newton_step(&groups, constant(1.0)).unwrap_err(),
+    ] {
+        assert!(matches!(error, Curvature::ZeroDirection { group: 0, index: 0, .. }), "{error}");
+        assert_says(&error, &["direction 0", "numerically zero", "nonzero"]);
+    }
+}
+
+#[test]
+fn damping() {
+    let (graph, loss) = (graph(), labels());
+    let groups = [Group::new(graph.params(), top_k(2))];
+    let ggn = Ggn::new(&graph, &loss);
+    assert_eq!(
+        ggn.newton_step(&groups, |_| vec![1.0]).unwrap_err(),
+        Curvature::DampingLength { group: 0, got: 1, expected: 2 }
+    );
+    for delta in [f64::NAN, -1e9] {
+        let error = ggn.newton_step(&groups, constant(delta)).unwrap_err();
+        assert!(matches!(error, Curvature::Damping { group: 0, direction: 0, .. }), "{error}");
+    }
+}
+
+#[test]
+fn monte_carlo_without_draws() {
+    let (graph, loss) = (graph(), labels());
+    let error = Ggn::new(&graph, &loss).monte_carlo(0, 1).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
+    assert_eq!(error, Autodiff::NoDraws.into());
+    assert!(run(&graph, &loss, (DiagGgn::sampled(0, 1),)).is_err());
+}
+
+/// Subtracts the batch's mean: samples are coupled.
+#[derive(Debug)]
+struct Centre;
+
+impl Op<Host> for Centre {
+    fn name(&self) -> &'static str {
+        "centre"
+    }
+    fn forward(&self, args: &[&Tensor<Host>]) -> Tensor<Host> {
+        let n = args[0].shape()[0];
+        args[0].sub(&args[0].sum(0).scale(1.0 / n as f64))
+    }
+    fn jac_t(&self, _io: Io<'_, Host>, _wrt: usize, mat: &Tensor<Host>, _batch: Batch) -> Tensor<Host> {
+        let [v, n, c] = **mat.shape() else { panic!("centre takes [N, C]") };
+        mat.sub(&mat.sum(1).scale(1.0 / n as f64).reshape([v, 1, c]))
+    }
+    fn couples_samples(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_operation_that_lacks_what_an_extension_needs() {
+    let mut tape = Tape::new(&Host::new());
+    let (w, x) = (tape.param(tensor(&[3, 3])), tape.input(tensor(&[4, 3])));
+    let y = tape.linear(x, w, None);
+    let centred = tape.record(Centre, &[y]);
+    let y = tape.tanh(centred);
+    let graph = Graph::new(tape, y).unwrap();
+    let loss = CrossEntropy::mean([0, 1, 2, 0]);
+    let error = run(&graph, &loss, (Gradient::new(), BatchGrad::new())).unwrap_err();
+    assert_says(&error, &["centre", "BatchGrad", "couples"]);
+    let error = Ggn::new(&graph, &loss).spectrum(&[Group::new([w], top_k(1))]).unwrap_err();
+    assert!(matches!(error, Curvature::Autodiff(Autodiff::CouplesSamples { .. })));
+    // The plain gradient is there, and right.
+    let checks = vivit::autodiff::check::check_op(&Centre, &[tensor(&[4, 3])], &[true], 1).unwrap();
+    assert!(checks.iter().all(|check| check.passed()), "{checks:?}");
+    assert_eq!(graph.backward(&loss).unwrap()[w].len(), 9);
+}
+
+/// Squared error per entry: not one number per sample.
+#[derive(Debug)]
+struct PerEntry(Mse<Host>);
+
+impl Loss<Host> for PerEntry {
+    fn name(&self) -> &str {
+        "per entry"
+    }
+    fn reduction(&self) -> Reduction {
+        Reduction::Sum
+    }
+    fn check(&self, _output: &Tensor<Host>) -> Result<(), Autodiff> {
+        Ok(())
+    }
+    fn values(&self, output: &Tensor<Host>) -> Tensor<Host> {
+        output.unary(Unary::Square)
+    }
+    fn gradient(&self, output: &Tensor<Host>) -> Tensor<Host> {
+        output.slice(0, 1)
+    }
+    fn hessian_root(&self, output: &Tensor<Host>, columns: RootColumns) -> Tensor<Host> {
+        self.0.hessian_root(output, columns)
+    }
+    fn sampled_root(&self, output: &Tensor<Host>, draws: usize, rng: &mut Rng) -> Result<Tensor<Host>, Autodiff> {
+        self.0.sampled_root(output, draws, rng)
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_scalar_per_sample() {
+    let loss = PerEntry(Mse::sum(tensor(&[5, 3])));
+    let error = graph().loss(&loss).unwrap_err();
+    assert_eq!(error, Autodiff::LossNotScalar { loss: "per entry".into(), got: vec![5, 3], samples: 5 });
+    let error = graph().backward(&loss).unwrap_err();
+    assert!(matches!(error, Autodiff::LossNotScalar { .. } | Autodiff::LossShape { .. }), "{error}");
+}
+
+#[test]
+fn columns_and_tangents_that_do_not_fit() {
+    let (graph, loss) = (graph(), labels());
+    let probe = Probe::new(Seed::Columns(tensor(&[2, 4, 3])));
+    let error = graph.sweep(&loss, &[probe], &graph.params(), None, |_| Ok::<(), Autodiff>(())).unwrap_err();
+    assert_says(&error, &["[2, 4, 3]", "[5, 3]"]);
+    let mut tangents = ParamMap::new();
+    tangents.insert(graph.params()[0], tensor(&[2, 4, 4]));
+    assert_says(&graph.jvp(&tangents).unwrap_err(), &["0.weight", "[2, 4, 4]", "[4, 3]"]);
+}

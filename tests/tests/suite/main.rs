@@ -1,0 +1,12 @@
+//! The library's test suite, in one binary.
+
+mod bad_input;
+mod eigensolver;
+mod loss;
+mod nets;
+mod ops;
+mod options;
+mod primitives;
+mod properties;
+mod threads;
+mod verify;

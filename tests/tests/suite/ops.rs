@@ -1,0 +1,189 @@
+//! Every operation's derivatives: finite differences, adjoints, kept and summed, structure, at random shapes and options.
+
+use proptest::prelude::*;
+use vivit::autodiff::check::check_op;
+use vivit::autodiff::ops::{Add, AvgPool, Conv, ConvOptions, Linear, Map, MaxPool, PoolOptions};
+use vivit::prelude::*;
+use vivit::tensor::Rng;
+use vivit_tests::zoo::Host;
+
+use crate::nets::{Opaque, config};
+
+fn random(shape: &[usize], seed: u64) -> Tensor<Host> {
+    Tensor::from_vec(&Host::new(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
+}
+
+/// Entries that differ pairwise by far more than a finite difference moves them: no ties for a maximum, no kinks at zero.
+fn distinct(shape: &[usize], seed: u64) -> Tensor<Host> {
+    let len = shape.iter().product();
+    let order = Rng::new(seed).permutation(len);
+    let entries = order.iter().map(|&at| 0.05 * (at as f64 - len as f64 / 2.0) + 0.02).collect();
+    Tensor::from_vec(&Host::new(), shape, entries).unwrap()
+}
+
+#[track_caller]
+fn assert_right(op: &dyn Op<Host>, args: &[Tensor<Host>], batched: &[bool]) {
+    let checks = check_op(op, args, batched, 3).unwrap();
+    let wrong: Vec<String> = checks.iter().filter(|check| !check.passed()).map(|check| check.to_string()).collect();
+    assert!(wrong.is_empty(), "{op:?} of {args:?}:\n{}", wrong.join("\n"));
+    assert!(checks.len() >= 4 * args.len());
+}
+
+#[test]
+fn elementwise_maps() {
+    use Unary::{Exp, Ln, Recip, Relu, Scale, Shift, Sigmoid, Sqrt, Square, Tanh};
+    for f in [Relu, Sigmoid, Tanh, Exp, Square, Scale(-1.7), Shift(0.3)] {
+        assert_right(&Map(f), &[distinct(&[3, 4, 2], 1)], &[true]);
+        assert_right(&Map(f), &[distinct(&[4], 1)], &[false]);
+    }
+    for f in [Ln, Sqrt, Recip] {
+        assert_right(&Map(f), &[distinct(&[3, 4], 1).unary(Square).unary(Shift(0.5))], &[true]);
+    }
+}
+
+#[test]
+fn second_derivatives_of_the_table() {
+    struct Second(f64);
+    impl vivit::tensor::RowVisitor for Second {
+        type Out = (f64, f64);
+        fn visit<R: vivit::tensor::Row>(self, row: R) -> (f64, f64) {
+            let (x, h) = (self.0, 1e-5);
+            let d1 = |x: f64| row.d1(x, row.f(x));
+            (row.d2(x, row.f(x)), (d1(x + h) - d1(x - h)) / (2.0 * h))
+        }
+    }
+    use Unary::{Exp, Ln, Recip, Relu, Scale, Shift, Sigmoid, Sqrt, Square, Tanh};
+    for f in [Relu, Sigmoid, Tanh, Exp, Ln, Sqrt, Square, Recip, Scale(2.0), Shift(1.0)] {
+        for x in [0.3, 0.9, 2.1] {
+            let (second, difference) = f.visit(Second(x));
+            // h² times a fourth derivative below 1e3.
+            assert!((second - difference).abs() <= 1e-7 * (1.0 + second.abs()), "{f:?} at {x}: {second} {difference}");
+        }
+    }
+}
+
+#[test]
+fn operations_on_parameters_alone() {
+    assert_right(&Add, &[random(&[2, 3], 1), random(&[1, 3], 2)], &[false, false]);
+    assert_right(&Linear, &[random(&[4, 3], 1), random(&[2, 3], 2), random(&[2], 3)], &[false, false, false]);
+}
+
+#[test]
+fn a_wrong_derivative_is_found() {
+    #[derive(Debug)]
+    struct Wrong;
+    impl Op<Host> for Wrong {
+        fn name(&self) -> &'static str {
+            "wrong"
+        }
+        fn forward(&self, args: &[&Tensor<Host>]) -> Tensor<Host> {
+            args[0].unary(Unary::Square)
+        }
+        fn jac_t(&self, io: Io<'_, Host>, _wrt: usize, mat: &Tensor<Host>, _batch: Batch) -> Tensor<Host> {
+            mat.mul(io.args[0]) // lacks the factor 2
+        }
+    }
+    let checks = check_op(&Wrong, &[random(&[3, 2], 1)], &[true], 0).unwrap();
+    let wrong: Vec<&str> = checks.iter().filter(|check| !check.passed()).map(|check| check.what).collect();
+    assert_eq!(wrong, ["J·t and finite differences"]);
+}
+
+proptest! {
+    #![proptest_config(config(32))]
+
+    #[test]
+    fn linear_with_extra_axes(n in 1usize..4, extra in prop::collection::vec(1usize..4, 0..3), i in 1usize..5, o in 1usize..5,
+                              bias in any::<bool>(), seed in 0u64..1000) {
+        let shape = [&[n], &extra[..], &[i]].concat();
+        let mut args = vec![random(&shape, seed), random(&[o, i], seed + 1)];
+        let mut batched = vec![true, false];
+        if bias {
+            args.push(random(&[o], seed + 2));
+            batched.push(false);
+        }
+        assert_right(&Linear, &args, &batched);
+        assert_right(&Opaque(Linear), &args, &batched);
+    }
+
+    #[test]
+    fn additions(n in 1usize..4, shape in prop::collection::vec(1usize..4, 1..3), narrow in any::<bool>(), seed in 0u64..1000) {
+        let full = [&[n], &shape[..]].concat();
+        let mut other = shape.clone();
+        if narrow {
+            other[0] = 1;
+        }
+        assert_right(&Add, &[random(&full, seed), random(&full, seed + 1)], &[true, true]);
+        assert_right(&Add, &[random(&full, seed), random(&other, seed + 1)], &[true, false]);
+        assert_right(&Add, &[random(&other[other.len() - 1..], seed), random(&full, seed + 1)], &[false, true]);
+    }
+
+    #[test]
+    fn convolutions(n in 1usize..3, axes in 1usize..4, c in 1usize..3, o in 1usize..3, groups in 1usize..3,
+                    options in prop::collection::vec((1usize..4, 1usize..3, 0usize..3, 1usize..3, 0usize..3), 3), bias in any::<bool>(),
+                    seed in 0u64..1000) {
+        let options = &options[..axes];
+        let kernel: Vec<usize> = options.iter().map(|x| x.0).collect();
+        // Room for the dilated kernel, and a little more.
+        let input: Vec<usize> = options.iter().map(|x| (x.3 * (x.0 - 1) + 1).saturating_sub(2 * x.2).max(1) + x.4).collect();
+        let op = Conv(ConvOptions {
+            stride: options.iter().map(|x| x.1).collect(),
+            padding: options.iter().map(|x| x.2).collect(),
+            dilation: options.iter().map(|x| x.3).collect(),
+            groups,
+        });
+        let mut args = vec![
+            random(&[&[n, groups * c], &input[..]].concat(), seed),
+            random(&[&[groups * o, c], &kernel[..]].concat(), seed + 1),
+        ];
+        let mut batched = vec![true, false];
+        if bias {
+            args.push(random(&[groups * o], seed + 2));
+            batched.push(false);
+        }
+        assert_right(&op, &args, &batched);
+    }
+
+    #[test]
+    fn pooling(n in 1usize..3, c in 1usize..3, axes in 1usize..4, options in prop::collection::vec((1usize..4, 1usize..3, 1usize..3, 0usize..4), 3),
+               padded in any::<bool>(), ceil in any::<bool>(), counted in any::<bool>(), seed in 0u64..1000) {
+        let options = &options[..axes];
+        let kernel: Vec<usize> = options.iter().map(|x| x.0).collect();
+        let pool = PoolOptions {
+            stride: options.iter().map(|x| x.1).collect(),
+            padding: kernel.iter().map(|k| if padded { k / 2 } else { 0 }).collect(),
+            dilation: options.iter().map(|x| x.2).collect(),
+            ceil,
+            count_include_pad: counted,
+            ..PoolOptions::new(&kernel)
+        };
+        let input: Vec<usize> = options.iter().map(|x| x.2 * (x.0 - 1) + 1 + x.3).collect();
+        let x = distinct(&[&[n, c], &input[..]].concat(), seed);
+        assert_right(&MaxPool(pool.clone()), std::slice::from_ref(&x), &[true]);
+        let plain = PoolOptions { dilation: vec![1; axes], ..pool };
+        assert_right(&AvgPool(plain), &[x], &[true]);
+    }
+
+    #[test]
+    fn shapes(n in 1usize..3, c in 1usize..4, h in 2usize..5, pads in prop::collection::vec(-1isize..3, 4)) {
+        let mut tape = Tape::new(&Host::new());
+        let x = tape.input(random(&[n, c, h], 1));
+        let w = tape.param(random(&[2, c * h], 2));
+        let b = tape.param(random(&[c, h], 3));
+        let x = tape.add(x, b);
+        let padded = tape.zero_pad(x, &[(0, 0), (pads[0].max(0), pads[1])]);
+        let cropped = tape.zero_pad(padded, &[(-pads[0].max(0), -pads[1])]);
+        let flat = tape.flatten(cropped);
+        let y = tape.linear(flat, w, None);
+        let graph = Graph::new(tape, y).unwrap();
+        // Cropping what was padded changes nothing; what was cropped first is lost.
+        if pads[1] >= 0 {
+            let expected = graph.tape().value(x).to_vec().unwrap();
+            prop_assert_eq!(graph.tape().value(cropped).to_vec().unwrap(), expected);
+        }
+        let loss = Mse::sum(random(&[n, 2], 4));
+        let gradient = graph.backward(&loss).unwrap();
+        let columns = graph.value().shape().prefixed(&[1]);
+        prop_assert_eq!(columns.rank(), 3);
+        prop_assert_eq!(&**gradient[b].shape(), &[c, h]);
+    }
+}
