@@ -68,18 +68,16 @@ fn exit(code: Result<u8, String>) -> ExitCode {
 }
 
 fn check_tidy(root: &Path) -> Result<(), String> {
-    let files = files::all(root)?;
-    report("tidy", files.len(), &tidy::check(&files))
+    report("tidy", &tidy::check(&files::all(root)?))
 }
 
 fn check_layers(root: &Path) -> Result<(), String> {
-    let files = files::all(root)?;
-    report("layers", files.len(), &layers::check(&files))
+    report("layers", &layers::check(&files::all(root)?))
 }
 
-fn report(name: &str, files: usize, findings: &[Finding]) -> Result<(), String> {
+fn report(name: &str, findings: &[Finding]) -> Result<(), String> {
     if findings.is_empty() {
-        println!("{name}: {files} files, nothing found");
+        println!("{name}: nothing found");
         return Ok(());
     }
     let list: Vec<String> = findings.iter().map(Finding::to_string).collect();
