@@ -1,2 +1,85 @@
-//! .
-fn main() {}
+//! The project's own commands: `cargo xtask VERB`.
+
+mod ci;
+mod files;
+mod layers;
+mod source;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use files::Finding;
+
+const USAGE: &str = "\
+usage: cargo xtask VERB [ARGUMENTS]
+
+  tidy                  check the project's invariants
+  layers                check which crate depends on which
+  verify [ARGUMENTS]    compare the library's numbers with references and definitions
+  bench NET TASK N [OPTIONS]
+                        measure one task and print one line of JSON; without arguments, explain them
+  ci [--skip STEP]...   fmt, clippy, test, doc, tidy, layers, verify; stop at the first that fails
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let root = match files::root() {
+        Ok(root) => root,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let Some((verb, rest)) = args.split_first() else {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match (verb.as_str(), rest) {
+        ("tidy", []) => exit(check_tidy(&root).map(|()| 0)),
+        ("layers", []) => exit(check_layers(&root).map(|()| 0)),
+        ("verify", args) => exit(ci::cargo(&root, ci::VERIFY, args, None)),
+        ("bench", args) => exit(ci::cargo(&root, ci::BENCH, args, None)),
+        ("ci", args) => ci::run(&root, args),
+        ("help" | "--help" | "-h", []) => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        ("tidy" | "layers", [argument, ..]) => {
+            eprint!("`{verb}` takes no arguments, got {argument:?}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+        _ => {
+            eprint!("there is no verb {verb:?}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// An exit code passed on, or a message and failure.
+fn exit(code: Result<u8, String>) -> ExitCode {
+    match code {
+        Ok(code) => ExitCode::from(code),
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_tidy(root: &Path) -> Result<(), String> {
+    report("tidy", &tidy::check(&files::all(root)?))
+}
+
+fn check_layers(root: &Path) -> Result<(), String> {
+    report("layers", &layers::check(&files::all(root)?))
+}
+
+fn report(name: &str, findings: &[Finding]) -> Result<(), String> {
+    if findings.is_empty() {
+        println!("{name}: nothing found");
+        return Ok(());
+    }
+    let list: Vec<String> = findings.iter().map(Finding::to_string).collect();
+    Err(format!("{}\n{name}: {} found", list.join("\n"), findings.len()))
+}

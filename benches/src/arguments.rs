@@ -1,0 +1,273 @@
+//! The command line of one measurement.
+
+/// How to call the program.
+pub const USAGE: &str = "\
+usage: bench NET TASK N [OPTIONS]
+
+  NET    demo, mlp, net2c2d, net3c3d
+  TASK   grad      gradient of the loss
+         eigvalsh  all eigenvalues of the GGN
+         eigh      the K largest eigenvalues with eigenvectors in parameter space
+         dd        directional derivatives of every sample along the top K directions
+         newton    damped Newton step along the top K directions
+  N      number of samples
+
+  --k K         directions (10; demo: 4)
+  --mc M        Monte-Carlo GGN of M draws (exact)
+  --sub S       GGN of the first S samples (all)
+  --reps R      timed repetitions, after one that is not (5)
+  --threads T   threads (one per core)
+  --dtype D     f32 or f64 (f32)
+";
+
+/// A reference network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Net {
+    /// The MLP 7-5-5-3 with squared error.
+    Demo,
+    /// The MLP 784-512-256-10.
+    Mlp,
+    /// DeepOBS's 2c2d.
+    Net2c2d,
+    /// DeepOBS's 3c3d.
+    Net3c3d,
+}
+
+/// What is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The gradient.
+    Grad,
+    /// All eigenvalues of the GGN.
+    Eigvalsh,
+    /// The K largest eigenvalues and their eigenvectors in parameter space.
+    Eigh,
+    /// Directional derivatives along the top K directions.
+    Dd,
+    /// The damped Newton step along the top K directions.
+    Newton,
+}
+
+/// An element type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+}
+
+/// Choices with their names on the command line.
+trait Named: Copy + PartialEq + 'static {
+    const ALL: &'static [(&'static str, Self)];
+
+    fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, choice)| *choice == self);
+        found.expect("every choice has a row").0
+    }
+
+    fn parse(argument: &str, value: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == value);
+        found.map(|&(_, choice)| choice).ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|&(name, _)| name).collect();
+            format!("{argument} is {value:?}; it must be one of {}", names.join(", "))
+        })
+    }
+}
+
+impl Named for Net {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("demo", Net::Demo), ("mlp", Net::Mlp), ("net2c2d", Net::Net2c2d), ("net3c3d", Net::Net3c3d)];
+}
+
+impl Named for Task {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("grad", Task::Grad), ("eigvalsh", Task::Eigvalsh), ("eigh", Task::Eigh), ("dd", Task::Dd), ("newton", Task::Newton)];
+}
+
+impl Named for Element {
+    const ALL: &'static [(&'static str, Self)] = &[("f32", Element::F32), ("f64", Element::F64)];
+}
+
+impl Net {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        Named::name(self)
+    }
+
+    /// Directions that a task uses unless told otherwise.
+    pub fn directions(self) -> usize {
+        if self == Net::Demo { 4 } else { 10 }
+    }
+}
+
+impl Task {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        Named::name(self)
+    }
+}
+
+impl Element {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        Named::name(self)
+    }
+}
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// The network.
+    pub net: Net,
+    /// What is computed.
+    pub task: Task,
+    /// Number of samples.
+    pub samples: usize,
+    /// Number of directions.
+    pub k: usize,
+    /// Draws of the Monte-Carlo GGN; `None` for the exact one.
+    pub draws: Option<usize>,
+    /// Number of the GGN's samples, the first ones; `None` for all.
+    pub sub: Option<usize>,
+    /// Timed repetitions.
+    pub reps: usize,
+    /// Number of threads; `None` for one per core.
+    pub threads: Option<usize>,
+    /// The element type.
+    pub element: Element,
+}
+
+impl Arguments {
+    /// Reads the arguments after the program's name.
+    ///
+    /// # Errors
+    /// A message that names the argument, its value and what is allowed.
+    pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let (mut places, mut options) = (Vec::new(), Vec::new());
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            if !arg.starts_with('-') {
+                places.push(arg);
+                continue;
+            }
+            let known = ["--k", "--mc", "--sub", "--reps", "--threads", "--dtype"];
+            let Some(&option) = known.iter().find(|known| **known == arg) else {
+                return Err(format!("there is no option {arg:?}; there are {}", known.join(", ")));
+            };
+            let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
+            if options.iter().any(|(other, _)| *other == option) {
+                return Err(format!("{option} is given twice, the second time as {value:?}; give it once"));
+            }
+            options.push((option, value));
+        }
+        let [net, task, samples] = places.as_slice() else {
+            return Err(format!("three arguments are needed, NET TASK N, but there are {}: {places:?}", places.len()));
+        };
+        let value = |option: &str| options.iter().find(|(other, _)| *other == option).map(|(_, value)| value.as_str());
+        let number = |option: &str| value(option).map(|value| positive(option, value)).transpose();
+        let (net, samples) = (Net::parse("NET", net)?, positive("N", samples)?);
+        let sub = number("--sub")?;
+        if let Some(sub) = sub.filter(|&sub| sub > samples) {
+            return Err(format!("--sub is {sub}; it must be at most N, which is {samples}"));
+        }
+        Ok(Arguments {
+            net,
+            task: Task::parse("TASK", task)?,
+            samples,
+            k: number("--k")?.unwrap_or(net.directions()),
+            draws: number("--mc")?,
+            sub,
+            reps: number("--reps")?.unwrap_or(5),
+            threads: number("--threads")?,
+            element: Element::parse("--dtype", value("--dtype").unwrap_or("f32"))?,
+        })
+    }
+}
+
+fn positive(argument: &str, value: &str) -> Result<usize, String> {
+    let number = value.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| format!("{argument} is {value:?}; it must be a whole number, at least 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, String> {
+        Arguments::parse(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_usage_text() {
+        let expected = Arguments {
+            net: Net::Net3c3d,
+            task: Task::Dd,
+            samples: 128,
+            k: 10,
+            draws: None,
+            sub: None,
+            reps: 5,
+            threads: None,
+            element: Element::F32,
+        };
+        assert_eq!(parse("net3c3d dd 128").unwrap(), expected);
+        assert_eq!(parse("demo grad 4").unwrap().k, 4);
+    }
+
+    #[test]
+    fn options_may_stand_anywhere() {
+        let expected = Arguments {
+            net: Net::Mlp,
+            task: Task::Newton,
+            samples: 32,
+            k: 3,
+            draws: Some(1),
+            sub: Some(8),
+            reps: 2,
+            threads: Some(1),
+            element: Element::F64,
+        };
+        assert_eq!(parse("--k 3 mlp --mc 1 newton 32 --sub 8 --reps 2 --threads 1 --dtype f64").unwrap(), expected);
+    }
+
+    #[test]
+    fn every_choice_has_its_name() {
+        for &(name, net) in Net::ALL {
+            assert_eq!((net.name(), parse(&format!("{name} grad 1")).unwrap().net), (name, net));
+        }
+        for &(name, task) in Task::ALL {
+            assert_eq!((task.name(), parse(&format!("demo {name} 1")).unwrap().task), (name, task));
+        }
+        for &(name, element) in Element::ALL {
+            assert_eq!((element.name(), parse(&format!("demo grad 1 --dtype {name}")).unwrap().element), (name, element));
+        }
+    }
+
+    /// The message names the argument, the value and what is allowed.
+    #[track_caller]
+    fn refused(line: &str, parts: &[&str]) {
+        let message = parse(line).unwrap_err();
+        for part in parts {
+            assert!(message.contains(part), "{message:?} does not say {part:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_named() {
+        refused("resnet grad 4", &["NET", "\"resnet\"", "demo, mlp, net2c2d, net3c3d"]);
+        refused("mlp hessian 4", &["TASK", "\"hessian\"", "grad, eigvalsh, eigh, dd, newton"]);
+        refused("mlp grad many", &["N", "\"many\"", "at least 1"]);
+        refused("mlp grad 0", &["N", "\"0\"", "at least 1"]);
+        refused("mlp grad 4 --k 0", &["--k", "\"0\"", "at least 1"]);
+        refused("mlp grad 4 --k -1", &["--k", "\"-1\"", "at least 1"]);
+        refused("mlp grad 4 --mc x", &["--mc", "\"x\"", "at least 1"]);
+        refused("mlp grad 4 --sub 5", &["--sub", "5", "at most N", "4"]);
+        refused("mlp grad 4 --dtype f16", &["--dtype", "\"f16\"", "f32, f64"]);
+        refused("mlp grad 4 --fast", &["\"--fast\"", "--threads"]);
+        refused("mlp grad 4 --reps", &["--reps", "value"]);
+        refused("mlp grad 4 --k 1 --k 2", &["--k", "twice", "\"2\""]);
+        refused("mlp grad", &["NET TASK N", "2"]);
+        refused("mlp grad 4 5", &["NET TASK N", "4"]);
+    }
+}

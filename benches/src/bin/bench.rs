@@ -1,0 +1,48 @@
+//! Measures one task on one network and prints one line of JSON.
+
+use std::process::ExitCode;
+
+use vivit::prelude::Scalar;
+use vivit_benches::{Approximation, Arguments, Element, Problem, Report, USAGE, measure, peak_megabytes};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = match Arguments::parse(args.clone()) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            if args.is_empty() {
+                eprint!("{USAGE}");
+            } else {
+                eprint!("{message}\n\n{USAGE}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    let report = match arguments.element {
+        Element::F32 => run::<f32>(arguments),
+        Element::F64 => run::<f64>(arguments),
+    };
+    match report {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run<E: Scalar>(arguments: Arguments) -> Result<Report, String> {
+    if let Some(threads) = arguments.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.map_err(|error| format!("{threads} threads can't be started: {error}"))?;
+    }
+    let Arguments { net, task, samples, k, draws, sub, reps, .. } = arguments;
+    let problem = Problem::<E>::new(net, samples).map_err(|error| error.to_string())?;
+    let approximation = Approximation { k, draws, sub };
+    let seconds = measure(reps, || problem.solve(task, approximation)).map_err(|error| error.to_string())?;
+    let (params, threads) = (problem.num_params(), rayon::current_num_threads());
+    Ok(Report { arguments, params, threads, seconds, peak_megabytes: peak_megabytes() })
+}

@@ -1,0 +1,120 @@
+//! A model, a batch and a loss, and the tasks on them.
+
+use std::hint::black_box;
+
+use vivit::Error;
+use vivit::nn::networks::Network;
+use vivit::prelude::*;
+
+use crate::{Net, Task};
+
+/// Seeds of the model, the batch and the Monte-Carlo draws.
+const SEEDS: [u64; 3] = [0, 1, 2];
+
+/// The Newton step's damping δ along every direction.
+const DAMPING: f64 = 1.0;
+
+/// How the GGN is approximated, and along how many directions it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approximation {
+    /// Number of directions.
+    pub k: usize,
+    /// Draws of the Monte-Carlo GGN; `None` for the exact one.
+    pub draws: Option<usize>,
+    /// Number of the GGN's samples, the first ones; `None` for all.
+    pub sub: Option<usize>,
+}
+
+impl Approximation {
+    /// The exact GGN of all samples, along its top `k` directions.
+    pub fn exact(k: usize) -> Self {
+        Approximation { k, draws: None, sub: None }
+    }
+}
+
+/// A reference network with random weights, a random batch and a mean loss: squared error for the demo network, cross-entropy for the others.
+#[derive(Debug)]
+pub struct Problem<E: Scalar> {
+    model: Sequential<Cpu<E>>,
+    input: Tensor<Cpu<E>>,
+    loss: Box<dyn Loss<Cpu<E>>>,
+}
+
+impl<E: Scalar> Problem<E> {
+    /// The network with a standard normal batch of `samples`; the same numbers at every call.
+    ///
+    /// # Errors
+    /// If the model can't be built.
+    pub fn new(net: Net, samples: usize) -> Result<Self, Error> {
+        let backend = Cpu::new();
+        let Network { layers, input, classes } = match net {
+            Net::Demo => networks::demo(),
+            Net::Mlp => networks::mlp(),
+            Net::Net2c2d => networks::net2c2d(),
+            Net::Net3c3d => networks::net3c3d(),
+        };
+        let mut rng = Rng::new(SEEDS[1]);
+        let shape = [&[samples], input.as_slice()].concat();
+        let input = Tensor::from_vec(&backend, &shape, rng.normal(shape.iter().product()))?;
+        let loss: Box<dyn Loss<Cpu<E>>> = match net {
+            Net::Demo => Box::new(Mse::mean(Tensor::from_vec(&backend, &[samples, classes], rng.normal(samples * classes))?)),
+            _ => Box::new(CrossEntropy::mean((0..samples).map(|_| (rng.unit() * classes as f64) as usize).collect::<Vec<_>>())),
+        };
+        Ok(Problem { model: Sequential::new(&backend, layers, SEEDS[0])?, input, loss })
+    }
+
+    /// Number of the model's parameters.
+    pub fn num_params(&self) -> usize {
+        self.model.num_params()
+    }
+
+    /// Computes `task`, from the forward pass on; all parameters are one group.
+    ///
+    /// # Errors
+    /// Those of the library: for example, if there are fewer than K directions.
+    pub fn solve(&self, task: Task, approximation: Approximation) -> Result<(), Error> {
+        let graph = self.model.forward(&self.input)?;
+        if task == Task::Grad {
+            black_box(graph.backward(self.loss.as_ref())?);
+            return Ok(());
+        }
+        let mut ggn = Ggn::new(&graph, self.loss.as_ref());
+        if let Some(draws) = approximation.draws {
+            ggn = ggn.monte_carlo(draws, SEEDS[2]);
+        }
+        if let Some(sub) = approximation.sub {
+            ggn = ggn.ggn_samples((0..sub).collect::<Vec<_>>());
+        }
+        let groups = [Group::new(graph.params(), top_k(approximation.k))];
+        match task {
+            Task::Grad => unreachable!("returned above"),
+            Task::Eigvalsh => drop(black_box(ggn.spectrum(&groups)?)),
+            Task::Eigh => drop(black_box(ggn.eigenpairs(&groups)?)),
+            Task::Dd => drop(black_box(ggn.directional_derivatives(&groups)?)),
+            Task::Newton => drop(black_box(ggn.newton_step(&groups, constant(DAMPING))?)),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs() {
+        let problem = Problem::<f64>::new(Net::Demo, 4).unwrap();
+        assert_eq!(problem.num_params(), 7 * 5 + 5 + 5 * 5 + 5 + 5 * 3 + 3);
+        for task in [Task::Grad, Task::Eigvalsh, Task::Eigh, Task::Dd, Task::Newton] {
+            problem.solve(task, Approximation::exact(4)).unwrap();
+            problem.solve(task, Approximation { k: 1, draws: Some(1), sub: Some(2) }).unwrap();
+        }
+    }
+
+    #[test]
+    fn too_many_directions_are_an_error() {
+        let problem = Problem::<f32>::new(Net::Demo, 1).unwrap();
+        let message = problem.solve(Task::Dd, Approximation::exact(4)).unwrap_err().to_string();
+        assert!(message.contains("there are 3 eigenvalues"), "{message}");
+    }
+}

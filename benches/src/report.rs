@@ -1,0 +1,109 @@
+//! Times, memory, and the line that reports them.
+
+use std::fmt;
+use std::time::Instant;
+
+use crate::Arguments;
+
+/// Seconds of `reps` runs of `work`, after one that is not counted.
+///
+/// # Errors
+/// The first of `work`.
+pub fn measure<Failure>(reps: usize, mut work: impl FnMut() -> Result<(), Failure>) -> Result<Vec<f64>, Failure> {
+    work()?;
+    let timed = |_| {
+        let start = Instant::now();
+        work()?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    (0..reps).map(timed).collect()
+}
+
+/// The largest resident memory that this process has had so far, in 10⁶ bytes, where the system tells (Linux).
+pub fn peak_megabytes() -> Option<f64> {
+    peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// The peak in the text of `/proc/self/status`, whose kB are 1024 bytes.
+fn peak_of(status: &str) -> Option<f64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: f64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024.0 / 1e6)
+}
+
+/// The result of one measurement; shows itself as one line of JSON.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What was measured.
+    pub arguments: Arguments,
+    /// Number of the model's parameters.
+    pub params: usize,
+    /// Threads that ran.
+    pub threads: usize,
+    /// Seconds of every repetition.
+    pub seconds: Vec<f64>,
+    /// Peak memory of the process, in 10⁶ bytes.
+    pub peak_megabytes: Option<f64>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".into());
+        let count = |value: Option<usize>| or_null(value.map(|value| value.to_string()));
+        let Arguments { net, task, samples, k, draws, sub, element, .. } = self.arguments;
+        write!(f, r#"{{"net":"{}","task":"{}","N":{samples},"k":{k},"#, net.name(), task.name())?;
+        write!(f, r#""mc":{},"sub":{},"params":{},"#, count(draws), count(sub), self.params)?;
+        write!(f, r#""dtype":"{}","threads":{},"#, element.name(), self.threads)?;
+        let least = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
+        write!(f, r#""median_s":{:.9},"min_s":{least:.9},"#, median(&self.seconds))?;
+        write!(f, r#""peak_mb":{}}}"#, or_null(self.peak_megabytes.map(|peak| format!("{peak:.1}"))))
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_run_is_not_counted() {
+        let mut runs = 0;
+        let seconds = measure(3, || {
+            runs += 1;
+            Ok::<(), ()>(())
+        });
+        assert_eq!((seconds.unwrap().len(), runs), (3, 4));
+        assert_eq!(measure(3, || Err("no")), Err("no"));
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn the_peak_is_read_from_the_status() {
+        assert_eq!(peak_of("VmPeak:\t 9 kB\nVmHWM:\t    2000 kB\nVmRSS:\t 7 kB\n"), Some(2.048));
+        assert_eq!(peak_of("VmPeak:\t 9 kB\n"), None);
+    }
+
+    #[test]
+    fn a_report_is_one_line_of_json() {
+        let arguments = Arguments::parse("mlp dd 32 --mc 1".split(' ').map(String::from)).unwrap();
+        let report =
+            Report { arguments, params: 535_818, threads: 2, seconds: vec![0.5, 0.25, 1.0], peak_megabytes: Some(61.25) };
+        let expected = concat!(
+            r#"{"net":"mlp","task":"dd","N":32,"k":10,"mc":1,"sub":null,"params":535818,"dtype":"f32","threads":2,"#,
+            r#""median_s":0.500000000,"min_s":0.250000000,"peak_mb":61.2}"#
+        );
+        assert_eq!(report.to_string(), expected);
+        assert!(Report { peak_megabytes: None, ..report }.to_string().ends_with(r#""peak_mb":null}"#));
+    }
+}
