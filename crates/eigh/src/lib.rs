@@ -31,11 +31,13 @@
 
 mod back;
 mod check;
+mod divide;
 mod error;
 mod inverse_iteration;
 mod kernels;
 mod ql;
 mod scale;
+mod secular;
 mod tridiagonal;
 mod values;
 
@@ -154,7 +156,7 @@ impl<E: Scalar> Householder<E> {
 
     /// Values and vectors of the tridiagonal matrix.
     fn all(&self) -> Result<(Vec<f64>, Matrix<E>), Error> {
-        ql::eigen(&self.t).map_err(|index| Error::NoConvergence { index, n: self.t.d.len() })
+        divide::eigen(&self.t).map_err(|index| Error::NoConvergence { index, n: self.t.d.len() })
     }
 
     /// The matrix's eigenvalues from those of the tridiagonal matrix.
