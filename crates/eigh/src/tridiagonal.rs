@@ -17,7 +17,7 @@
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
-use crate::kernels::{axpy, dot, symv_rows};
+use crate::kernels::{Element, Rows, axpy, by_type, dot, products, subtract, symmetric_product};
 
 /// Rows per panel.
 pub(crate) const PANEL: usize = 32;
@@ -46,11 +46,17 @@ impl Tridiagonal {
 /// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i` to the end of its panel, so
 /// that the rows of a panel form a rectangular block of reflectors.
 pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
+    let (t, tau) = by_type(a, reduce_typed, reduce_typed);
+    (t, tau.into_iter().map(E::of).collect())
+}
+
+fn reduce_typed<E: Element>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<f64>) {
     let n = a.rows();
     let mut t = Tridiagonal { d: vec![0.0; n], e: vec![0.0; n.saturating_sub(1)] };
     let mut tau = vec![E::zero(); n];
     let mut w = vec![E::zero(); PANEL * n];
     let mut partial = vec![E::zero(); parts(n) * n];
+    let mut c = [E::zero(); 2 * PANEL];
     for panel in panels(n).rev() {
         let (lo, hi) = (panel.start, panel.end);
         for i in panel.rev() {
@@ -58,12 +64,14 @@ pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
             let (leading, row) = above.split_at_mut(i * n);
             let row = &mut row[..hi];
             let (rows_w, w) = w.split_at_mut((i + 1 - lo) * n);
-            let later = || (i + 1..hi).map(|j| (&below[(j - i - 1) * n..], &w[(j - i - 1) * n..]));
-            for (v, w) in later() {
-                let (vi, wi) = (v[i], w[i]);
-                axpy(-vi, &w[..=i], &mut row[..=i]);
-                axpy(-wi, &v[..=i], &mut row[..=i]);
+            let later = hi - i - 1;
+            let vs = Rows { entries: below, stride: n, count: later };
+            let ws = Rows { entries: w, stride: n, count: later };
+            for k in 0..later {
+                (c[k], c[PANEL + k]) = (w[k * n + i], below[k * n + i]);
             }
+            subtract(vs, &c[..later], &mut row[..=i]);
+            subtract(ws, &c[PANEL..PANEL + later], &mut row[..=i]);
             t.d[i] = row[i].f64();
             row[i..].fill(E::zero());
             if i == 0 {
@@ -79,19 +87,17 @@ pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
                 continue;
             }
             symv(leading, n, v, p, &mut partial);
-            for (vj, wj) in later() {
-                let (vj, wj) = (&vj[..i], &wj[..i]);
-                let (s, t) = (dot(wj, v), dot(vj, v));
-                axpy(-s, vj, p);
-                axpy(-t, wj, p);
-            }
+            products(ws, v, &mut c);
+            products(vs, v, &mut c[PANEL..]);
+            subtract(vs, &c[..later], p);
+            subtract(ws, &c[PANEL..PANEL + later], p);
             p.iter_mut().for_each(|p| *p *= tau_i);
             let half = E::of(-0.5) * tau_i * dot(p, v);
             axpy(half, v, p);
         }
         update(a, &w, lo, hi);
     }
-    (t, tau)
+    (t, tau.into_iter().map(E::f64).collect())
 }
 
 /// The panels' rows in ascending order; the first one may be shorter.
@@ -101,7 +107,7 @@ pub(crate) fn panels(n: usize) -> impl DoubleEndedIterator<Item = std::ops::Rang
 }
 
 /// Turns `x` into the reflector `v`, whose last entry is one, and returns `β` and `τ`.
-fn reflector<E: Scalar>(x: &mut [E]) -> (E, E) {
+fn reflector<E: Element>(x: &mut [E]) -> (E, E) {
     let (alpha, head) = x.split_last_mut().expect("a reflector has at least one entry");
     let largest = head.iter().fold(E::zero(), |max, x| max.max(x.abs()));
     if largest == E::zero() {
@@ -128,20 +134,20 @@ fn parts(m: usize) -> usize {
 }
 
 /// `y = A x` with the lower triangle in the rows of `a`, `stride` apart; `partial` is working space.
-fn symv<E: Scalar>(a: &[E], stride: usize, x: &[E], y: &mut [E], partial: &mut [E]) {
+fn symv<E: Element>(a: &[E], stride: usize, x: &[E], y: &mut [E], partial: &mut [E]) {
     let m = x.len();
     let parts = parts(m);
     // Rows `m √(k/parts)` and so on: parts of equal area, in multiples of four rows.
     let cut = |k: usize| if k == parts { m } else { (m as f64 * (k as f64 / parts as f64).sqrt()) as usize / 4 * 4 };
     y.fill(E::zero());
     if parts == 1 {
-        return symv_rows(a, stride, 0, m, x, y);
+        return symmetric_product(Rows { entries: a, stride, count: m }, 0, x, y);
     }
     let partial = &mut partial[..parts * m];
     partial.par_chunks_exact_mut(m).enumerate().for_each(|(k, y)| {
         let (first, end) = (cut(k), cut(k + 1));
         y[..end].fill(E::zero());
-        symv_rows(&a[first * stride..], stride, first, end - first, x, y);
+        symmetric_product(Rows { entries: &a[first * stride..], stride, count: end - first }, first, x, y);
     });
     for (k, part) in partial.chunks_exact(m).enumerate() {
         axpy(E::one(), &part[..cut(k + 1)], y);
