@@ -1,16 +1,207 @@
-//! Symmetric eigensolver (interface).
+//! Eigenvalues and eigenvectors of real symmetric matrices, for [vivit](https://docs.rs/vivit).
+//!
+//! A symmetric matrix is reduced to a tridiagonal one, `A = Q T Qᵀ`, by Householder reflections. Eigenvalues are those of `T`;
+//! eigenvectors are those of `T`, multiplied by `Q`. The reduction costs most and is kept: a [`Reduction`] gives all eigenvalues
+//! first and later the eigenvectors of the chosen ones, at little extra cost if these are few. [`eigh`] computes everything,
+//! [`eigvalsh`] the values only.
+//!
+//! The matrices that this is made for are Gram matrices: positive semi-definite, usually rank-deficient, with a large cluster of
+//! eigenvalues at zero. Results are correct for every symmetric matrix, however: with `ε` the element type's rounding,
+//! residuals `|A q − λ q|` and errors of values are at most `10 n ε |A|`, and vectors are orthonormal up to `10 n ε`.
+//!
+//! Conventions:
+//!
+//! - Only the lower triangle, diagonal included, is read.
+//! - Values are ascending; row `k` of the vectors belongs to value `k`.
+//! - The entry of largest magnitude of each vector (the first one, if there are several) is positive.
+//! - Results are the same bit for bit with any number of threads.
+//! - Debug builds check what they return against the matrix, release builds if asked to ([`Reduction::checked`]).
+//!
+//! ```
+//! use vivit_eigh::{Reduction, eigh};
+//! use vivit_tensor::Matrix;
+//!
+//! let a = Matrix::new(2, 2, vec![2.0, 0.0, 1.0, 2.0]); // only 2, 1, 2 are read
+//! let reduction = Reduction::new(a)?;
+//! let top = reduction.vectors(&[1])?;
+//! assert!((reduction.values()[1] - 3.0f64).abs() < 1e-14);
+//! assert!((top[(0, 0)] - 0.5f64.sqrt()).abs() < 1e-14);
+//! # Ok::<(), vivit_eigh::Error>(())
+//! ```
+
+mod back;
+mod check;
+mod error;
+mod inverse_iteration;
+mod kernels;
+mod ql;
+mod scale;
+mod tridiagonal;
+mod values;
+
+pub use error::Error;
+
+use check::Original;
+use tridiagonal::Tridiagonal;
+use values::Values;
 use vivit_tensor::{Matrix, Scalar};
-/// Errors.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Error { /** not square */ #[error("not square")] NotSquare }
-/// Reduction.
-#[derive(Debug)]
-pub struct Reduction<E>(Matrix<E>);
+
+/// A symmetric matrix reduced to tridiagonal form, with its eigenvalues; eigenvectors follow on request.
+#[derive(Clone, Debug)]
+pub struct Reduction<E> {
+    householder: Householder<E>,
+    values: Values,
+    rounded: Vec<E>,
+}
+
+/// All eigenpairs of a symmetric matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Eigen<E> {
+    /// The eigenvalues, ascending.
+    pub values: Vec<E>,
+    /// Row `k` is the unit eigenvector of `values[k]`.
+    pub vectors: Matrix<E>,
+}
+
+/// The reduction without values.
+#[derive(Clone, Debug)]
+struct Householder<E> {
+    reflectors: Matrix<E>,
+    tau: Vec<E>,
+    t: Tridiagonal,
+    exponent: i32,
+    original: Option<Original<E>>,
+}
+
 impl<E: Scalar> Reduction<E> {
-    /// new
-    pub fn new(a: Matrix<E>) -> Result<Self, Error> { Ok(Reduction(a)) }
-    /// values
-    pub fn values(&self) -> &[E] { self.0.as_slice() }
-    /// vectors
-    pub fn vectors(&self, _i: &[usize]) -> Result<Matrix<E>, Error> { Err(Error::NotSquare) }
+    /// Reduces a symmetric matrix, of which the lower triangle is read, and computes its eigenvalues.
+    ///
+    /// # Errors
+    /// If the matrix is not square, if an entry of the lower triangle is not finite, if an eigenvalue is too large for the
+    /// element type, or if the iteration does not converge, which is not known to happen.
+    pub fn new(a: Matrix<E>) -> Result<Self, Error> {
+        Self::of(Householder::new(a, cfg!(debug_assertions))?)
+    }
+
+    /// [`Reduction::new`] that keeps a copy of the matrix and checks against it whatever is returned, in release builds too.
+    ///
+    /// # Errors
+    /// As for [`Reduction::new`], and [`Error::Inaccurate`], here and in [`Reduction::vectors`].
+    pub fn checked(a: Matrix<E>) -> Result<Self, Error> {
+        Self::of(Householder::new(a, true)?)
+    }
+
+    fn of(householder: Householder<E>) -> Result<Self, Error> {
+        let n = householder.t.d.len();
+        let values = values::values(&householder.t).map_err(|index| Error::NoConvergence { index, n })?;
+        let rounded = householder.round(&values.values)?;
+        Ok(Reduction { householder, values, rounded })
+    }
+
+    /// All eigenvalues, ascending.
+    pub fn values(&self) -> &[E] {
+        &self.rounded
+    }
+
+    /// The unit eigenvectors of `values()[indices[i]]` in rows `i`, in the order asked for.
+    ///
+    /// Few vectors are cheap; the vectors of many indices, or of some inside a large cluster of equal eigenvalues, cost as
+    /// much as all.
+    ///
+    /// # Errors
+    /// If an index is repeated or not below the number of eigenvalues; otherwise as for [`Reduction::checked`].
+    pub fn vectors(&self, indices: &[usize]) -> Result<Matrix<E>, Error> {
+        let n = self.rounded.len();
+        let mut place = vec![None; n];
+        for (i, &index) in indices.iter().enumerate() {
+            let place = place.get_mut(index).ok_or(Error::Index { index, n })?;
+            if place.replace(i).is_some() {
+                return Err(Error::RepeatedIndex { index });
+            }
+        }
+        let (sorted, places): (Vec<usize>, Vec<usize>) =
+            place.iter().enumerate().filter_map(|(index, place)| place.map(|place| (index, place))).unzip();
+        let few = sorted.len() * 5 <= n || n <= 8;
+        let few = few.then(|| inverse_iteration::vectors::<E>(&self.householder.t, &self.values, &sorted)).flatten();
+        let found = match few {
+            Some(vectors) => vectors,
+            None => {
+                let (_, all) = self.householder.all()?;
+                Matrix::new(sorted.len(), n, sorted.iter().flat_map(|&k| all.row(k)).copied().collect())
+            }
+        };
+        let mut vectors = Matrix::zeros(sorted.len(), n);
+        for (i, &place) in places.iter().enumerate() {
+            vectors.row_mut(place).copy_from_slice(found.row(i));
+        }
+        let values: Vec<f64> = indices.iter().map(|&index| self.values.values[index]).collect();
+        self.householder.finish(&values, &mut vectors)?;
+        Ok(vectors)
+    }
+}
+
+impl<E: Scalar> Householder<E> {
+    fn new(mut a: Matrix<E>, checked: bool) -> Result<Self, Error> {
+        if a.rows() != a.cols() {
+            return Err(Error::NotSquare { rows: a.rows(), cols: a.cols() });
+        }
+        let exponent = scale::exponent(&a)?;
+        scale::scale(&mut a, exponent);
+        let original = checked.then(|| Original::new(&a));
+        let (t, tau) = tridiagonal::reduce(&mut a);
+        Ok(Householder { reflectors: a, tau, t, exponent, original })
+    }
+
+    /// Values and vectors of the tridiagonal matrix.
+    fn all(&self) -> Result<(Vec<f64>, Matrix<E>), Error> {
+        ql::eigen(&self.t).map_err(|index| Error::NoConvergence { index, n: self.t.d.len() })
+    }
+
+    /// The matrix's eigenvalues from those of the tridiagonal matrix.
+    fn round(&self, values: &[f64]) -> Result<Vec<E>, Error> {
+        let n = values.len();
+        if let Some(original) = &self.original {
+            original.check_values(values)?;
+        }
+        let rounded: Vec<E> = values.iter().map(|&value| scale::unscale(E::of(value), self.exponent)).collect();
+        match rounded.iter().position(|value| !value.is_finite()) {
+            Some(index) => Err(Error::Overflow { index, n, dtype: E::NAME }),
+            None => Ok(rounded),
+        }
+    }
+
+    /// Turns the tridiagonal matrix's vectors into the matrix's.
+    fn finish(&self, values: &[f64], vectors: &mut Matrix<E>) -> Result<(), Error> {
+        back::transform(&self.reflectors, &self.tau, vectors);
+        for i in 0..vectors.rows() {
+            let row = vectors.row_mut(i);
+            let (_, sign) = row
+                .iter()
+                .fold((E::zero(), E::one()), |(max, sign), x| if x.abs() > max { (x.abs(), x.signum()) } else { (max, sign) });
+            if sign < E::zero() {
+                row.iter_mut().for_each(|x| *x = -*x);
+            }
+        }
+        self.original.as_ref().map_or(Ok(()), |original| original.check_vectors(values, vectors))
+    }
+}
+
+/// All eigenvalues and eigenvectors of a symmetric matrix, of which the lower triangle is read.
+///
+/// # Errors
+/// As for [`Reduction::checked`].
+pub fn eigh<E: Scalar>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
+    let householder = Householder::new(a, cfg!(debug_assertions))?;
+    let (values, mut vectors) = householder.all()?;
+    let rounded = householder.round(&values)?;
+    householder.finish(&values, &mut vectors)?;
+    Ok(Eigen { values: rounded, vectors })
+}
+
+/// All eigenvalues of a symmetric matrix, ascending, of which the lower triangle is read.
+///
+/// # Errors
+/// As for [`Reduction::new`].
+pub fn eigvalsh<E: Scalar>(a: Matrix<E>) -> Result<Vec<E>, Error> {
+    Ok(Reduction::new(a)?.rounded)
 }
