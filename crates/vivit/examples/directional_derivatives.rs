@@ -32,8 +32,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let dense = double.with_dense_ggn()?;
     let double = double.with_vivit()?;
     let mut disagreements = 0;
+    println!("f32, f64: this library. ViViT, PyTorch: printed by ViViT for PyTorch. Dense: from the definitions.\n");
 
-    // An eigenvector's sign is arbitrary: all signs follow those of the second column.
+    // An eigenvector's sign is arbitrary: all follow those of the f64 numbers.
     let like = |gammas: &Matrix<f64>| aligned(gammas, &double.gammas);
     disagreements += table(
         "First order, γ[n, k] = e_kᵀ ∇ℓ_n",
