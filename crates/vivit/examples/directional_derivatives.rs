@@ -1,0 +1,240 @@
+//! Directional derivatives of every sample's loss along the leading GGN eigenvectors, beside two independent computations.
+//!
+//! An MLP 7-5-5-3 with ReLU and mean squared error sees N = 4 samples. Along the K = 4 leading eigenvectors e_k of its GGN,
+//!
+//! - first order: γ[n, k] = e_kᵀ ∇ℓ_n,
+//! - second order: λ[n, k] = e_kᵀ G_n e_k, with G_n the GGN of ℓ_n.
+//!
+//! They are computed in f32 and f64 and compared with
+//!
+//! - the numbers that ViViT for PyTorch prints for the same parameters and data, in f32, to a relative 1e-4 in every number;
+//! - a dense GGN that plain reverse mode builds column by column, in f64, to 1e-10 of the largest number of the direction.
+//!
+//! Run it with `cargo run --release --example directional_derivatives`. It fails if one number disagrees.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use safetensors::{Dtype, SafeTensors};
+use vivit::eigh::eigh;
+use vivit::prelude::*;
+
+const K: usize = 4;
+const PRINTED_TOLERANCE: f64 = 1e-4;
+const DENSE_TOLERANCE: f64 = 1e-10;
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let data = SafeTensors::deserialize(include_bytes!("../data/seed_demo.safetensors"))?;
+    let printed = |name: &str| Ok::<_, Box<dyn Error>>(tensor(&Cpu::<f64>::new(), &data, name)?.to_matrix()?);
+
+    let single = Problem::new(&Cpu::<f32>::new(), &data)?.with_vivit()?;
+    let double = Problem::new(&Cpu::<f64>::new(), &data)?;
+    let dense = double.with_dense_ggn()?;
+    let double = double.with_vivit()?;
+    let mut disagreements = 0;
+    println!("f32, f64: this library. ViViT, PyTorch: printed by ViViT for PyTorch. Dense: from the definitions.\n");
+
+    // An eigenvector's sign is arbitrary: all follow those of the f64 numbers.
+    let like = |gammas: &Matrix<f64>| aligned(gammas, &double.gammas);
+    disagreements += table(
+        "First order, γ[n, k] = e_kᵀ ∇ℓ_n",
+        [&like(&single.gammas), &double.gammas],
+        &[("ViViT f32", like(&printed("printed/gammas_vivit")?)), ("PyTorch f32", like(&printed("printed/gammas_torch")?))],
+        &like(&dense.gammas),
+    );
+    let lambdas = [("ViViT f32", printed("printed/lambdas_vivit")?)];
+    disagreements +=
+        table("Second order, λ[n, k] = e_kᵀ G_n e_k", [&single.lambdas, &double.lambdas], &lambdas, &dense.lambdas);
+
+    let [single_means, double_means] = [&single, &double].map(|of| means(&of.lambdas));
+    let (printed_means, printed_values) = (printed("printed/mean_lambdas")?, printed("printed/eigenvalues")?);
+    println!("Sample means of λ beside the eigenvalues: equal, because the loss is a mean\n");
+    println!("{:>6}{:>26}{:>26}{:>35}{:>18}", "", "f32", "ViViT f32", "f64", "dense f64");
+    println!("{:>6}{1:>13}{2:>13}{1:>13}{2:>13}{1:>18}{2:>18}{2:>18}", "k", "mean λ", "eigenvalue");
+    for k in 0..K {
+        let (mean, value) = (double_means[k], double.eigenvalues[k]);
+        print!("{k:>6}{:>13.7}{:>13.7}", single_means[k], single.eigenvalues[k]);
+        print!("{:>13.7}{:>13.7}", printed_means.as_slice()[k], printed_values.as_slice()[k]);
+        print!("{mean:>18.13}{value:>18.13}{:>18.13}", dense.eigenvalues[k]);
+        let agree = close(single_means[k], printed_means.as_slice()[k], PRINTED_TOLERANCE)
+            && close(single.eigenvalues[k], printed_values.as_slice()[k], PRINTED_TOLERANCE)
+            && [mean, value].iter().all(|&ours| close(ours, dense.eigenvalues[k], DENSE_TOLERANCE));
+        println!("{}", if agree { "" } else { "  DISAGREE" });
+        disagreements += usize::from(!agree);
+    }
+
+    if disagreements > 0 {
+        println!("\n{disagreements} rows DISAGREE");
+        return Ok(ExitCode::FAILURE);
+    }
+    println!(
+        "\nAll agree: f32 with the printed numbers to {PRINTED_TOLERANCE:e}, f64 with the dense GGN to {DENSE_TOLERANCE:e}."
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model, its data and its loss, on a backend of either element type.
+struct Problem<B: Backend> {
+    model: Sequential<B>,
+    x: Tensor<B>,
+    y: Tensor<B>,
+}
+
+/// What is compared: eigenvalues `[K]`, γ and λ `[N, K]`.
+struct Derivatives {
+    eigenvalues: Vec<f64>,
+    gammas: Matrix<f64>,
+    lambdas: Matrix<f64>,
+}
+
+impl<B: Backend> Problem<B> {
+    fn new(backend: &B, data: &SafeTensors<'_>) -> Result<Self, Box<dyn Error>> {
+        let mut model = Sequential::new(backend, networks::demo().layers, 0)?;
+        let names: Vec<String> = model.params().iter().map(|param| param.name.clone()).collect();
+        for name in names {
+            model.set_param(&name, tensor(backend, data, &format!("param/{name}"))?)?;
+        }
+        Ok(Problem { model, x: tensor(backend, data, "input")?, y: tensor(backend, data, "target")? })
+    }
+
+    /// The library's way: one sweep, a Gram matrix of 12 × 12, its eigenvectors.
+    fn with_vivit(&self) -> Result<Derivatives, vivit::Error> {
+        let graph = self.model.forward(&self.x)?;
+        let loss = Mse::mean(self.y.clone());
+        let groups = [Group::new(graph.params(), top_k(K))];
+        let derivatives = Ggn::new(&graph, &loss).directional_derivatives(&groups)?.remove(0);
+
+        let widened = |m: &Matrix<B::Elem>| Matrix::from_fn(m.rows(), m.cols(), |n, k| m[(n, k)].f64());
+        Ok(Derivatives {
+            eigenvalues: derivatives.eigenvalues.iter().map(|value| value.f64()).collect(),
+            gammas: widened(&derivatives.gammas),
+            lambdas: widened(&derivatives.lambdas),
+        })
+    }
+}
+
+impl Problem<Cpu<f64>> {
+    /// From the definitions, with nothing but backward passes: every sample's Jacobian and gradient, and the dense GGN, of which
+    /// column i is `G e_i = Jᵀ(H J e_i)` with `H = 2/(N·C) · I`.
+    fn with_dense_ggn(&self) -> Result<Derivatives, vivit::Error> {
+        let (n, c, d) = (self.y.shape()[0], self.y.shape()[1], self.model.num_params());
+        let mut gradients = Vec::with_capacity(n);
+        let mut jacobians = Vec::with_capacity(n);
+        for sample in 0..n {
+            let graph = self.model.forward(&self.x.slice(sample, sample + 1))?;
+            let loss = Mse::mean(self.y.slice(sample, sample + 1));
+            gradients.push(flat(graph.backward(&loss)?)?);
+            let mut rows = Vec::with_capacity(c);
+            for output in 0..c {
+                let unit = (0..c).map(|at| f64::from(at == output)).collect();
+                rows.push(pull_back(&graph, &loss, unit)?);
+            }
+            jacobians.push(rows);
+        }
+
+        let (graph, loss) = (self.model.forward(&self.x)?, Mse::mean(self.y.clone()));
+        let mut ggn = Matrix::zeros(d, d);
+        for i in 0..d {
+            let h_j_e = jacobians.iter().flatten().map(|row| 2.0 / (n * c) as f64 * row[i]).collect();
+            ggn.row_mut(i).copy_from_slice(&pull_back(&graph, &loss, h_j_e)?);
+        }
+        let eigen = eigh(ggn)?;
+
+        let e = |k: usize| eigen.vectors.row(d - K + k);
+        let curvature = |sample: usize, k| {
+            let j_e = jacobians[sample].iter().map(|row| dot(row, e(k)));
+            j_e.map(|along| 2.0 / c as f64 * along * along).sum()
+        };
+        Ok(Derivatives {
+            eigenvalues: eigen.values[d - K..].to_vec(),
+            gammas: Matrix::from_fn(n, K, |sample, k| dot(&gradients[sample], e(k))),
+            lambdas: Matrix::from_fn(n, K, curvature),
+        })
+    }
+}
+
+/// `Jᵀu`, the gradient of `Σ u·f` with f the graph's output: one backward pass.
+fn pull_back(graph: &Graph<Cpu<f64>>, loss: &Mse<Cpu<f64>>, u: Vec<f64>) -> Result<Vec<f64>, vivit::Error> {
+    let u = Tensor::from_vec(graph.tape().backend(), &graph.value().shape().prefixed(&[1]), u)?;
+    let mut gradient = ParamMap::new();
+    graph.sweep(loss, &[Probe::new(Seed::Columns(u))], &graph.params(), None, |site| {
+        gradient.insert(site.param(), site.jac_t(0, Batch::Sum));
+        Ok::<(), vivit::Error>(())
+    })?;
+    flat(gradient)
+}
+
+/// All parameters' entries in one row.
+fn flat(map: ParamMap<Tensor<Cpu<f64>>>) -> Result<Vec<f64>, vivit::Error> {
+    let mut entries = Vec::new();
+    for (_, part) in map {
+        entries.extend(part.to_vec()?);
+    }
+    Ok(entries)
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn column(matrix: &Matrix<f64>, k: usize) -> impl Iterator<Item = f64> {
+    (0..matrix.rows()).map(move |n| matrix[(n, k)])
+}
+
+/// The mean of every column.
+fn means(matrix: &Matrix<f64>) -> Vec<f64> {
+    (0..matrix.cols()).map(|k| column(matrix, k).sum::<f64>() / matrix.rows() as f64).collect()
+}
+
+/// Whether `ours` is within `tolerance · |reference|` of the reference; NaN never is.
+fn close(ours: f64, reference: f64, tolerance: f64) -> bool {
+    (ours - reference).abs() <= tolerance * reference.abs()
+}
+
+/// `gammas` with every direction's sign chosen so that its largest number has the same sign as in `reference`.
+fn aligned(gammas: &Matrix<f64>, reference: &Matrix<f64>) -> Matrix<f64> {
+    let sign = |k: usize| {
+        let largest = (0..gammas.rows()).max_by(|&a, &b| reference[(a, k)].abs().total_cmp(&reference[(b, k)].abs()));
+        largest.map_or(1.0, |n| (gammas[(n, k)] * reference[(n, k)]).signum())
+    };
+    Matrix::from_fn(gammas.rows(), K, |n, k| sign(k) * gammas[(n, k)])
+}
+
+/// Prints our f32 and f64 numbers beside the printed and the dense ones, and returns how many rows disagree.
+fn table(title: &str, [single, double]: [&Matrix<f64>; 2], printed: &[(&str, Matrix<f64>)], dense: &Matrix<f64>) -> usize {
+    println!("{title}\n");
+    print!("{:>3}{:>3}{:>13}", "n", "k", "f32");
+    printed.iter().for_each(|(name, _)| print!("{name:>13}"));
+    println!("{:>22}{:>22}", "f64", "dense f64");
+    let mut disagreements = 0;
+    for n in 0..double.rows() {
+        for k in 0..K {
+            print!("{n:>3}{k:>3}{:>13.7}", single[(n, k)]);
+            let mut agree = true;
+            for (_, printed) in printed {
+                print!("{:>13.7}", printed[(n, k)]);
+                agree &= close(single[(n, k)], printed[(n, k)], PRINTED_TOLERANCE);
+            }
+            let scale = column(dense, k).fold(0.0, |max: f64, x| max.max(x.abs()));
+            agree &= (double[(n, k)] - dense[(n, k)]).abs() <= DENSE_TOLERANCE * scale;
+            println!("{:>22.16}{:>22.16}{}", double[(n, k)], dense[(n, k)], if agree { "" } else { "  DISAGREE" });
+            disagreements += usize::from(!agree);
+        }
+    }
+    println!();
+    disagreements
+}
+
+/// An array of the file, rounded to the backend's element type.
+fn tensor<B: Backend>(backend: &B, data: &SafeTensors<'_>, name: &str) -> Result<Tensor<B>, Box<dyn Error>> {
+    let array = data.tensor(name)?;
+    let bytes = array.data();
+    let entries: Vec<f64> = match array.dtype() {
+        Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()).collect(),
+        Dtype::F64 => {
+            bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])).collect()
+        }
+        other => return Err(format!("{name} holds {other:?}; f32 or f64 was expected").into()),
+    };
+    Ok(Tensor::from_f64(backend, array.shape(), &entries)?)
+}
