@@ -13,6 +13,8 @@
 //! before the panel, and afterwards `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` is one matrix product. Half of the arithmetic, `A₀ v`, streams the
 //! lower triangle once per row, and that decides the time; the rows above the panel are shared by a [`Team`] of threads.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
@@ -20,7 +22,9 @@ use crate::kernels::{Element, Rows, axpy, by_type, dot, products, subtract, symm
 use crate::team::Team;
 
 /// Rows per panel.
-pub(crate) const PANEL: usize = 32;
+const PANEL: usize = 32;
+/// Rows of the largest block of reflectors that can be used as a matrix.
+pub(crate) const MAX_BLOCK: usize = 64;
 /// Rows of one task of the trailing update.
 const UPDATE_ROWS: usize = 128;
 /// Rows from which on the trailing update is worth tasks.
@@ -45,8 +49,8 @@ impl Tridiagonal {
 
 /// Reduces the lower triangle of `a` and returns the tridiagonal matrix and the factors `τ`.
 ///
-/// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i` to the end of its panel, so
-/// that the rows of a panel form a rectangular block of reflectors.
+/// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i` to the end of its block of
+/// [`MAX_BLOCK`] rows, so that the rows of such a block, or of a part of it, form a rectangular matrix of reflectors.
 pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
     let (t, tau) = by_type(a, reduce_typed, reduce_typed);
     (t, tau.into_iter().map(E::of).collect())
@@ -57,7 +61,7 @@ fn reduce_typed<E: Element>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<f64>) {
     let mut t = Tridiagonal { d: vec![0.0; n], e: vec![0.0; n.saturating_sub(1)] };
     let mut tau = vec![0.0; n];
     let mut w = vec![E::zero(); PANEL * n];
-    for rows in panels(n).rev() {
+    for rows in blocks(n, PANEL).rev() {
         let (lo, hi) = (rows.start, rows.end);
         let (leading, rows) = a.as_mut_slice().split_at_mut(lo * n);
         let mut panel = Panel { n, lo, hi, rows, w: &mut w };
@@ -69,6 +73,9 @@ fn reduce_typed<E: Element>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<f64>) {
             }
         });
         update(leading, panel.rows, panel.w, n, hi - lo);
+    }
+    for rows in blocks(n, MAX_BLOCK) {
+        rows.clone().for_each(|i| a.row_mut(i)[i..rows.end].fill(E::zero()));
     }
     (t, tau)
 }
@@ -125,10 +132,10 @@ impl<E: Element> Panel<'_, E> {
     }
 }
 
-/// The panels' rows in ascending order; the first one may be shorter.
-pub(crate) fn panels(n: usize) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> + ExactSizeIterator {
-    let count = n.div_ceil(PANEL);
-    (0..count).map(move |k| n.saturating_sub((count - k) * PANEL)..n - (count - k - 1) * PANEL)
+/// The rows in blocks of `size`, ascending, aligned to the last row; the first block may be shorter.
+pub(crate) fn blocks(n: usize, size: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
+    let count = n.div_ceil(size);
+    (0..count).map(move |k| n.saturating_sub((count - k) * size)..n - (count - k - 1) * size)
 }
 
 /// Turns `x` into the reflector `v`, whose last entry is one, and returns `β` and `τ`.
