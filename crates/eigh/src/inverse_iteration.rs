@@ -47,7 +47,9 @@ pub(crate) fn vectors<E: Scalar>(t: &Tridiagonal, values: &Values, indices: &[us
         cluster.push(k);
     }
     let accurate = accurate::<E>(t, values, indices, &x, norm);
-    accurate.then(|| Matrix::new(indices.len(), n, x.into_vec().into_iter().map(E::of).collect()))
+    // Entries that would be subnormal are below rounding everywhere, and slow.
+    let round = |x: f64| if x.abs() < 1e-30 { E::zero() } else { E::of(x) };
+    accurate.then(|| Matrix::new(indices.len(), n, x.into_vec().into_iter().map(round).collect()))
 }
 
 /// Inverse iteration for one vector; false if it does not converge.

@@ -31,11 +31,14 @@
 
 mod back;
 mod check;
+mod divide;
 mod error;
 mod inverse_iteration;
 mod kernels;
 mod ql;
 mod scale;
+mod secular;
+mod team;
 mod tridiagonal;
 mod values;
 
@@ -80,7 +83,7 @@ impl<E: Scalar> Reduction<E> {
     /// If the matrix is not square, if an entry of the lower triangle is not finite, if an eigenvalue is too large for the
     /// element type, or if the iteration does not converge, which is not known to happen.
     pub fn new(a: Matrix<E>) -> Result<Self, Error> {
-        Self::of(Householder::new(a, cfg!(debug_assertions))?)
+        pooled(a.rows(), || Self::of(Householder::new(a, cfg!(debug_assertions))?))
     }
 
     /// [`Reduction::new`] that keeps a copy of the matrix and checks against it whatever is returned, in release builds too.
@@ -88,7 +91,7 @@ impl<E: Scalar> Reduction<E> {
     /// # Errors
     /// As for [`Reduction::new`], and [`Error::Inaccurate`], here and in [`Reduction::vectors`].
     pub fn checked(a: Matrix<E>) -> Result<Self, Error> {
-        Self::of(Householder::new(a, true)?)
+        pooled(a.rows(), || Self::of(Householder::new(a, true)?))
     }
 
     fn of(householder: Householder<E>) -> Result<Self, Error> {
@@ -154,7 +157,7 @@ impl<E: Scalar> Householder<E> {
 
     /// Values and vectors of the tridiagonal matrix.
     fn all(&self) -> Result<(Vec<f64>, Matrix<E>), Error> {
-        ql::eigen(&self.t).map_err(|index| Error::NoConvergence { index, n: self.t.d.len() })
+        divide::eigen(&self.t).map_err(|index| Error::NoConvergence { index, n: self.t.d.len() })
     }
 
     /// The matrix's eigenvalues from those of the tridiagonal matrix.
@@ -191,11 +194,18 @@ impl<E: Scalar> Householder<E> {
 /// # Errors
 /// As for [`Reduction::checked`].
 pub fn eigh<E: Scalar>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
-    let householder = Householder::new(a, cfg!(debug_assertions))?;
-    let (values, mut vectors) = householder.all()?;
-    let rounded = householder.round(&values)?;
-    householder.finish(&values, &mut vectors)?;
-    Ok(Eigen { values: rounded, vectors })
+    pooled(a.rows(), || {
+        let householder = Householder::new(a, cfg!(debug_assertions))?;
+        let (values, mut vectors) = householder.all()?;
+        let rounded = householder.round(&values)?;
+        householder.finish(&values, &mut vectors)?;
+        Ok(Eigen { values: rounded, vectors })
+    })
+}
+
+/// Runs `f` for an `n × n` matrix inside the thread pool if it is going to use threads, so that it changes threads only once.
+fn pooled<R: Send>(n: usize, f: impl FnOnce() -> R + Send) -> R {
+    if n < 256 { f() } else { rayon::scope(|_| f()) }
 }
 
 /// All eigenvalues of a symmetric matrix, ascending, of which the lower triangle is read.
