@@ -22,8 +22,8 @@ use crate::tridiagonal::Tridiagonal;
 
 /// Size up to which QL iteration is used.
 const LEAF: usize = 32;
-/// Vectors that one task computes.
-const BLOCK: usize = 128;
+/// Vectors that one task computes at most.
+const BLOCK: usize = 256;
 /// Size from which on halves and blocks are tasks.
 const PARALLEL: usize = 128;
 
@@ -150,13 +150,14 @@ impl Node<'_> {
         }
         let secular = Secular { d: &poles, z: &weights, rho };
         let tolerance = f64::max(f64::EPSILON / 2.0, 1e-3 * E::EPSILON.f64());
-        let block = if m >= PARALLEL { BLOCK } else { m };
+        // An even number of equal blocks.
+        let block = if m >= PARALLEL { k.div_ceil(2 * k.div_ceil(2 * BLOCK)) } else { m };
         let mut roots = vec![Root::default(); k];
-        each_block(&mut roots, block / 4, |from, roots| {
+        each_block(&mut roots, block.div_ceil(4), |from, roots| {
             roots.iter_mut().enumerate().for_each(|(i, root)| *root = secular.root(from + i, tolerance));
         });
         let mut refined = vec![0.0; k];
-        each_block(&mut refined, block / 4, |from, z| secular.refine(&roots, from, z));
+        each_block(&mut refined, block.div_ceil(4), |from, z| secular.refine(&roots, from, z));
         let stored = |x: &[f64]| place.iter().map(|&a| x[a]).collect::<Vec<f64>>();
         let (stored_poles, stored_z) = (stored(&poles), stored(&refined));
         each_block(active_rows, block * n, |from, rows| {

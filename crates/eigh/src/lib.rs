@@ -38,6 +38,7 @@ mod kernels;
 mod ql;
 mod scale;
 mod secular;
+mod team;
 mod tridiagonal;
 mod values;
 

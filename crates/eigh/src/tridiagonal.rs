@@ -11,18 +11,24 @@
 //! The updates of `nb` rows (a *panel*) are delayed (Dongarra, Sorensen & Hammarling, J. Comput. Appl. Math. 27 (1989) 215–227,
 //! LAPACK's `latrd`/`sytrd`): within a panel, `A v` is computed as `A₀ v − Σⱼ (vⱼ (wⱼᵀ v) + wⱼ (vⱼᵀ v))` from the matrix `A₀`
 //! before the panel, and afterwards `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` is one matrix product. Half of the arithmetic, `A₀ v`, streams the
-//! lower triangle once per row, and that decides the time. The triangle is cut into parts whose number depends on the size only;
-//! each part sums into its own vector, and those are added in order.
+//! lower triangle once per row, and that decides the time; the rows above the panel are shared by a [`Team`] of threads.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
 use crate::kernels::{Element, Rows, axpy, by_type, dot, products, subtract, symmetric_product};
+use crate::team::Team;
 
 /// Rows per panel.
-pub(crate) const PANEL: usize = 32;
+const PANEL: usize = 32;
+/// Rows of the largest block of reflectors that can be used as a matrix.
+pub(crate) const MAX_BLOCK: usize = 64;
 /// Rows of one task of the trailing update.
 const UPDATE_ROWS: usize = 128;
+/// Rows from which on the trailing update is worth tasks.
+const PARALLEL: usize = 256;
 
 /// A symmetric tridiagonal matrix, in double precision for every element type.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +49,8 @@ impl Tridiagonal {
 
 /// Reduces the lower triangle of `a` and returns the tridiagonal matrix and the factors `τ`.
 ///
-/// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i` to the end of its panel, so
-/// that the rows of a panel form a rectangular block of reflectors.
+/// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i` to the end of its block of
+/// [`MAX_BLOCK`] rows, so that the rows of such a block, or of a part of it, form a rectangular matrix of reflectors.
 pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
     let (t, tau) = by_type(a, reduce_typed, reduce_typed);
     (t, tau.into_iter().map(E::of).collect())
@@ -53,57 +59,83 @@ pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
 fn reduce_typed<E: Element>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<f64>) {
     let n = a.rows();
     let mut t = Tridiagonal { d: vec![0.0; n], e: vec![0.0; n.saturating_sub(1)] };
-    let mut tau = vec![E::zero(); n];
+    let mut tau = vec![0.0; n];
     let mut w = vec![E::zero(); PANEL * n];
-    let mut partial = vec![E::zero(); parts(n) * n];
-    let mut c = [E::zero(); 2 * PANEL];
-    for panel in panels(n).rev() {
-        let (lo, hi) = (panel.start, panel.end);
-        for i in panel.rev() {
-            let (above, below) = a.as_mut_slice().split_at_mut((i + 1) * n);
-            let (leading, row) = above.split_at_mut(i * n);
-            let row = &mut row[..hi];
-            let (rows_w, w) = w.split_at_mut((i + 1 - lo) * n);
-            let later = hi - i - 1;
-            let vs = Rows { entries: below, stride: n, count: later };
-            let ws = Rows { entries: w, stride: n, count: later };
-            for k in 0..later {
-                (c[k], c[PANEL + k]) = (w[k * n + i], below[k * n + i]);
+    for rows in blocks(n, PANEL).rev() {
+        let (lo, hi) = (rows.start, rows.end);
+        let (leading, rows) = a.as_mut_slice().split_at_mut(lo * n);
+        let mut panel = Panel { n, lo, hi, rows, w: &mut w };
+        let leading_rows = Rows { entries: &*leading, stride: n, count: lo };
+        Team::run(leading_rows, hi - lo, |team| {
+            for i in (lo..hi).rev() {
+                let (d, e) = (&mut t.d[i], if i > 0 { Some(&mut t.e[i - 1]) } else { None });
+                tau[i] = panel.step(i, team, d, e);
             }
-            subtract(vs, &c[..later], &mut row[..=i]);
-            subtract(ws, &c[PANEL..PANEL + later], &mut row[..=i]);
-            t.d[i] = row[i].f64();
-            row[i..].fill(E::zero());
-            if i == 0 {
-                continue;
-            }
-            let v = &mut row[..i];
-            let (beta, tau_i) = reflector(v);
-            t.e[i - 1] = beta.f64();
-            tau[i] = tau_i;
-            let p = &mut rows_w[(i - lo) * n..][..i];
-            if tau_i == E::zero() {
-                p.fill(E::zero());
-                continue;
-            }
-            symv(leading, n, v, p, &mut partial);
-            products(ws, v, &mut c);
-            products(vs, v, &mut c[PANEL..]);
-            subtract(vs, &c[..later], p);
-            subtract(ws, &c[PANEL..PANEL + later], p);
-            p.iter_mut().for_each(|p| *p *= tau_i);
-            let half = E::of(-0.5) * tau_i * dot(p, v);
-            axpy(half, v, p);
-        }
-        update(a, &w, lo, hi);
+        });
+        update(leading, panel.rows, panel.w, n, hi - lo);
     }
-    (t, tau.into_iter().map(E::f64).collect())
+    for rows in blocks(n, MAX_BLOCK) {
+        rows.clone().for_each(|i| a.row_mut(i)[i..rows.end].fill(E::zero()));
+    }
+    (t, tau)
 }
 
-/// The panels' rows in ascending order; the first one may be shorter.
-pub(crate) fn panels(n: usize) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> + ExactSizeIterator {
-    let count = n.div_ceil(PANEL);
-    (0..count).map(move |k| n.saturating_sub((count - k) * PANEL)..n - (count - k - 1) * PANEL)
+/// Some rows of the matrix, to be reduced before the rows above are updated.
+struct Panel<'a, E> {
+    n: usize,
+    lo: usize,
+    hi: usize,
+    /// Rows `lo..hi` of the matrix, which become the vectors `v`.
+    rows: &'a mut [E],
+    /// The vectors `w`, row by row.
+    w: &'a mut [E],
+}
+
+impl<E: Element> Panel<'_, E> {
+    /// Reduces row `i`: writes the entry on the diagonal and the one left of it, and returns `τ`.
+    fn step(&mut self, i: usize, team: &Team<E>, d: &mut f64, e: Option<&mut f64>) -> f64 {
+        let Panel { n, lo, hi, .. } = *self;
+        let (above, below) = self.rows.split_at_mut((i + 1 - lo) * n);
+        let (above, row) = above.split_at_mut((i - lo) * n);
+        let (w_above, w_below) = self.w.split_at_mut((i + 1 - lo) * n);
+        let row = &mut row[..hi];
+        // The reflectors of the panel so far.
+        let later = hi - i - 1;
+        let vs = Rows { entries: &*below, stride: n, count: later };
+        let ws = Rows { entries: &*w_below, stride: n, count: later };
+        let (mut s, mut t) = ([E::zero(); PANEL], [E::zero(); PANEL]);
+        for k in 0..later {
+            (s[k], t[k]) = (w_below[k * n + i], below[k * n + i]);
+        }
+        subtract(vs, &s, &mut row[..=i]);
+        subtract(ws, &t, &mut row[..=i]);
+        *d = row[i].f64();
+        row[i..].fill(E::zero());
+        let Some(e) = e else { return 0.0 };
+        let v = &mut row[..i];
+        let (beta, tau) = reflector(v);
+        *e = beta.f64();
+        let p = &mut w_above[(i - lo) * n..][..i];
+        p.fill(E::zero());
+        if tau != E::zero() {
+            symmetric_product(Rows { entries: &*above, stride: n, count: i - lo }, lo, v, p);
+        }
+        team.product(hi - 1 - i, &v[..lo], &mut p[..lo]);
+        products(ws, v, &mut s);
+        products(vs, v, &mut t);
+        subtract(vs, &s, p);
+        subtract(ws, &t, p);
+        p.iter_mut().for_each(|p| *p *= tau);
+        let half = E::of(-0.5) * tau * dot(p, v);
+        axpy(half, v, p);
+        tau.f64()
+    }
+}
+
+/// The rows in blocks of `size`, ascending, aligned to the last row; the first block may be shorter.
+pub(crate) fn blocks(n: usize, size: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
+    let count = n.div_ceil(size);
+    (0..count).map(move |k| n.saturating_sub((count - k) * size)..n - (count - k - 1) * size)
 }
 
 /// Turns `x` into the reflector `v`, whose last entry is one, and returns `β` and `τ`.
@@ -128,41 +160,9 @@ fn reflector<E: Element>(x: &mut [E]) -> (E, E) {
     (crate::scale::unscale(beta, p), (beta - a) / beta)
 }
 
-/// Parts of the triangle that are multiplied independently.
-fn parts(m: usize) -> usize {
-    (m / 256).clamp(1, 16)
-}
-
-/// `y = A x` with the lower triangle in the rows of `a`, `stride` apart; `partial` is working space.
-fn symv<E: Element>(a: &[E], stride: usize, x: &[E], y: &mut [E], partial: &mut [E]) {
-    let m = x.len();
-    let parts = parts(m);
-    // Rows `m √(k/parts)` and so on: parts of equal area, in multiples of four rows.
-    let cut = |k: usize| if k == parts { m } else { (m as f64 * (k as f64 / parts as f64).sqrt()) as usize / 4 * 4 };
-    y.fill(E::zero());
-    if parts == 1 {
-        return symmetric_product(Rows { entries: a, stride, count: m }, 0, x, y);
-    }
-    let partial = &mut partial[..parts * m];
-    partial.par_chunks_exact_mut(m).enumerate().for_each(|(k, y)| {
-        let (first, end) = (cut(k), cut(k + 1));
-        y[..end].fill(E::zero());
-        symmetric_product(Rows { entries: &a[first * stride..], stride, count: end - first }, first, x, y);
-    });
-    for (k, part) in partial.chunks_exact(m).enumerate() {
-        axpy(E::one(), &part[..cut(k + 1)], y);
-    }
-}
-
-/// `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` for the rows above the panel `lo..hi`.
-fn update<E: Scalar>(a: &mut Matrix<E>, w: &[E], lo: usize, hi: usize) {
-    let n = a.rows();
-    if lo == 0 {
-        return;
-    }
-    let nb = hi - lo;
-    let (above, panel) = a.as_mut_slice().split_at_mut(lo * n);
-    above.par_chunks_mut(UPDATE_ROWS * n).enumerate().for_each(|(k, rows)| {
+/// `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` for the rows above a panel of `nb` rows `v` and `w`.
+fn update<E: Scalar>(leading: &mut [E], v: &[E], w: &[E], n: usize, nb: usize) {
+    let part = |(k, rows): (usize, &mut [E])| {
         let first = k * UPDATE_ROWS;
         let (m, cols) = (rows.len() / n, first + rows.len() / n);
         let product = Gemm {
@@ -172,7 +172,12 @@ fn update<E: Scalar>(a: &mut Matrix<E>, w: &[E], lo: usize, hi: usize) {
             ..Gemm::new(m, cols, nb)
         };
         let product = product.scaled(-1.0).accumulating();
-        gemm(&product, panel, w, rows);
-        gemm(&product, w, panel, rows);
-    });
+        gemm(&product, v, w, rows);
+        gemm(&product, w, v, rows);
+    };
+    if leading.len() < PARALLEL * n {
+        leading.chunks_mut(UPDATE_ROWS * n).enumerate().for_each(part);
+    } else {
+        leading.par_chunks_mut(UPDATE_ROWS * n).enumerate().for_each(part);
+    }
 }

@@ -12,8 +12,11 @@ use crate::tridiagonal::Tridiagonal;
 /// QL steps allowed per eigenvalue on average; two are typical.
 pub(crate) const MAX_STEPS: usize = 30;
 
-#[derive(Clone, Debug)]
+/// Products above this size have not lost digits to underflow.
+const SAFE: f64 = 1e-280;
+
 /// All eigenvalues in ascending order, each with the index of its block in the list of unreduced blocks.
+#[derive(Clone, Debug)]
 pub(crate) struct Values {
     /// Ascending.
     pub(crate) values: Vec<f64>,
@@ -103,7 +106,9 @@ fn step(d: &mut [f64], b: &mut [f64]) {
     let root = b[0].sqrt();
     let ratio = (d[1] - d[0]) / (2.0 * root);
     let shift = d[0] - root / (ratio + (ratio * ratio + 1.0).sqrt().copysign(ratio));
-    let (mut c, mut s) = (1.0, 0.0);
+    // `p = γ² / c` in Parlett's formulas; `c = previous.0 / previous.1`.
+    let mut previous = (1.0, 1.0);
+    let mut s = 0.0;
     let mut gamma = d[m] - shift;
     let mut p = gamma * gamma;
     for i in (0..m).rev() {
@@ -112,13 +117,22 @@ fn step(d: &mut [f64], b: &mut [f64]) {
         if i + 1 < m {
             b[i + 1] = s * r;
         }
-        let old_c = c;
-        c = p / r;
         s = bi / r;
         let old_gamma = gamma;
-        gamma = c * (d[i] - shift) - s * old_gamma;
+        // γ = c (dᵢ − σ) − s γ with c = p / r and s = b / r; one division deep, as the loop waits for nothing else.
+        let numerator = p * (d[i] - shift) - bi * old_gamma;
+        let (squared, product) = (numerator * numerator, p * r);
+        gamma = numerator / r;
+        let next = if squared > SAFE && product > SAFE {
+            squared / product
+        } else {
+            let c = p / r;
+            gamma = c * (d[i] - shift) - s * old_gamma;
+            if c == 0.0 { previous.0 / previous.1 * bi } else { gamma * gamma / c }
+        };
+        previous = (p, r);
+        p = next;
         d[i + 1] = old_gamma + (d[i] - gamma);
-        p = if c != 0.0 { gamma * gamma / c } else { old_c * bi };
     }
     b[0] = s * p;
     d[0] = shift + gamma;

@@ -73,7 +73,10 @@ fn main() -> Result<ExitCode, vivit::Error> {
     let got = gradient[w1].to_vec()?[at];
     // Central differences are off by O(step²) and by rounding, ε/step.
     let agree = (got - expected).abs() <= 1e-8 * expected.abs().max(1.0);
-    println!("∂L/∂w1{entry:?}: reverse mode {got:.12}, finite differences {expected:.12}");
+    println!(
+        "∂L/∂w1{entry:?}: reverse mode {got:.12}, finite differences {expected:.12}: {}",
+        if agree { "ok" } else { "WRONG" }
+    );
 
     // Several quantities, still one sweep.
     let (sum, batch_grad, diagonal) = run(&graph, &loss, (Gradient::new(), BatchGrad::new(), DiagGgn::exact()))?;
