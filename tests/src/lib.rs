@@ -9,3 +9,8 @@ pub mod zoo;
 
 /// Any failure to run a check (as opposed to a check that ran and failed).
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -18,7 +18,7 @@ enum Kind {
     Own(fn(&Path) -> Result<(), String>),
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "fmt", kind: Kind::Cargo(&["fmt", "--all", "--check"], None) },
     Step { name: "clippy", kind: Kind::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], None) },
     Step { name: "test", kind: Kind::Cargo(&["test", "--workspace"], None) },
@@ -26,6 +26,7 @@ const STEPS: [Step; 7] = [
     Step { name: "tidy", kind: Kind::Own(check_tidy) },
     Step { name: "layers", kind: Kind::Own(check_layers) },
     Step { name: "verify", kind: Kind::Cargo(VERIFY, None) },
+    Step { name: "digits", kind: Kind::Cargo(&["run", "--release", "--quiet", "--example", "digits"], None) },
 ];
 
 /// The numerical verification.
@@ -108,7 +109,10 @@ mod tests {
     #[test]
     fn steps_can_be_skipped_by_name() {
         assert_eq!(names(&[]).unwrap().len(), STEPS.len());
-        assert_eq!(names(&["--skip", "test", "--skip", "verify"]).unwrap(), ["fmt", "clippy", "doc", "tidy", "layers"]);
+        assert_eq!(
+            names(&["--skip", "test", "--skip", "verify"]).unwrap(),
+            ["fmt", "clippy", "doc", "tidy", "layers", "digits"]
+        );
     }
 
     #[test]

@@ -82,20 +82,12 @@ impl<B: Backend> Probe<B> {
     /// # Errors
     /// If the samples, the targets or the columns do not fit, or a number is NaN or infinite.
     pub fn columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
-        let (output, n) = (graph.value(), graph.samples());
-        if let Some(samples) = &self.samples {
-            check_samples(samples, n)?;
-        }
-        graph.check_finite()?;
         if let Seed::Columns(columns) = &self.seed {
-            let chosen = self.samples.as_ref().map_or(n, Vec::len);
-            let expected = output.shape().tail().prefixed(&[chosen]);
-            if columns.shape().rank() != expected.rank() + 1 || columns.shape().tail() != expected || columns.shape()[0] == 0 {
-                return Err(Error::ColumnsShape { got: columns.shape().to_vec(), expected: expected.to_vec() });
-            }
-            tape::finite(columns, || "the seed's columns".into())?;
-            return Ok(columns.clone());
+            return self.given_columns(graph, columns);
         }
+        let (output, n) = (graph.value(), graph.samples());
+        self.check_samples(n)?;
+        graph.check_finite()?;
         loss.check(output)?;
         let (columns, what) = match &self.seed {
             Seed::Gradient => {
@@ -123,20 +115,35 @@ impl<B: Backend> Probe<B> {
         let rows = columns.select(1, samples);
         Ok(if matches!(self.seed, Seed::Root(_)) { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
     }
-}
 
-/// Checks a choice of samples.
-fn check_samples(samples: &[usize], n: usize) -> Result<(), Error> {
-    if samples.is_empty() {
-        return Err(Error::NoSamples);
-    }
-    let mut seen = vec![false; n];
-    for &index in samples {
-        match seen.get_mut(index) {
-            None => return Err(Error::SampleOutOfRange { index, samples: n }),
-            Some(true) => return Err(Error::RepeatedSample { index }),
-            Some(seen) => *seen = true,
+    /// The user's own columns, if they fit.
+    pub(crate) fn given_columns(&self, graph: &Graph<B>, columns: &Tensor<B>) -> Result<Tensor<B>, Error> {
+        let n = graph.samples();
+        self.check_samples(n)?;
+        graph.check_finite()?;
+        let chosen = self.samples.as_ref().map_or(n, Vec::len);
+        let expected = graph.value().shape().tail().prefixed(&[chosen]);
+        let got = columns.shape();
+        if got.rank() != expected.rank() + 1 || got.tail() != expected || got[0] == 0 {
+            return Err(Error::ColumnsShape { got: got.to_vec(), expected: expected.to_vec() });
         }
+        tape::finite(columns, || "the seed's columns".into())?;
+        Ok(columns.clone())
     }
-    Ok(())
+
+    fn check_samples(&self, n: usize) -> Result<(), Error> {
+        let Some(samples) = &self.samples else { return Ok(()) };
+        if samples.is_empty() {
+            return Err(Error::NoSamples);
+        }
+        let mut seen = vec![false; n];
+        for &index in samples {
+            match seen.get_mut(index) {
+                None => return Err(Error::SampleOutOfRange { index, samples: n }),
+                Some(true) => return Err(Error::RepeatedSample { index }),
+                Some(seen) => *seen = true,
+            }
+        }
+        Ok(())
+    }
 }

@@ -95,6 +95,10 @@ impl<B: Backend> Graph<B> {
             let args = &nodes[at].args;
             let batched: Vec<bool> = args.iter().map(|&arg| self.tape().is_batched(arg)).collect();
             let here = Var::at(at);
+            for arg in args.iter().filter(|arg| path[arg.index()] && self.tape().is_param(**arg)) {
+                arrivals[arg.index()]
+                    .get_or_insert_with(|| Arrived { uses: (0..count).map(|_| Vec::new()).collect(), probes: probes.clone() });
+            }
             for (number, stream) in streams.iter_mut().enumerate() {
                 let Some(factor) = stream.factors[at].take() else { continue };
                 let values: Vec<Tensor<B>> = args.iter().map(|&arg| stream.value(self, arg)).collect();
@@ -103,11 +107,7 @@ impl<B: Backend> Graph<B> {
                 let refs: Vec<&Tensor<B>> = values.iter().collect();
                 let io = Io { args: &refs, out: &out, batched: &batched };
                 for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
-                    if matches!(nodes[arg.index()].origin, Origin::Param { .. }) {
-                        let arrived = arrivals[arg.index()].get_or_insert_with(|| Arrived {
-                            uses: (0..count).map(|_| Vec::new()).collect(),
-                            probes: probes.clone(),
-                        });
+                    if let Some(arrived) = &mut arrivals[arg.index()] {
                         arrived.uses[number].push(Use {
                             op: op.as_ref(),
                             wrt,
@@ -137,6 +137,21 @@ impl<B: Backend> Graph<B> {
             }
         }
         Ok(self.tape().backend().check().map_err(Error::from)?)
+    }
+
+    /// `Jᵀ·M`: columns `[V, N, *out]` at the output to `[V, *p]` per parameter, summed over samples.
+    ///
+    /// # Errors
+    /// If the columns do not fit the output, or a number is NaN or infinite.
+    pub fn vjp(&self, columns: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+        let probe = Probe::new(Seed::Columns(columns.clone()));
+        let factor = Factor { columns: probe.given_columns(self, columns)?, samples: None };
+        let mut products = ParamMap::new();
+        self.propagate(vec![factor], &self.params(), false, |site| {
+            products.insert(site.param(), site.jac_t(0, Batch::Sum));
+            Ok::<(), Error>(())
+        })?;
+        Ok(products)
     }
 
     /// Stacks factors of equal samples.

@@ -124,6 +124,10 @@ impl<B: Backend> Tape<B> {
         self.nodes.iter().enumerate().filter(is_param).map(|(at, _)| Var::at(at)).collect()
     }
 
+    pub(crate) fn is_param(&self, var: Var) -> bool {
+        matches!(self.node(var).origin, Origin::Param { .. })
+    }
+
     /// The name of a parameter.
     ///
     /// # Errors

@@ -19,3 +19,11 @@ pub fn above(threshold: f64) -> impl Fn(&[f64]) -> Vec<usize> {
 pub fn nonzero(relative: f64) -> impl Fn(&[f64]) -> Vec<usize> {
     move |values| above(relative * values.last().copied().unwrap_or(0.0).max(0.0))(values)
 }
+
+/// At most `k` of the largest eigenvalues, ascending: those above `relative` times the largest.
+pub fn top_k_nonzero(k: usize, relative: f64) -> impl Fn(&[f64]) -> Vec<usize> {
+    move |values| {
+        let chosen = nonzero(relative)(values);
+        chosen[chosen.len().saturating_sub(k)..].to_vec()
+    }
+}

@@ -37,6 +37,22 @@ impl<E: Scalar> DirectionalDerivatives<E> {
     pub fn mean_lambdas(&self) -> Vec<f64> {
         column_means(&self.lambdas)
     }
+
+    /// Variance over samples of γ (divided by their number), per direction: `[K]`.
+    pub fn variance_gammas(&self) -> Vec<f64> {
+        column_variances(&self.gammas)
+    }
+
+    /// Variance over samples of λ (divided by their number), per direction: `[K]`.
+    pub fn variance_lambdas(&self) -> Vec<f64> {
+        column_variances(&self.lambdas)
+    }
+}
+
+fn column_variances<E: Scalar>(matrix: &Matrix<E>) -> Vec<f64> {
+    let n = matrix.rows();
+    let variance = |(k, mean): (usize, f64)| (0..n).map(|i| (matrix[(i, k)].f64() - mean).powi(2)).sum::<f64>() / n as f64;
+    column_means(matrix).into_iter().enumerate().map(variance).collect()
 }
 
 fn column_means<E: Scalar>(matrix: &Matrix<E>) -> Vec<f64> {

@@ -25,7 +25,7 @@ mod gram;
 mod group;
 mod space;
 
-pub use criterion::{above, nonzero, top_k};
+pub use criterion::{above, nonzero, top_k, top_k_nonzero};
 pub use damping::constant;
 pub use directions::DirectionalDerivatives;
 pub use error::Error;

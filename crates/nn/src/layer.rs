@@ -1,6 +1,7 @@
 //! What a layer is to a model, and rows of layers.
 
 use std::fmt::Debug;
+use std::rc::Rc;
 
 use vivit_autodiff::{Tape, Var};
 use vivit_tensor::Backend;
@@ -60,7 +61,14 @@ pub trait Layer<B: Backend>: Debug {
 
 /// A row of layers: what sequential models and residual bodies have in common. A layer's name is its position.
 #[derive(Debug)]
-pub(crate) struct Row<B: Backend>(pub Vec<Box<dyn Layer<B>>>);
+pub(crate) struct Row<B: Backend>(pub Rc<[Box<dyn Layer<B>>]>);
+
+// By hand: a derive would ask for `B: Clone` layers.
+impl<B: Backend> Clone for Row<B> {
+    fn clone(&self) -> Self {
+        Row(Rc::clone(&self.0))
+    }
+}
 
 impl<B: Backend> Row<B> {
     /// The layer that position `at` runs, and whether its parameters are its own.
@@ -99,7 +107,7 @@ impl<B: Backend> Row<B> {
     pub fn record(&self, tape: &mut Tape<B>, params: &[Var], x: Var) -> Var {
         let mut firsts = Vec::with_capacity(self.0.len());
         let mut first = 0;
-        for layer in &self.0 {
+        for layer in self.0.iter() {
             firsts.push(first);
             first += layer.params().len();
         }

@@ -38,15 +38,15 @@ impl<B: Backend> Sgd<B> {
         if self.momentum == 0.0 {
             return model.add_scaled(-self.learning_rate, &gradient);
         }
-        for (var, gradient) in gradient {
-            match self.velocity.get_mut(var) {
-                Some(velocity) => {
-                    *velocity = velocity.scale(self.momentum);
-                    velocity.axpy(1.0, &gradient);
-                }
-                None => drop(self.velocity.insert(var, gradient)),
+        // Parameters without a gradient stay where they are, whatever their velocity.
+        let mut moved = ParamMap::new();
+        for (var, mut velocity) in gradient {
+            if let Some(before) = self.velocity.get(var) {
+                velocity.axpy(self.momentum, before);
             }
+            self.velocity.insert(var, velocity.clone());
+            moved.insert(var, velocity);
         }
-        model.add_scaled(-self.learning_rate, &self.velocity)
+        model.add_scaled(-self.learning_rate, &moved)
     }
 }

@@ -4,7 +4,7 @@ use vivit_autodiff::{Graph, ParamMap, Tape, Var};
 use vivit_tensor::{Backend, Rng, Tensor};
 
 use crate::layer::Row;
-use crate::{Error, Layer, ShapeError};
+use crate::{Error, Layer};
 
 /// A parameter of a model.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ pub struct Param<B: Backend> {
     pub value: Tensor<B>,
 }
 
-/// Layers in a row and their parameters.
-#[derive(Debug)]
+/// Layers in a row and their parameters. Cloning shares the layers and copies parameters when they are changed.
+#[derive(Clone, Debug)]
 pub struct Sequential<B: Backend> {
     backend: B,
     row: Row<B>,
@@ -29,7 +29,7 @@ impl<B: Backend> Sequential<B> {
     /// # Errors
     /// If a layer shares the parameters of one that does not come before it.
     pub fn new(backend: &B, layers: Vec<Box<dyn Layer<B>>>, seed: u64) -> Result<Self, Error> {
-        let row = Row(layers);
+        let row = Row(layers.into());
         row.check("")?;
         let mut rng = Rng::new(seed);
         let mut params = Vec::new();
@@ -76,8 +76,8 @@ impl<B: Backend> Sequential<B> {
     ///
     /// # Errors
     /// If a layer can't take what reaches it, with the layer's path.
-    pub fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        self.row.output_shape(input)
+    pub fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, Error> {
+        Ok(self.row.output_shape(input)?)
     }
 
     /// Records a forward pass of `x: [N, *]`. The graph's parameters are the model's, in the same order, under the same names.

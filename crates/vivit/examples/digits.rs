@@ -71,11 +71,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         let batch = train.select(&(0..CURVATURE_BATCH).collect::<Vec<_>>());
 
         println!("Before training");
-        show_curvature(&mut model, &batch)?;
+        show_curvature(&model, &batch)?;
         let (loss, accuracy) = training(&mut model, &train, &options, &mut rng)?;
         println!("Training: {} epochs; in the last, loss {loss:.5} and accuracy {:.1} %\n", options.epochs, 100.0 * accuracy);
         println!("After training");
-        show_curvature(&mut model, &batch)?;
+        show_curvature(&model, &batch)?;
 
         let accuracy = accuracy_of(&model.forward(&test.images)?, &test.labels)?;
         let enough = accuracy >= WANTED_ACCURACY;
@@ -119,8 +119,8 @@ fn training<B: Backend>(
     Ok(last)
 }
 
-/// Shows the loss's curvature on a batch, and tries a Newton step, which is taken back.
-fn show_curvature<B: Backend>(model: &mut Sequential<B>, batch: &Digits<B>) -> Result<(), vivit::Error> {
+/// Shows the loss's curvature on a batch, and tries a Newton step on a copy.
+fn show_curvature<B: Backend>(model: &Sequential<B>, batch: &Digits<B>) -> Result<(), vivit::Error> {
     let graph = model.forward(&batch.images)?;
     let loss = batch.loss();
     let groups = [Group::new(graph.params(), top_k(DIRECTIONS))];
@@ -132,31 +132,20 @@ fn show_curvature<B: Backend>(model: &mut Sequential<B>, batch: &Digits<B>) -> R
         "{:>12} |{:>10}{:>10}{:>10} |{:>10}{:>10}{:>10}",
         "eigenvalue", "mean γ", "std γ", "SNR γ", "mean λ", "std λ", "SNR λ"
     );
+    let (means, variances) = ([along.mean_gammas(), along.mean_lambdas()], [along.variance_gammas(), along.variance_lambdas()]);
     for k in (0..along.len()).rev() {
         print!("{:>12.4}", along.eigenvalues[k].f64());
-        for derivatives in [&along.gammas, &along.lambdas] {
-            let (mean, variance) = moments(derivatives, k);
+        for (mean, variance) in means.iter().zip(&variances).map(|(mean, variance)| (mean[k], variance[k])) {
             print!(" |{mean:>10.4}{:>10.4}{:>10.1e}", variance.sqrt(), mean * mean / variance);
         }
         println!();
     }
 
-    let trained: Vec<_> = model.params().to_vec();
-    model.add_scaled(1.0, &newton.step)?;
-    let after = model.forward(&batch.images)?.loss(&loss)?;
-    for param in trained {
-        model.set_param(&param.name, param.value)?;
-    }
+    let mut moved = model.clone();
+    moved.add_scaled(1.0, &newton.step)?;
+    let after = moved.forward(&batch.images)?.loss(&loss)?;
     println!("A Newton step in these directions, damping {DAMPING}: loss {:.5} → {after:.5}\n", graph.loss(&loss)?);
     Ok(())
-}
-
-/// Mean and variance over samples of column `k`.
-fn moments<E: Scalar>(matrix: &Matrix<E>, k: usize) -> (f64, f64) {
-    let n = matrix.rows() as f64;
-    let column = || (0..matrix.rows()).map(|sample| matrix[(sample, k)].f64());
-    let mean = column().sum::<f64>() / n;
-    (mean, column().map(|x| (x - mean).powi(2)).sum::<f64>() / n)
 }
 
 /// The share of samples whose largest output is the label's.

@@ -127,16 +127,16 @@ impl Problem<Cpu<f64>> {
             let mut rows = Vec::with_capacity(c);
             for output in 0..c {
                 let unit = (0..c).map(|at| f64::from(at == output)).collect();
-                rows.push(pull_back(&graph, &loss, unit)?);
+                rows.push(pull_back(&graph, unit)?);
             }
             jacobians.push(rows);
         }
 
-        let (graph, loss) = (self.model.forward(&self.x)?, Mse::mean(self.y.clone()));
+        let graph = self.model.forward(&self.x)?;
         let mut ggn = Matrix::zeros(d, d);
         for i in 0..d {
             let h_j_e = jacobians.iter().flatten().map(|row| 2.0 / (n * c) as f64 * row[i]).collect();
-            ggn.row_mut(i).copy_from_slice(&pull_back(&graph, &loss, h_j_e)?);
+            ggn.row_mut(i).copy_from_slice(&pull_back(&graph, h_j_e)?);
         }
         let eigen = eigh(ggn)?;
 
@@ -154,14 +154,9 @@ impl Problem<Cpu<f64>> {
 }
 
 /// `Jᵀu`, the gradient of `Σ u·f` with f the graph's output: one backward pass.
-fn pull_back(graph: &Graph<Cpu<f64>>, loss: &Mse<Cpu<f64>>, u: Vec<f64>) -> Result<Vec<f64>, vivit::Error> {
+fn pull_back(graph: &Graph<Cpu<f64>>, u: Vec<f64>) -> Result<Vec<f64>, vivit::Error> {
     let u = Tensor::from_vec(graph.tape().backend(), &graph.value().shape().prefixed(&[1]), u)?;
-    let mut gradient = ParamMap::new();
-    graph.sweep(loss, &[Probe::new(Seed::Columns(u))], &graph.params(), None, |site| {
-        gradient.insert(site.param(), site.jac_t(0, Batch::Sum));
-        Ok::<(), vivit::Error>(())
-    })?;
-    flat(gradient)
+    flat(graph.vjp(&u)?)
 }
 
 /// All parameters' entries in one row.

@@ -1,7 +1,11 @@
 //! One error for a whole program.
 
+use std::fmt;
+
 /// Any error of the library.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` prints the message, so that a `main` that returns it tells what happened in words.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Arrays and devices.
@@ -22,4 +26,10 @@ pub enum Error {
     /// Models.
     #[error(transparent)]
     Nn(#[from] vivit_nn::Error),
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -5,9 +5,9 @@ pub use vivit_autodiff::{
     Batch, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Seed, Site, Tape, Var,
 };
 pub use vivit_curvature::{
-    DirectionalDerivatives, Eigenpairs, Ggn, Group, NewtonStep, Progress, above, constant, nonzero, top_k,
+    DirectionalDerivatives, Eigenpairs, Ggn, Group, NewtonStep, Progress, above, constant, nonzero, top_k, top_k_nonzero,
 };
-pub use vivit_extend::{BatchGrad, DiagGgn, Extension, Gradient, OnSite, SqrtGgn, run};
+pub use vivit_extend::{BatchGrad, DiagGgn, Extension, Gradient, OnSite, SqrtGgn, run, run_for};
 pub use vivit_nn::{
     AvgPool2d, Conv2d, Init, Layer, MaxPool2d, ParamSpec, Sequential, Sgd, avg_pool2d, conv2d, flatten, linear, max_pool2d,
     networks, relu, residual, shared, sigmoid, tanh, zero_pad2d,

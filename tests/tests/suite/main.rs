@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod eigensolver;
+mod examples;
 mod loss;
 mod nets;
 mod ops;

@@ -1,9 +1,52 @@
 //! The options of the curvature layer, each against what it means.
 
 use vivit::prelude::*;
+use vivit::tensor::Rng;
 use vivit_tests::zoo::Host;
 
 use crate::nets::{Recipe, difference, entries};
+
+#[test]
+fn a_hook_without_probes_sees_every_parameter() {
+    let recipe = recipe();
+    let (graph, loss) = (recipe.graph(), recipe.loss());
+    let mut seen = Vec::new();
+    let hook = OnSite::new(vec![], |site: &Site<'_, Host>| {
+        seen.push(site.param());
+        Ok(())
+    });
+    run(&graph, loss.as_ref(), (hook,)).unwrap();
+    seen.reverse();
+    let mut expected = graph.params();
+    expected.chunks_mut(2).for_each(<[Var]>::reverse);
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn vectors_times_jacobians() {
+    let recipe = Recipe { conv: true, ..recipe() };
+    let graph = recipe.graph();
+    let (host, mut rng) = (Host::new(), Rng::new(1));
+    let shape = graph.value().shape().prefixed(&[2]);
+    let u = Tensor::from_vec(&host, &shape, rng.normal(shape.size())).unwrap();
+    let pulled = graph.vjp(&u).unwrap();
+    let tangents: ParamMap<Tensor<Host>> = pulled
+        .iter()
+        .map(|(var, _)| {
+            let shape = graph.tape().value(var).shape().prefixed(&[1]);
+            (var, Tensor::from_vec(&host, &shape, rng.normal(shape.size())).unwrap())
+        })
+        .collect();
+    let pushed = graph.jvp(&tangents).unwrap().to_vec().unwrap();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    for row in 0..2 {
+        let left = dot(&u.slice(row, row + 1).to_vec().unwrap(), &pushed);
+        let right: f64 =
+            pulled.iter().map(|(var, p)| dot(&p.slice(row, row + 1).to_vec().unwrap(), &tangents[var].to_vec().unwrap())).sum();
+        assert!((left - right).abs() < 1e-12 * (1.0 + left.abs()), "{left} {right}");
+    }
+    assert!(graph.vjp(&u.slice(0, 0)).is_err());
+}
 
 fn recipe() -> Recipe {
     Recipe { n: 6, inputs: 4, hidden: 5, outputs: 3, conv: false, classes: true, reduction: Reduction::Mean, seed: 11 }
@@ -68,6 +111,8 @@ fn ready_made_criteria() {
     assert_eq!(top_k(5)(&values), [0, 1, 2, 3, 4]);
     assert_eq!(above(0.5)(&values), [3, 4]);
     assert_eq!(nonzero(1e-10)(&values), [2, 3, 4]);
+    assert_eq!(top_k_nonzero(2, 1e-10)(&values), [3, 4]);
+    assert_eq!(top_k_nonzero(9, 1e-10)(&values), [2, 3, 4]);
 }
 
 #[test]

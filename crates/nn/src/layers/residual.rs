@@ -14,7 +14,7 @@ pub struct Residual<B: Backend> {
 
 /// A [`Residual`] block around a row of layers.
 pub fn residual<B: Backend>(body: Vec<Box<dyn Layer<B>>>) -> Box<dyn Layer<B>> {
-    Box::new(Residual { body: Row(body) })
+    Box::new(Residual { body: Row(body.into()) })
 }
 
 impl<B: Backend> Layer<B> for Residual<B> {

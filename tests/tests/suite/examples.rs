@@ -1,0 +1,56 @@
+//! The examples run and find nothing wrong. (`digits`, which trains networks, is a step of `cargo xtask ci`: it wants an optimised build.)
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Where `cargo test --workspace` has put an example.
+fn built(example: &str) -> Option<PathBuf> {
+    let profile = std::env::current_exe().ok()?.parent()?.parent()?.to_path_buf();
+    let path = profile.join("examples").join(format!("{example}{}", std::env::consts::EXE_SUFFIX));
+    path.exists().then_some(path)
+}
+
+#[track_caller]
+fn assert_runs(example: &str) {
+    let mut command = match built(example) {
+        Some(path) => Command::new(path),
+        None => {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["run", "--quiet", "--package", "vivit", "--example", example]);
+            cargo
+        }
+    };
+    let output = command.output().expect("the example starts");
+    assert!(
+        output.status.success(),
+        "{example}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn an_operation_of_ones_own() {
+    assert_runs("custom_op");
+}
+
+#[test]
+fn an_extension_of_ones_own() {
+    assert_runs("custom_extension");
+}
+
+#[test]
+fn a_graph_by_hand() {
+    assert_runs("graph");
+}
+
+#[test]
+fn the_demo() {
+    assert_runs("directional_derivatives");
+}
+
+#[test]
+fn a_few_lines() {
+    assert_runs("spectrum");
+}
