@@ -38,7 +38,10 @@ pub(crate) fn eigen<E: Scalar>(t: &Tridiagonal) -> Result<(Vec<f64>, Matrix<E>),
     cut(&mut d, e);
     let node = Node { n, first: 0, e };
     let order = node.solve(&mut d, &mut q, &mut work)?;
-    work.par_chunks_exact_mut(n).zip(&order).for_each(|(to, &from)| to.copy_from_slice(&q[from * n..(from + 1) * n]));
+    work.par_chunks_exact_mut(n)
+        .zip(&order)
+        .with_min_len(128)
+        .for_each(|(to, &from)| to.copy_from_slice(&q[from * n..(from + 1) * n]));
     Ok((order.into_iter().map(|i| d[i]).collect(), Matrix::new(n, n, work)))
 }
 
