@@ -18,7 +18,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
-use crate::kernels::{Element, Rows, axpy, by_type, dot, products, subtract, symmetric_product};
+use crate::kernels::{Element, Rows, axpy, cast_mut, dot, products, subtract, symmetric_product};
 use crate::team::Team;
 
 /// Rows per panel.
@@ -52,7 +52,9 @@ impl Tridiagonal {
 /// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i` to the end of its block of
 /// [`MAX_BLOCK`] rows, so that the rows of such a block, or of a part of it, form a rectangular matrix of reflectors.
 pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
-    let (t, tau) = by_type(a, reduce_typed, reduce_typed);
+    let single = cast_mut::<Matrix<f32>>(a).map(reduce_typed);
+    let either = single.or_else(|| cast_mut::<Matrix<f64>>(a).map(reduce_typed));
+    let (t, tau) = either.expect("element types are f32 and f64");
     (t, tau.into_iter().map(E::of).collect())
 }
 
