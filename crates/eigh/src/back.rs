@@ -11,6 +11,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
+use crate::PARALLEL;
 use crate::kernels::{Element, Rows, cast, cast_mut, products, subtract};
 use crate::tridiagonal::blocks;
 
@@ -28,9 +29,6 @@ const FEW: usize = 24;
 const GROUP: usize = 5;
 /// Vectors of one strip at most.
 const STRIP: usize = 256;
-/// Size from which on tasks are worth while.
-const PARALLEL: usize = 256;
-
 /// Applies the reflectors to the rows of `z`.
 pub(crate) fn transform<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
     let few = z.rows() <= FEW && z.cols() >= PARALLEL;

@@ -10,15 +10,13 @@
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Rng, Scalar, gemm};
 
+use crate::PARALLEL;
 use crate::kernels::dot;
 use crate::tridiagonal::Tridiagonal;
 use crate::values::Values;
 
 /// Steps after which a vector is given up.
 const MAX_STEPS: usize = 8;
-
-/// Size from which on clusters are tasks.
-const PARALLEL: usize = 256;
 
 /// Unit eigenvectors of the given ascending indices in rows, or nothing if they are not accurate and orthonormal.
 pub(crate) fn vectors<E: Scalar>(t: &Tridiagonal, values: &Values, indices: &[usize]) -> Option<Matrix<E>> {

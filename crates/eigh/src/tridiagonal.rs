@@ -18,6 +18,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
+use crate::PARALLEL;
 use crate::kernels::{Element, Rows, axpy, cast_mut, dot, products, subtract, symmetric_product};
 use crate::team::Team;
 
@@ -27,9 +28,6 @@ const PANEL: usize = 32;
 pub(crate) const MAX_BLOCK: usize = 64;
 /// Rows of one task of the trailing update.
 const UPDATE_ROWS: usize = 128;
-/// Rows from which on the trailing update is worth tasks.
-const PARALLEL: usize = 256;
-
 /// A symmetric tridiagonal matrix, in double precision for every element type.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tridiagonal {
