@@ -6,32 +6,48 @@
 
 //! Strips of vectors pass through all blocks of reflectors independently of each other, and stay in cache meanwhile.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
+use crate::PARALLEL;
+use crate::kernels::{Element, Rows, cast, cast_mut, products, subtract};
 use crate::tridiagonal::blocks;
 
 /// Reflectors that are applied together to many vectors; at most [`MAX_BLOCK`].
 ///
 /// [`MAX_BLOCK`]: crate::tridiagonal::MAX_BLOCK
 const BLOCK: usize = 64;
-/// Reflectors that are applied together to few vectors.
+/// The same for small matrices.
 const SMALL_BLOCK: usize = 32;
+/// The same for vectors one by one.
+const TINY_BLOCK: usize = 16;
+/// Number of vectors up to which each is transformed on its own, in tasks of [`GROUP`].
+const FEW: usize = 24;
+/// Vectors of one such task.
+const GROUP: usize = 5;
 /// Vectors of one strip at most.
 const STRIP: usize = 256;
-/// Size from which on tasks are worth while.
-const PARALLEL: usize = 256;
-
 /// Applies the reflectors to the rows of `z`.
 pub(crate) fn transform<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
-    let (k, n) = (z.rows(), z.cols());
-    if k == 0 {
-        return;
+    let few = z.rows() <= FEW && z.cols() >= PARALLEL;
+    if z.rows() > 0 && !(few && (each::<E, f32>(reflectors, tau, z) || each::<E, f64>(reflectors, tau, z))) {
+        together(reflectors, tau, z);
     }
-    let block = if n >= PARALLEL && 4 * k >= n { BLOCK } else { SMALL_BLOCK };
+}
+
+/// Applies blocks of reflectors to strips of vectors.
+fn together<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
+    let (k, n) = (z.rows(), z.cols());
+    let block = if n < PARALLEL { SMALL_BLOCK } else { BLOCK };
     let rows: Vec<_> = blocks(n, block).collect();
-    let triangle =
-        |rows: &std::ops::Range<usize>| triangle(&reflectors.as_slice()[rows.start * n..], n, &tau[rows.clone()], rows.end);
+    let triangle = |rows: &Range<usize>| {
+        let (v, tau, nb) = (&reflectors.as_slice()[rows.start * n..], &tau[rows.clone()], rows.len());
+        let mut gram = vec![E::zero(); nb * nb];
+        gemm(&Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(nb, nb, rows.end) }, v, v, &mut gram);
+        triangle(&gram, tau)
+    };
     let apply = |z: &mut [E], triangles: &[Vec<E>]| {
         let k = z.len() / n;
         let (mut y, mut ys) = (vec![E::zero(); k * block], vec![E::zero(); k * block]);
@@ -53,11 +69,43 @@ pub(crate) fn transform<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Ma
     }
 }
 
-/// The factor `S` of the reflectors in the first rows of `v`: `Sⱼⱼ = τⱼ`, and above it `−τⱼ S (Vᵀ vⱼ)`.
-fn triangle<E: Scalar>(v: &[E], n: usize, tau: &[E], hi: usize) -> Vec<E> {
+/// Applies blocks of reflectors to every vector on its own, which is faster for few vectors. False if the element type is not `F`.
+fn each<E: Scalar, F: Element>(v: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) -> bool {
+    let n = v.rows();
+    let (Some(v), Some(z)) = (cast::<Matrix<F>>(v), cast_mut::<Matrix<F>>(z)) else { return false };
+    let tau: Vec<F> = tau.iter().map(|tau| F::of(tau.f64())).collect();
+    let of = |rows: Range<usize>| Rows { entries: &v.as_slice()[rows.start * n..], stride: n, count: rows.len() };
+    let triangle = |rows: Range<usize>| {
+        let (lo, nb) = (rows.start, rows.len());
+        let mut gram = vec![F::zero(); nb * nb];
+        for (j, gram) in gram.chunks_exact_mut(nb).enumerate() {
+            products(of(lo..lo + j), &v.row(lo + j)[..lo + j], gram);
+        }
+        (triangle(&gram, &tau[rows.clone()]), rows)
+    };
+    let blocks: Vec<_> = blocks(n, TINY_BLOCK).collect();
+    let blocks: Vec<_> = blocks.into_par_iter().with_min_len(4).map(triangle).collect();
+    z.as_mut_slice().par_chunks_mut(GROUP * n).for_each(|z| {
+        for (s, rows) in &blocks {
+            let (nb, v) = (rows.len(), of(rows.clone()));
+            for z in z.chunks_exact_mut(n) {
+                let z = &mut z[..rows.end];
+                let (mut y, mut ys) = ([F::zero(); TINY_BLOCK], [F::zero(); TINY_BLOCK]);
+                products(v, z, &mut y);
+                for (&y, s) in y.iter().zip(s.chunks_exact(nb)) {
+                    ys.iter_mut().zip(s).for_each(|(ys, &s)| *ys += y * s);
+                }
+                subtract(v, &ys, z);
+            }
+        }
+    });
+    true
+}
+
+/// The factor `S` of reflectors with scalar products `gram`, `vᵢ · vⱼ` at `(j, i)` for `i < j`: `Sⱼⱼ = τⱼ`, and above it
+/// `−τⱼ S (Vᵀ vⱼ)`.
+fn triangle<E: Scalar>(gram: &[E], tau: &[E]) -> Vec<E> {
     let nb = tau.len();
-    let mut gram = vec![E::zero(); nb * nb];
-    gemm(&Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(nb, nb, hi) }, v, v, &mut gram);
     let mut s = vec![E::zero(); nb * nb];
     for j in 0..nb {
         for i in 0..j {

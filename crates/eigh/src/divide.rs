@@ -16,6 +16,7 @@
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
+use crate::PARALLEL;
 use crate::ql;
 use crate::secular::{Root, Secular, vector};
 use crate::tridiagonal::Tridiagonal;
@@ -24,8 +25,8 @@ use crate::tridiagonal::Tridiagonal;
 const LEAF: usize = 32;
 /// Vectors that one task computes at most.
 const BLOCK: usize = 256;
-/// Size from which on halves and blocks are tasks.
-const PARALLEL: usize = 128;
+/// Size from which on halves and blocks are tasks, within a matrix that is worth tasks at all.
+const TASKS: usize = 128;
 
 /// Ascending eigenvalues and the unit eigenvectors in rows, or where QL iteration did not converge.
 pub(crate) fn eigen<E: Scalar>(t: &Tridiagonal) -> Result<(Vec<f64>, Matrix<E>), usize> {
@@ -38,7 +39,10 @@ pub(crate) fn eigen<E: Scalar>(t: &Tridiagonal) -> Result<(Vec<f64>, Matrix<E>),
     cut(&mut d, e);
     let node = Node { n, first: 0, e };
     let order = node.solve(&mut d, &mut q, &mut work)?;
-    work.par_chunks_exact_mut(n).zip(&order).for_each(|(to, &from)| to.copy_from_slice(&q[from * n..(from + 1) * n]));
+    work.par_chunks_exact_mut(n)
+        .zip(&order)
+        .with_min_len(128)
+        .for_each(|(to, &from)| to.copy_from_slice(&q[from * n..(from + 1) * n]));
     Ok((order.into_iter().map(|i| d[i]).collect(), Matrix::new(n, n, work)))
 }
 
@@ -100,7 +104,7 @@ impl Node<'_> {
             let (d, q, work) = (d.split_at_mut(half), q.split_at_mut(half * n), work.split_at_mut(half * n));
             let solve_left = || left.solve(d.0, q.0, work.0);
             let solve_right = || right.solve(d.1, q.1, work.1);
-            let orders = both(m >= PARALLEL, solve_left, solve_right);
+            let orders = both(self.tasks(m), solve_left, solve_right);
             (left_order, right_order) = (orders.0?, orders.1?);
         }
         left_order.extend(right_order.into_iter().map(|i| half + i));
@@ -108,6 +112,11 @@ impl Node<'_> {
         let mut order: Vec<usize> = (0..m).collect();
         order.sort_by(|&i, &j| d[i].total_cmp(&d[j]));
         Ok(order)
+    }
+
+    /// Whether a part of size `m` is worth tasks.
+    fn tasks(&self, m: usize) -> bool {
+        self.n >= PARALLEL && m >= TASKS
     }
 
     /// Makes the decomposition of the part from those of its halves.
@@ -151,13 +160,16 @@ impl Node<'_> {
         let secular = Secular { d: &poles, z: &weights, rho };
         let tolerance = f64::max(f64::EPSILON / 2.0, 1e-3 * E::EPSILON.f64());
         // An even number of equal blocks.
-        let block = if m >= PARALLEL { k.div_ceil(2 * k.div_ceil(2 * BLOCK)) } else { m };
+        let (block, part) = match k.div_ceil(2 * k.div_ceil(2 * BLOCK)) {
+            block if self.tasks(m) => (block, block.div_ceil(4)),
+            _ => (k, k),
+        };
         let mut roots = vec![Root::default(); k];
-        each_block(&mut roots, block.div_ceil(4), |from, roots| {
+        each_block(&mut roots, part, |from, roots| {
             roots.iter_mut().enumerate().for_each(|(i, root)| *root = secular.root(from + i, tolerance));
         });
         let mut refined = vec![0.0; k];
-        each_block(&mut refined, block.div_ceil(4), |from, z| secular.refine(&roots, from, z));
+        each_block(&mut refined, part, |from, z| secular.refine(&roots, from, z));
         let stored = |x: &[f64]| place.iter().map(|&a| x[a]).collect::<Vec<f64>>();
         let (stored_poles, stored_z) = (stored(&poles), stored(&refined));
         each_block(active_rows, block * n, |from, rows| {

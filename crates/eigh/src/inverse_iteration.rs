@@ -7,8 +7,11 @@
 //!
 //! Large clusters can defeat this; the result is therefore checked, and `None` sends the caller to the robust way.
 
+use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Rng, Scalar, gemm};
 
+use crate::PARALLEL;
+use crate::kernels::dot;
 use crate::tridiagonal::Tridiagonal;
 use crate::values::Values;
 
@@ -19,53 +22,59 @@ const MAX_STEPS: usize = 8;
 pub(crate) fn vectors<E: Scalar>(t: &Tridiagonal, values: &Values, indices: &[usize]) -> Option<Matrix<E>> {
     let n = t.d.len();
     let norm = t.norm();
-    let mut x = Matrix::<f64>::zeros(indices.len(), n);
     // Everything here is in double precision, so that vectors of single precision come out orthogonal for much closer values.
     let close = norm * f64::min(1e-3, 100.0 * f64::EPSILON / E::EPSILON.f64());
-    // Per block: the last shift, and the indices (into `indices`) of the cluster that it belongs to.
-    let mut last: Vec<(f64, Vec<usize>)> = vec![(f64::NEG_INFINITY, Vec::new()); values.blocks.len()];
-    for (k, &index) in indices.iter().enumerate() {
-        let block = values.block[index];
-        let rows = values.blocks[block].clone();
-        let (shift, cluster) = &mut last[block];
-        if values.values[index] - *shift > close {
-            cluster.clear();
+    // Indices of one block whose values are close to each other. Vectors of different blocks do not overlap.
+    let mut order = indices.to_vec();
+    order.sort_by_key(|&index| (values.block[index], index));
+    let together =
+        |a: &usize, b: &usize| values.block[*a] == values.block[*b] && values.values[*b] - values.values[*a] <= close;
+    let clusters: Vec<&[usize]> = order.chunk_by(together).collect();
+    let least = if n >= PARALLEL { 1 } else { clusters.len().max(1) };
+    let solve = |members: &&[usize]| cluster(t, values, members, norm);
+    let solved: Vec<Option<_>> = clusters.par_iter().with_min_len(least).map(solve).collect();
+    let mut x = Matrix::<f64>::zeros(indices.len(), n);
+    for (members, found) in clusters.into_iter().zip(solved) {
+        for (index, vector) in members.iter().zip(found?) {
+            let row = indices.binary_search(index).expect("the index is one of those asked for");
+            x.row_mut(row)[values.blocks[values.block[*index]].clone()].copy_from_slice(&vector);
         }
-        let lambda = f64::max(values.values[index], *shift + f64::EPSILON * norm);
-        let (earlier, x) = x.as_mut_slice().split_at_mut(k * n);
-        let x = &mut x[rows.clone()];
-        if x.len() == 1 {
-            x[0] = 1.0;
-            continue;
-        }
-        let solver = Shifted::new(&t.d[rows.clone()], &t.e[rows.start..rows.end - 1], lambda, f64::EPSILON * norm);
-        let cluster_vectors = || cluster.iter().map(|&c| &earlier[c * n..][rows.clone()]);
-        if !iterate(&solver, x, index, norm, cluster_vectors) {
-            return None;
-        }
-        *shift = lambda;
-        cluster.push(k);
     }
-    let accurate = accurate::<E>(t, values, indices, &x, norm);
     // Entries that would be subnormal are below rounding everywhere, and slow.
     let round = |x: f64| if x.abs() < 1e-30 { E::zero() } else { E::of(x) };
+    let accurate = accurate::<E>(t, values, indices, &x, norm);
     accurate.then(|| Matrix::new(indices.len(), n, x.into_vec().into_iter().map(round).collect()))
 }
 
-/// Inverse iteration for one vector; false if it does not converge.
-fn iterate<'a, C>(solver: &Shifted, x: &mut [f64], seed: usize, norm: f64, cluster: impl Fn() -> C) -> bool
-where
-    C: Iterator<Item = &'a [f64]>,
-{
+/// The vectors of a cluster, within its block's rows.
+fn cluster(t: &Tridiagonal, values: &Values, members: &[usize], norm: f64) -> Option<Vec<Vec<f64>>> {
+    let rows = values.blocks[values.block[members[0]]].clone();
+    if rows.len() == 1 {
+        return Some(vec![vec![1.0]]);
+    }
+    let tiny = f64::EPSILON * norm;
+    let mut shift = f64::NEG_INFINITY;
+    let mut found: Vec<Vec<f64>> = Vec::with_capacity(members.len());
+    for &index in members {
+        shift = f64::max(values.values[index], shift + tiny);
+        let solver = Shifted::new(&t.d[rows.clone()], &t.e[rows.start..rows.end - 1], shift, tiny);
+        let mut x = Rng::new(index as u64).uniform(rows.len(), -1.0, 1.0);
+        iterate(&solver, &mut x, norm, &found).then_some(())?;
+        found.push(x);
+    }
+    Some(found)
+}
+
+/// Inverse iteration from `x`, orthogonal to the vectors of the cluster so far; false if it does not converge.
+fn iterate(solver: &Shifted, x: &mut [f64], norm: f64, cluster: &[Vec<f64>]) -> bool {
     let enough = (x.len() as f64).sqrt() * 2.0 * f64::EPSILON * norm;
-    x.copy_from_slice(&Rng::new(seed as u64).uniform(x.len(), -1.0, 1.0));
     normalise(x);
     let mut good = 0;
     for _ in 0..MAX_STEPS {
         solver.solve(x);
         let growth = normalise(x);
         let mut kept = 1.0;
-        for other in cluster() {
+        for other in cluster {
             let overlap: f64 = other.iter().zip(&*x).map(|(a, b)| a * b).sum();
             x.iter_mut().zip(other).for_each(|(x, other)| *x -= overlap * other);
             kept *= normalise(x);
@@ -85,10 +94,13 @@ fn normalise(x: &mut [f64]) -> f64 {
     if !(largest > 0.0 && largest < f64::INFINITY) {
         return 0.0;
     }
-    let scaled: f64 = x.iter().map(|x| (x / largest) * (x / largest)).sum();
-    let norm = largest * scaled.sqrt();
-    x.iter_mut().for_each(|x| *x /= norm);
-    norm
+    // Twice, as the inverse of the largest entry alone may be subnormal or infinite.
+    let factor = 1.0 / largest.clamp(1e-150, 1e150);
+    x.iter_mut().for_each(|x| *x *= factor);
+    let norm = dot(x, x).sqrt();
+    let inverse = 1.0 / norm;
+    x.iter_mut().for_each(|x| *x *= inverse);
+    norm / factor
 }
 
 /// Whether residuals and orthonormality are at rounding level of the element type.
@@ -115,7 +127,7 @@ fn accurate<E: Scalar>(t: &Tridiagonal, values: &Values, indices: &[usize], x: &
 
 /// `T − λ` as `P L U`.
 struct Shifted {
-    /// The diagonal of U and the two diagonals above it.
+    /// The inverse of the diagonal of U, and the two diagonals above it.
     u: Vec<[f64; 3]>,
     /// The multiplier of each step and whether its rows were exchanged.
     l: Vec<(f64, bool)>,
@@ -140,10 +152,11 @@ impl Shifted {
         for pivot in u.iter_mut().map(|row| &mut row[0]).filter(|pivot| pivot.abs() < tiny) {
             *pivot = tiny.copysign(*pivot);
         }
+        u.iter_mut().for_each(|row| row[0] = row[0].recip());
         Shifted { u, l }
     }
 
-    /// `x ← (T − λ)⁻¹ x`, up to a positive factor if that is needed against overflow.
+    /// `x ← (T − λ)⁻¹ x`.
     fn solve(&self, x: &mut [f64]) {
         let n = x.len();
         for (i, &(factor, exchange)) in self.l.iter().enumerate() {
@@ -154,8 +167,8 @@ impl Shifted {
         }
         let (mut one, mut two) = (0.0, 0.0);
         for i in (0..n).rev() {
-            let [pivot, first, second] = self.u[i];
-            let value = (x[i] - first * one - second * two) / pivot;
+            let [inverse, first, second] = self.u[i];
+            let value = (x[i] - second * two - first * one) * inverse;
             x[i] = value;
             (one, two) = (value, one);
         }

@@ -6,7 +6,7 @@
 use std::any::Any;
 
 use pulp::{Arch, Simd, WithSimd};
-use vivit_tensor::{Matrix, Scalar};
+use vivit_tensor::Scalar;
 
 /// Operations on vectors of an element type.
 pub(crate) trait Element: Scalar {
@@ -60,17 +60,14 @@ macro_rules! element {
 element!(f32, f32s, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_e_f32s, add_f32s, reduce_sum_f32s);
 element!(f64, f64s, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_e_f64s, add_f64s, reduce_sum_f64s);
 
-/// Calls `single` or `double`, whichever fits the element type.
-pub(crate) fn by_type<E: Scalar, R>(
-    a: &mut Matrix<E>,
-    single: impl FnOnce(&mut Matrix<f32>) -> R,
-    double: impl FnOnce(&mut Matrix<f64>) -> R,
-) -> R {
-    let a: &mut dyn Any = a;
-    if a.is::<Matrix<f32>>() {
-        return single(a.downcast_mut().expect("the type has been tested"));
-    }
-    double(a.downcast_mut().expect("element types are f32 and f64"))
+/// `x` as a value of type `T`, if it is one: how code for any [`Scalar`] reaches code for an [`Element`].
+pub(crate) fn cast<T: Any>(x: &dyn Any) -> Option<&T> {
+    x.downcast_ref()
+}
+
+/// [`cast`] of something mutable.
+pub(crate) fn cast_mut<T: Any>(x: &mut dyn Any) -> Option<&mut T> {
+    x.downcast_mut()
 }
 
 /// Rows of a row-major block, `stride` apart.

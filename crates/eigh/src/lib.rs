@@ -49,6 +49,9 @@ use tridiagonal::Tridiagonal;
 use values::Values;
 use vivit_tensor::{Matrix, Scalar};
 
+/// Size of a matrix from which on threads are worth while.
+pub(crate) const PARALLEL: usize = 256;
+
 /// A symmetric matrix reduced to tridiagonal form, with its eigenvalues; eigenvectors follow on request.
 #[derive(Clone, Debug)]
 pub struct Reduction<E> {
@@ -205,7 +208,7 @@ pub fn eigh<E: Scalar>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
 
 /// Runs `f` for an `n × n` matrix inside the thread pool if it is going to use threads, so that it changes threads only once.
 fn pooled<R: Send>(n: usize, f: impl FnOnce() -> R + Send) -> R {
-    if n < 256 { f() } else { rayon::scope(|_| f()) }
+    if n < PARALLEL { f() } else { rayon::scope(|_| f()) }
 }
 
 /// All eigenvalues of a symmetric matrix, ascending, of which the lower triangle is read.

@@ -18,7 +18,7 @@ pub(crate) fn exponent<E: Scalar>(a: &Matrix<E>) -> Result<i32, Error> {
     let (largest, poison) = a
         .as_slice()
         .par_chunks_exact(n)
-        .with_min_len(64)
+        .with_min_len(128)
         .enumerate()
         .map(|(i, row)| scan(&row[..=i]))
         .reduce(|| (E::zero(), E::zero()), |(a, b), (c, d)| (a.max(c), b + d));
@@ -59,7 +59,7 @@ pub(crate) fn scale<E: Scalar>(a: &mut Matrix<E>, p: i32) {
     }
     let n = a.rows();
     let (first, second) = factors::<E>(-p);
-    a.as_mut_slice().par_chunks_exact_mut(n).with_min_len(64).enumerate().for_each(|(i, row)| {
+    a.as_mut_slice().par_chunks_exact_mut(n).with_min_len(128).enumerate().for_each(|(i, row)| {
         for x in &mut row[..=i] {
             *x = *x * first * second;
         }

@@ -18,7 +18,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
-use crate::kernels::{Element, Rows, axpy, by_type, dot, products, subtract, symmetric_product};
+use crate::PARALLEL;
+use crate::kernels::{Element, Rows, axpy, cast_mut, dot, products, subtract, symmetric_product};
 use crate::team::Team;
 
 /// Rows per panel.
@@ -27,9 +28,6 @@ const PANEL: usize = 32;
 pub(crate) const MAX_BLOCK: usize = 64;
 /// Rows of one task of the trailing update.
 const UPDATE_ROWS: usize = 128;
-/// Rows from which on the trailing update is worth tasks.
-const PARALLEL: usize = 256;
-
 /// A symmetric tridiagonal matrix, in double precision for every element type.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tridiagonal {
@@ -52,7 +50,9 @@ impl Tridiagonal {
 /// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i` to the end of its block of
 /// [`MAX_BLOCK`] rows, so that the rows of such a block, or of a part of it, form a rectangular matrix of reflectors.
 pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
-    let (t, tau) = by_type(a, reduce_typed, reduce_typed);
+    let single = cast_mut::<Matrix<f32>>(a).map(reduce_typed);
+    let either = single.or_else(|| cast_mut::<Matrix<f64>>(a).map(reduce_typed));
+    let (t, tau) = either.expect("element types are f32 and f64");
     (t, tau.into_iter().map(E::of).collect())
 }
 
