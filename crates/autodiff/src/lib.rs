@@ -21,7 +21,7 @@ mod sweep;
 mod tape;
 
 pub use error::Error;
-pub use loss::{CrossEntropy, Loss, Mse, Reduction};
+pub use loss::{BceWithLogits, CrossEntropy, Loss, Mse, Reduction};
 pub use map::ParamMap;
 pub use op::{Batch, Io, Op};
 pub use outer::{Order, Outer, OuterDims, Positions};
