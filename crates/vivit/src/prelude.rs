@@ -9,7 +9,7 @@ pub use vivit_curvature::{
 };
 pub use vivit_extend::{BatchGrad, DiagGgn, Extension, Gradient, OnSite, SqrtGgn, run, run_for};
 pub use vivit_nn::{
-    AvgPool2d, Conv2d, Init, Layer, MaxPool2d, ParamSpec, Sequential, Sgd, avg_pool2d, conv2d, flatten, linear, max_pool2d,
-    networks, relu, residual, shared, sigmoid, tanh, zero_pad2d,
+    Adam, AdamOptions, AdamW, AvgPool2d, Conv2d, Init, Layer, MaxPool2d, Optimizer, ParamSpec, Sequential, Sgd, SgdOptions,
+    avg_pool2d, conv2d, flatten, linear, max_pool2d, networks, relu, residual, shared, sigmoid, tanh, zero_pad2d,
 };
 pub use vivit_tensor::{Backend, Binary, Cpu, Matrix, Reduce, Rng, Scalar, Shape, Tensor, Unary};
