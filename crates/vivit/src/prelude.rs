@@ -1,5 +1,6 @@
 //! What a program usually needs: `use vivit::prelude::*;`
 
+pub use crate::optim::{DampedNewton, Descent};
 pub use vivit_autodiff::ops::{ConvOptions, PoolOptions};
 pub use vivit_autodiff::{
     Batch, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Seed, Site, Tape, Var,
