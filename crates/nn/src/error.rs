@@ -88,6 +88,18 @@ pub enum Error {
         /// What it was.
         value: f64,
     },
+    /// An optimizer that remembers another model's parameters.
+    #[error(
+        "the optimizer remembers {before:?} where this model's parameter {name} has shape {shape:?}; make one optimizer per model"
+    )]
+    OtherModel {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The shape of what the optimizer remembers in its place.
+        before: Vec<usize>,
+    },
     /// Recording failed.
     #[error(transparent)]
     Autodiff(#[from] vivit_autodiff::Error),

@@ -8,12 +8,12 @@ mod init;
 mod layer;
 mod layers;
 pub mod networks;
-mod optim;
+pub mod optim;
 mod sequential;
 
 pub use error::{Error, ShapeError};
 pub use init::Init;
 pub use layer::{Layer, Mode, Own, ParamSpec, Recorder};
 pub use layers::*;
-pub use optim::Sgd;
+pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use sequential::{Param, Sequential};

@@ -134,7 +134,18 @@ impl<B: Backend> Sequential<B> {
     /// # Errors
     /// If a key is none of the model's parameters, or a value has another shape.
     pub fn add_scaled(&mut self, alpha: f64, change: &ParamMap<Tensor<B>>) -> Result<(), Error> {
-        // First all checks, then all changes: an error leaves the model as it was.
+        self.update(change, |_, value, change| value.axpy(alpha, change))
+    }
+
+    /// Calls `each` with every parameter that `change` has: its key, its value to write to, and its change.
+    ///
+    /// # Errors
+    /// As [`add_scaled`](Sequential::add_scaled); before the first call, so that an error leaves the model as it was.
+    pub(crate) fn update(
+        &mut self,
+        change: &ParamMap<Tensor<B>>,
+        mut each: impl FnMut(Var, &mut Tensor<B>, &Tensor<B>),
+    ) -> Result<(), Error> {
         for (var, value) in change.iter() {
             let Some(param) = self.params.get(var.index()) else {
                 return Err(vivit_autodiff::Error::NotAParameter { index: var.index() }.into());
@@ -144,8 +155,8 @@ impl<B: Backend> Sequential<B> {
                 return Err(Error::ParameterShape { name: param.name.clone(), expected, got });
             }
         }
-        for (var, value) in change.iter() {
-            self.params[var.index()].value.axpy(alpha, value);
+        for (var, change) in change.iter() {
+            each(var, &mut self.params[var.index()].value, change);
         }
         Ok(())
     }

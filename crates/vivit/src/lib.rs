@@ -9,6 +9,7 @@ pub use vivit_nn as nn;
 pub use vivit_tensor as tensor;
 
 mod error;
+pub mod optim;
 pub mod prelude;
 
 pub use error::Error;
