@@ -30,6 +30,10 @@ pub(crate) fn vectors<E: Scalar>(t: &Tridiagonal, values: &Values, indices: &[us
     let together =
         |a: &usize, b: &usize| values.block[*a] == values.block[*b] && values.values[*b] - values.values[*a] <= close;
     let clusters: Vec<&[usize]> = order.chunk_by(together).collect();
+    // Orthogonalising a large cluster costs more than all vectors by other means.
+    if clusters.iter().any(|members| members.len() > usize::max(16, n / 24)) {
+        return None;
+    }
     let least = if n >= PARALLEL { 1 } else { clusters.len().max(1) };
     let solve = |members: &&[usize]| cluster(t, values, members, norm);
     let solved: Vec<Option<_>> = clusters.par_iter().with_min_len(least).map(solve).collect();
