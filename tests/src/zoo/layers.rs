@@ -213,6 +213,23 @@ pub fn each() -> Vec<Problem> {
             CrossEntropy(Mean),
             75,
         ),
+        row(
+            "wiring",
+            || {
+                let mut net = Wiring::new();
+                let x = net.input();
+                let hidden = net.layer("hidden", linear(3, 3), x);
+                let left = net.layer("left", tanh(), hidden);
+                let twice = net.again("hidden", left);
+                let both = net.join(Join::Concat(1), &[hidden, twice]);
+                let out = net.layer("out", linear(6, 3), both);
+                let sum = net.join(Join::Sum, &[out, x]);
+                vec![net.output(sum)]
+            },
+            &[3, 3],
+            CrossEntropy(Mean),
+            79,
+        ),
         taped(
             "arithmetic on the tape",
             |tape, p, x| {

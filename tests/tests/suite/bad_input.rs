@@ -352,6 +352,25 @@ fn geometry_that_can_not_be() {
 }
 
 #[test]
+fn wirings_that_can_not_be() {
+    let refused = |net: Wiring<Host>, output: Wire, words: &[&str]| {
+        assert_says(&Sequential::new(&Host::new(), vec![net.output(output)], 1).unwrap_err(), words);
+    };
+    let mut twice = Wiring::new();
+    let a = twice.layer("a", linear(2, 2), twice.input());
+    let b = twice.layer("a", linear(2, 2), a);
+    refused(twice, b, &["two layers", "a"]);
+    let mut unknown = Wiring::new();
+    let x = unknown.input();
+    let y = unknown.again("b", x);
+    refused(unknown, y, &["called b"]);
+    let mut other = Wiring::new();
+    other.layer("a", relu(), b);
+    refused(other, b, &["reads value 2"]);
+    refused(Wiring::new(), b, &["nothing computes"]);
+}
+
+#[test]
 fn a_number_beyond_the_vocabulary() {
     let model = Sequential::new(&Host::new(), vec![embedding(4, 2), flatten(), linear(4, 2)], 1).unwrap();
     for bad in [4.0, -1.0, 1.5, f64::NAN] {
