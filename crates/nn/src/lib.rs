@@ -10,6 +10,7 @@ mod layers;
 pub mod networks;
 pub mod optim;
 mod sequential;
+mod state;
 
 pub use error::{Error, ShapeError};
 pub use init::Init;
@@ -20,3 +21,4 @@ pub use layers::{
 };
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use sequential::{Param, Sequential};
+pub use state::StateProblem;
