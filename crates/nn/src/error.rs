@@ -71,6 +71,16 @@ pub enum Error {
         /// The shape given.
         got: Vec<usize>,
     },
+    /// A number that is no index into a vocabulary.
+    #[error("input {value} at index {index:?} is no row of the vocabulary of {vocabulary}: whole numbers from 0 to {}", .vocabulary - 1)]
+    Vocabulary {
+        /// The number.
+        value: f64,
+        /// Where it is.
+        index: Vec<usize>,
+        /// Size of the vocabulary.
+        vocabulary: usize,
+    },
     /// An option out of its range.
     #[error("{what} must be {expected}, got {value}")]
     Option {

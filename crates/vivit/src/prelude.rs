@@ -3,14 +3,20 @@
 pub use crate::optim::{DampedNewton, Descent};
 pub use vivit_autodiff::ops::{ConvOptions, PoolOptions};
 pub use vivit_autodiff::{
-    Batch, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Seed, Site, Tape, Var,
+    Batch, BceWithLogits, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Seed,
+    Site, Tape, Var,
 };
 pub use vivit_curvature::{
     DirectionalDerivatives, Eigenpairs, Ggn, Group, NewtonStep, Progress, above, constant, nonzero, top_k, top_k_nonzero,
 };
 pub use vivit_extend::{BatchGrad, DiagGgn, Extension, Gradient, OnSite, SqrtGgn, run, run_for};
 pub use vivit_nn::{
-    Adam, AdamOptions, AdamW, AvgPool2d, Conv2d, Init, Layer, MaxPool2d, Optimizer, ParamSpec, Sequential, Sgd, SgdOptions,
-    avg_pool2d, conv2d, flatten, linear, max_pool2d, networks, relu, residual, shared, sigmoid, tanh, zero_pad2d,
+    Activation, Adam, AdamOptions, AdamW, AdaptiveAvgPool, AvgPool, BatchNorm, Branches, Conv1d, Conv2d, Conv3d,
+    ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dropout, Embedding, GroupNorm, Init, Join, Layer, LayerNorm, Linear,
+    MaxPool, Mode, Optimizer, Own, ParamSpec, Recorder, Recurrent, Residual, RmsNorm, SelfAttention, Sequential, Sgd,
+    SgdOptions, ZeroPad, adaptive_avg_pool, avg_pool1d, avg_pool2d, avg_pool3d, batch_norm, branches, conv1d, conv2d, conv3d,
+    dropout, elu, embedding, flatten, gelu, gelu_tanh, group_norm, hard_tanh, layer_norm, leaky_relu, linear, log_sigmoid,
+    log_softmax, lstm, max_pool1d, max_pool2d, max_pool3d, mean_over, networks, permute, positional_embedding, relu, residual,
+    rms_norm, rnn, self_attention, selu, shared, sigmoid, silu, softmax, softplus, sum_over, tanh, zero_pad, zero_pad2d,
 };
 pub use vivit_tensor::{Backend, Binary, Cpu, Matrix, Reduce, Rng, Scalar, Shape, Tensor, Unary};
