@@ -5,13 +5,16 @@ use vivit_tensor::Backend;
 
 use crate::{Layer, Own, Recorder, ShapeError};
 
-/// All axes of a sample in one.
+/// The axes of a sample from one on, in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flatten;
+pub struct Flatten {
+    /// The first of them, at least 1 (0 is the sample axis).
+    pub start: usize,
+}
 
-/// A [`Flatten`] layer.
+/// A [`Flatten`] layer that joins all axes of a sample.
 pub fn flatten<B: Backend>() -> Box<dyn Layer<B>> {
-    Box::new(Flatten)
+    Box::new(Flatten { start: 1 })
 }
 
 impl<B: Backend> Layer<B> for Flatten {
@@ -20,11 +23,20 @@ impl<B: Backend> Layer<B> for Flatten {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        Ok(vec![input.iter().product()])
+        if self.start == 0 || self.start > input.len() {
+            let reason =
+                format!("starts at axis {}, but samples of shape {input:?} have axes 1 to {}", self.start, input.len());
+            return Err(ShapeError::new(Layer::<B>::name(self), reason));
+        }
+        let (front, rest) = input.split_at(self.start - 1);
+        Ok([front, &[rest.iter().product()]].concat())
     }
 
     fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
-        recorder.tape.flatten(x)
+        let sample = recorder.tape.value(x).shape().tail();
+        let (front, rest) = sample.split_at(self.start - 1);
+        let shape = [front, &[rest.iter().product()]].concat();
+        recorder.tape.reshape(x, &shape)
     }
 }
 
