@@ -120,12 +120,20 @@ fn not_safetensors(error: SafeTensorError) -> Error {
 
 /// # State dictionaries
 ///
-/// The arrays of a model under their names, PyTorch's, in the format [safetensors](https://github.com/huggingface/safetensors). What
-/// `safetensors.torch.save_file(model.state_dict(), path)` writes for the same layers can be loaded, and the other way round.
+/// The arrays of a model, parameters and buffers, under their names, in the format [safetensors](https://github.com/huggingface/safetensors).
+/// Where the names agree with PyTorch's, so do the files: what `safetensors.torch.save_file(model.state_dict(), path)` writes can be loaded, and
+/// the other way round. (PyTorch's batch norm also counts its batches, in `num_batches_tracked`; nothing here needs the counter, so it is passed
+/// over.)
 impl<B: Backend> Sequential<B> {
     /// Everything that a state dictionary holds: whatever of a model has to survive.
     fn state(&self) -> impl Iterator<Item = &Param<B>> {
-        self.params().iter()
+        self.params().iter().chain(self.buffers())
+    }
+
+    /// Whether a state dictionary of this model may hold an array of this name.
+    fn knows(&self, name: &str) -> bool {
+        let counted = name.strip_suffix("num_batches_tracked").map(|layer| format!("{layer}running_mean"));
+        self.state().any(|array| array.name == name || Some(&array.name) == counted.as_ref())
     }
 
     /// The model's arrays, in its own element type.
@@ -203,7 +211,7 @@ impl<B: Backend> Sequential<B> {
         }
         let mut names = file.names();
         names.sort_unstable();
-        for name in names.into_iter().filter(|name| self.state().all(|param| param.name != *name)) {
+        for name in names.into_iter().filter(|name| !self.knows(name)) {
             let shape = file.tensor(name).map_err(not_safetensors)?.shape().to_vec();
             problems.push(StateProblem::Unexpected { name: name.into(), shape });
         }

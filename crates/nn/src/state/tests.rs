@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use vivit_tensor::Cpu;
 
 use super::*;
-use crate::{linear, relu, residual};
+use crate::{batch_norm, linear, relu, residual};
 
 fn model<E: Scalar>(seed: u64) -> Sequential<Cpu<E>>
 where
@@ -74,6 +74,32 @@ fn element_types_are_converted() {
     let mut back = model::<f64>(3);
     back.load_safetensors(&floats.to_safetensors().unwrap()).unwrap();
     assert_eq!(entries(&back), rounded);
+}
+
+#[test]
+fn buffers_belong_to_the_state() {
+    let host = Cpu::<f64>::new();
+    let model = |seed| Sequential::new(&host, vec![linear(2, 3), batch_norm(3)], seed).unwrap();
+    let mut trained = model(1);
+    trained.forward_training(&Tensor::from_f64(&host, &[2, 2], &[0.1, 0.2, -0.3, 0.5]).unwrap()).unwrap();
+    let running = |model: &Sequential<Cpu<f64>>| -> Vec<f64> {
+        model.buffers().iter().flat_map(|buffer| buffer.value.to_vec().unwrap()).collect()
+    };
+    let mut loaded = model(2);
+    assert_ne!(running(&loaded), running(&trained));
+    loaded.load_safetensors(&trained.to_safetensors().unwrap()).unwrap();
+    assert_eq!(running(&loaded), running(&trained));
+
+    // A file of PyTorch's has a counter per batch norm, but it is none of a linear layer.
+    let mut arrays: Vec<(&str, Bytes)> = trained.state_bytes().unwrap();
+    let counter = || Bytes { dtype: Dtype::I64, shape: Vec::new(), data: vec![0; 8] };
+    let file =
+        |arrays: &[(&str, Bytes)]| safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None).unwrap();
+    arrays.push(("1.num_batches_tracked", counter()));
+    model(2).load_safetensors(&file(&arrays)).unwrap();
+    arrays.push(("0.num_batches_tracked", counter()));
+    let unexpected = StateProblem::Unexpected { name: "0.num_batches_tracked".into(), shape: vec![] };
+    assert_eq!(model(2).load_safetensors(&file(&arrays)), Err(Error::State { problems: vec![unexpected] }));
 }
 
 #[test]
