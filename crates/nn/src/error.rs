@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::StateProblem;
+use crate::description::DescriptionError;
 
 /// A layer that can't take its input: where in the model, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +104,9 @@ pub enum Error {
         /// The shape of what the optimizer remembers in its place.
         before: Vec<usize>,
     },
+    /// A description that is none, or a layer that has none.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
     /// A state dictionary that is not this model's.
     #[error("the state dictionary does not fit: {}", listed(.problems))]
     State {
