@@ -44,6 +44,11 @@ impl<B: Backend> Sequential<B> {
         Ok(Sequential { backend: backend.clone(), row, params, buffers, rng })
     }
 
+    /// The layers.
+    pub fn layers(&self) -> &[Box<dyn Layer<B>>] {
+        &self.row.0
+    }
+
     /// The backend.
     pub fn backend(&self) -> &B {
         &self.backend

@@ -1,8 +1,10 @@
 //! Parallel branches.
 
+use serde_json::{Value, json};
 use vivit_autodiff::{Tape, Var};
 use vivit_tensor::Backend;
 
+use crate::description::{self, DescriptionError};
 use crate::layer::Row;
 use crate::{Error, Layer, Own, ParamSpec, Recorder, ShapeError};
 
@@ -102,5 +104,14 @@ impl<B: Backend> Layer<B> for Branches<B> {
 
     fn check(&self) -> Result<(), Error> {
         self.rows.iter().enumerate().try_for_each(|(at, row)| row.check(&format!("{at}.")))
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let row = |(at, row): (usize, &Row<B>)| description::of(&row.0).map_err(|error| error.inside(&at.to_string()));
+        let rows = self.rows.iter().enumerate().map(row).collect::<Result<Vec<_>, _>>()?;
+        Ok(match self.join {
+            Join::Sum => json!({"op": "branches", "rows": rows}),
+            Join::Concat(axis) => json!({"op": "branches", "rows": rows, "concat": axis}),
+        })
     }
 }
