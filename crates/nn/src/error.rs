@@ -54,6 +54,9 @@ pub enum Error {
         /// Index of the layer that it names.
         layer: usize,
     },
+    /// Layers wired together in a way that can't be.
+    #[error("wiring: {0}")]
+    Wiring(String),
     /// A parameter that the model does not have.
     #[error("the model has no parameter {name}; it has {}", .known.join(", "))]
     UnknownParameter {

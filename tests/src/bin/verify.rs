@@ -45,7 +45,7 @@ fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, St
 fn run(options: &Options) -> Result<Report, Failure> {
     let paths = case::list(&options.cases)?;
     let mut report = Report::default();
-    for problem in zoo::problems() {
+    for problem in zoo::problems().into_iter().chain(zoo::layers::each()) {
         dense::check(&problem, &mut report);
     }
     for path in paths {

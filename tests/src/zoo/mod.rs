@@ -1,5 +1,7 @@
 //! Small networks that between them use everything: what finite differences and identities are checked on.
 
+pub mod layers;
+
 use vivit::prelude::*;
 
 /// The backend of the zoo: finite differences need doubles.
@@ -45,6 +47,18 @@ pub enum Kind {
     Mse(Reduction),
     /// Cross-entropy, over extra axes where the output has them.
     CrossEntropy(Reduction),
+    /// Cross-entropy with class weights.
+    Weighted,
+    /// Cross-entropy with one class ignored.
+    Ignoring,
+    /// Cross-entropy with label smoothing and class weights.
+    Smoothed,
+    /// Cross-entropy with soft targets.
+    Soft,
+    /// Binary cross-entropy.
+    Bce,
+    /// Binary cross-entropy with weights of the positive class.
+    WeightedBce,
 }
 
 /// A loss with random targets for an output of the given shape.
@@ -55,10 +69,45 @@ pub fn loss(kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss<Host>> 
             let target = Tensor::from_vec(&Host::new(), output, rng.normal(len)).expect("fits");
             Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })
         }
-        Kind::CrossEntropy(reduction) => {
+        Kind::Bce | Kind::WeightedBce => {
+            let target = Tensor::from_vec(&Host::new(), output, rng.uniform(output.iter().product(), 0.0, 1.0)).expect("fits");
+            let loss = BceWithLogits::mean(target);
+            match kind {
+                Kind::Bce => Box::new(loss),
+                _ => {
+                    let weights = rng.uniform(output[output.len() - 1], 0.5, 3.0);
+                    Box::new(
+                        loss.pos_weight(Tensor::from_vec(&Host::new(), &output[output.len() - 1..], weights).expect("fits")),
+                    )
+                }
+            }
+        }
+        Kind::Soft => {
+            let weights: Vec<f64> = rng.uniform(output[1], 0.5, 2.0);
+            let loss = CrossEntropy::soft_mean(rng.uniform::<f64>(output.iter().product(), 0.0, 1.0));
+            Box::new(loss.class_weights(weights).label_smoothing(0.1))
+        }
+        Kind::CrossEntropy(_) | Kind::Weighted | Kind::Ignoring | Kind::Smoothed => {
             let positions = output.iter().product::<usize>() / output[1];
             let labels: Vec<usize> = (0..positions).map(|_| (rng.unit() * output[1] as f64) as usize).collect();
-            Box::new(if reduction == Reduction::Sum { CrossEntropy::sum(labels) } else { CrossEntropy::mean(labels) })
+            let weights: Vec<f64> = (0..output[1]).map(|class| 0.5 + class as f64).collect();
+            Box::new(match kind {
+                Kind::CrossEntropy(Reduction::Sum) => CrossEntropy::sum(labels),
+                Kind::Weighted => CrossEntropy::mean(labels).class_weights(weights),
+                Kind::Ignoring => {
+                    let ignored = labels[0];
+                    // At least one position counts.
+                    let last = labels.len() - 1;
+                    let labels: Vec<usize> = labels
+                        .iter()
+                        .enumerate()
+                        .map(|(at, &l)| if at == last { (ignored + 1) % output[1] } else { l })
+                        .collect();
+                    CrossEntropy::mean(labels).ignore_index(ignored)
+                }
+                Kind::Smoothed => CrossEntropy::mean(labels).class_weights(weights).label_smoothing(0.2),
+                _ => CrossEntropy::mean(labels),
+            })
         }
     }
 }
@@ -69,19 +118,58 @@ fn random(shape: &[usize], scale: f64, rng: &mut Rng) -> Tensor<Host> {
 
 /// A row of layers on random data.
 pub fn row(name: &'static str, layers: fn() -> Layers, input: &[usize], kind: Kind, seed: u64) -> Problem {
+    row_of(name, layers, input, kind, seed, &[])
+}
+
+/// A row of layers on random data, with the given values of buffers.
+pub fn row_of(
+    name: &'static str,
+    layers: fn() -> Layers,
+    input: &[usize],
+    kind: Kind,
+    seed: u64,
+    buffers: &[(&'static str, &[f64])],
+) -> Problem {
+    row_on(name, layers, random(input, 1.0, &mut Rng::new(seed)), kind, seed, buffers)
+}
+
+/// A row of layers on random whole numbers below `vocabulary`.
+pub fn tokens(
+    name: &'static str,
+    layers: fn() -> Layers,
+    input: &[usize],
+    vocabulary: usize,
+    kind: Kind,
+    seed: u64,
+) -> Problem {
     let mut rng = Rng::new(seed);
-    let x = random(input, 1.0, &mut rng);
-    let model = Sequential::new(&Host::new(), layers(), seed).expect("a zoo model is sound");
+    let ids = (0..input.iter().product()).map(|_| (rng.unit() * vocabulary as f64).floor()).collect();
+    row_on(name, layers, Tensor::from_vec(&Host::new(), input, ids).expect("fits"), kind, seed, &[])
+}
+
+fn row_on(
+    name: &'static str,
+    layers: fn() -> Layers,
+    x: Tensor<Host>,
+    kind: Kind,
+    seed: u64,
+    buffers: &[(&'static str, &[f64])],
+) -> Problem {
+    let mut model = Sequential::new(&Host::new(), layers(), seed).expect("a zoo model is sound");
+    for (name, values) in buffers {
+        let values = Tensor::from_vec(&Host::new(), &[values.len()], values.to_vec()).expect("fits");
+        model.set_param(name, values).expect("the model's own buffer");
+    }
     let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
     let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
     let graph = move |params: &[Tensor<Host>]| {
-        let mut model = Sequential::new(&Host::new(), layers(), 0).expect("a zoo model is sound");
+        let mut model = model.clone();
         for (name, value) in names.iter().zip(params) {
             model.set_param(name, value.clone()).expect("the model's own parameter");
         }
         model.forward(&x).expect("a zoo model takes its input")
     };
-    let loss = loss(kind, graph(&params).value().shape(), &mut rng);
+    let loss = loss(kind, graph(&params).value().shape(), &mut Rng::new(seed + 1000));
     Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
 }
 
@@ -108,7 +196,7 @@ fn taped(
     Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
 }
 
-/// All problems.
+/// All problems but those of [`layers`].
 pub fn problems() -> Vec<Problem> {
     use Kind::{CrossEntropy, Mse};
     use Reduction::{Mean, Sum};
