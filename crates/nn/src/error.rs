@@ -65,6 +65,14 @@ pub enum Error {
         /// The names of its parameters.
         known: Vec<String>,
     },
+    /// A parameter that does not fit into memory.
+    #[error("parameter {name} of shape {shape:?} does not fit into memory")]
+    TooLarge {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
     /// A parameter value of the wrong shape.
     #[error("parameter {name} has shape {expected:?}, not {got:?}")]
     ParameterShape {

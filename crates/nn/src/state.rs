@@ -221,7 +221,7 @@ impl<B: Backend> Sequential<B> {
     }
 
     /// Writes the model's state dictionary to a safetensors file, in the model's element type. A file that was there is replaced once the new
-    /// one is complete.
+    /// one is complete. On Unix only its owner may read the new file.
     ///
     /// # Errors
     /// As [`to_safetensors`](Sequential::to_safetensors), and if the file can't be written.

@@ -173,6 +173,15 @@ fn sharing_what_is_not_there_is_an_error_of_the_model() {
     assert_eq!(error, Error::Shared { path: "1".into(), layer: 5 });
 }
 
+#[test]
+fn what_does_not_fit_into_memory_is_an_error_of_the_model() {
+    for inputs in [usize::MAX, 1 << 50] {
+        let description = json!([{"op": "relu"}, {"op": "linear", "in": inputs, "out": 2000}]);
+        let error = Sequential::from_description(&Host::new(), &description, 0).unwrap_err();
+        assert_eq!(error, Error::TooLarge { name: "1.weight".into(), shape: vec![2000, inputs] });
+    }
+}
+
 /// A layer that does not say how it is described.
 #[derive(Debug)]
 struct Undescribed;
