@@ -1,0 +1,69 @@
+// Element-wise maps: one row per map with f and f' as in the host's table. In a row x is the argument, y = f(x), a and b are parameters.
+
+#define ROW(NAME, F, D1)                                                                                                                   \
+    __kernel void unary_##NAME(IN(xs), OUT(out), const real a, const real b, const uint n) {                                              \
+        const uint i = get_global_id(0);                                                                                                   \
+        if (i >= n) return;                                                                                                                \
+        const real x = xs[xs_start + i];                                                                                                   \
+        out[out_start + i] = F;                                                                                                            \
+    }                                                                                                                                      \
+    __kernel void chain_##NAME(IN(xs), IN(ys), IN(mat), OUT(out), const real a, const real b, const uint2 shape) {                        \
+        const uint i = get_global_id(0), v = get_global_id(1);                                                                             \
+        if (i >= shape.x || v >= shape.y) return;                                                                                          \
+        const real x = xs[xs_start + i], y = ys[ys_start + i];                                                                             \
+        const uint at = v * shape.x + i;                                                                                                   \
+        out[out_start + at] = mat[mat_start + at] * (D1);                                                                                  \
+    }
+
+#define ONE ((real)1)
+#define ZERO ((real)0)
+
+ROW(relu, x <= ZERO ? ZERO : x, x > ZERO ? ONE : ZERO)
+ROW(sigmoid, ONE / (ONE + exp(-x)), y * (ONE - y))
+ROW(tanh, tanh(x), ONE - y * y)
+ROW(exp, exp(x), y)
+ROW(ln, log(x), ONE / x)
+ROW(sqrt, sqrt(x), ONE / (y + y))
+ROW(square, x * x, x + x)
+ROW(recip, ONE / x, -y * y)
+ROW(scale, a * x, a)
+ROW(shift, x + a, ONE)
+
+// f(a, b) over axes [outer..., inner]; the outer ones are the last `rank` of `lens`. Strides of 0 repeat.
+#define PAIR(NAME, F)                                                                                                                      \
+    __kernel void binary_##NAME(IN(as), IN(bs), OUT(out), const uint4 inner, const uint rank, const uint8 lens, const uint8 a_steps,      \
+                                const uint8 b_steps) {                                                                                     \
+        const uint i = get_global_id(0), row = get_global_id(1);                                                                           \
+        if (i >= inner.x || row >= inner.w) return;                                                                                        \
+        uint at = row, p = 0, q = 0;                                                                                                       \
+        STEP2(s7) STEP2(s6) STEP2(s5)                                                                                                      \
+        if (rank > 3) { STEP2(s4) STEP2(s3) STEP2(s2) STEP2(s1) }                                                                          \
+        const real a = as[as_start + p + i * inner.y], b = bs[bs_start + q + i * inner.z];                                                 \
+        out[out_start + row * inner.x + i] = F;                                                                                            \
+    }                                                                                                                                      \
+    __kernel void binary_flat_##NAME(IN(as), IN(bs), OUT(out), const uint n) {                                                            \
+        const uint i = get_global_id(0);                                                                                                   \
+        if (i >= n) return;                                                                                                                \
+        const real a = as[as_start + i], b = bs[bs_start + i];                                                                             \
+        out[out_start + i] = F;                                                                                                            \
+    }
+
+#define STEP2(S) { AXIS(at, lens.S, k); p += k * a_steps.S; q += k * b_steps.S; }
+
+PAIR(add, a + b)
+PAIR(sub, a - b)
+PAIR(mul, a * b)
+PAIR(div, a / b)
+
+__kernel void axpy(IN(xs), OUT(ys), const real alpha, const uint n) {
+    const uint i = get_global_id(0);
+    if (i < n) ys[ys_start + i] += alpha * xs[xs_start + i];
+}
+
+// acc[i, j] += x[i, j] y[i mod m, j mod n] for shape = (n, columns / n, rows, m).
+__kernel void add_tiled_product(OUT(acc), IN(xs), IN(ys), const uint4 shape) {
+    const uint j = get_global_id(0), block = get_global_id(1);
+    if (j >= shape.x || block >= shape.y * shape.z) return;
+    const uint row = block / shape.y, at = block * shape.x + j;
+    acc[acc_start + at] += xs[xs_start + at] * ys[ys_start + row % shape.w * shape.x + j];
+}
