@@ -121,7 +121,7 @@ pub fn check_op<B: Backend>(op: &dyn Op<B>, args: &[Tensor<B>], batched: &[bool]
                 let kept = op.jac_t(io, wrt, &mat, Batch::Keep);
                 check("Jᵀ·M kept, summed up, and summed", &kept.sum(1), &pulled, rounding(out.len()))?;
                 if let Some(outer) = op.outer(io, wrt, &mat) {
-                    let expanded = outer.expand(0..outer.dims().o).reshape(*kept.shape());
+                    let expanded = outer.kept().reshape(*kept.shape());
                     check("outer products and Jᵀ·M kept", &expanded, &kept, rounding(out.len()))?;
                 }
             }

@@ -116,6 +116,38 @@ pub enum Error {
         /// Number of classes.
         classes: usize,
     },
+    /// A target outside the interval that the loss is defined for.
+    #[error("target {value} at position {position} is outside [{low}, {high}], which loss {loss} needs")]
+    TargetOutOfRange {
+        /// The loss.
+        loss: &'static str,
+        /// Position among the targets, row-major.
+        position: usize,
+        /// The target.
+        value: f64,
+        /// Smallest allowed value.
+        low: f64,
+        /// Largest allowed value.
+        high: f64,
+    },
+    /// An option of a loss that does not fit.
+    #[error("loss {loss}: {what} must be {expected}, got {got}")]
+    LossOption {
+        /// The loss.
+        loss: &'static str,
+        /// The option.
+        what: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it was.
+        got: String,
+    },
+    /// A mean over nothing.
+    #[error("loss {loss} has nothing to average: every position is ignored or has weight zero; use other targets, or the sum")]
+    NothingToAverage {
+        /// The loss.
+        loss: &'static str,
+    },
     /// A NaN or an infinity in the data.
     #[error("{what} holds {value} at index {index:?}; clean the data (or, if training diverged, lower the learning rate)")]
     NonFinite {

@@ -21,10 +21,10 @@ mod sweep;
 mod tape;
 
 pub use error::Error;
-pub use loss::{CrossEntropy, Loss, Mse, Reduction};
+pub use loss::{BceWithLogits, CrossEntropy, Loss, Mse, Reduction};
 pub use map::ParamMap;
 pub use op::{Batch, Io, Op};
-pub use outer::{Outer, OuterDims, Positions};
+pub use outer::{Order, Outer, OuterDims, Positions};
 pub use probe::{Probe, Root, RootColumns, Seed};
 pub use site::{Site, Use};
 pub use sweep::Factor;

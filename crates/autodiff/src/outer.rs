@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
+use vivit_tensor::{Backend, Gemm, Strides, Tensor};
 
 /// Which of position and feature is the inner axis of `s` and `z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +21,22 @@ pub enum Positions {
     Inside,
 }
 
+/// Which factor comes first in the parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The parameter is `[G, O, I]`: Linear, convolutions.
+    OutIn,
+    /// The parameter is `[G, I, O]`: transposed convolutions, embeddings.
+    InOut,
+}
+
 /// `V[v, n] = Σ_t s ⊗ z`, a parameter of `G·O·I` entries.
 #[derive(Clone, Debug)]
 pub struct Outer<B: Backend> {
     s: Tensor<B>,
     z: Tensor<B>,
     positions: Positions,
+    order: Order,
 }
 
 /// The lengths of an [`Outer`]'s axes.
@@ -53,11 +63,22 @@ impl<B: Backend> Outer<B> {
     /// If the shapes do not fit together.
     #[track_caller]
     pub fn new(s: Tensor<B>, z: Tensor<B>, positions: Positions) -> Self {
-        let outer = Outer { s, z, positions };
+        let outer = Outer { s, z, positions, order: Order::OutIn };
         let (s, z, d) = (outer.s.shape(), outer.z.shape(), outer.dims());
         let t = if positions == Positions::Outside { z[2] } else { z[3] };
         assert!(s.rank() == 5 && z.rank() == 4 && z[..2] == [d.n, d.g] && t == d.t, "s {s} and z {z} do not fit");
         outer
+    }
+
+    /// The same structure for a parameter of the given order.
+    #[must_use]
+    pub fn ordered(self, order: Order) -> Self {
+        Outer { order, ..self }
+    }
+
+    /// The order of the parameter's axes.
+    pub fn order(&self) -> Order {
+        self.order
     }
 
     /// The factor at the output.
@@ -98,9 +119,25 @@ impl<B: Backend> Outer<B> {
         (0..d.o).step_by(rows).map(move |first| first..(first + rows).min(d.o))
     }
 
-    /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`.
-    ///
-    /// With `rows = 0..O` this is V, entry order as in the parameter.
+    /// V, entries in the parameter's order: `[V, N, G·O·I]`.
+    #[must_use]
+    pub fn kept(&self) -> Tensor<B> {
+        let d = self.dims();
+        self.in_parameter_order(&self.expand(0..d.o).reshape([d.v * d.n, d.g, d.o, d.i])).reshape([d.v, d.n, d.g * d.o * d.i])
+    }
+
+    /// Turns `[*, G, O, I]` into the parameter's order.
+    #[must_use]
+    pub fn in_parameter_order(&self, x: &Tensor<B>) -> Tensor<B> {
+        if self.order == Order::OutIn {
+            return x.clone();
+        }
+        let rank = x.shape().rank();
+        let axes: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+        x.permute(&axes)
+    }
+
+    /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`, always out-feature by out-feature.
     #[must_use]
     pub fn expand(&self, rows: Range<usize>) -> Tensor<B> {
         let d = self.dims();
@@ -113,24 +150,24 @@ impl<B: Backend> Outer<B> {
         self.s.gemm(&g, &self.z, [d.v, d.n, d.g * m * d.i])
     }
 
-    /// The products summed over samples: `[V, G·O·I]`.
+    /// The products summed over samples, entries in the parameter's order: `[V, G·O·I]`.
     #[must_use]
     pub fn sum(&self) -> Tensor<B> {
         let d = self.dims();
         let (st, zt) = (d.o * d.t, d.t * d.i);
-        let shape = Shape::from([d.v, d.g * d.o * d.i]);
-        if self.positions == Positions::Outside && d.g == 1 {
-            // Samples and positions are one contiguous axis: one long product.
-            let g = Gemm::tn(d.o, d.i, d.n * d.t).batch(d.v, d.n * st, 0, d.o * d.i);
-            return self.s.gemm(&g, &self.z, shape);
-        }
-        let g = self.product().batch(d.v, d.n * d.g * st, 0, d.g * d.o * d.i).batch(d.g, st, zt, d.o * d.i).batch(
-            d.n,
-            d.g * st,
-            d.g * zt,
-            0,
-        );
-        self.s.gemm(&g, &self.z, shape)
+        // Where samples and positions are one contiguous axis: one long product.
+        let g = if self.positions == Positions::Outside && d.g == 1 {
+            Gemm::tn(d.o, d.i, d.n * d.t).batch(d.v, d.n * st, 0, d.o * d.i)
+        } else {
+            self.product().batch(d.v, d.n * d.g * st, 0, d.g * d.o * d.i).batch(d.g, st, zt, d.o * d.i).batch(
+                d.n,
+                d.g * st,
+                d.g * zt,
+                0,
+            )
+        };
+        let sum = self.s.gemm(&g, &self.z, [d.v, d.g, d.o, d.i]);
+        self.in_parameter_order(&sum).reshape([d.v, d.g * d.o * d.i])
     }
 
     /// One (v, n, g): `[O, T] · [T, I]`.
@@ -147,7 +184,7 @@ impl<B: Backend> Outer<B> {
     #[must_use]
     pub fn joined(&self, other: &Self) -> Option<Self> {
         let (d, e) = (self.dims(), other.dims());
-        if self.positions != other.positions || (d.g, d.o, d.i) != (e.g, e.o, e.i) {
+        if (self.positions, self.order) != (other.positions, other.order) || (d.g, d.o, d.i) != (e.g, e.o, e.i) {
             return None;
         }
         let (s, z) = if self.positions == Positions::Outside { (3, 2) } else { (4, 3) };
@@ -155,6 +192,7 @@ impl<B: Backend> Outer<B> {
             s: Tensor::concat(&[self.s.clone(), other.s.clone()], s),
             z: Tensor::concat(&[self.z.clone(), other.z.clone()], z),
             positions: self.positions,
+            order: self.order,
         })
     }
 }

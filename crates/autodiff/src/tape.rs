@@ -26,6 +26,7 @@ impl Var {
 pub(crate) enum Origin<B: Backend> {
     Input,
     Param { name: String },
+    Constant,
     Op(Box<dyn Op<B>>),
 }
 
@@ -51,6 +52,7 @@ impl<B: Backend> fmt::Debug for Tape<B> {
             let args: Vec<usize> = node.args.iter().map(|arg| arg.index()).collect();
             match &node.origin {
                 Origin::Input => writeln!(f, "  {at}: input {}", node.value.shape())?,
+                Origin::Constant => writeln!(f, "  {at}: constant {}", node.value.shape())?,
                 Origin::Param { name } => writeln!(f, "  {at}: parameter {name} {}", node.value.shape())?,
                 Origin::Op(op) => writeln!(f, "  {at}: {op:?} of {args:?} {}", node.value.shape())?,
             }
@@ -89,6 +91,11 @@ impl<B: Backend> Tape<B> {
     /// A parameter that errors call by `name`.
     pub fn named_param(&mut self, name: &str, value: Tensor<B>) -> Var {
         self.push(Node { origin: Origin::Param { name: name.into() }, args: Vec::new(), value, batched: false })
+    }
+
+    /// A value without a sample axis that nothing is differentiated in: masks, running statistics.
+    pub fn constant(&mut self, value: Tensor<B>) -> Var {
+        self.push(Node { origin: Origin::Constant, args: Vec::new(), value, batched: false })
     }
 
     /// Runs an operation and records it: how one's own operations enter a graph.
@@ -247,7 +254,7 @@ impl<B: Backend> Graph<B> {
                     inputs += 1;
                 }
                 Origin::Param { name } => finite(&node.value, || format!("parameter {name}"))?,
-                Origin::Op(_) => {}
+                Origin::Constant | Origin::Op(_) => {}
             }
         }
         finite(self.value(), || "the model's output".into())?;

@@ -60,11 +60,12 @@ fn reduce_typed<E: Element>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<f64>) {
     let n = a.rows();
     let mut t = Tridiagonal { d: vec![0.0; n], e: vec![0.0; n.saturating_sub(1)] };
     let mut tau = vec![0.0; n];
-    let mut w = vec![E::zero(); PANEL * n];
+    // The vectors w of a panel, and room for `v` and `w` behind them.
+    let mut w = vec![E::zero(); 3 * PANEL * n];
     for rows in blocks(n, PANEL).rev() {
         let (lo, hi) = (rows.start, rows.end);
         let (leading, rows) = a.as_mut_slice().split_at_mut(lo * n);
-        let mut panel = Panel { n, lo, hi, rows, w: &mut w };
+        let mut panel = Panel { n, lo, hi, rows: &mut rows[..(hi - lo) * n], w: &mut w };
         let leading_rows = Rows { entries: &*leading, stride: n, count: lo };
         Team::run(leading_rows, hi - lo, |team| {
             for i in (lo..hi).rev() {
@@ -72,7 +73,7 @@ fn reduce_typed<E: Element>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<f64>) {
                 tau[i] = panel.step(i, team, d, e);
             }
         });
-        update(leading, panel.rows, panel.w, n, hi - lo);
+        update(leading, panel.rows, panel.w, n);
     }
     for rows in blocks(n, MAX_BLOCK) {
         rows.clone().for_each(|i| a.row_mut(i)[i..rows.end].fill(E::zero()));
@@ -160,20 +161,23 @@ fn reflector<E: Element>(x: &mut [E]) -> (E, E) {
     (crate::scale::unscale(beta, p), (beta - a) / beta)
 }
 
-/// `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` for the rows above a panel of `nb` rows `v` and `w`.
-fn update<E: Scalar>(leading: &mut [E], v: &[E], w: &[E], n: usize, nb: usize) {
+/// `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` for the rows above a panel with the vectors `v`; `w` holds the vectors `w` in its first third.
+fn update<E: Scalar>(leading: &mut [E], v: &[E], w: &mut [E], n: usize) {
+    // One product with the rows v, w and w, v: the triangle is then read and written once.
+    w.copy_within(..v.len(), 2 * v.len());
+    w[v.len()..2 * v.len()].copy_from_slice(v);
+    let nb = v.len() / n;
+    let w = &*w;
     let part = |(k, rows): (usize, &mut [E])| {
         let first = k * UPDATE_ROWS;
         let (m, cols) = (rows.len() / n, first + rows.len() / n);
         let product = Gemm {
-            a: Strides { offset: first, row: 1, col: n },
+            a: Strides { offset: nb * n + first, row: 1, col: n },
             b: Strides::rows(n),
             c: Strides::rows(n),
-            ..Gemm::new(m, cols, nb)
+            ..Gemm::new(m, cols, 2 * nb)
         };
-        let product = product.scaled(-1.0).accumulating();
-        gemm(&product, v, w, rows);
-        gemm(&product, w, v, rows);
+        gemm(&product.scaled(-1.0).accumulating(), w, w, rows);
     };
     if leading.len() < PARALLEL * n {
         leading.chunks_mut(UPDATE_ROWS * n).enumerate().for_each(part);

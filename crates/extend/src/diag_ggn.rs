@@ -79,11 +79,11 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     if d.t == 1 {
         let s = outer.s().unary(Unary::Square).sum(0);
         let s = s.reshape(s.shape().prefixed(&[1]));
-        return Outer::new(s, outer.z().unary(Unary::Square), outer.positions()).sum();
+        return Outer::new(s, outer.z().unary(Unary::Square), outer.positions()).ordered(outer.order()).sum();
     }
     let blocks = outer.row_blocks(BLOCK).map(|rows| {
         let len = rows.len();
         sum_of_squares(&outer.expand(rows)).reshape([d.g, len, d.i])
     });
-    Tensor::concat(&blocks.collect::<Vec<_>>(), 1)
+    outer.in_parameter_order(&Tensor::concat(&blocks.collect::<Vec<_>>(), 1))
 }

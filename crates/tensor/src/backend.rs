@@ -129,6 +129,26 @@ pub trait Backend: Clone + Debug + 'static {
         self.fold(&unfolded, n * groups * c, window)
     }
 
+    /// Rows of a table: `table: [rows, width]`, `ids: [m]` (whole numbers below `rows`), to `[m, width]`.
+    fn lookup(&self, table: &Self::Buf, ids: &Self::Buf, (rows, width): (usize, usize)) -> Self::Buf {
+        let m = self.len(ids);
+        let hot = self.one_hot(ids, rows);
+        let mut out = self.fill(m * width, Self::Elem::of(0.0));
+        self.gemm(&Gemm::new(m, width, rows), &hot, table, &mut out);
+        out
+    }
+
+    /// Whole numbers `ids: [m]` below `classes` as one-hot rows `[m, classes]`.
+    fn one_hot(&self, ids: &Self::Buf, classes: usize) -> Self::Buf {
+        let m = self.len(ids);
+        let numbers = self.upload((0..classes).map(|class| Self::Elem::of(class as f64)).collect());
+        let full = Shape::from([m, classes]);
+        let apart = self.binary(Binary::Sub, (ids, &Shape::from([m, 1])), (&numbers, &Shape::from([classes])), &full);
+        // 1 − |difference| below at 0: one where equal, zero from a distance of one on.
+        let near = self.unary(Unary::Shift(1.0), &self.unary(Unary::Scale(-1.0), &self.unary(Unary::Square, &apart)));
+        self.unary(Unary::Relu, &near)
+    }
+
     /// Softmax over the middle axis of `x: [outer, axis, inner]`, shifted by the maximum.
     fn softmax(&self, x: &Self::Buf, outer: usize, axis: usize, inner: usize) -> Self::Buf {
         let (full, thin) = (Shape::from([outer, axis, inner]), Shape::from([outer, 1, inner]));

@@ -53,6 +53,39 @@ pub trait RowVisitor {
     fn visit<R: Row>(self, row: R) -> Self::Out;
 }
 
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+
+#[inline(always)]
+fn sigmoid<E: Scalar>(x: E) -> E {
+    (E::one() + (-x).exp()).recip()
+}
+
+/// `log(1 + eˣ)` without overflow.
+#[inline(always)]
+fn softplus<E: Scalar>(x: E) -> E {
+    let above = if x > E::zero() { x } else { E::zero() };
+    if x.is_nan() { x } else { above + (-x.abs()).exp().ln_1p() }
+}
+
+#[inline(always)]
+fn normal_cdf<E: Scalar>(x: E) -> E {
+    E::of(0.5) * (E::one() + (x * E::of(std::f64::consts::FRAC_1_SQRT_2)).erf())
+}
+
+#[inline(always)]
+fn normal_density<E: Scalar>(x: E) -> E {
+    E::of(0.398_942_280_401_432_7) * (-E::of(0.5) * x * x).exp()
+}
+
+/// `u`, `u′`, `u″` of GELU's approximation.
+#[inline(always)]
+fn gelu_inner<E: Scalar>(x: E) -> (E, E, E) {
+    let (k, c) = (E::of(0.797_884_560_802_865_4), E::of(0.044_715));
+    let three = E::of(3.0);
+    (k * (x + c * x * x * x), k * (E::one() + three * c * x * x), k * E::of(6.0) * c * x)
+}
+
 table! {
     /// `max(x, 0)`; the derivative at 0 is 0. NaN stays NaN.
     Relu => |x, y|
@@ -61,7 +94,7 @@ table! {
         E::zero();
     /// `1 / (1 + e⁻ˣ)`.
     Sigmoid => |x, y|
-        (E::one() + (-x).exp()).recip(),
+        sigmoid(x),
         y * (E::one() - y),
         y * (E::one() - y) * (E::one() - y - y);
     /// The hyperbolic tangent.
@@ -69,6 +102,59 @@ table! {
         x.tanh(),
         E::one() - y * y,
         -(y + y) * (E::one() - y * y);
+    /// `x` above 0, `a·x` elsewhere.
+    LeakyRelu(a) => |x, y|
+        if x > E::zero() { x } else { a * x },
+        if x > E::zero() { E::one() } else { a },
+        E::zero();
+    /// `x` above 0, `a (eˣ − 1)` elsewhere.
+    Elu(a) => |x, y|
+        if x > E::zero() { x } else { a * x.exp_m1() },
+        if x > E::zero() { E::one() } else { y + a },
+        if x > E::zero() { E::zero() } else { y + a };
+    /// The self-normalising ELU, `1.0507… · elu(x)` with `a = 1.6732…` (Klambauer et al. 2017).
+    Selu => |x, y|
+        E::of(SELU_SCALE) * if x > E::zero() { x } else { E::of(SELU_ALPHA) * x.exp_m1() },
+        if x > E::zero() { E::of(SELU_SCALE) } else { y + E::of(SELU_SCALE * SELU_ALPHA) },
+        if x > E::zero() { E::zero() } else { y + E::of(SELU_SCALE * SELU_ALPHA) };
+    /// `log σ(x) = −log(1 + e⁻ˣ)`.
+    LogSigmoid => |x, y|
+        -softplus(-x),
+        sigmoid(-x),
+        -sigmoid(x) * sigmoid(-x);
+    /// `log(1 + e^(a x)) / a`.
+    Softplus(a) => |x, y|
+        softplus(a * x) / a,
+        sigmoid(a * x),
+        a * sigmoid(a * x) * sigmoid(-a * x);
+    /// `x σ(x)` (SiLU, swish).
+    Silu => |x, y|
+        x * sigmoid(x),
+        sigmoid(x) * (E::one() + x * sigmoid(-x)),
+        sigmoid(x) * sigmoid(-x) * (E::of(2.0) + x * (sigmoid(-x) - sigmoid(x)));
+    /// `x Φ(x)` with the normal distribution function Φ (the exact GELU).
+    Gelu => |x, y|
+        x * normal_cdf(x),
+        normal_cdf(x) + x * normal_density(x),
+        normal_density(x) * (E::of(2.0) - x * x);
+    /// `x/2 (1 + tanh u)`, `u = √(2/π) (x + 0.044715 x³)` (GELU's approximation).
+    GeluTanh => |x, y|
+        E::of(0.5) * x * (E::one() + gelu_inner(x).0.tanh()),
+        {
+            let (u, du, _) = gelu_inner(x);
+            let t = u.tanh();
+            E::of(0.5) * (E::one() + t + x * (E::one() - t * t) * du)
+        },
+        {
+            let (u, du, ddu) = gelu_inner(x);
+            let t = u.tanh();
+            (E::one() - t * t) * (du + E::of(0.5) * x * (ddu - E::of(2.0) * t * du * du))
+        };
+    /// `x` clamped between the two bounds; the derivative at a bound is 0.
+    HardTanh(low, high) => |x, y|
+        if x < low { low } else if x > high { high } else { x },
+        if x > low && x < high { E::one() } else { E::zero() },
+        E::zero();
     /// `eˣ`.
     Exp => |x, y| x.exp(), y, y;
     /// The natural logarithm.

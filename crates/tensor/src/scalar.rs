@@ -19,6 +19,8 @@ pub trait Scalar: Float + NumAssign + MatMul + Debug + Display + Default + Send 
     fn of(x: f64) -> Self;
     /// Widens to a double; exact.
     fn f64(self) -> f64;
+    /// The error function `2/√π ∫₀ˣ e^(−t²) dt`.
+    fn erf(self) -> Self;
 }
 
 impl Scalar for f32 {
@@ -32,6 +34,10 @@ impl Scalar for f32 {
     fn f64(self) -> f64 {
         f64::from(self)
     }
+    #[inline]
+    fn erf(self) -> f32 {
+        libm::erff(self)
+    }
 }
 
 impl Scalar for f64 {
@@ -44,5 +50,9 @@ impl Scalar for f64 {
     #[inline]
     fn f64(self) -> f64 {
         self
+    }
+    #[inline]
+    fn erf(self) -> f64 {
+        libm::erf(self)
     }
 }

@@ -127,6 +127,8 @@ fn wrong_shapes_are_found_before_any_work() {
     let groups: Vec<Box<dyn Layer<Host>>> = vec![Conv2d { groups: 2, ..Conv2d::new(3, 4, 1) }.boxed()];
     let model = Sequential::new(&Host::new(), groups, 1).unwrap();
     assert_says(&model.forward(&tensor(&[1, 3, 2, 2])).unwrap_err(), &["2 groups", "3 and 4 channels"]);
+    let nothing = Sequential::<Host>::new(&Host::new(), vec![linear(0, 2)], 1).unwrap();
+    assert_says(&nothing.forward(&tensor(&[2, 0])).unwrap_err(), &["linear 0→2", "at least one feature"]);
     let error = Sequential::<Host>::new(&Host::new(), vec![shared(0), linear(1, 1)], 1).unwrap_err();
     assert_eq!(error, Nn::Shared { path: "0".into(), layer: 0 });
 }

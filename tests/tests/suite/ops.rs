@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use vivit::autodiff::check::check_op;
-use vivit::autodiff::ops::{Add, AvgPool, Conv, ConvOptions, Linear, Map, MaxPool, PoolOptions};
+use vivit::autodiff::ops::{
+    AdaptiveAvgPool, Arithmetic, AvgPool, BatchNormalize, Conv, ConvOptions, ConvTranspose, Embedding, Linear, Map, MatMul,
+    MaxPool, Normalize, PoolOptions, Softmax, Sum,
+};
 use vivit::prelude::*;
 use vivit::tensor::Rng;
 use vivit_tests::zoo::Host;
@@ -29,15 +32,47 @@ fn assert_right(op: &dyn Op<Host>, args: &[Tensor<Host>], batched: &[bool]) {
     assert!(checks.len() >= 4 * args.len());
 }
 
+/// The maps that take any number.
+fn everywhere() -> Vec<Unary> {
+    use Unary::*;
+    let activations =
+        [LeakyRelu(0.1), Elu(0.7), Selu, LogSigmoid, Softplus(1.0), Softplus(2.5), Silu, Gelu, GeluTanh, HardTanh(-0.6, 0.5)];
+    [Relu, Sigmoid, Tanh, Exp, Square, Scale(-1.7), Shift(0.3)].into_iter().chain(activations).collect()
+}
+
+#[test]
+fn activations_survive_large_arguments() {
+    use Unary::{Elu, Gelu, GeluTanh, LogSigmoid, Selu, Sigmoid, Silu, Softplus, Tanh};
+    let x = Tensor::from_vec(&Host::new(), &[4], vec![-800.0, 800.0, -40.0, 40.0]).unwrap();
+    for (f, expected) in [
+        (Sigmoid, [0.0, 1.0]),
+        (Tanh, [-1.0, 1.0]),
+        (LogSigmoid, [-800.0, 0.0]),
+        (Softplus(1.0), [0.0, 800.0]),
+        (Silu, [0.0, 800.0]),
+        (Gelu, [0.0, 800.0]),
+        (GeluTanh, [0.0, 800.0]),
+        (Elu(1.0), [-1.0, 800.0]),
+        (Selu, [-1.758_099_340_847_376_6, 840.560_789_884_384_4]),
+    ] {
+        let y = x.unary(f);
+        for (got, expected) in y.to_vec().unwrap().iter().zip(expected) {
+            assert!((got - expected).abs() <= 1e-13 * expected.abs().max(1e-3), "{f:?}: {got} for {expected}");
+        }
+        let slopes = Tensor::full(&Host::new(), [4], 1.0).unary_chain(f, &x, &y).to_vec().unwrap();
+        assert!(slopes.iter().all(|slope| slope.is_finite()), "{f:?}: {slopes:?}");
+    }
+}
+
 #[test]
 fn elementwise_maps() {
-    use Unary::{Exp, Ln, Recip, Relu, Scale, Shift, Sigmoid, Sqrt, Square, Tanh};
-    for f in [Relu, Sigmoid, Tanh, Exp, Square, Scale(-1.7), Shift(0.3)] {
+    use Unary::{Ln, Recip, Sqrt, Square};
+    for f in everywhere() {
         assert_right(&Map(f), &[distinct(&[3, 4, 2], 1)], &[true]);
         assert_right(&Map(f), &[distinct(&[4], 1)], &[false]);
     }
     for f in [Ln, Sqrt, Recip] {
-        assert_right(&Map(f), &[distinct(&[3, 4], 1).unary(Square).unary(Shift(0.5))], &[true]);
+        assert_right(&Map(f), &[distinct(&[3, 4], 1).unary(Square).unary(Unary::Shift(0.5))], &[true]);
     }
 }
 
@@ -52,9 +87,10 @@ fn second_derivatives_of_the_table() {
             (row.d2(x, row.f(x)), (d1(x + h) - d1(x - h)) / (2.0 * h))
         }
     }
-    use Unary::{Exp, Ln, Recip, Relu, Scale, Shift, Sigmoid, Sqrt, Square, Tanh};
-    for f in [Relu, Sigmoid, Tanh, Exp, Ln, Sqrt, Square, Recip, Scale(2.0), Shift(1.0)] {
-        for x in [0.3, 0.9, 2.1] {
+    use Unary::{Ln, Recip, Sqrt};
+    for f in everywhere().into_iter().chain([Ln, Sqrt, Recip]) {
+        let positive = [Ln, Sqrt, Recip].contains(&f);
+        for x in [-2.1, -0.4, 0.3, 0.9, 2.1].into_iter().filter(|x| *x > 0.0 || !positive) {
             let (second, difference) = f.visit(Second(x));
             // h² times a fourth derivative below 1e3.
             assert!((second - difference).abs() <= 1e-7 * (1.0 + second.abs()), "{f:?} at {x}: {second} {difference}");
@@ -64,7 +100,7 @@ fn second_derivatives_of_the_table() {
 
 #[test]
 fn operations_on_parameters_alone() {
-    assert_right(&Add, &[random(&[2, 3], 1), random(&[1, 3], 2)], &[false, false]);
+    assert_right(&Arithmetic(Binary::Add), &[random(&[2, 3], 1), random(&[1, 3], 2)], &[false, false]);
     assert_right(&Linear, &[random(&[4, 3], 1), random(&[2, 3], 2), random(&[2], 3)], &[false, false, false]);
 }
 
@@ -106,15 +142,102 @@ proptest! {
     }
 
     #[test]
-    fn additions(n in 1usize..4, shape in prop::collection::vec(1usize..4, 1..3), narrow in any::<bool>(), seed in 0u64..1000) {
+    fn arithmetic(n in 1usize..4, shape in prop::collection::vec(1usize..4, 1..3), narrow in any::<bool>(), seed in 0u64..1000) {
         let full = [&[n], &shape[..]].concat();
         let mut other = shape.clone();
         if narrow {
             other[0] = 1;
         }
-        assert_right(&Add, &[random(&full, seed), random(&full, seed + 1)], &[true, true]);
-        assert_right(&Add, &[random(&full, seed), random(&other, seed + 1)], &[true, false]);
-        assert_right(&Add, &[random(&other[other.len() - 1..], seed), random(&full, seed + 1)], &[false, true]);
+        for f in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
+            // Divisors away from zero.
+            let second = |shape: &[usize]| random(shape, seed + 1).unary(Unary::Square).unary(Unary::Shift(0.5));
+            assert_right(&Arithmetic(f), &[random(&full, seed), second(&full)], &[true, true]);
+            assert_right(&Arithmetic(f), &[random(&full, seed), second(&other)], &[true, false]);
+            assert_right(&Arithmetic(f), &[random(&other[other.len() - 1..], seed), second(&full)], &[false, true]);
+        }
+    }
+
+    #[test]
+    fn products_per_sample(n in 1usize..3, lead in prop::collection::vec(1usize..3, 0..2), i in 1usize..4, j in 1usize..4, k in 1usize..4,
+                           transposed in any::<bool>(), seed in 0u64..1000) {
+        let front = [&[n], &lead[..]].concat();
+        let second = if transposed { [j, k] } else { [k, j] };
+        let args = [random(&[&front[..], &[i, k]].concat(), seed), random(&[&front[..], &second].concat(), seed + 1)];
+        assert_right(&MatMul { transposed }, &args, &[true, true]);
+        assert_right(&MatMul { transposed }, &args, &[false, false]);
+    }
+
+    #[test]
+    fn along_an_axis(n in 1usize..4, shape in prop::collection::vec(1usize..5, 1..4), pick in 0usize..3, seed in 0u64..1000) {
+        let (axis, x) = (1 + pick % shape.len(), random(&[&[n], &shape[..]].concat(), seed));
+        for log in [false, true] {
+            assert_right(&Softmax { axis, log }, std::slice::from_ref(&x), &[true]);
+        }
+        assert_right(&Sum { axis, factor: 0.3 }, std::slice::from_ref(&x), &[true]);
+    }
+
+    #[test]
+    fn normalisations(n in 1usize..4, blocks in 1usize..4, block in 2usize..6, positions in 1usize..4, seed in 0u64..1000) {
+        let x = random(&[n, blocks, block], seed);
+        for centre in [false, true] {
+            assert_right(&Normalize { block, centre, epsilon: 1e-2 }, std::slice::from_ref(&x), &[true]);
+        }
+        assert_right(&BatchNormalize { epsilon: 1e-2 }, &[random(&[n + 2, blocks, positions], seed)], &[true]);
+    }
+
+    #[test]
+    fn embeddings(n in 1usize..4, t in 1usize..4, vocabulary in 1usize..6, width in 1usize..4, seed in 0u64..1000) {
+        let mut rng = Rng::new(seed);
+        let ids = (0..n * t).map(|_| (rng.unit() * vocabulary as f64).floor()).collect();
+        let x = Tensor::from_vec(&Host::new(), &[n, t], ids).unwrap();
+        let table = random(&[vocabulary, width], seed);
+        // Whole numbers have no derivative: only the table's is checked.
+        let checks = check_op::<Host>(&Embedding, &[x.clone(), table.clone()], &[true, false], seed).unwrap();
+        let wrong: Vec<_> = checks.iter().filter(|check| check.wrt == 1 && !check.passed()).collect();
+        prop_assert!(wrong.is_empty(), "{wrong:?}");
+        // The library's way on any backend, by one-hot products, is the CPU's.
+        let host = Host::new();
+        let hot = Tensor::from_buf(&host, [n * t, vocabulary], host.one_hot(x.buf(), vocabulary));
+        let product = hot.gemm(&vivit::tensor::Gemm::new(n * t, width, vocabulary), &table, [n * t, width]);
+        let rows = host.lookup(table.buf(), x.buf(), (vocabulary, width));
+        prop_assert_eq!(product.to_vec().unwrap(), host.download(&rows).unwrap());
+    }
+
+    #[test]
+    fn adaptive_pools(n in 1usize..3, c in 1usize..3, axes in prop::collection::vec((1usize..6, 1usize..6), 1..4), seed in 0u64..1000) {
+        let input: Vec<usize> = axes.iter().map(|x| x.0).collect();
+        let output = axes.iter().map(|x| x.1).collect();
+        assert_right(&AdaptiveAvgPool { output }, &[random(&[&[n, c], &input[..]].concat(), seed)], &[true]);
+    }
+
+    #[test]
+    fn transposed_convolutions(n in 1usize..3, axes in 1usize..4, c in 1usize..3, o in 1usize..3, groups in 1usize..3,
+                               options in prop::collection::vec((1usize..4, 1usize..4, 0usize..2, 1usize..3, 1usize..4, 0usize..3), 3),
+                               bias in any::<bool>(), seed in 0u64..1000) {
+        let options = &options[..axes];
+        let kernel: Vec<usize> = options.iter().map(|x| x.0).collect();
+        // Padding that leaves something, output padding below stride or dilation.
+        let padding = |x: &(usize, usize, usize, usize, usize, usize)| x.2.min(x.3 * (x.0 - 1) / 2);
+        let op = ConvTranspose {
+            options: ConvOptions {
+                stride: options.iter().map(|x| x.1).collect(),
+                padding: options.iter().map(padding).collect(),
+                dilation: options.iter().map(|x| x.3).collect(),
+                groups,
+            },
+            output_padding: options.iter().map(|x| x.5.min(x.1 - 1)).collect(),
+        };
+        let input: Vec<usize> = options.iter().map(|x| x.4).collect();
+        let mut args = vec![
+            random(&[&[n, groups * c], &input[..]].concat(), seed),
+            random(&[&[groups * c, o], &kernel[..]].concat(), seed + 1),
+        ];
+        let mut batched = vec![true, false];
+        if bias {
+            args.push(random(&[groups * o], seed + 2));
+            batched.push(false);
+        }
+        assert_right(&op, &args, &batched);
     }
 
     #[test]

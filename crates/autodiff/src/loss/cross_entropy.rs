@@ -1,33 +1,94 @@
-//! Softmax cross-entropy: `L_n = −a Σ_t log p[n, y[n, t], t]`, `p = softmax(f)` over axis 1, a = 1 or 1/(N·T).
+//! Softmax cross-entropy.
+//!
+//! With `p = softmax(f)` over axis 1 and effective targets `q[n, c, t] ≥ 0`, `w = Σ_c q`:
+//!
+//! ```text
+//! L_n = −a Σ_t Σ_c q log p      ∂L_n/∂f = a (w p − q)      ∂²L_n/∂f² = a w (diag p − p pᵀ), per position
+//! ```
+//!
+//! Class weights u, label smoothing ε and soft targets only choose q: `q_c = u_y (1 − ε) [c = y] + u_c ε/C` for a label y,
+//! `q_c = u_c ((1 − ε) target_c + ε/C)` for soft targets, 0 for ignored positions. The mean's factor is PyTorch's: `a = 1/Σ u_y` over positions that
+//! are not ignored, `a = 1/(N·T)` for soft targets.
 
 use vivit_tensor::{Backend, Reduce, Rng, Scalar, Shape, Tensor, Unary};
 
 use crate::{Error, Loss, Reduction, RootColumns};
 
-/// Cross-entropy of class labels with the softmax of `[N, C, *]`. Extra axes are positions with a label each; the mean divides by
-/// the number of positions, as PyTorch's does.
+const NAME: &str = "cross-entropy";
+
+/// What the model's output is compared with.
+#[derive(Clone, Debug)]
+enum Target {
+    /// A class per sample and position.
+    Labels(Vec<usize>),
+    /// A weight per class, sample and position.
+    Soft(Vec<f64>),
+}
+
+/// Cross-entropy of targets with the softmax of `[N, C, *]`. Extra axes are positions with a target each.
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
-    labels: Vec<usize>,
+    target: Target,
     reduction: Reduction,
+    weights: Option<Vec<f64>>,
+    ignored: Option<usize>,
+    smoothing: f64,
+}
+
+/// Effective targets and their sums.
+struct Effective<B: Backend> {
+    /// `[N, C, T]`
+    q: Tensor<B>,
+    /// `[N, 1, T]`
+    w: Tensor<B>,
+    /// The reduction's factor.
+    a: f64,
 }
 
 impl CrossEntropy {
+    fn new(target: Target, reduction: Reduction) -> Self {
+        CrossEntropy { target, reduction, weights: None, ignored: None, smoothing: 0.0 }
+    }
+
     /// The mean over samples (and positions) against `labels`, `[N, *]` row-major.
     pub fn mean(labels: impl Into<Vec<usize>>) -> Self {
-        CrossEntropy { labels: labels.into(), reduction: Reduction::Mean }
+        Self::new(Target::Labels(labels.into()), Reduction::Mean)
     }
 
     /// The sum over samples (and positions) against `labels`, `[N, *]` row-major.
     pub fn sum(labels: impl Into<Vec<usize>>) -> Self {
-        CrossEntropy { labels: labels.into(), reduction: Reduction::Sum }
+        Self::new(Target::Labels(labels.into()), Reduction::Sum)
     }
 
-    fn factor(&self) -> f64 {
-        match self.reduction {
-            Reduction::Sum => 1.0,
-            Reduction::Mean => 1.0 / self.labels.len() as f64,
-        }
+    /// The mean against soft targets, `[N, C, *]` row-major: a weight, usually a probability, per class.
+    pub fn soft_mean(targets: impl Into<Vec<f64>>) -> Self {
+        Self::new(Target::Soft(targets.into()), Reduction::Mean)
+    }
+
+    /// The sum against soft targets, `[N, C, *]` row-major.
+    pub fn soft_sum(targets: impl Into<Vec<f64>>) -> Self {
+        Self::new(Target::Soft(targets.into()), Reduction::Sum)
+    }
+
+    /// A weight ≥ 0 per class.
+    #[must_use]
+    pub fn class_weights(mut self, weights: impl Into<Vec<f64>>) -> Self {
+        self.weights = Some(weights.into());
+        self
+    }
+
+    /// Positions with this label count for nothing. It may lie beyond the classes: `usize::MAX` stands in for PyTorch's −100.
+    #[must_use]
+    pub fn ignore_index(mut self, label: usize) -> Self {
+        self.ignored = Some(label);
+        self
+    }
+
+    /// Moves the share ε, `0 ≤ ε ≤ 1`, of every target to all classes alike.
+    #[must_use]
+    pub fn label_smoothing(mut self, share: f64) -> Self {
+        self.smoothing = share;
+        self
     }
 
     /// The output as `[N, C, T]`.
@@ -36,20 +97,101 @@ impl CrossEntropy {
         output.reshape([n, c, output.len() / (n * c)])
     }
 
-    /// The labels as one-hot vectors `[N, C, T]`.
-    fn one_hot<B: Backend>(&self, backend: &B, shape: &Shape) -> Tensor<B> {
-        let (c, t) = (shape[1], shape[2]);
-        let mut hot = vec![B::Elem::of(0.0); shape.size()];
-        for (at, &label) in self.labels.iter().enumerate() {
-            hot[(at / t * c + label) * t + at % t] = B::Elem::of(1.0);
+    fn weight(&self, class: usize) -> f64 {
+        self.weights.as_ref().map_or(1.0, |weights| weights[class])
+    }
+
+    /// The sum of weights that a mean divides by.
+    fn count(&self, positions: usize) -> f64 {
+        match &self.target {
+            Target::Labels(labels) => {
+                labels.iter().filter(|&&label| Some(label) != self.ignored).map(|&label| self.weight(label)).sum()
+            }
+            Target::Soft(_) => positions as f64,
         }
-        Tensor::from_buf(backend, *shape, backend.upload(hot))
+    }
+
+    fn effective<B: Backend>(&self, backend: &B, shape: &Shape) -> Effective<B> {
+        let (c, t) = (shape[1], shape[2]);
+        let (mut q, mut w) = (vec![0.0; shape.size()], vec![0.0; shape[0] * t]);
+        let even = self.smoothing / c as f64;
+        for (at, w) in w.iter_mut().enumerate() {
+            let first = at / t * c * t + at % t;
+            for class in 0..c {
+                let hit = match &self.target {
+                    Target::Labels(labels) if Some(labels[at]) == self.ignored => continue,
+                    Target::Labels(labels) => f64::from(u8::from(labels[at] == class)),
+                    Target::Soft(targets) => targets[first + class * t],
+                };
+                q[first + class * t] = self.weight(class) * ((1.0 - self.smoothing) * hit + even);
+                *w += q[first + class * t];
+            }
+        }
+        let a = match self.reduction {
+            Reduction::Sum => 1.0,
+            Reduction::Mean => 1.0 / self.count(w.len()),
+        };
+        let upload = |data: Vec<f64>| backend.upload(data.into_iter().map(B::Elem::of).collect());
+        Effective {
+            q: Tensor::from_buf(backend, *shape, upload(q)),
+            w: Tensor::from_buf(backend, [shape[0], 1, t], upload(w)),
+            a,
+        }
+    }
+
+    fn check_options(&self, shape: &Shape) -> Result<(), Error> {
+        let option = |what, expected: String, got: String| Err(Error::LossOption { loss: NAME, what, expected, got });
+        if let Some(weights) = &self.weights {
+            if weights.len() != shape[1] {
+                return option("class weights", format!("one number per class, {}", shape[1]), weights.len().to_string());
+            }
+            if let Some(bad) = weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0)) {
+                return option("class weights", "at least 0".into(), bad.to_string());
+            }
+        }
+        if !(0.0..=1.0).contains(&self.smoothing) {
+            return option("label smoothing", "from 0 to 1".into(), self.smoothing.to_string());
+        }
+        Ok(())
+    }
+
+    fn check_targets(&self, shape: &Shape) -> Result<(), Error> {
+        let positions = shape.size() / shape[1];
+        let (got, needed) = match &self.target {
+            Target::Labels(labels) => (labels.len(), positions),
+            Target::Soft(targets) => (targets.len(), shape.size()),
+        };
+        if got != needed {
+            let expected = match &self.target {
+                Target::Labels(_) => format!("one label per sample and position, {needed} in all"),
+                Target::Soft(_) => format!("one number per output, {needed} in all"),
+            };
+            return Err(Error::TargetShape { loss: NAME, output: shape.to_vec(), target: vec![got], expected });
+        }
+        match &self.target {
+            Target::Labels(labels) => {
+                let bad = |label: &usize| *label >= shape[1] && Some(*label) != self.ignored;
+                if let Some(position) = labels.iter().position(bad) {
+                    return Err(Error::LabelOutOfRange { position, label: labels[position], classes: shape[1] });
+                }
+            }
+            Target::Soft(targets) => {
+                if let Some(position) = targets.iter().position(|target| !(target.is_finite() && *target >= 0.0)) {
+                    let value = targets[position];
+                    return Err(Error::TargetOutOfRange { loss: NAME, position, value, low: 0.0, high: f64::INFINITY });
+                }
+            }
+        }
+        if self.reduction == Reduction::Mean && self.count(positions) <= 0.0 {
+            return Err(Error::NothingToAverage { loss: NAME });
+        }
+        Ok(())
     }
 }
 
 impl<B: Backend> Loss<B> for CrossEntropy {
     fn name(&self) -> &str {
-        "cross-entropy"
+        NAME
     }
 
     fn reduction(&self) -> Reduction {
@@ -58,43 +200,32 @@ impl<B: Backend> Loss<B> for CrossEntropy {
 
     fn check(&self, output: &Tensor<B>) -> Result<(), Error> {
         let shape = *output.shape();
-        let mismatch = |expected: String| Error::TargetShape {
-            loss: "cross-entropy",
-            output: shape.to_vec(),
-            target: vec![self.labels.len()],
-            expected,
-        };
         if shape.rank() < 2 || shape[1] == 0 {
-            return Err(mismatch("an output [N, C, *] with at least one class on axis 1".into()));
+            let expected = "an output [N, C, *] with at least one class on axis 1".into();
+            return Err(Error::TargetShape { loss: NAME, output: shape.to_vec(), target: Vec::new(), expected });
         }
-        let positions = shape.size() / shape[1];
-        if self.labels.len() != positions {
-            return Err(mismatch(format!("one label per sample and position, {positions} in all")));
-        }
-        match self.labels.iter().position(|&label| label >= shape[1]) {
-            Some(position) => Err(Error::LabelOutOfRange { position, label: self.labels[position], classes: shape[1] }),
-            None => Ok(()),
-        }
+        self.check_options(&shape)?;
+        self.check_targets(&shape)
     }
 
-    /// `a Σ_t (log Σ_c e^{f_c} − f_y)`, shifted by the maximum.
+    /// `a Σ_t (w log Σ_c e^{f_c} − Σ_c q_c f_c)`, shifted by the maximum.
     fn values(&self, output: &Tensor<B>) -> Tensor<B> {
         let f = Self::flat(output);
         let (n, t) = (f.shape()[0], f.shape()[2]);
+        let Effective { q, w, a } = self.effective(f.backend(), f.shape());
         let shifted = f.sub(&f.reduce(Reduce::Max, 1).reshape([n, 1, t]));
         let log_sum = shifted.unary(Unary::Exp).sum(1).unary(Unary::Ln);
-        let of_label = shifted.mul(&self.one_hot(f.backend(), f.shape())).sum(1);
-        log_sum.sub(&of_label).sum(1).scale(self.factor())
+        log_sum.mul(&w.reshape([n, t])).sub(&shifted.mul(&q).sum(1)).sum(1).scale(a)
     }
 
-    /// `a (p − onehot(y))`
+    /// `a (w p − q)`
     fn gradient(&self, output: &Tensor<B>) -> Tensor<B> {
         let f = Self::flat(output);
-        let gradient = f.softmax(1).sub(&self.one_hot(f.backend(), f.shape()));
-        gradient.scale(self.factor()).reshape(*output.shape())
+        let Effective { q, w, a } = self.effective(f.backend(), f.shape());
+        f.softmax(1).mul(&w).sub(&q).scale(a).reshape(*output.shape())
     }
 
-    /// With `τ = √p`, per position: all C columns `√a (diag(τ) − p τᵀ)`, or the C−1 columns `√a diag(τ) Q[:, 1:]` of the same
+    /// With `τ = √p`, per position: all C columns `√(a w) (diag(τ) − p τᵀ)`, or the C−1 columns `√(a w) diag(τ) Q[:, 1:]` of the same
     /// product, with Q the Householder reflection that takes τ to −e₀: `Q = I − u uᵀ/(1 + τ₀)`, `u = τ + e₀`. (`diag(τ) Q e₀ = −p`, and
     /// `diag p − p pᵀ` is what is left without it.)
     ///
@@ -116,14 +247,15 @@ impl<B: Backend> Loss<B> for CrossEntropy {
                 eye.slice(1, c).reshape([c - 1, 1, c, 1]).sub(&u.mul(&by_column.slice(1, c)))
             }
         };
-        let root = root.mul(&root_p).scale(self.factor().sqrt());
+        let Effective { w, a, .. } = self.effective(f.backend(), f.shape());
+        let root = root.mul(&root_p.mul(&w.unary(Unary::Sqrt))).scale(a.sqrt());
         let v = root.shape()[0];
         // Each column at one position: [V, T', N, C, T] with T' = T only.
         let apart = root.reshape([v, 1, n, c, t]).mul(&Tensor::eye(f.backend(), t).reshape([t, 1, 1, t]));
         apart.reshape(output.shape().prefixed(&[v * t]))
     }
 
-    /// `√(a/M) (p − onehot(ŷ))`, `ŷ ~ Cat(p)` for every position.
+    /// `√(a w/M) (p − onehot(ŷ))`, `ŷ ~ Cat(p)` for every position.
     fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error> {
         let f = Self::flat(output);
         let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
@@ -131,6 +263,7 @@ impl<B: Backend> Loss<B> for CrossEntropy {
         let uniform: Vec<f64> = rng.uniform(draws * n * t, 0.0, 1.0);
         let drawn = f.backend().draw_one_hot(p.buf(), &uniform, n, c, t)?;
         let drawn = Tensor::from_buf(f.backend(), [draws, n, c, t], drawn);
-        Ok(p.sub(&drawn).scale((self.factor() / draws as f64).sqrt()).reshape(output.shape().prefixed(&[draws])))
+        let Effective { w, a, .. } = self.effective(f.backend(), f.shape());
+        Ok(p.sub(&drawn).mul(&w.unary(Unary::Sqrt)).scale((a / draws as f64).sqrt()).reshape(output.shape().prefixed(&[draws])))
     }
 }

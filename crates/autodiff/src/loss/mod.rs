@@ -3,11 +3,13 @@
 //! `L = Σ_n L_n`, where `L_n` holds sample n's share *including* the reduction's factor `a`: 1 for `sum`, `1/M` for `mean`, with
 //! PyTorch's M. Every scale of every curvature quantity comes from here.
 
+mod bce;
 mod cross_entropy;
 mod mse;
 
 use std::fmt::Debug;
 
+pub use bce::BceWithLogits;
 pub use cross_entropy::CrossEntropy;
 pub use mse::Mse;
 use vivit_tensor::{Backend, Rng, Tensor};

@@ -88,7 +88,7 @@ impl<B: Backend> Op<B> for Conv {
             1 => {
                 let outer = self.outer(io, mat);
                 match batch {
-                    Batch::Keep => outer.expand(0..dims.o).reshape(w.shape().prefixed(&[v, n])),
+                    Batch::Keep => outer.kept().reshape(w.shape().prefixed(&[v, n])),
                     Batch::Sum => outer.sum().reshape(w.shape().prefixed(&[v])),
                 }
             }

@@ -43,7 +43,7 @@ impl<B: Backend> Op<B> for Linear {
             0 => mat.gemm(&Gemm::new(mat.len() / o, i, o), w, x.shape().prefixed(&[v])),
             1 => {
                 let outer = outer(io, mat);
-                if keep { outer.expand(0..o).reshape([v, n, o, i]) } else { outer.sum().reshape([v, o, i]) }
+                if keep { outer.kept().reshape([v, n, o, i]) } else { outer.sum().reshape([v, o, i]) }
             }
             _ if keep => mat.reshape([v, n, mat.len() / (v * n * o), o]).sum(2),
             _ => mat.reshape([v, mat.len() / (v * o), o]).sum(1),

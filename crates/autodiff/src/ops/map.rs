@@ -14,6 +14,14 @@ impl<B: Backend> Op<B> for Map {
             Unary::Relu => "relu",
             Unary::Sigmoid => "sigmoid",
             Unary::Tanh => "tanh",
+            Unary::LeakyRelu(_) => "leaky relu",
+            Unary::Elu(_) => "elu",
+            Unary::Selu => "selu",
+            Unary::LogSigmoid => "log-sigmoid",
+            Unary::Softplus(_) => "softplus",
+            Unary::Silu => "silu",
+            Unary::Gelu | Unary::GeluTanh => "gelu",
+            Unary::HardTanh(..) => "hard tanh",
             _ => "elementwise map",
         }
     }

@@ -74,6 +74,9 @@ impl<B: Backend> Layer<B> for Conv2d {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let error = |reason| ShapeError::new(Layer::<B>::name(self), reason);
+        if self.inputs == 0 || self.outputs == 0 {
+            return Err(error("needs at least one channel on both sides".into()));
+        }
         if self.groups == 0 || self.inputs % self.groups != 0 || self.outputs % self.groups != 0 {
             return Err(error(format!("{} groups do not divide {} and {} channels", self.groups, self.inputs, self.outputs)));
         }

@@ -233,6 +233,26 @@ impl<E: Scalar> Backend for Cpu<E> {
         window::conv_transposed(y, w, n, dims, window)
     }
 
+    fn lookup(&self, table: &CpuBuf<E>, ids: &CpuBuf<E>, (rows, width): (usize, usize)) -> CpuBuf<E> {
+        let (table, ids) = (&**table, &**ids);
+        filled(ids.len() * width, width, |first, out| {
+            for (i, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
+                let row = ids[first / width + i].f64() as usize;
+                assert!(row < rows, "row {row} of a table of {rows}");
+                out.copy_from_slice(&table[row * width..][..width]);
+            }
+        })
+    }
+
+    fn one_hot(&self, ids: &CpuBuf<E>, classes: usize) -> CpuBuf<E> {
+        let ids = &**ids;
+        filled(ids.len() * classes, classes, |first, out| {
+            for (i, out) in out.chunks_exact_mut(classes.max(1)).enumerate() {
+                out[ids[first / classes + i].f64() as usize] = E::one();
+            }
+        })
+    }
+
     fn first_non_finite(&self, x: &CpuBuf<E>) -> Result<Option<usize>, Error> {
         // 0·x is 0 for every finite x and NaN otherwise: one vectorised pass when all is well.
         let clean = |part: &[E]| part.iter().fold(E::zero(), |sum, &e| sum + e * E::zero()) == E::zero();

@@ -1,0 +1,126 @@
+//! Binary cross-entropy with logits.
+//!
+//! With `σ = sigmoid(f)`, targets y in [0, 1], weights π of the positive class and `w = π y + 1 − y`, per entry:
+//!
+//! ```text
+//! ℓ = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)      ℓ′ = w σ − π y      ℓ″ = w σ (1 − σ)
+//! ```
+
+use vivit_tensor::{Backend, Rng, Scalar, Tensor, Unary};
+
+use crate::{Error, Loss, Reduction, RootColumns, tape};
+
+const NAME: &str = "BCE with logits";
+
+/// Binary cross-entropy over all entries of `[N, *]`; the mean divides by their number, as PyTorch's does.
+#[derive(Clone, Debug)]
+pub struct BceWithLogits<B: Backend> {
+    target: Tensor<B>,
+    reduction: Reduction,
+    pos_weight: Option<Tensor<B>>,
+}
+
+impl<B: Backend> BceWithLogits<B> {
+    /// The mean over all entries against `target: [N, *]`.
+    pub fn mean(target: Tensor<B>) -> Self {
+        BceWithLogits { target, reduction: Reduction::Mean, pos_weight: None }
+    }
+
+    /// The sum over all entries against `target: [N, *]`.
+    pub fn sum(target: Tensor<B>) -> Self {
+        BceWithLogits { target, reduction: Reduction::Sum, pos_weight: None }
+    }
+
+    /// Weights π > 0 of the positive class, of a shape that broadcasts to the output: usually `[C]` for `[N, C]`.
+    #[must_use]
+    pub fn pos_weight(mut self, weight: Tensor<B>) -> Self {
+        self.pos_weight = Some(weight);
+        self
+    }
+
+    /// The factor a.
+    fn factor(&self, output: &Tensor<B>) -> f64 {
+        match self.reduction {
+            Reduction::Sum => 1.0,
+            Reduction::Mean => 1.0 / output.len() as f64,
+        }
+    }
+
+    /// `π y` and `w`.
+    fn weights(&self) -> (Tensor<B>, Tensor<B>) {
+        let positive = self.pos_weight.as_ref().map_or_else(|| self.target.clone(), |weight| self.target.mul(weight));
+        let w = positive.sub(&self.target).unary(Unary::Shift(1.0));
+        (positive, w)
+    }
+}
+
+impl<B: Backend> Loss<B> for BceWithLogits<B> {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn reduction(&self) -> Reduction {
+        self.reduction
+    }
+
+    fn check(&self, output: &Tensor<B>) -> Result<(), Error> {
+        let (output, target) = (output.shape(), self.target.shape());
+        if output != target {
+            let expected = format!("{output}");
+            return Err(Error::TargetShape { loss: NAME, output: output.to_vec(), target: target.to_vec(), expected });
+        }
+        tape::finite(&self.target, || "the target".into())?;
+        let targets = self.target.to_vec()?;
+        if let Some(position) = targets.iter().position(|y| !(0.0..=1.0).contains(&y.f64())) {
+            let value = targets[position].f64();
+            return Err(Error::TargetOutOfRange { loss: NAME, position, value, low: 0.0, high: 1.0 });
+        }
+        let Some(weight) = &self.pos_weight else { return Ok(()) };
+        let option = |expected: String, got: String| Err(Error::LossOption { loss: NAME, what: "pos_weight", expected, got });
+        if weight.shape().broadcast(output) != Some(*output) {
+            return option(format!("of a shape that broadcasts to {output}"), weight.shape().to_string());
+        }
+        match weight.to_vec()?.iter().find(|weight| !(weight.f64() > 0.0 && weight.f64().is_finite())) {
+            Some(bad) => option("positive and finite".into(), bad.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    fn values(&self, output: &Tensor<B>) -> Tensor<B> {
+        let (n, (_, w)) = (output.shape()[0], self.weights());
+        let soft = output.scale(-1.0).unary(Unary::Softplus(1.0)).mul(&w);
+        let linear = output.sub(&output.mul(&self.target));
+        soft.add(&linear).reshape([n, output.len() / n]).sum(1).scale(self.factor(output))
+    }
+
+    /// `a (w σ − π y)`
+    fn gradient(&self, output: &Tensor<B>) -> Tensor<B> {
+        let (positive, w) = self.weights();
+        output.unary(Unary::Sigmoid).mul(&w).sub(&positive).scale(self.factor(output))
+    }
+
+    /// `√(a w σ(1 − σ))` on the diagonal.
+    fn hessian_root(&self, output: &Tensor<B>, _columns: RootColumns) -> Tensor<B> {
+        let (n, c) = (output.shape()[0], output.shape().tail().size());
+        let spread = |x: Tensor<B>| x.unary(Unary::Sigmoid);
+        // σ(−f) for 1 − σ(f): nothing cancels where σ is close to one.
+        let variance = spread(output.clone()).mul(&spread(output.scale(-1.0))).mul(&self.weights().1);
+        let root = variance.unary(Unary::Sqrt).scale(self.factor(output).sqrt());
+        let eye = Tensor::eye(output.backend(), c).reshape([c, 1, c]);
+        root.reshape([1, n, c]).mul(&eye).reshape(output.shape().prefixed(&[c]))
+    }
+
+    /// `√(a w/M) (σ − b)`, `b ~ Bernoulli(σ)`.
+    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error> {
+        let (backend, entries) = (output.backend(), output.len());
+        let p = output.unary(Unary::Sigmoid);
+        // Two classes, 1 and 0, in front of each other: the first one's draw is b.
+        let both =
+            Tensor::concat(&[p.reshape([entries, 1]), output.scale(-1.0).unary(Unary::Sigmoid).reshape([entries, 1])], 1);
+        let uniform: Vec<f64> = rng.uniform(draws * entries, 0.0, 1.0);
+        let drawn = Tensor::from_buf(backend, [draws, entries, 2], backend.draw_one_hot(both.buf(), &uniform, entries, 2, 1)?);
+        let drawn = drawn.select(2, &[0]).reshape(output.shape().prefixed(&[draws]));
+        let scale = (self.factor(output) / draws as f64).sqrt();
+        Ok(p.sub(&drawn).mul(&self.weights().1.unary(Unary::Sqrt)).scale(scale))
+    }
+}

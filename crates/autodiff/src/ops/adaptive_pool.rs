@@ -1,0 +1,79 @@
+//! Average pooling to a given size: window `o` of `out` over `in` entries spans `⌊o·in/out⌋ .. ⌈(o+1)·in/out⌉` (PyTorch's rule).
+
+use vivit_tensor::{Backend, Gemm, Scalar, Tensor};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// The means of windows that cover each plane of x `[N, C, *in]`, to `[N, C, *output]`.
+#[derive(Clone, Debug)]
+pub struct AdaptiveAvgPool {
+    /// Lengths of the result's spatial axes.
+    pub output: Vec<usize>,
+}
+
+impl AdaptiveAvgPool {
+    /// The means as a matrix `[windows, entries]`.
+    fn matrix<B: Backend>(&self, x: &Tensor<B>) -> Tensor<B> {
+        let input = &x.shape()[2..];
+        assert!(input.len() == self.output.len(), "adaptive pooling to {:?} of {}", self.output, x.shape());
+        let mut weights = vec![1.0];
+        let (mut rows, mut cols) = (1, 1);
+        for (&from, &to) in input.iter().zip(&self.output) {
+            let mut wider = vec![0.0; rows * to * cols * from];
+            for row in 0..rows {
+                for o in 0..to {
+                    let (first, end) = (o * from / to, ((o + 1) * from).div_ceil(to));
+                    for col in 0..cols {
+                        let weight = weights[row * cols + col] / (end - first) as f64;
+                        let at = (row * to + o) * cols * from + col * from;
+                        wider[at + first..at + end].fill(weight);
+                    }
+                }
+            }
+            (weights, rows, cols) = (wider, rows * to, cols * from);
+        }
+        let weights = weights.into_iter().map(B::Elem::of).collect();
+        Tensor::from_buf(x.backend(), [rows, cols], x.backend().upload(weights))
+    }
+
+    fn mean<B: Backend>(&self, x: &Tensor<B>, means: &Tensor<B>) -> Tensor<B> {
+        let [windows, entries] = **means.shape() else { unreachable!("a matrix") };
+        let planes = x.len() / entries;
+        x.gemm(&Gemm::nt(planes, windows, entries), means, [planes, windows])
+    }
+}
+
+impl<B: Backend> Op<B> for AdaptiveAvgPool {
+    fn name(&self) -> &'static str {
+        "adaptive average pooling"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let x = args[0];
+        let shape = [&x.shape()[..2], &self.output[..]].concat();
+        self.mean(x, &self.matrix(x)).reshape(&shape)
+    }
+
+    /// `M` times the matrix of means.
+    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        let means = self.matrix(io.args[0]);
+        let [windows, entries] = **means.shape() else { unreachable!("a matrix") };
+        let shape = io.args[0].shape().prefixed(&mat.shape()[..1]);
+        mat.gemm(&Gemm::new(mat.len() / windows, entries, windows), &means, shape)
+    }
+
+    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        self.mean(tangent, &self.matrix(io.args[0])).reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// The means of windows that cover each plane: x `[N, C, *in]` to `[N, C, *output]`.
+    ///
+    /// # Panics
+    /// If the number of spatial axes differs.
+    #[track_caller]
+    pub fn adaptive_avg_pool(&mut self, x: Var, output: &[usize]) -> Var {
+        self.record(AdaptiveAvgPool { output: output.to_vec() }, &[x])
+    }
+}

@@ -1,0 +1,115 @@
+//! `a + b`, `a − b`, `a · b`, `a / b`, entry by entry, with repetition.
+
+use vivit_tensor::{Backend, Binary, Tensor, Unary};
+
+use crate::op::sum_to;
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// An elementwise map of two values. Axes of length one repeat; a value without a sample axis repeats for every sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Arithmetic(pub Binary);
+
+impl Arithmetic {
+    /// `∂out/∂arg · x` without any sum: x times the partial derivative.
+    fn partial<B: Backend>(self, io: Io<'_, B>, wrt: usize, x: Tensor<B>) -> Tensor<B> {
+        let (a, b) = (io.args[0], io.args[1]);
+        match (self.0, wrt) {
+            (Binary::Add, _) | (Binary::Sub, 0) => x,
+            (Binary::Sub, _) => x.scale(-1.0),
+            (Binary::Mul, 0) => x.mul(b),
+            (Binary::Mul, _) => x.mul(a),
+            (Binary::Div, 0) => x.binary(Binary::Div, b),
+            // ∂(a/b)/∂b = −(a/b)/b
+            (Binary::Div, _) => x.mul(io.out).binary(Binary::Div, b).scale(-1.0),
+        }
+    }
+}
+
+impl<B: Backend> Op<B> for Arithmetic {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Binary::Add => "add",
+            Binary::Sub => "subtract",
+            Binary::Mul => "multiply",
+            Binary::Div => "divide",
+        }
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        args[0].binary(self.0, args[1])
+    }
+
+    /// `M` times the partial derivative, summed over the axes that were repeated.
+    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+        let keep = batch == Batch::Keep && io.out_batched() && !io.batched[wrt];
+        sum_to(&self.partial(io, wrt, mat.clone()), io.args[wrt].shape(), keep)
+    }
+
+    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        // A repeated value has fewer axes: ones between K and its own.
+        let (own, out, k) = (io.args[wrt].shape(), io.out.shape(), tangent.shape()[0]);
+        let mut front = vec![1; 1 + out.rank() - own.rank()];
+        front[0] = k;
+        self.partial(io, wrt, tangent.reshape(own.prefixed(&front))).broadcast(out.prefixed(&[k]))
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    #[track_caller]
+    fn arithmetic(&mut self, f: Binary, a: Var, b: Var) -> Var {
+        let rank = |var| self.value(var).shape().rank();
+        let fits = match (self.is_batched(a), self.is_batched(b)) {
+            (true, true) | (false, false) => rank(a) == rank(b),
+            (true, false) => rank(b) < rank(a),
+            (false, true) => rank(a) < rank(b),
+        };
+        assert!(
+            fits,
+            "{f:?} of {} and {}: values with a sample axis need equal numbers of axes, a parameter fewer",
+            self.value(a).shape(),
+            self.value(b).shape()
+        );
+        self.record(Arithmetic(f), &[a, b])
+    }
+
+    /// `a + b`: equal shapes, or axes of length one (and for parameters missing leading axes) that repeat.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or a parameter would repeat along the sample axis in a way that is not plain.
+    #[track_caller]
+    pub fn add(&mut self, a: Var, b: Var) -> Var {
+        self.arithmetic(Binary::Add, a, b)
+    }
+
+    /// `a − b`, with repetition as in [`add`](Tape::add).
+    ///
+    /// # Panics
+    /// As there.
+    #[track_caller]
+    pub fn sub(&mut self, a: Var, b: Var) -> Var {
+        self.arithmetic(Binary::Sub, a, b)
+    }
+
+    /// `a · b`, entry by entry, with repetition as in [`add`](Tape::add).
+    ///
+    /// # Panics
+    /// As there.
+    #[track_caller]
+    pub fn mul(&mut self, a: Var, b: Var) -> Var {
+        self.arithmetic(Binary::Mul, a, b)
+    }
+
+    /// `a / b`, entry by entry, with repetition as in [`add`](Tape::add).
+    ///
+    /// # Panics
+    /// As there.
+    #[track_caller]
+    pub fn div(&mut self, a: Var, b: Var) -> Var {
+        self.arithmetic(Binary::Div, a, b)
+    }
+
+    /// `factor · a`.
+    pub fn scale(&mut self, a: Var, factor: f64) -> Var {
+        self.map(Unary::Scale(factor), a)
+    }
+}

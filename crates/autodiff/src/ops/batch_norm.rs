@@ -1,0 +1,112 @@
+//! Batch norm: with running statistics (evaluation) an affine map per channel, with the batch's own (training) an operation that
+//! couples samples.
+
+use vivit_tensor::{Backend, Tensor, Unary};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// Normalises every channel of `[N, C, *]` over samples and positions: batch norm's training mode, without weight and bias.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormalize {
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+/// Mean and variance of every channel of `[V, N, C, T]` (or with V = 1 of `[N, C, T]`) over samples and positions: `[V, 1, C, 1]`.
+fn channel_mean<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
+    let [v, n, c, t] = **x.shape() else { unreachable!("four axes") };
+    x.sum(3).sum(1).scale(1.0 / (n * t) as f64).reshape([v, 1, c, 1])
+}
+
+fn flat<B: Backend>(x: &Tensor<B>, like: &Tensor<B>) -> Tensor<B> {
+    let (n, c) = (like.shape()[0], like.shape()[1]);
+    x.reshape([x.len() / like.len(), n, c, like.len() / (n * c)])
+}
+
+impl BatchNormalize {
+    /// Mean and biased variance of every channel, `[C]` each: what running statistics are updated with.
+    pub fn statistics<B: Backend>(x: &Tensor<B>) -> (Tensor<B>, Tensor<B>) {
+        let c = x.shape()[1];
+        let rows = flat(x, x);
+        let mean = channel_mean(&rows);
+        let variance = channel_mean(&rows.sub(&mean).unary(Unary::Square));
+        (mean.reshape([c]), variance.reshape([c]))
+    }
+
+    fn centred<B: Backend>(self, x: &Tensor<B>) -> (Tensor<B>, Tensor<B>) {
+        let rows = flat(x, x);
+        let centred = rows.sub(&channel_mean(&rows));
+        let variance = channel_mean(&centred.unary(Unary::Square));
+        (centred, variance.unary(Unary::Shift(self.epsilon)).unary(Unary::Sqrt).unary(Unary::Recip))
+    }
+
+    fn pull<B: Backend>(self, io: Io<'_, B>, mat: &Tensor<B>) -> Tensor<B> {
+        let (_, inverse) = self.centred(io.args[0]);
+        let (normal, m) = (flat(io.out, io.out), flat(mat, io.out));
+        let rest = m.sub(&channel_mean(&m)).sub(&channel_mean(&m.mul(&normal)).mul(&normal));
+        rest.mul(&inverse).reshape(*mat.shape())
+    }
+}
+
+impl<B: Backend> Op<B> for BatchNormalize {
+    fn name(&self) -> &'static str {
+        "batch norm in training mode"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let (centred, inverse) = self.centred(args[0]);
+        centred.mul(&inverse).reshape(*args[0].shape())
+    }
+
+    /// `(M − mean(M) − x̂ mean(M ∘ x̂))/σ`, means over samples and positions.
+    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        self.pull(io, mat)
+    }
+
+    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        self.pull(io, tangent)
+    }
+
+    fn couples_samples(&self) -> bool {
+        true
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// Batch norm of `[N, C, *]` with running mean and variance `[C]`: an affine map per channel that treats samples separately.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn batch_norm(
+        &mut self,
+        x: Var,
+        statistics: (&Tensor<B>, &Tensor<B>),
+        weight: Option<Var>,
+        bias: Option<Var>,
+        epsilon: f64,
+    ) -> Var {
+        let rank = self.value(x).shape().rank();
+        let (mean, variance) = statistics;
+        let inverse = variance.unary(Unary::Shift(epsilon)).unary(Unary::Sqrt).unary(Unary::Recip);
+        let shift = mean.mul(&inverse).scale(-1.0);
+        let (inverse, shift) = (self.constant(inverse), self.constant(shift));
+        let (inverse, shift) = (self.per_channel(inverse, rank), self.per_channel(shift, rank));
+        let normal = self.affine(x, Some(inverse), Some(shift));
+        let (weight, bias) = (weight.map(|w| self.per_channel(w, rank)), bias.map(|b| self.per_channel(b, rank)));
+        self.affine(normal, weight, bias)
+    }
+
+    /// Batch norm of `[N, C, *]` with the batch's own mean and variance. Samples are coupled: there are plain gradients only.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn batch_norm_training(&mut self, x: Var, weight: Option<Var>, bias: Option<Var>, epsilon: f64) -> Var {
+        let rank = self.value(x).shape().rank();
+        assert!(rank >= 2 && self.is_batched(x), "batch norm needs [N, C, *], got {}", self.value(x).shape());
+        let normal = self.record(BatchNormalize { epsilon }, &[x]);
+        let (weight, bias) = (weight.map(|w| self.per_channel(w, rank)), bias.map(|b| self.per_channel(b, rank)));
+        self.affine(normal, weight, bias)
+    }
+}

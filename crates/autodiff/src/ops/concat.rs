@@ -1,0 +1,76 @@
+//! Values one after the other along an axis.
+
+use vivit_tensor::{Backend, Tensor};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// Concatenation along an axis, the sample axis counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Concat {
+    axis: usize,
+}
+
+impl Concat {
+    /// Where argument `wrt` begins, and how much follows it.
+    fn place<B: Backend>(self, io: Io<'_, B>, wrt: usize) -> (isize, isize) {
+        let lens: Vec<usize> = io.args.iter().map(|arg| arg.shape()[self.axis]).collect();
+        (lens[..wrt].iter().sum::<usize>() as isize, lens[wrt + 1..].iter().sum::<usize>() as isize)
+    }
+
+    fn pad<B: Backend>(self, x: &Tensor<B>, before: isize, after: isize) -> Tensor<B> {
+        let mut pads = vec![(0, 0); x.shape().rank()];
+        pads[self.axis + 1] = (before, after);
+        x.pad(&pads)
+    }
+}
+
+impl<B: Backend> Op<B> for Concat {
+    fn name(&self) -> &'static str {
+        "concatenation"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        Tensor::concat(&args.iter().map(|&arg| arg.clone()).collect::<Vec<_>>(), self.axis)
+    }
+
+    /// The argument's part of `M`.
+    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        let (before, after) = self.place(io, wrt);
+        self.pad(mat, -before, -after)
+    }
+
+    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        let (before, after) = self.place(io, wrt);
+        self.pad(tangent, before, after)
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// The values one after the other along axis `axis` of each sample (0 is the first behind the sample axis).
+    ///
+    /// # Panics
+    /// If there is none, they differ in another axis, or some carry a sample axis and some do not.
+    #[track_caller]
+    pub fn concat(&mut self, parts: &[Var], axis: usize) -> Var {
+        let batched = self.is_batched(parts[0]);
+        assert!(
+            parts.iter().all(|&part| self.is_batched(part) == batched),
+            "concatenation: all values or none carry a sample axis"
+        );
+        self.record(Concat { axis: axis + usize::from(batched) }, parts)
+    }
+
+    /// Entries `first..end` of axis `axis` of each sample (0 is the first behind the sample axis).
+    ///
+    /// # Panics
+    /// If the range does not fit.
+    #[track_caller]
+    pub fn slice(&mut self, x: Var, axis: usize, first: usize, end: usize) -> Var {
+        let shape = *self.value(x).shape();
+        let own = &shape[usize::from(self.is_batched(x))..];
+        assert!(axis < own.len() && first < end && end <= own[axis], "slice {first}..{end} of axis {axis} of samples {own:?}");
+        let mut pads = vec![(0, 0); own.len()];
+        pads[axis] = (-(first as isize), end as isize - own[axis] as isize);
+        self.zero_pad(x, &pads)
+    }
+}

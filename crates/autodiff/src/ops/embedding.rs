@@ -1,0 +1,81 @@
+//! Rows of a table: `y[n, t, :] = w[x[n, t], :]`.
+
+use vivit_tensor::{Backend, Gemm, Tensor};
+
+use crate::{Batch, Io, Op, Order, Outer, Positions, Tape, Var};
+
+/// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary, F]`; result `[N, *, F]`.
+///
+/// The Jacobian in w is `Σ_t onehot(x[n, t]) ⊗ s[n, t]`. Nothing is differentiated in x.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedding;
+
+impl Embedding {
+    fn one_hot<B: Backend>(io: Io<'_, B>) -> Tensor<B> {
+        let (x, rows) = (io.args[0], io.args[1].shape()[0]);
+        Tensor::from_buf(x.backend(), [x.len(), rows], x.backend().one_hot(x.buf(), rows))
+    }
+
+    fn outer<B: Backend>(io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
+        let (n, v) = (io.samples(), mat.shape()[0]);
+        let (rows, width) = (io.args[1].shape()[0], io.args[1].shape()[1]);
+        let t = io.args[0].len() / n;
+        let z = Self::one_hot(io).reshape([n, 1, t, rows]);
+        Outer::new(mat.reshape([v, n, 1, t, width]), z, Positions::Outside).ordered(Order::InOut)
+    }
+}
+
+impl<B: Backend> Op<B> for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let (x, w) = (args[0], args[1]);
+        let [rows, width] = **w.shape() else { panic!("embedding: the table must be [vocabulary, F], got {}", w.shape()) };
+        let shape = [&x.shape()[..], &[width]].concat();
+        Tensor::from_buf(x.backend(), &shape, x.backend().lookup(w.buf(), x.buf(), (rows, width)))
+    }
+
+    /// - x: zero
+    /// - w: `Σ_{(n,) t} onehot(x[n, t]) ⊗ M[v, n, t, :]`
+    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+        let v = mat.shape()[0];
+        let shape = io.args[wrt].shape();
+        if wrt == 0 {
+            return Tensor::zeros(mat.backend(), shape.prefixed(&[v]));
+        }
+        let outer = Self::outer(io, mat);
+        match batch {
+            Batch::Keep if io.out_batched() => outer.kept().reshape(shape.prefixed(&[v, io.samples()])),
+            _ => outer.sum().reshape(shape.prefixed(&[v])),
+        }
+    }
+
+    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        let k = tangent.shape()[0];
+        let shape = io.out.shape().prefixed(&[k]);
+        if wrt == 0 {
+            return Tensor::zeros(tangent.backend(), shape);
+        }
+        let (rows, width, m) = (io.args[1].shape()[0], io.args[1].shape()[1], io.args[0].len());
+        let g = Gemm::new(m, width, rows).batch(k, 0, rows * width, m * width);
+        Self::one_hot(io).gemm(&g, tangent, shape)
+    }
+
+    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+        (wrt == 1).then(|| Self::outer(io, mat))
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// Rows of a table: x `[N, *]` of whole numbers, w `[vocabulary, F]`, to `[N, *, F]`.
+    ///
+    /// # Panics
+    /// If a number of x is no row of w, or the table carries a sample axis.
+    #[track_caller]
+    pub fn embedding(&mut self, x: Var, table: Var) -> Var {
+        assert!(!self.is_batched(table), "embedding: the table must not carry a sample axis");
+        self.record(Embedding, &[x, table])
+    }
+}

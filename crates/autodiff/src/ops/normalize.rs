@@ -1,0 +1,136 @@
+//! Normalisation to mean zero and variance one (or to mean square one) over blocks of entries, and the layers made of it.
+//!
+//! With `x̂ = (x − μ)/σ` over a block of c entries: `Jᵀm = (m − mean(m) − x̂ mean(m ∘ x̂))/σ`; without centring the first mean is left out.
+//! The Jacobian is symmetric.
+
+use vivit_tensor::{Backend, Tensor, Unary};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// Normalises blocks of `block` consecutive entries of each sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalize {
+    /// Entries of a block.
+    pub block: usize,
+    /// Whether the mean is subtracted.
+    pub centre: bool,
+    /// Added to the variance (mean square).
+    pub epsilon: f64,
+}
+
+impl Normalize {
+    fn mean<B: Backend>(self, x: &Tensor<B>) -> Tensor<B> {
+        let rows = x.shape()[0];
+        x.sum(1).scale(1.0 / self.block as f64).reshape([rows, 1])
+    }
+
+    /// Blocks as rows, centred, and `1/σ` of each.
+    fn centred<B: Backend>(self, x: &Tensor<B>) -> (Tensor<B>, Tensor<B>) {
+        let rows = x.reshape([x.len() / self.block, self.block]);
+        let centred = if self.centre { rows.sub(&self.mean(&rows)) } else { rows };
+        let variance = self.mean(&centred.unary(Unary::Square));
+        let inverse = variance.unary(Unary::Shift(self.epsilon)).unary(Unary::Sqrt).unary(Unary::Recip);
+        (centred, inverse)
+    }
+
+    fn pull<B: Backend>(self, io: Io<'_, B>, mat: &Tensor<B>) -> Tensor<B> {
+        let (v, rows) = (mat.shape()[0], io.out.len() / self.block);
+        let (_, inverse) = self.centred(io.args[0]);
+        let normal = io.out.reshape([rows, self.block]);
+        let m = mat.reshape([v, rows, self.block]);
+        let mean = |x: Tensor<B>| x.sum(2).scale(1.0 / self.block as f64).reshape([v, rows, 1]);
+        let mut rest = m.sub(&mean(m.mul(&normal)).mul(&normal));
+        if self.centre {
+            rest = rest.sub(&mean(m));
+        }
+        rest.mul(&inverse).reshape(*mat.shape())
+    }
+}
+
+impl<B: Backend> Op<B> for Normalize {
+    fn name(&self) -> &'static str {
+        "normalisation"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let (centred, inverse) = self.centred(args[0]);
+        centred.mul(&inverse).reshape(*args[0].shape())
+    }
+
+    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        self.pull(io, mat)
+    }
+
+    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        self.pull(io, tangent)
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    #[track_caller]
+    fn normalize(&mut self, x: Var, block: usize, centre: bool, epsilon: f64) -> Var {
+        let entries = self.value(x).shape().tail().size();
+        assert!(
+            self.is_batched(x) && block > 0 && entries % block == 0,
+            "normalisation: blocks of {block} do not divide samples of {entries} entries"
+        );
+        self.record(Normalize { block, centre, epsilon }, &[x])
+    }
+
+    /// `x · weight + bias` for whichever there is.
+    #[track_caller]
+    pub(crate) fn affine(&mut self, mut x: Var, weight: Option<Var>, bias: Option<Var>) -> Var {
+        if let Some(weight) = weight {
+            x = self.mul(x, weight);
+        }
+        if let Some(bias) = bias {
+            x = self.add(x, bias);
+        }
+        x
+    }
+
+    /// Layer norm over the last `axes` axes (`1 ≤ axes`); weight and bias have their shape.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn layer_norm(&mut self, x: Var, axes: usize, weight: Option<Var>, bias: Option<Var>, epsilon: f64) -> Var {
+        let shape = self.value(x).shape();
+        let block = shape[shape.rank() - axes..].iter().product();
+        let normal = self.normalize(x, block, true, epsilon);
+        self.affine(normal, weight, bias)
+    }
+
+    /// RMS norm over the last axis, `x / √(mean(x²) + ε)`; the weight has its shape.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn rms_norm(&mut self, x: Var, weight: Option<Var>, epsilon: f64) -> Var {
+        let shape = self.value(x).shape();
+        let normal = self.normalize(x, shape[shape.rank() - 1], false, epsilon);
+        self.affine(normal, weight, None)
+    }
+
+    /// Group norm of `[N, C, *]` over groups of channels and all positions; weight and bias are `[C]`.
+    ///
+    /// # Panics
+    /// If the groups do not divide the channels.
+    #[track_caller]
+    pub fn group_norm(&mut self, x: Var, groups: usize, weight: Option<Var>, bias: Option<Var>, epsilon: f64) -> Var {
+        let shape = *self.value(x).shape();
+        assert!(shape.rank() >= 2 && groups > 0 && shape[1] % groups == 0, "group norm: {groups} groups of {shape}");
+        let normal = self.normalize(x, shape.tail().size() / groups, true, epsilon);
+        let (weight, bias) =
+            (weight.map(|w| self.per_channel(w, shape.rank())), bias.map(|b| self.per_channel(b, shape.rank())));
+        self.affine(normal, weight, bias)
+    }
+
+    /// `[C]` as `[C, 1, …]`, to be repeated over the positions of `[N, C, *]`, a value of `rank` axes.
+    #[track_caller]
+    pub fn per_channel(&mut self, x: Var, rank: usize) -> Var {
+        let channels = self.value(x).len();
+        let shape: Vec<usize> = [channels].into_iter().chain(std::iter::repeat_n(1, rank - 2)).collect();
+        self.reshape(x, &shape)
+    }
+}

@@ -1,0 +1,57 @@
+//! The axes of each sample in another order.
+
+use vivit_tensor::{Backend, Tensor};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// Axis `i` of the result is axis `order[i]` of the argument, the sample axis counted.
+#[derive(Clone, Debug)]
+pub struct Permute {
+    order: Vec<usize>,
+}
+
+impl Permute {
+    fn apply<B: Backend>(&self, x: &Tensor<B>, inverse: bool) -> Tensor<B> {
+        let lead = x.shape().rank() - self.order.len();
+        let mut axes: Vec<usize> = (0..x.shape().rank()).collect();
+        for (to, &from) in self.order.iter().enumerate() {
+            let (to, from) = if inverse { (from, to) } else { (to, from) };
+            axes[lead + to] = lead + from;
+        }
+        x.permute(&axes)
+    }
+}
+
+impl<B: Backend> Op<B> for Permute {
+    fn name(&self) -> &'static str {
+        "permute"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        self.apply(args[0], false)
+    }
+
+    fn jac_t(&self, _io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        self.apply(mat, true)
+    }
+
+    fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        self.apply(tangent, false)
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// Axis `i` of each sample's result is axis `order[i]` of the sample (0 is the first behind the sample axis).
+    ///
+    /// # Panics
+    /// If `order` is no permutation of the axes.
+    #[track_caller]
+    pub fn permute(&mut self, x: Var, order: &[usize]) -> Var {
+        let order = if self.is_batched(x) {
+            [0].into_iter().chain(order.iter().map(|axis| axis + 1)).collect()
+        } else {
+            order.to_vec()
+        };
+        self.record(Permute { order }, &[x])
+    }
+}

@@ -1,0 +1,89 @@
+//! Softmax and its logarithm along an axis.
+
+use vivit_tensor::{Backend, Binary, Tensor, Unary};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// `y = e^x / Σ e^x` along an axis or, with `log`, `y = x − log Σ e^x`.
+#[derive(Clone, Copy, Debug)]
+pub struct Softmax {
+    /// The axis of the value, the sample axis counted.
+    pub axis: usize,
+    /// Whether the logarithm is taken.
+    pub log: bool,
+}
+
+impl Softmax {
+    /// The sum along the axis (shifted by `lead` leading axes), kept with length one.
+    fn sum<B: Backend>(self, x: &Tensor<B>, lead: usize) -> Tensor<B> {
+        let mut shape = x.shape().to_vec();
+        shape[self.axis + lead] = 1;
+        x.sum(self.axis + lead).reshape(&shape)
+    }
+
+    /// Softmax from the result.
+    fn probabilities<B: Backend>(self, out: &Tensor<B>) -> Tensor<B> {
+        if self.log { out.unary(Unary::Exp) } else { out.clone() }
+    }
+}
+
+impl<B: Backend> Op<B> for Softmax {
+    fn name(&self) -> &'static str {
+        if self.log { "log-softmax" } else { "softmax" }
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        let x = args[0];
+        if !self.log {
+            return x.softmax(self.axis);
+        }
+        let mut shape = x.shape().to_vec();
+        shape[self.axis] = 1;
+        let shifted = x.sub(&x.reduce(vivit_tensor::Reduce::Max, self.axis).reshape(&shape));
+        shifted.sub(&self.sum(&shifted.unary(Unary::Exp), 0).unary(Unary::Ln))
+    }
+
+    /// `p ∘ (M − Σ p ∘ M)`; for the logarithm `M − p Σ M`
+    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        let p = self.probabilities(io.out);
+        if self.log {
+            return mat.sub(&self.sum(mat, 1).mul(&p));
+        }
+        let weighted = mat.mul(&p);
+        weighted.sub(&self.sum(&weighted, 1).mul(&p))
+    }
+
+    /// `p ∘ (t − Σ p ∘ t)`; for the logarithm `t − Σ p ∘ t`
+    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        let p = self.probabilities(io.out);
+        let moved = tangent.binary(Binary::Sub, &self.sum(&tangent.mul(&p), 1));
+        if self.log { moved } else { moved.mul(&p) }
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    #[track_caller]
+    fn softmax_op(&mut self, x: Var, axis: usize, log: bool) -> Var {
+        let axis = axis + usize::from(self.is_batched(x));
+        assert!(axis < self.value(x).shape().rank(), "softmax: {} has no such axis", self.value(x).shape());
+        self.record(Softmax { axis, log }, &[x])
+    }
+
+    /// Softmax along axis `axis` of each sample (0 is the first behind the sample axis).
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    pub fn softmax(&mut self, x: Var, axis: usize) -> Var {
+        self.softmax_op(x, axis, false)
+    }
+
+    /// The logarithm of softmax along axis `axis` of each sample.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    pub fn log_softmax(&mut self, x: Var, axis: usize) -> Var {
+        self.softmax_op(x, axis, true)
+    }
+}

@@ -1,0 +1,65 @@
+//! The sum or the mean over an axis.
+
+use vivit_tensor::{Backend, Tensor};
+
+use crate::{Batch, Io, Op, Tape, Var};
+
+/// `factor · Σ` over an axis, which disappears.
+#[derive(Clone, Copy, Debug)]
+pub struct Sum {
+    /// The axis of the value, the sample axis counted.
+    pub axis: usize,
+    /// The factor: 1 for a sum, 1/length for a mean.
+    pub factor: f64,
+}
+
+impl<B: Backend> Op<B> for Sum {
+    fn name(&self) -> &'static str {
+        "sum over an axis"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        args[0].sum(self.axis).scale(self.factor)
+    }
+
+    /// `factor · M`, repeated along the axis.
+    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+        let to = io.args[0].shape().prefixed(&mat.shape()[..1]);
+        let mut thin = to.to_vec();
+        thin[self.axis + 1] = 1;
+        mat.scale(self.factor).reshape(&thin).broadcast(to)
+    }
+
+    fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+        tangent.sum(self.axis + 1).scale(self.factor)
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    #[track_caller]
+    fn sum_op(&mut self, x: Var, axis: usize, mean: bool) -> Var {
+        let axis = axis + usize::from(self.is_batched(x));
+        let shape = self.value(x).shape();
+        assert!(axis < shape.rank(), "sum: {shape} has no such axis");
+        let factor = if mean { 1.0 / shape[axis] as f64 } else { 1.0 };
+        self.record(Sum { axis, factor }, &[x])
+    }
+
+    /// The sum over axis `axis` of each sample (0 is the first behind the sample axis).
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    pub fn sum(&mut self, x: Var, axis: usize) -> Var {
+        self.sum_op(x, axis, false)
+    }
+
+    /// The mean over axis `axis` of each sample.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    pub fn mean(&mut self, x: Var, axis: usize) -> Var {
+        self.sum_op(x, axis, true)
+    }
+}
