@@ -24,6 +24,21 @@ __kernel void select_entries(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
     out[out_start + row * shape.x + i] = xs[xs_start + from * shape.x + i];
 }
 
+// Rows of a table; shape = (width, rows of the table, number of ids). An id beyond the table reads its last row.
+__kernel void lookup(IN(table), IN(ids), OUT(out), const uint4 shape) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    if (i >= shape.x || row >= shape.z) return;
+    const uint from = min((uint)ids[ids_start + row], shape.y - 1);
+    out[out_start + row * shape.x + i] = table[table_start + from * shape.x + i];
+}
+
+// One-hot rows; shape = (classes, number of ids).
+__kernel void one_hot(IN(ids), OUT(out), const uint2 shape) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    if (i >= shape.x || row >= shape.y) return;
+    out[out_start + row * shape.x + i] = ids[ids_start + row] == (real)i ? ONE : ZERO;
+}
+
 // Zeros around x: axes of the result [outer..., inner] have lengths `lens`; x begins at `before` and is `from` long with strides `steps`.
 // inner = (length, length in x, number of rows).
 __kernel void pad(IN(xs), OUT(out), const uint4 inner, const int inner_before, const uint rank, const uint8 lens, const int8 before,

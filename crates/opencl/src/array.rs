@@ -82,6 +82,19 @@ pub(crate) fn select<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, outer: usize, axis: 
     call.rows(inner, pick.len() * outer).into(&cl.session, out)
 }
 
+pub(crate) fn lookup<E: Scalar>(cl: &OpenCl<E>, table: &Buf<E>, ids: &Buf<E>, (rows, width): (usize, usize)) -> Buf<E> {
+    assert!(table.len == rows * width && (rows > 0 || ids.len == 0), "lookup in a table of {rows} rows, {} entries", table.len);
+    let out = cl.session.allocate(ids.len * width);
+    let call = cl.session.call("lookup").buf(table).buf(ids).buf(&out).words([width, rows, ids.len, 0]);
+    call.rows(width, ids.len).into(&cl.session, out)
+}
+
+pub(crate) fn one_hot<E: Scalar>(cl: &OpenCl<E>, ids: &Buf<E>, classes: usize) -> Buf<E> {
+    let out = cl.session.allocate(ids.len * classes);
+    let call = cl.session.call("one_hot").buf(ids).buf(&out).words([classes, ids.len]);
+    call.rows(classes, ids.len).into(&cl.session, out)
+}
+
 /// An axis of padding: its length, the zeros in front of it (negative: entries cropped) and the length of the result.
 #[derive(Clone, Copy)]
 struct Padded {

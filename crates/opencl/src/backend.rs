@@ -126,6 +126,14 @@ impl<E: Scalar> Backend for OpenCl<E> {
         window::conv_transposed(self, y, w, n, dims, window)
     }
 
+    fn lookup(&self, table: &Buf<E>, ids: &Buf<E>, shape: (usize, usize)) -> Buf<E> {
+        array::lookup(self, table, ids, shape)
+    }
+
+    fn one_hot(&self, ids: &Buf<E>, classes: usize) -> Buf<E> {
+        array::one_hot(self, ids, classes)
+    }
+
     fn softmax(&self, x: &Buf<E>, outer: usize, axis: usize, inner: usize) -> Buf<E> {
         reduce::softmax(self, x, outer, axis, inner)
     }

@@ -18,9 +18,33 @@
 #define ONE ((real)1)
 #define ZERO ((real)0)
 
+real sigmoid(const real x) { return ONE / (ONE + exp(-x)); }
+// log(1 + e^x) without overflow.
+real softplus(const real x) { return isnan(x) ? x : (x > ZERO ? x : ZERO) + log1p(exp(-fabs(x))); }
+real normal_cdf(const real x) { return (real)0.5 * (ONE + erf(x * (real)0.70710678118654752)); }
+real normal_density(const real x) { return (real)0.39894228040143268 * exp(-(real)0.5 * x * x); }
+// u and u' of GELU's approximation.
+real gelu_inner(const real x) { return (real)0.79788456080286536 * (x + (real)0.044715 * x * x * x); }
+real gelu_inner_d1(const real x) { return (real)0.79788456080286536 * (ONE + (real)(3 * 0.044715) * x * x); }
+real gelu_tanh_d1(const real x) {
+    const real t = tanh(gelu_inner(x));
+    return (real)0.5 * (ONE + t + x * (ONE - t * t) * gelu_inner_d1(x));
+}
+#define SELU_SCALE ((real)1.0507009873554805)
+#define SELU_ALPHA ((real)1.6732632423543772)
+
 ROW(relu, x <= ZERO ? ZERO : x, x > ZERO ? ONE : ZERO)
-ROW(sigmoid, ONE / (ONE + exp(-x)), y * (ONE - y))
+ROW(sigmoid, sigmoid(x), y * (ONE - y))
 ROW(tanh, tanh(x), ONE - y * y)
+ROW(leaky_relu, x > ZERO ? x : a * x, x > ZERO ? ONE : a)
+ROW(elu, x > ZERO ? x : a * expm1(x), x > ZERO ? ONE : y + a)
+ROW(selu, SELU_SCALE * (x > ZERO ? x : SELU_ALPHA * expm1(x)), x > ZERO ? SELU_SCALE : y + SELU_SCALE * SELU_ALPHA)
+ROW(log_sigmoid, -softplus(-x), sigmoid(-x))
+ROW(softplus, softplus(a * x) / a, sigmoid(a * x))
+ROW(silu, x * sigmoid(x), sigmoid(x) * (ONE + x * sigmoid(-x)))
+ROW(gelu, x * normal_cdf(x), normal_cdf(x) + x * normal_density(x))
+ROW(gelu_tanh, (real)0.5 * x * (ONE + tanh(gelu_inner(x))), gelu_tanh_d1(x))
+ROW(hard_tanh, x < a ? a : x > b ? b : x, x > a && x < b ? ONE : ZERO)
 ROW(exp, exp(x), y)
 ROW(ln, log(x), ONE / x)
 ROW(sqrt, sqrt(x), ONE / (y + y))
