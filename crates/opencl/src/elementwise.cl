@@ -23,13 +23,9 @@ real sigmoid(const real x) { return ONE / (ONE + exp(-x)); }
 real softplus(const real x) { return isnan(x) ? x : (x > ZERO ? x : ZERO) + log1p(exp(-fabs(x))); }
 real normal_cdf(const real x) { return (real)0.5 * (ONE + erf(x * (real)0.70710678118654752)); }
 real normal_density(const real x) { return (real)0.39894228040143268 * exp(-(real)0.5 * x * x); }
-// u and u' of GELU's approximation.
-real gelu_inner(const real x) { return (real)0.79788456080286536 * (x + (real)0.044715 * x * x * x); }
-real gelu_inner_d1(const real x) { return (real)0.79788456080286536 * (ONE + (real)(3 * 0.044715) * x * x); }
-real gelu_tanh_d1(const real x) {
-    const real t = tanh(gelu_inner(x));
-    return (real)0.5 * (ONE + t + x * (ONE - t * t) * gelu_inner_d1(x));
-}
+// GELU's approximation x/2 (1 + tanh u) is x s(2u) with the sigmoid s; this form keeps its digits where tanh is near -1.
+real gelu_inner(const real x) { return (real)(2 * 0.79788456080286536) * (x + (real)0.044715 * x * x * x); }
+real gelu_inner_d1(const real x) { return (real)(2 * 0.79788456080286536) * (ONE + (real)(3 * 0.044715) * x * x); }
 #define SELU_SCALE ((real)1.0507009873554805)
 #define SELU_ALPHA ((real)1.6732632423543772)
 
@@ -43,7 +39,8 @@ ROW(log_sigmoid, -softplus(-x), sigmoid(-x))
 ROW(softplus, softplus(a * x) / a, sigmoid(a * x))
 ROW(silu, x * sigmoid(x), sigmoid(x) * (ONE + x * sigmoid(-x)))
 ROW(gelu, x * normal_cdf(x), normal_cdf(x) + x * normal_density(x))
-ROW(gelu_tanh, (real)0.5 * x * (ONE + tanh(gelu_inner(x))), gelu_tanh_d1(x))
+ROW(gelu_tanh, x * sigmoid(gelu_inner(x)),
+    sigmoid(gelu_inner(x)) + x * sigmoid(gelu_inner(x)) * sigmoid(-gelu_inner(x)) * gelu_inner_d1(x))
 ROW(hard_tanh, x < a ? a : x > b ? b : x, x > a && x < b ? ONE : ZERO)
 ROW(exp, exp(x), y)
 ROW(ln, log(x), ONE / x)

@@ -13,4 +13,6 @@ pub use vivit_nn::{
     AvgPool2d, Conv2d, Init, Layer, MaxPool2d, ParamSpec, Sequential, Sgd, avg_pool2d, conv2d, flatten, linear, max_pool2d,
     networks, relu, residual, shared, sigmoid, tanh, zero_pad2d,
 };
+#[cfg(feature = "opencl")]
+pub use vivit_opencl::OpenCl;
 pub use vivit_tensor::{Backend, Binary, Cpu, Matrix, Reduce, Rng, Scalar, Shape, Tensor, Unary};
