@@ -145,4 +145,8 @@ impl<E: Scalar> Backend for OpenCl<E> {
     fn first_non_finite(&self, x: &Buf<E>) -> Result<Option<usize>, Error> {
         Ok(reduce::first_non_finite(self, &[x])?.map(|(_, at)| at))
     }
+
+    fn first_non_finite_of(&self, arrays: &[&Buf<E>]) -> Result<Option<(usize, usize)>, Error> {
+        reduce::first_non_finite(self, arrays)
+    }
 }

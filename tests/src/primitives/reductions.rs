@@ -92,4 +92,8 @@ pub(super) fn non_finite<B: Backend>(backend: &B) {
         assert_eq!(backend.first_non_finite(&backend.upload(large)).unwrap(), None);
     }
     assert_eq!(backend.first_non_finite(&backend.upload(Vec::new())).unwrap(), None);
+    let [fine, bad] = [1.0, f64::INFINITY].map(|x| backend.upload(vec![B::Elem::of(0.0), B::Elem::of(x)]));
+    assert_eq!(backend.first_non_finite_of(&[&fine, &bad, &bad]).unwrap(), Some((1, 1)));
+    assert_eq!(backend.first_non_finite_of(&[&fine, &fine]).unwrap(), None);
+    assert_eq!(backend.first_non_finite_of(&[]).unwrap(), None);
 }
