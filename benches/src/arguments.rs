@@ -4,7 +4,7 @@
 pub const USAGE: &str = "\
 usage: bench NET TASK N [OPTIONS]
 
-  NET    demo, mlp, net2c2d, net3c3d
+  NET    demo, mlp, net2c2d, net3c3d, allcnnc, resnet32, resnet56, language_model, vision_transformer
   TASK   grad      gradient of the loss
          eigvalsh  all eigenvalues of the GGN
          eigh      the K largest eigenvalues with eigenvectors in parameter space
@@ -31,6 +31,16 @@ pub enum Net {
     Net2c2d,
     /// DeepOBS's 3c3d.
     Net3c3d,
+    /// All-CNN-C, 100 classes.
+    AllCnnC,
+    /// ResNet32 in evaluation mode.
+    ResNet32,
+    /// ResNet56 in evaluation mode.
+    ResNet56,
+    /// A small causal language model.
+    LanguageModel,
+    /// A small vision transformer.
+    VisionTransformer,
 }
 
 /// What is computed.
@@ -76,8 +86,17 @@ trait Named: Copy + PartialEq + 'static {
 }
 
 impl Named for Net {
-    const ALL: &'static [(&'static str, Self)] =
-        &[("demo", Net::Demo), ("mlp", Net::Mlp), ("net2c2d", Net::Net2c2d), ("net3c3d", Net::Net3c3d)];
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("demo", Net::Demo),
+        ("mlp", Net::Mlp),
+        ("net2c2d", Net::Net2c2d),
+        ("net3c3d", Net::Net3c3d),
+        ("allcnnc", Net::AllCnnC),
+        ("resnet32", Net::ResNet32),
+        ("resnet56", Net::ResNet56),
+        ("language_model", Net::LanguageModel),
+        ("vision_transformer", Net::VisionTransformer),
+    ];
 }
 
 impl Named for Task {

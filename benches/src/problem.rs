@@ -47,18 +47,24 @@ impl<E: Scalar> Problem<E> {
     /// If the model can't be built.
     pub fn new(net: Net, samples: usize) -> Result<Self, Error> {
         let backend = Cpu::new();
-        let Network { layers, input, classes } = match net {
-            Net::Demo => networks::demo(),
-            Net::Mlp => networks::mlp(),
-            Net::Net2c2d => networks::net2c2d(),
-            Net::Net3c3d => networks::net3c3d(),
-        };
+        let Network { layers, input, vocabulary, classes, positions } =
+            networks::by_name(net.name()).expect("every net on the command line is a reference network");
         let mut rng = Rng::new(SEEDS[1]);
         let shape = [&[samples], input.as_slice()].concat();
-        let input = Tensor::from_vec(&backend, &shape, rng.normal(shape.iter().product()))?;
+        let entries = shape.iter().product();
+        let mut below =
+            |len: usize, bound: usize| -> Vec<usize> { (0..len).map(|_| (rng.unit() * bound as f64) as usize).collect() };
+        let numbers = match vocabulary {
+            Some(size) => below(entries, size).into_iter().map(|token| E::of(token as f64)).collect(),
+            None => Rng::new(SEEDS[1]).normal(entries),
+        };
+        let input = Tensor::from_vec(&backend, &shape, numbers)?;
         let loss: Box<dyn Loss<Cpu<E>>> = match net {
-            Net::Demo => Box::new(Mse::mean(Tensor::from_vec(&backend, &[samples, classes], rng.normal(samples * classes))?)),
-            _ => Box::new(CrossEntropy::mean((0..samples).map(|_| (rng.unit() * classes as f64) as usize).collect::<Vec<_>>())),
+            Net::Demo => {
+                let target = Rng::new(SEEDS[2]).normal(samples * classes);
+                Box::new(Mse::mean(Tensor::from_vec(&backend, &[samples, classes], target)?))
+            }
+            _ => Box::new(CrossEntropy::mean(below(samples * positions, classes))),
         };
         Ok(Problem { model: Sequential::new(&backend, layers, SEEDS[0])?, input, loss })
     }

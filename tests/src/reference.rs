@@ -74,6 +74,11 @@ fn ready<B: Backend>(backend: &B, case: &Case, description: &Value) -> Result<Re
         let array = case.array(&format!("param/{name}"))?;
         model.set_param(&name, Tensor::from_f64(backend, &array.shape, &array.data)?)?;
     }
+    let buffers: Vec<String> = model.buffers().iter().map(|buffer| buffer.name.clone()).collect();
+    for name in buffers {
+        let array = case.array(&format!("buffer/{name}"))?;
+        model.set_param(&name, Tensor::from_f64(backend, &array.shape, &array.data)?)?;
+    }
     let input = case.array("input")?;
     let graph = model.forward(&Tensor::from_f64(backend, &input.shape, &input.data)?)?;
     Ok(Ready { graph, loss })

@@ -152,9 +152,9 @@ pub fn problems() -> Vec<Problem> {
                 vec![
                     Conv2d { bias: false, ..Conv2d::new(1, 2, 2) }.boxed(),
                     tanh(),
-                    Box::new(MaxPool2d(options)),
+                    Box::new(MaxPool(options)),
                     zero_pad2d([1, 0, 0, 2]),
-                    Box::new(AvgPool2d(average)),
+                    Box::new(AvgPool(average)),
                     flatten(),
                     linear(24, 3),
                 ]

@@ -22,6 +22,9 @@ const LAYERS: [Layer; 8] = [
 /// What tests and benchmarks use; a program that uses the library should not have to build it.
 const UNWANTED: [&str; 6] = ["proptest", "criterion", "safetensors", "serde", "serde_derive", "serde_json"];
 
+/// Those of them that a crate needs all the same, because it reads and writes files: state dictionaries and descriptions of models.
+const WANTED: [(&str, &[&str]); 1] = [("vivit-nn", &["safetensors", "serde_json"])];
+
 /// A dependency that users of the package build, too.
 #[derive(Debug, PartialEq, Eq)]
 struct Dependency {
@@ -47,7 +50,7 @@ fn check_manifest(file: &File) -> Vec<Finding> {
     let allowed = closure(&package);
     let mut findings = Vec::new();
     for Dependency { package: dependency, line } in dependencies(&file.text) {
-        if UNWANTED.contains(&dependency.as_str()) {
+        if UNWANTED.contains(&dependency.as_str()) && !wanted(&package, &dependency) {
             let way_out = "use it in `tests` or `benches`, or as a dev-dependency";
             findings.push(finding(
                 line,
@@ -61,6 +64,10 @@ fn check_manifest(file: &File) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn wanted(package: &str, dependency: &str) -> bool {
+    WANTED.iter().any(|(by, those)| *by == package && those.contains(&dependency))
 }
 
 fn layer(package: &str) -> Option<&'static Layer> {
@@ -200,8 +207,16 @@ mod tests {
     #[test]
     fn users_do_not_build_test_tools() {
         for name in UNWANTED {
+            caught("vivit-extend", &format!("[dependencies]\n{name}.workspace = true\n"), 5, name);
+            clean("vivit-extend", &format!("[dev-dependencies]\n{name}.workspace = true\n"));
+        }
+    }
+
+    #[test]
+    fn models_read_and_write_files() {
+        clean("vivit-nn", "[dependencies]\nsafetensors.workspace = true\nserde_json.workspace = true\n");
+        for name in UNWANTED.into_iter().filter(|name| !["safetensors", "serde_json"].contains(name)) {
             caught("vivit-nn", &format!("[dependencies]\n{name}.workspace = true\n"), 5, name);
-            clean("vivit-nn", &format!("[dev-dependencies]\n{name}.workspace = true\n"));
         }
     }
 

@@ -39,6 +39,14 @@ pub enum Error {
         /// The parameter.
         name: String,
     },
+    /// A pattern that is no parameter's name.
+    #[error("no parameter's name matches {pattern:?}; the graph has {}", .known.join(", "))]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// The names of the graph's parameters.
+        known: Vec<String>,
+    },
     /// A sample index beyond the batch.
     #[error("sample index {index} is out of range: the batch holds {samples} samples, 0 to {}", .samples - 1)]
     SampleOutOfRange {

@@ -10,6 +10,7 @@
 pub mod check;
 mod error;
 mod forward;
+mod groups;
 pub mod loss;
 mod map;
 mod op;

@@ -68,6 +68,16 @@ pub enum Error {
         /// The shape given.
         got: Vec<usize>,
     },
+    /// A number that is no index into a vocabulary.
+    #[error("input {value} at index {index:?} is no row of the vocabulary of {vocabulary}: whole numbers from 0 to {}", .vocabulary - 1)]
+    Vocabulary {
+        /// The number.
+        value: f64,
+        /// Where it is.
+        index: Vec<usize>,
+        /// Size of the vocabulary.
+        vocabulary: usize,
+    },
     /// An option out of its range.
     #[error("{what} must be {expected}, got {value}")]
     Option {
@@ -77,6 +87,18 @@ pub enum Error {
         expected: &'static str,
         /// What it was.
         value: f64,
+    },
+    /// An optimizer that remembers another model's parameters.
+    #[error(
+        "the optimizer remembers {before:?} where this model's parameter {name} has shape {shape:?}; make one optimizer per model"
+    )]
+    OtherModel {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The shape of what the optimizer remembers in its place.
+        before: Vec<usize>,
     },
     /// Recording failed.
     #[error(transparent)]

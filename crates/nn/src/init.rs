@@ -10,6 +10,11 @@ pub enum Init {
         /// The bound.
         bound: f64,
     },
+    /// Normal with mean 0.
+    Normal {
+        /// The standard deviation.
+        deviation: f64,
+    },
     /// The same value everywhere.
     Constant(f64),
 }
@@ -24,6 +29,7 @@ impl Init {
     pub fn draw<E: Scalar>(self, len: usize, rng: &mut Rng) -> Vec<E> {
         match self {
             Init::Uniform { bound } => rng.uniform(len, -bound, bound),
+            Init::Normal { deviation } => rng.normal::<f64>(len).into_iter().map(|x| E::of(deviation * x)).collect(),
             Init::Constant(value) => vec![E::of(value); len],
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use vivit_autodiff::{Tape, Var};
-use vivit_tensor::Backend;
+use vivit_tensor::{Backend, Rng, Tensor};
 
 use crate::{Error, Init, ShapeError};
 
@@ -26,6 +26,36 @@ impl ParamSpec {
     }
 }
 
+/// Whether a model is being trained or used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Dropout passes everything, batch norm uses running statistics: samples do not see each other.
+    #[default]
+    Evaluation,
+    /// Dropout drops, batch norm uses the batch's statistics and updates the running ones.
+    Training,
+}
+
+/// What a layer is recorded with: the tape, the mode, random numbers.
+#[derive(Debug)]
+pub struct Recorder<'r, B: Backend> {
+    /// The tape.
+    pub tape: &'r mut Tape<B>,
+    /// The mode.
+    pub mode: Mode,
+    /// Random numbers of this pass.
+    pub rng: &'r mut Rng,
+}
+
+/// What belongs to a layer in a model.
+#[derive(Debug)]
+pub struct Own<'r, B: Backend> {
+    /// Its parameters on the tape, in the order of [`Layer::params`].
+    pub params: &'r [Var],
+    /// Its buffers, in the order of [`Layer::buffers`]. What a layer writes here in training mode is kept.
+    pub buffers: &'r mut [Tensor<B>],
+}
+
 /// A part of a model: what it needs, what shapes it takes, and how it is recorded. It owns no numbers; the model does.
 pub trait Layer<B: Backend>: Debug {
     /// The layer in words, for errors: `linear 7→5`.
@@ -36,6 +66,11 @@ pub trait Layer<B: Backend>: Debug {
         Vec::new()
     }
 
+    /// Arrays that belong to it without being parameters: running statistics.
+    fn buffers(&self) -> Vec<ParamSpec> {
+        Vec::new()
+    }
+
     /// The shape of one sample's result for the shape of one sample's input.
     ///
     /// # Errors
@@ -43,7 +78,16 @@ pub trait Layer<B: Backend>: Debug {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError>;
 
     /// Records the layer. Shapes have been checked.
-    fn record(&self, tape: &mut Tape<B>, params: &[Var], x: Var) -> Var;
+    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var;
+
+    /// Checks the numbers of a model's input, where this layer is the first: the vocabulary of an embedding.
+    ///
+    /// # Errors
+    /// If the layer can't take them.
+    fn check_input(&self, x: &Tensor<B>) -> Result<(), Error> {
+        let _ = x;
+        Ok(())
+    }
 
     /// The earlier layer of the same row whose parameters it uses instead of its own, and whose operation it repeats.
     fn shares(&self) -> Option<usize> {
@@ -90,12 +134,24 @@ impl<B: Backend> Row<B> {
     }
 
     pub fn params(&self) -> Vec<ParamSpec> {
-        let mut params = Vec::new();
+        self.named(|layer| layer.params())
+    }
+
+    pub fn buffers(&self) -> Vec<ParamSpec> {
+        self.named(|layer| layer.buffers())
+    }
+
+    fn named(&self, specs: impl Fn(&dyn Layer<B>) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
+        let mut all = Vec::new();
         for (at, layer) in self.0.iter().enumerate() {
             let named = |spec: ParamSpec| ParamSpec { name: format!("{at}.{}", spec.name), ..spec };
-            params.extend(layer.params().into_iter().map(named));
+            all.extend(specs(layer.as_ref()).into_iter().map(named));
         }
-        params
+        all
+    }
+
+    pub fn check_input(&self, x: &Tensor<B>) -> Result<(), Error> {
+        self.0.first().map_or(Ok(()), |layer| layer.check_input(x))
     }
 
     pub fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
@@ -104,17 +160,18 @@ impl<B: Backend> Row<B> {
         })
     }
 
-    pub fn record(&self, tape: &mut Tape<B>, params: &[Var], x: Var) -> Var {
-        let mut firsts = Vec::with_capacity(self.0.len());
-        let mut first = 0;
+    pub fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+        // Where each layer's parameters and buffers begin.
+        let mut firsts = vec![[0, 0]];
         for layer in self.0.iter() {
-            firsts.push(first);
-            first += layer.params().len();
+            let [params, buffers] = firsts[firsts.len() - 1];
+            firsts.push([params + layer.params().len(), buffers + layer.buffers().len()]);
         }
         (0..self.0.len()).fold(x, |x, at| {
-            let first = firsts[self.0[at].shares().unwrap_or(at)];
-            let layer = self.layer(at);
-            layer.record(tape, &params[first..first + layer.params().len()], x)
+            let owner = self.0[at].shares().unwrap_or(at);
+            let ([param, buffer], [last_param, last_buffer]) = (firsts[owner], firsts[owner + 1]);
+            let own = Own { params: &own.params[param..last_param], buffers: &mut own.buffers[buffer..last_buffer] };
+            self.layer(at).record(recorder, own, x)
         })
     }
 }

@@ -8,15 +8,12 @@ mod init;
 mod layer;
 mod layers;
 pub mod networks;
-mod optim;
+pub mod optim;
 mod sequential;
 
 pub use error::{Error, ShapeError};
 pub use init::Init;
-pub use layer::{Layer, ParamSpec};
-pub use layers::{
-    Activation, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Residual, Shared, ZeroPad2d, avg_pool2d, conv2d, flatten,
-    linear, max_pool2d, relu, residual, shared, sigmoid, tanh, zero_pad2d,
-};
-pub use optim::Sgd;
+pub use layer::{Layer, Mode, Own, ParamSpec, Recorder};
+pub use layers::*;
+pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use sequential::{Param, Sequential};

@@ -2,7 +2,10 @@
 
 use vivit_tensor::Backend;
 
-use crate::{Conv2d, Layer, conv2d, flatten, linear, max_pool2d, relu, zero_pad2d};
+use crate::{
+    Conv2d, Flatten, Join, Layer, avg_pool2d, batch_norm, branches, conv2d, embedding, flatten, gelu, layer_norm, linear,
+    max_pool2d, mean_over, permute, positional_embedding, relu, residual, self_attention, zero_pad, zero_pad2d,
+};
 
 /// A named network: its layers and the shapes around them.
 #[derive(Debug)]
@@ -11,19 +14,29 @@ pub struct Network<B: Backend> {
     pub layers: Vec<Box<dyn Layer<B>>>,
     /// Shape of one input sample.
     pub input: Vec<usize>,
+    /// Size of the vocabulary, where inputs are whole numbers below it.
+    pub vocabulary: Option<usize>,
     /// Number of outputs.
     pub classes: usize,
+    /// Number of positions of a sample that are classified: 1, but for language models.
+    pub positions: usize,
+}
+
+impl<B: Backend> Network<B> {
+    fn new(layers: Vec<Box<dyn Layer<B>>>, input: &[usize], classes: usize) -> Self {
+        Network { layers, input: input.to_vec(), vocabulary: None, classes, positions: 1 }
+    }
 }
 
 /// The MLP 7-5-5-3 with ReLU of ViViT's introductory example.
 pub fn demo<B: Backend>() -> Network<B> {
-    Network { layers: vec![linear(7, 5), relu(), linear(5, 5), relu(), linear(5, 3)], input: vec![7], classes: 3 }
+    Network::new(vec![linear(7, 5), relu(), linear(5, 5), relu(), linear(5, 3)], &[7], 3)
 }
 
 /// An MLP 784-512-256-10 with ReLU (535,818 parameters).
 pub fn mlp<B: Backend>() -> Network<B> {
     let layers = vec![flatten(), linear(784, 512), relu(), linear(512, 256), relu(), linear(256, 10)];
-    Network { layers, input: vec![1, 28, 28], classes: 10 }
+    Network::new(layers, &[1, 28, 28], 10)
 }
 
 /// DeepOBS's 2c2d for Fashion-MNIST (3,274,634 parameters).
@@ -40,7 +53,7 @@ pub fn net2c2d<B: Backend>() -> Network<B> {
         relu(),
         linear(1024, 10),
     ];
-    Network { layers, input: vec![1, 28, 28], classes: 10 }
+    Network::new(layers, &[1, 28, 28], 10)
 }
 
 /// DeepOBS's 3c3d for CIFAR-10 (895,210 parameters).
@@ -65,5 +78,124 @@ pub fn net3c3d<B: Backend>() -> Network<B> {
         relu(),
         linear(256, 10),
     ];
-    Network { layers, input: vec![3, 32, 32], classes: 10 }
+    Network::new(layers, &[3, 32, 32], 10)
 }
+
+/// All-CNN-C for CIFAR-100 (Springenberg et al. 2015; 1,387,108 parameters).
+pub fn allcnnc<B: Backend>() -> Network<B> {
+    let conv = |inputs, outputs| Conv2d::new(inputs, outputs, 3).padded(1);
+    let halving = |inputs, outputs| Conv2d { stride: [2; 2], ..conv(inputs, outputs) };
+    let convolutions = [
+        conv(3, 96),
+        conv(96, 96),
+        halving(96, 96),
+        conv(96, 192),
+        conv(192, 192),
+        halving(192, 192),
+        Conv2d::new(192, 192, 3),
+        Conv2d::new(192, 192, 1),
+        Conv2d::new(192, 100, 1),
+    ];
+    let mut layers: Vec<Box<dyn Layer<B>>> = Vec::new();
+    for convolution in convolutions {
+        layers.extend([convolution.boxed(), relu()]);
+    }
+    layers.extend([avg_pool2d(6, 6), flatten()]);
+    Network::new(layers, &[3, 32, 32], 100)
+}
+
+/// The CIFAR residual network with 32 layers, parameter-free shortcuts (He et al. 2016, option A; 464,154 parameters). Batch norm makes it a
+/// network for evaluation mode wherever samples matter one by one.
+pub fn resnet32<B: Backend>() -> Network<B> {
+    resnet(5)
+}
+
+/// The CIFAR residual network with 56 layers (853,018 parameters); otherwise as [`resnet32`].
+pub fn resnet56<B: Backend>() -> Network<B> {
+    resnet(9)
+}
+
+/// Three stages of `blocks` residual blocks with 16, 32 and 64 channels.
+fn resnet<B: Backend>(blocks: usize) -> Network<B> {
+    let conv = |inputs, outputs, stride| {
+        Conv2d { stride: [stride; 2], bias: false, ..Conv2d::new(inputs, outputs, 3).padded(1) }.boxed()
+    };
+    let mut layers = vec![conv(3, 16, 1), batch_norm(16), relu()];
+    let mut inputs = 16;
+    for (stage, outputs) in [16, 32, 64].into_iter().enumerate() {
+        for block in 0..blocks {
+            let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+            let body = vec![
+                conv(inputs, outputs, stride),
+                batch_norm(outputs),
+                relu(),
+                conv(outputs, outputs, 1),
+                batch_norm(outputs),
+            ];
+            // Every other pixel, and channels of zeros on both sides.
+            let shortcut = if stride == 2 {
+                let side = ((outputs - inputs) / 2) as isize;
+                vec![avg_pool2d(1, 2), zero_pad(&[(side, side), (0, 0), (0, 0)])]
+            } else {
+                Vec::new()
+            };
+            layers.extend([branches(vec![shortcut, body], Join::Sum), relu()]);
+            inputs = outputs;
+        }
+    }
+    layers.extend([avg_pool2d(8, 8), flatten(), linear(64, 10)]);
+    Network::new(layers, &[3, 32, 32], 10)
+}
+
+/// A transformer block before which the input is normalised: attention and a two-layer perceptron, each around a shortcut.
+fn transformer_block<B: Backend>(features: usize, heads: usize, causal: bool) -> [Box<dyn Layer<B>>; 2] {
+    [
+        residual(vec![layer_norm(&[features]), self_attention(features, heads, causal)]),
+        residual(vec![layer_norm(&[features]), linear(features, 4 * features), gelu(), linear(4 * features, features)]),
+    ]
+}
+
+/// A small causal language model: 64 tokens of a vocabulary of 96, two transformer blocks of 64 features and 4 heads. Its outputs are
+/// `[N, 96, 64]`: a class per position.
+pub fn language_model<B: Backend>() -> Network<B> {
+    let (vocabulary, positions, features) = (96, 64, 64);
+    let mut layers = vec![embedding(vocabulary, features), positional_embedding(positions, features)];
+    for _ in 0..2 {
+        layers.extend(transformer_block(features, 4, true));
+    }
+    layers.extend([layer_norm(&[features]), linear(features, vocabulary), permute(&[2, 1])]);
+    Network { vocabulary: Some(vocabulary), positions, ..Network::new(layers, &[positions], vocabulary) }
+}
+
+/// A small vision transformer for `[3, 32, 32]` images: 64 patches of 4×4, two blocks of 64 features and 4 heads, 10 classes.
+pub fn vision_transformer<B: Backend>() -> Network<B> {
+    let features = 64;
+    let patches = Conv2d { stride: [4; 2], ..Conv2d::new(3, features, 4) }.boxed();
+    let mut layers: Vec<Box<dyn Layer<B>>> =
+        vec![patches, Box::new(Flatten { start: 2 }), permute(&[2, 1]), positional_embedding(64, features)];
+    for _ in 0..2 {
+        layers.extend(transformer_block(features, 4, false));
+    }
+    layers.extend([layer_norm(&[features]), mean_over(1), linear(features, 10)]);
+    Network::new(layers, &[3, 32, 32], 10)
+}
+
+/// The network of a name: `demo`, `mlp`, `net2c2d`, `net3c3d`, `allcnnc`, `resnet32`, `resnet56`, `language_model`, `vision_transformer`.
+pub fn by_name<B: Backend>(name: &str) -> Option<Network<B>> {
+    Some(match name {
+        "demo" => demo(),
+        "mlp" => mlp(),
+        "net2c2d" => net2c2d(),
+        "net3c3d" => net3c3d(),
+        "allcnnc" => allcnnc(),
+        "resnet32" => resnet32(),
+        "resnet56" => resnet56(),
+        "language_model" => language_model(),
+        "vision_transformer" => vision_transformer(),
+        _ => return None,
+    })
+}
+
+/// The names that [`by_name`] knows.
+pub const NAMES: [&str; 9] =
+    ["demo", "mlp", "net2c2d", "net3c3d", "allcnnc", "resnet32", "resnet56", "language_model", "vision_transformer"];

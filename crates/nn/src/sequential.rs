@@ -3,8 +3,8 @@
 use vivit_autodiff::{Graph, ParamMap, Tape, Var};
 use vivit_tensor::{Backend, Rng, Tensor};
 
-use crate::layer::Row;
-use crate::{Error, Layer};
+use crate::layer::{Mode, Own, Recorder, Row};
+use crate::{Error, Layer, ParamSpec};
 
 /// A parameter of a model.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ pub struct Sequential<B: Backend> {
     backend: B,
     row: Row<B>,
     params: Vec<Param<B>>,
+    buffers: Vec<Param<B>>,
+    /// Random numbers of training passes.
+    rng: Rng,
 }
 
 impl<B: Backend> Sequential<B> {
@@ -32,12 +35,13 @@ impl<B: Backend> Sequential<B> {
         let row = Row(layers.into());
         row.check("")?;
         let mut rng = Rng::new(seed);
-        let mut params = Vec::new();
-        for spec in row.params() {
+        let mut draw = |spec: ParamSpec| {
             let entries = spec.init.draw(spec.shape.iter().product(), &mut rng);
-            params.push(Param { name: spec.name, value: Tensor::from_vec(backend, &spec.shape, entries)? });
-        }
-        Ok(Sequential { backend: backend.clone(), row, params })
+            Ok(Param { name: spec.name, value: Tensor::from_vec(backend, &spec.shape, entries)? })
+        };
+        let params = row.params().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
+        let buffers = row.buffers().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
+        Ok(Sequential { backend: backend.clone(), row, params, buffers, rng })
     }
 
     /// The backend.
@@ -50,18 +54,24 @@ impl<B: Backend> Sequential<B> {
         &self.params
     }
 
+    /// What belongs to the model without being parameters: running statistics.
+    pub fn buffers(&self) -> &[Param<B>] {
+        &self.buffers
+    }
+
     /// Number of entries of all parameters.
     pub fn num_params(&self) -> usize {
         self.params.iter().map(|param| param.value.len()).sum()
     }
 
-    /// Replaces a parameter's value.
+    /// Replaces a parameter's or a buffer's value.
     ///
     /// # Errors
-    /// If there is no such parameter or it has another shape.
+    /// If there is none of that name or it has another shape.
     pub fn set_param(&mut self, name: &str, value: Tensor<B>) -> Result<(), Error> {
-        let Some(param) = self.params.iter_mut().find(|param| param.name == name) else {
-            let known = self.params.iter().map(|param| param.name.clone()).collect();
+        let mut all = self.params.iter_mut().chain(&mut self.buffers);
+        let Some(param) = all.find(|param| param.name == name) else {
+            let known = self.params.iter().chain(&self.buffers).map(|param| param.name.clone()).collect();
             return Err(Error::UnknownParameter { name: name.into(), known });
         };
         if param.value.shape() != value.shape() {
@@ -80,20 +90,42 @@ impl<B: Backend> Sequential<B> {
         Ok(self.row.output_shape(input)?)
     }
 
-    /// Records a forward pass of `x: [N, *]`. The graph's parameters are the model's, in the same order, under the same names.
+    /// Records a forward pass of `x: [N, *]` in evaluation mode. The graph's parameters are the model's, in the same order, under the same
+    /// names.
     ///
     /// # Errors
     /// If the batch is empty or a layer can't take what reaches it; before any work.
     pub fn forward(&self, x: &Tensor<B>) -> Result<Graph<B>, Error> {
+        // Buffers are shared until somebody writes; nobody does in evaluation mode.
+        let mut buffers: Vec<Tensor<B>> = self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
+        self.record(x, Mode::Evaluation, &mut self.rng.clone(), &mut buffers)
+    }
+
+    /// Records a forward pass in training mode: dropout drops, batch norm uses the batch's statistics and updates the running ones.
+    ///
+    /// # Errors
+    /// As [`forward`](Sequential::forward).
+    pub fn forward_training(&mut self, x: &Tensor<B>) -> Result<Graph<B>, Error> {
+        let mut buffers: Vec<Tensor<B>> = self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
+        let mut rng = self.rng.clone();
+        let graph = self.record(x, Mode::Training, &mut rng, &mut buffers)?;
+        self.rng = rng;
+        self.buffers.iter_mut().zip(buffers).for_each(|(buffer, value)| buffer.value = value);
+        Ok(graph)
+    }
+
+    fn record(&self, x: &Tensor<B>, mode: Mode, rng: &mut Rng, buffers: &mut [Tensor<B>]) -> Result<Graph<B>, Error> {
         let shape = x.shape();
         if shape.first().is_none_or(|&n| n == 0) {
             return Err(vivit_autodiff::Error::EmptyBatch { input: 0, shape: shape.to_vec() }.into());
         }
         self.output_shape(&shape[1..])?;
+        self.row.check_input(x)?;
         let mut tape = Tape::new(&self.backend);
-        let vars: Vec<Var> = self.params.iter().map(|param| tape.named_param(&param.name, param.value.clone())).collect();
+        let params: Vec<Var> = self.params.iter().map(|param| tape.named_param(&param.name, param.value.clone())).collect();
         let input = tape.input(x.clone());
-        let output = self.row.record(&mut tape, &vars, input);
+        let mut recorder = Recorder { tape: &mut tape, mode, rng };
+        let output = self.row.record(&mut recorder, Own { params: &params, buffers }, input);
         Ok(Graph::new(tape, output)?)
     }
 
@@ -102,7 +134,18 @@ impl<B: Backend> Sequential<B> {
     /// # Errors
     /// If a key is none of the model's parameters, or a value has another shape.
     pub fn add_scaled(&mut self, alpha: f64, change: &ParamMap<Tensor<B>>) -> Result<(), Error> {
-        // First all checks, then all changes: an error leaves the model as it was.
+        self.update(change, |_, value, change| value.axpy(alpha, change))
+    }
+
+    /// Calls `each` with every parameter that `change` has: its key, its value to write to, and its change.
+    ///
+    /// # Errors
+    /// As [`add_scaled`](Sequential::add_scaled); before the first call, so that an error leaves the model as it was.
+    pub(crate) fn update(
+        &mut self,
+        change: &ParamMap<Tensor<B>>,
+        mut each: impl FnMut(Var, &mut Tensor<B>, &Tensor<B>),
+    ) -> Result<(), Error> {
         for (var, value) in change.iter() {
             let Some(param) = self.params.get(var.index()) else {
                 return Err(vivit_autodiff::Error::NotAParameter { index: var.index() }.into());
@@ -112,8 +155,8 @@ impl<B: Backend> Sequential<B> {
                 return Err(Error::ParameterShape { name: param.name.clone(), expected, got });
             }
         }
-        for (var, value) in change.iter() {
-            self.params[var.index()].value.axpy(alpha, value);
+        for (var, change) in change.iter() {
+            each(var, &mut self.params[var.index()].value, change);
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ fn training<B: Backend>(
             loss_sum += n * graph.loss(&loss)?;
             right += n * accuracy_of(&graph, &batch.labels)?;
             seen += n;
-            optimizer.step(model, graph.backward(&loss)?)?;
+            optimizer.step(model, &graph.backward(&loss)?)?;
 
             last = (loss_sum / seen, right / seen);
             bar.set_message(format!("loss {:.4}, accuracy {:.1} %", last.0, 100.0 * last.1));

@@ -11,6 +11,7 @@ pub use vivit_opencl as opencl;
 pub use vivit_tensor as tensor;
 
 mod error;
+pub mod optim;
 pub mod prelude;
 
 pub use error::Error;

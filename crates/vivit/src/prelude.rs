@@ -1,5 +1,6 @@
 //! What a program usually needs: `use vivit::prelude::*;`
 
+pub use crate::optim::{DampedNewton, Descent};
 pub use vivit_autodiff::ops::{ConvOptions, PoolOptions};
 pub use vivit_autodiff::{
     Batch, BceWithLogits, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Seed,
@@ -10,8 +11,13 @@ pub use vivit_curvature::{
 };
 pub use vivit_extend::{BatchGrad, DiagGgn, Extension, Gradient, OnSite, SqrtGgn, run, run_for};
 pub use vivit_nn::{
-    AvgPool2d, Conv2d, Init, Layer, MaxPool2d, ParamSpec, Sequential, Sgd, avg_pool2d, conv2d, flatten, linear, max_pool2d,
-    networks, relu, residual, shared, sigmoid, tanh, zero_pad2d,
+    Activation, Adam, AdamOptions, AdamW, AdaptiveAvgPool, AvgPool, BatchNorm, Branches, Conv1d, Conv2d, Conv3d,
+    ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dropout, Embedding, GroupNorm, Init, Join, Layer, LayerNorm, Linear,
+    MaxPool, Mode, Optimizer, Own, ParamSpec, Recorder, Recurrent, Residual, RmsNorm, SelfAttention, Sequential, Sgd,
+    SgdOptions, ZeroPad, adaptive_avg_pool, avg_pool1d, avg_pool2d, avg_pool3d, batch_norm, branches, conv1d, conv2d, conv3d,
+    dropout, elu, embedding, flatten, gelu, gelu_tanh, group_norm, hard_tanh, layer_norm, leaky_relu, linear, log_sigmoid,
+    log_softmax, lstm, max_pool1d, max_pool2d, max_pool3d, mean_over, networks, permute, positional_embedding, relu, residual,
+    rms_norm, rnn, self_attention, selu, shared, sigmoid, silu, softmax, softplus, sum_over, tanh, zero_pad, zero_pad2d,
 };
 #[cfg(feature = "opencl")]
 pub use vivit_opencl::OpenCl;

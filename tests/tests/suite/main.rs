@@ -6,6 +6,7 @@ mod examples;
 mod loss;
 mod nets;
 mod ops;
+mod optimizers;
 mod options;
 mod primitives;
 mod properties;

@@ -1,27 +1,48 @@
 //! Activations.
 
-use vivit_autodiff::{Tape, Var};
+use vivit_autodiff::Var;
 use vivit_tensor::{Backend, Unary};
 
-use crate::{Layer, ShapeError};
+use crate::{Layer, Own, Recorder, ShapeError};
 
 /// An elementwise map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Activation(pub Unary);
 
-/// `max(x, 0)`.
-pub fn relu<B: Backend>() -> Box<dyn Layer<B>> {
-    Box::new(Activation(Unary::Relu))
+macro_rules! activations {
+    ($($(#[$doc:meta])* $name:ident($($par:ident),*) => $unary:expr;)+) => {
+        $($(#[$doc])*
+        pub fn $name<B: Backend>($($par: f64),*) -> Box<dyn Layer<B>> {
+            Box::new(Activation($unary))
+        })+
+    };
 }
 
-/// `1 / (1 + e⁻ˣ)`.
-pub fn sigmoid<B: Backend>() -> Box<dyn Layer<B>> {
-    Box::new(Activation(Unary::Sigmoid))
-}
-
-/// The hyperbolic tangent.
-pub fn tanh<B: Backend>() -> Box<dyn Layer<B>> {
-    Box::new(Activation(Unary::Tanh))
+activations! {
+    /// `max(x, 0)`.
+    relu() => Unary::Relu;
+    /// `1 / (1 + e⁻ˣ)`.
+    sigmoid() => Unary::Sigmoid;
+    /// The hyperbolic tangent.
+    tanh() => Unary::Tanh;
+    /// `x` above 0, `slope·x` elsewhere.
+    leaky_relu(slope) => Unary::LeakyRelu(slope);
+    /// `x` above 0, `alpha (eˣ − 1)` elsewhere.
+    elu(alpha) => Unary::Elu(alpha);
+    /// The self-normalising ELU.
+    selu() => Unary::Selu;
+    /// `log σ(x)`.
+    log_sigmoid() => Unary::LogSigmoid;
+    /// `log(1 + eˣ)`.
+    softplus() => Unary::Softplus(1.0);
+    /// `x σ(x)` (swish).
+    silu() => Unary::Silu;
+    /// `x Φ(x)`, exact.
+    gelu() => Unary::Gelu;
+    /// GELU's tanh approximation.
+    gelu_tanh() => Unary::GeluTanh;
+    /// `x` clamped between `low` and `high` (PyTorch's defaults: −1 and 1).
+    hard_tanh(low, high) => Unary::HardTanh(low, high);
 }
 
 impl<B: Backend> Layer<B> for Activation {
@@ -33,7 +54,7 @@ impl<B: Backend> Layer<B> for Activation {
         Ok(input.to_vec())
     }
 
-    fn record(&self, tape: &mut Tape<B>, _params: &[Var], x: Var) -> Var {
-        tape.map(self.0, x)
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        recorder.tape.map(self.0, x)
     }
 }

@@ -1,51 +1,150 @@
-//! Convolutions.
+//! Convolutions and transposed convolutions over one to three spatial axes.
 
-use vivit_autodiff::ops::ConvOptions;
-use vivit_autodiff::{Tape, Var};
+use vivit_autodiff::Var;
+use vivit_autodiff::ops::{ConvOptions, ConvTranspose as TransposedOp};
 use vivit_tensor::{Backend, Window};
 
-use crate::{Init, Layer, ParamSpec, ShapeError};
+use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
 
-/// A two-dimensional convolution of `[C, H, W]` samples. Pairs are height, width.
+/// A convolution of `[C, *in]` samples over R spatial axes. Lists have one entry per spatial axis, outermost first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2d {
+pub struct Conv<const R: usize> {
     /// In-channels.
     pub inputs: usize,
     /// Out-channels.
     pub outputs: usize,
     /// Kernel.
-    pub kernel: [usize; 2],
+    pub kernel: [usize; R],
     /// Distance of consecutive windows.
-    pub stride: [usize; 2],
+    pub stride: [usize; R],
     /// Zeros on both sides.
-    pub padding: [usize; 2],
+    pub padding: [usize; R],
     /// Distance of consecutive kernel elements.
-    pub dilation: [usize; 2],
+    pub dilation: [usize; R],
     /// Groups of channels that do not see each other.
     pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
 }
 
-impl Conv2d {
-    /// A square kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields for anything else.
+/// A convolution of `[C, L]` samples.
+pub type Conv1d = Conv<1>;
+/// A convolution of `[C, H, W]` samples.
+pub type Conv2d = Conv<2>;
+/// A convolution of `[C, D, H, W]` samples.
+pub type Conv3d = Conv<3>;
+
+impl<const R: usize> Conv<R> {
+    /// A cubic kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields for anything else.
     pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
-        Conv2d {
-            inputs,
-            outputs,
-            kernel: [kernel; 2],
-            stride: [1; 2],
-            padding: [0; 2],
-            dilation: [1; 2],
-            groups: 1,
-            bias: true,
-        }
+        Conv { inputs, outputs, kernel: [kernel; R], stride: [1; R], padding: [0; R], dilation: [1; R], groups: 1, bias: true }
     }
 
     /// The same with `padding` zeros on all sides.
     #[must_use]
     pub fn padded(self, padding: usize) -> Self {
-        Conv2d { padding: [padding; 2], ..self }
+        Conv { padding: [padding; R], ..self }
+    }
+
+    /// As a layer of a model.
+    pub fn boxed<B: Backend>(self) -> Box<dyn Layer<B>> {
+        Box::new(self)
+    }
+
+    fn options(&self) -> ConvOptions {
+        ConvOptions {
+            stride: self.stride.to_vec(),
+            padding: self.padding.to_vec(),
+            dilation: self.dilation.to_vec(),
+            groups: self.groups,
+        }
+    }
+
+    /// Checks channels and returns the spatial axes of a sample.
+    fn spatial<'s>(&self, name: &str, input: &'s [usize]) -> Result<&'s [usize], ShapeError> {
+        let error = |reason| Err(ShapeError::new(name, reason));
+        if self.inputs == 0 || self.outputs == 0 {
+            return error("needs at least one channel on both sides".into());
+        }
+        if self.groups == 0 || self.inputs % self.groups != 0 || self.outputs % self.groups != 0 {
+            return error(format!("{} groups do not divide {} and {} channels", self.groups, self.inputs, self.outputs));
+        }
+        match input {
+            [channels, spatial @ ..] if *channels == self.inputs && spatial.len() == R => Ok(spatial),
+            _ => error(format!(
+                "needs samples of {} channels and {R} spatial axes, but a sample has shape {input:?}",
+                self.inputs
+            )),
+        }
+    }
+
+    fn name_of(&self, kind: &str) -> String {
+        format!("{kind}{R}d {}→{} kernel {:?}", self.inputs, self.outputs, self.kernel)
+    }
+}
+
+/// A [`Conv1d`] layer with stride 1, no padding, with a bias.
+pub fn conv1d<B: Backend>(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer<B>> {
+    Conv1d::new(inputs, outputs, kernel).boxed()
+}
+
+/// A [`Conv2d`] layer with a square kernel, stride 1, no padding, with a bias.
+pub fn conv2d<B: Backend>(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer<B>> {
+    Conv2d::new(inputs, outputs, kernel).boxed()
+}
+
+/// A [`Conv3d`] layer with a cubic kernel, stride 1, no padding, with a bias.
+pub fn conv3d<B: Backend>(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer<B>> {
+    Conv3d::new(inputs, outputs, kernel).boxed()
+}
+
+impl<B: Backend, const R: usize> Layer<B> for Conv<R> {
+    fn name(&self) -> String {
+        self.name_of("conv")
+    }
+
+    fn params(&self) -> Vec<ParamSpec> {
+        let inputs = self.inputs / self.groups.max(1);
+        let init = Init::fan_in(inputs * self.kernel.iter().product::<usize>());
+        let mut params = vec![ParamSpec::new("weight", &[&[self.outputs, inputs], &self.kernel[..]].concat(), init)];
+        params.extend(self.bias.then(|| ParamSpec::new("bias", &[self.outputs], init)));
+        params
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        let name = Layer::<B>::name(self);
+        let spatial = self.spatial(&name, input)?;
+        let window = Window::new(spatial, &self.kernel, &self.stride, &self.padding, &self.dilation, false)
+            .map_err(|reason| ShapeError::new(name, format!("{reason} (a sample has shape {input:?})")))?;
+        Ok([&[self.outputs], &window.output[3 - R..]].concat())
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+        recorder.tape.conv(x, own.params[0], own.params.get(1).copied(), &self.options())
+    }
+}
+
+/// A transposed convolution of `[C, *in]` samples over R spatial axes:
+/// `out = (in − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvTranspose<const R: usize> {
+    /// Channels, kernel, stride, padding, dilation, groups, bias.
+    pub conv: Conv<R>,
+    /// Entries added at the end of each spatial axis, fewer than stride or dilation.
+    pub output_padding: [usize; R],
+}
+
+/// A transposed convolution of `[C, L]` samples.
+pub type ConvTranspose1d = ConvTranspose<1>;
+/// A transposed convolution of `[C, H, W]` samples.
+pub type ConvTranspose2d = ConvTranspose<2>;
+/// A transposed convolution of `[C, D, H, W]` samples.
+pub type ConvTranspose3d = ConvTranspose<3>;
+
+impl<const R: usize> ConvTranspose<R> {
+    /// A cubic kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields for anything else.
+    pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
+        ConvTranspose { conv: Conv::new(inputs, outputs, kernel), output_padding: [0; R] }
     }
 
     /// As a layer of a model.
@@ -54,50 +153,49 @@ impl Conv2d {
     }
 }
 
-/// A [`Conv2d`] layer with a square kernel, stride 1, no padding, with a bias.
-pub fn conv2d<B: Backend>(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer<B>> {
-    Conv2d::new(inputs, outputs, kernel).boxed()
-}
-
-impl<B: Backend> Layer<B> for Conv2d {
+impl<B: Backend, const R: usize> Layer<B> for ConvTranspose<R> {
     fn name(&self) -> String {
-        format!("conv2d {}→{} kernel {:?}", self.inputs, self.outputs, self.kernel)
+        self.conv.name_of("conv_transpose")
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        let inputs = self.inputs / self.groups.max(1);
-        let init = Init::fan_in(inputs * self.kernel[0] * self.kernel[1]);
-        let mut params = vec![ParamSpec::new("weight", &[self.outputs, inputs, self.kernel[0], self.kernel[1]], init)];
-        params.extend(self.bias.then(|| ParamSpec::new("bias", &[self.outputs], init)));
+        let Conv { inputs, outputs, kernel, groups, bias, .. } = &self.conv;
+        let outputs_of = outputs / (*groups).max(1);
+        // PyTorch counts the second axis, whatever it means.
+        let init = Init::fan_in(outputs_of * kernel.iter().product::<usize>());
+        let mut params = vec![ParamSpec::new("weight", &[&[*inputs, outputs_of], &kernel[..]].concat(), init)];
+        params.extend(bias.then(|| ParamSpec::new("bias", &[*outputs], init)));
         params
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| ShapeError::new(Layer::<B>::name(self), reason);
-        if self.inputs == 0 || self.outputs == 0 {
-            return Err(error("needs at least one channel on both sides".into()));
-        }
-        if self.groups == 0 || self.inputs % self.groups != 0 || self.outputs % self.groups != 0 {
-            return Err(error(format!("{} groups do not divide {} and {} channels", self.groups, self.inputs, self.outputs)));
-        }
-        match *input {
-            [channels, height, width] if channels == self.inputs => {
-                let Conv2d { kernel, stride, padding, dilation, .. } = self;
-                let window = Window::new(&[height, width], kernel, stride, padding, dilation, false)
-                    .map_err(|reason| error(format!("{reason} (a sample has shape {input:?})")))?;
-                Ok(vec![self.outputs, window.output[1], window.output[2]])
+        let name = Layer::<B>::name(self);
+        let spatial = self.conv.spatial(&name, input)?;
+        let error = |reason: String| Err(ShapeError::new(name.clone(), reason));
+        let Conv { kernel, stride, dilation, .. } = &self.conv;
+        for (what, list) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
+            if list.contains(&0) {
+                return error(format!("the {what} must be at least 1 along every axis, got {list:?}"));
             }
-            _ => Err(error(format!("needs samples [{}, H, W], but a sample has shape {input:?}", self.inputs))),
+        }
+        for axis in 0..R {
+            let limit = stride[axis].max(dilation[axis]);
+            if self.output_padding[axis] >= limit {
+                return error(format!(
+                    "output padding {} along spatial axis {axis} must be below the larger of stride and dilation, {limit}",
+                    self.output_padding[axis]
+                ));
+            }
+        }
+        let op = TransposedOp { options: self.conv.options(), output_padding: self.output_padding.to_vec() };
+        match op.output(spatial, kernel) {
+            Some(output) => Ok([&[self.conv.outputs], &output[..]].concat()),
+            None => error(format!("padding {:?} crops all of a sample of shape {input:?}", self.conv.padding)),
         }
     }
 
-    fn record(&self, tape: &mut Tape<B>, params: &[Var], x: Var) -> Var {
-        let options = ConvOptions {
-            stride: self.stride.to_vec(),
-            padding: self.padding.to_vec(),
-            dilation: self.dilation.to_vec(),
-            groups: self.groups,
-        };
-        tape.conv(x, params[0], params.get(1).copied(), &options)
+    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+        let (weight, bias) = (own.params[0], own.params.get(1).copied());
+        recorder.tape.conv_transpose(x, weight, bias, &self.conv.options(), &self.output_padding)
     }
 }

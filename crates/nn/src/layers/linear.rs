@@ -1,9 +1,9 @@
 //! Affine maps of the last axis.
 
-use vivit_autodiff::{Tape, Var};
+use vivit_autodiff::Var;
 use vivit_tensor::Backend;
 
-use crate::{Init, Layer, ParamSpec, ShapeError};
+use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
 
 /// `x Wᵀ + b` along the last axis; any number of axes between it and the sample axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl<B: Backend> Layer<B> for Linear {
         }
     }
 
-    fn record(&self, tape: &mut Tape<B>, params: &[Var], x: Var) -> Var {
-        tape.linear(x, params[0], params.get(1).copied())
+    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+        recorder.tape.linear(x, own.params[0], own.params.get(1).copied())
     }
 }

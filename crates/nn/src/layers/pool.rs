@@ -1,64 +1,100 @@
-//! Pooling.
+//! Pooling over one to three spatial axes.
 
+use vivit_autodiff::Var;
 use vivit_autodiff::ops::PoolOptions;
-use vivit_autodiff::{Tape, Var};
 use vivit_tensor::Backend;
 
-use crate::{Layer, ShapeError};
+use crate::{Layer, Own, Recorder, ShapeError};
 
-/// The largest entry of each window of `[C, H, W]` samples.
+/// The largest entry of each window of `[C, *in]` samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MaxPool2d(pub PoolOptions);
+pub struct MaxPool(pub PoolOptions);
 
-/// A [`MaxPool2d`] layer with square windows.
+/// The mean of each window of `[C, *in]` samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvgPool(pub PoolOptions);
+
+/// The means of windows that cover each plane of `[C, *in]` samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdaptiveAvgPool {
+    /// Lengths of the result's spatial axes.
+    pub output: Vec<usize>,
+}
+
+fn cubic(axes: usize, kernel: usize, stride: usize) -> PoolOptions {
+    PoolOptions { stride: vec![stride; axes], ..PoolOptions::new(&vec![kernel; axes]) }
+}
+
+/// A [`MaxPool`] layer over one spatial axis.
+pub fn max_pool1d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+    Box::new(MaxPool(cubic(1, kernel, stride)))
+}
+
+/// A [`MaxPool`] layer with square windows.
 pub fn max_pool2d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
-    Box::new(MaxPool2d(square(kernel, stride)))
+    Box::new(MaxPool(cubic(2, kernel, stride)))
 }
 
-/// The mean of each window of `[C, H, W]` samples.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AvgPool2d(pub PoolOptions);
+/// A [`MaxPool`] layer with cubic windows.
+pub fn max_pool3d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+    Box::new(MaxPool(cubic(3, kernel, stride)))
+}
 
-/// An [`AvgPool2d`] layer with square windows.
+/// An [`AvgPool`] layer over one spatial axis.
+pub fn avg_pool1d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+    Box::new(AvgPool(cubic(1, kernel, stride)))
+}
+
+/// An [`AvgPool`] layer with square windows.
 pub fn avg_pool2d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
-    Box::new(AvgPool2d(square(kernel, stride)))
+    Box::new(AvgPool(cubic(2, kernel, stride)))
 }
 
-fn square(kernel: usize, stride: usize) -> PoolOptions {
-    PoolOptions { stride: vec![stride; 2], ..PoolOptions::new(&[kernel; 2]) }
+/// An [`AvgPool`] layer with cubic windows.
+pub fn avg_pool3d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+    Box::new(AvgPool(cubic(3, kernel, stride)))
+}
+
+/// An [`AdaptiveAvgPool`] layer to the given lengths of the spatial axes.
+pub fn adaptive_avg_pool<B: Backend>(output: &[usize]) -> Box<dyn Layer<B>> {
+    Box::new(AdaptiveAvgPool { output: output.to_vec() })
 }
 
 fn pooled(name: String, options: &PoolOptions, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-    let [channels, height, width] = *input else {
-        return Err(ShapeError::new(name, format!("needs samples [C, H, W], but a sample has shape {input:?}")));
+    let error = |reason| ShapeError::new(name, reason);
+    let axes = options.kernel.len();
+    let [channels, spatial @ ..] = input else {
+        return Err(error(format!("needs samples [C, *], but a sample has shape {input:?}")));
     };
-    if options.padding.iter().zip(&options.kernel).any(|(padding, kernel)| 2 * padding > *kernel) {
-        let reason = format!("padding {:?} is more than half the kernel {:?}", options.padding, options.kernel);
-        return Err(ShapeError::new(name, reason));
+    if spatial.len() != axes {
+        return Err(error(format!("needs {axes} spatial axes, but a sample has shape {input:?}")));
     }
-    match options.window(&[height, width]) {
-        Ok(window) => Ok(vec![channels, window.output[1], window.output[2]]),
-        Err(reason) => Err(ShapeError::new(name, format!("{reason} (a sample has shape {input:?})"))),
+    if options.padding.iter().zip(&options.kernel).any(|(padding, kernel)| 2 * padding > *kernel) {
+        return Err(error(format!("padding {:?} is more than half the kernel {:?}", options.padding, options.kernel)));
+    }
+    match options.window(spatial) {
+        Ok(window) => Ok([&[*channels], &window.output[3 - axes..]].concat()),
+        Err(reason) => Err(error(format!("{reason} (a sample has shape {input:?})"))),
     }
 }
 
-impl<B: Backend> Layer<B> for MaxPool2d {
+impl<B: Backend> Layer<B> for MaxPool {
     fn name(&self) -> String {
-        format!("max_pool2d kernel {:?} stride {:?}", self.0.kernel, self.0.stride)
+        format!("max_pool{}d kernel {:?} stride {:?}", self.0.kernel.len(), self.0.kernel, self.0.stride)
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         pooled(Layer::<B>::name(self), &self.0, input)
     }
 
-    fn record(&self, tape: &mut Tape<B>, _params: &[Var], x: Var) -> Var {
-        tape.max_pool(x, &self.0)
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        recorder.tape.max_pool(x, &self.0)
     }
 }
 
-impl<B: Backend> Layer<B> for AvgPool2d {
+impl<B: Backend> Layer<B> for AvgPool {
     fn name(&self) -> String {
-        format!("avg_pool2d kernel {:?} stride {:?}", self.0.kernel, self.0.stride)
+        format!("avg_pool{}d kernel {:?} stride {:?}", self.0.kernel.len(), self.0.kernel, self.0.stride)
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
@@ -68,7 +104,28 @@ impl<B: Backend> Layer<B> for AvgPool2d {
         pooled(Layer::<B>::name(self), &self.0, input)
     }
 
-    fn record(&self, tape: &mut Tape<B>, _params: &[Var], x: Var) -> Var {
-        tape.avg_pool(x, &self.0)
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        recorder.tape.avg_pool(x, &self.0)
+    }
+}
+
+impl<B: Backend> Layer<B> for AdaptiveAvgPool {
+    fn name(&self) -> String {
+        format!("adaptive_avg_pool to {:?}", self.output)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        let error = |reason| ShapeError::new(Layer::<B>::name(self), reason);
+        match input {
+            _ if self.output.contains(&0) => Err(error("must have at least one window along every axis".into())),
+            [channels, spatial @ ..] if spatial.len() == self.output.len() && !spatial.contains(&0) => {
+                Ok([&[*channels], &self.output[..]].concat())
+            }
+            _ => Err(error(format!("needs {} spatial axes, but a sample has shape {input:?}", self.output.len()))),
+        }
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        recorder.tape.adaptive_avg_pool(x, &self.output)
     }
 }

@@ -1,10 +1,10 @@
 //! Layers made of layers, and layers that repeat others.
 
-use vivit_autodiff::{Tape, Var};
+use vivit_autodiff::Var;
 use vivit_tensor::Backend;
 
 use crate::layer::Row;
-use crate::{Error, Layer, ParamSpec, ShapeError};
+use crate::{Error, Layer, Own, ParamSpec, Recorder, ShapeError};
 
 /// `x + body(x)`. Its parameters are called `body.0.weight` and so on.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ impl<B: Backend> Layer<B> for Residual<B> {
         self.body.params().into_iter().map(named).collect()
     }
 
+    fn buffers(&self) -> Vec<ParamSpec> {
+        let named = |spec: ParamSpec| ParamSpec { name: format!("body.{}", spec.name), ..spec };
+        self.body.buffers().into_iter().map(named).collect()
+    }
+
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let output = self.body.output_shape(input).map_err(|error| error.inside("body"))?;
         if output == input {
@@ -36,9 +41,9 @@ impl<B: Backend> Layer<B> for Residual<B> {
         Err(ShapeError::new(Layer::<B>::name(self), reason))
     }
 
-    fn record(&self, tape: &mut Tape<B>, params: &[Var], x: Var) -> Var {
-        let y = self.body.record(tape, params, x);
-        tape.add(x, y)
+    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+        let y = self.body.record(recorder, own, x);
+        recorder.tape.add(x, y)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -67,7 +72,7 @@ impl<B: Backend> Layer<B> for Shared {
         Err(ShapeError::new(Layer::<B>::name(self), "stands outside a row of layers"))
     }
 
-    fn record(&self, _tape: &mut Tape<B>, _params: &[Var], x: Var) -> Var {
+    fn record(&self, _recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
         x // never reached: the row runs the layer that this one names
     }
 

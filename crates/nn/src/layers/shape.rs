@@ -1,17 +1,20 @@
 //! Layers that only move entries.
 
-use vivit_autodiff::{Tape, Var};
+use vivit_autodiff::Var;
 use vivit_tensor::Backend;
 
-use crate::{Layer, ShapeError};
+use crate::{Layer, Own, Recorder, ShapeError};
 
-/// All axes of a sample in one.
+/// The axes of a sample from one on, in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flatten;
+pub struct Flatten {
+    /// The first of them, at least 1 (0 is the sample axis).
+    pub start: usize,
+}
 
-/// A [`Flatten`] layer.
+/// A [`Flatten`] layer that joins all axes of a sample.
 pub fn flatten<B: Backend>() -> Box<dyn Layer<B>> {
-    Box::new(Flatten)
+    Box::new(Flatten { start: 1 })
 }
 
 impl<B: Backend> Layer<B> for Flatten {
@@ -20,48 +23,62 @@ impl<B: Backend> Layer<B> for Flatten {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        Ok(vec![input.iter().product()])
+        if self.start == 0 || self.start > input.len() {
+            let reason =
+                format!("starts at axis {}, but samples of shape {input:?} have axes 1 to {}", self.start, input.len());
+            return Err(ShapeError::new(Layer::<B>::name(self), reason));
+        }
+        let (front, rest) = input.split_at(self.start - 1);
+        Ok([front, &[rest.iter().product()]].concat())
     }
 
-    fn record(&self, tape: &mut Tape<B>, _params: &[Var], x: Var) -> Var {
-        tape.flatten(x)
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        let sample = recorder.tape.value(x).shape().tail();
+        let (front, rest) = sample.split_at(self.start - 1);
+        let shape = [front, &[rest.iter().product()]].concat();
+        recorder.tape.reshape(x, &shape)
     }
 }
 
-/// Zeros around the last two axes; negative numbers crop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ZeroPad2d {
-    /// Left, right, top, bottom: PyTorch's order.
-    pub padding: [isize; 4],
+/// Zeros around the last axes, one to three; negative numbers crop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZeroPad {
+    /// `(before, after)` for each of the last axes, outermost first.
+    pub padding: Vec<(isize, isize)>,
 }
 
-/// A [`ZeroPad2d`] layer; `padding` is left, right, top, bottom.
+/// A [`ZeroPad`] layer over the last two axes; `padding` is left, right, top, bottom: PyTorch's order.
 pub fn zero_pad2d<B: Backend>(padding: [isize; 4]) -> Box<dyn Layer<B>> {
-    Box::new(ZeroPad2d { padding })
+    let [left, right, top, bottom] = padding;
+    zero_pad(&[(top, bottom), (left, right)])
 }
 
-impl<B: Backend> Layer<B> for ZeroPad2d {
+/// A [`ZeroPad`] layer: `(before, after)` for each of the last axes, outermost first.
+pub fn zero_pad<B: Backend>(padding: &[(isize, isize)]) -> Box<dyn Layer<B>> {
+    Box::new(ZeroPad { padding: padding.to_vec() })
+}
+
+impl<B: Backend> Layer<B> for ZeroPad {
     fn name(&self) -> String {
-        format!("zero_pad2d {:?}", self.padding)
+        format!("zero_pad {:?}", self.padding)
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let error = |reason| ShapeError::new(Layer::<B>::name(self), reason);
-        let [front @ .., height, width] = input else {
-            return Err(error(format!("needs two spatial axes, but a sample has shape {input:?}")));
+        let Some(front) = input.len().checked_sub(self.padding.len()) else {
+            return Err(error(format!("needs {} axes, but a sample has shape {input:?}", self.padding.len())));
         };
-        let [left, right, top, bottom] = self.padding;
-        let padded = |len: usize, before: isize, after: isize| {
-            usize::try_from(len as isize + before + after)
+        let mut shape = input.to_vec();
+        for (len, (before, after)) in shape[front..].iter_mut().zip(&self.padding) {
+            *len = usize::try_from(*len as isize + before + after)
                 .ok()
                 .filter(|&len| len > 0)
-                .ok_or_else(|| error(format!("crops all of a sample of shape {input:?}")))
-        };
-        Ok([front, &[padded(*height, top, bottom)?, padded(*width, left, right)?]].concat())
+                .ok_or_else(|| error(format!("crops all of a sample of shape {input:?}")))?;
+        }
+        Ok(shape)
     }
 
-    fn record(&self, tape: &mut Tape<B>, _params: &[Var], x: Var) -> Var {
-        let [left, right, top, bottom] = self.padding;
-        tape.zero_pad(x, &[(top, bottom), (left, right)])
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        recorder.tape.zero_pad(x, &self.padding)
     }
 }

@@ -1,0 +1,109 @@
+//! Layers along the axes of a sample. Axes are counted as PyTorch counts them: 0 is the sample axis, 1 the first of a sample.
+
+use vivit_autodiff::Var;
+use vivit_tensor::Backend;
+
+use crate::{Layer, Own, Recorder, ShapeError};
+
+/// The axes of a sample in another order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permute {
+    /// Axis `i + 1` of the result is axis `axes[i]`.
+    pub axes: Vec<usize>,
+}
+
+/// A [`Permute`] layer: axis `i + 1` of the result is axis `axes[i]`.
+pub fn permute<B: Backend>(axes: &[usize]) -> Box<dyn Layer<B>> {
+    Box::new(Permute { axes: axes.to_vec() })
+}
+
+impl<B: Backend> Layer<B> for Permute {
+    fn name(&self) -> String {
+        format!("permute {:?}", self.axes)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        let mut sorted = self.axes.clone();
+        sorted.sort_unstable();
+        if sorted.into_iter().eq(1..=input.len()) {
+            return Ok(self.axes.iter().map(|axis| input[axis - 1]).collect());
+        }
+        let reason = format!("must name each axis from 1 to {} once for samples of shape {input:?}", input.len());
+        Err(ShapeError::new(Layer::<B>::name(self), reason))
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        let order: Vec<usize> = self.axes.iter().map(|axis| axis - 1).collect();
+        recorder.tape.permute(x, &order)
+    }
+}
+
+/// What happens along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    /// The mean; the axis disappears.
+    Mean,
+    /// The sum; the axis disappears.
+    Sum,
+    /// Softmax.
+    Softmax,
+    /// The logarithm of softmax.
+    LogSoftmax,
+}
+
+/// Something along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AxisMap {
+    /// What.
+    pub along: Along,
+    /// The axis, at least 1.
+    pub axis: usize,
+}
+
+/// The mean over an axis, which disappears.
+pub fn mean_over<B: Backend>(axis: usize) -> Box<dyn Layer<B>> {
+    Box::new(AxisMap { along: Along::Mean, axis })
+}
+
+/// The sum over an axis, which disappears.
+pub fn sum_over<B: Backend>(axis: usize) -> Box<dyn Layer<B>> {
+    Box::new(AxisMap { along: Along::Sum, axis })
+}
+
+/// Softmax along an axis.
+pub fn softmax<B: Backend>(axis: usize) -> Box<dyn Layer<B>> {
+    Box::new(AxisMap { along: Along::Softmax, axis })
+}
+
+/// The logarithm of softmax along an axis.
+pub fn log_softmax<B: Backend>(axis: usize) -> Box<dyn Layer<B>> {
+    Box::new(AxisMap { along: Along::LogSoftmax, axis })
+}
+
+impl<B: Backend> Layer<B> for AxisMap {
+    fn name(&self) -> String {
+        format!("{:?} along axis {}", self.along, self.axis).to_lowercase()
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        if self.axis == 0 || self.axis > input.len() {
+            let reason = format!("needs an axis from 1 to {} for samples of shape {input:?}", input.len());
+            return Err(ShapeError::new(Layer::<B>::name(self), reason));
+        }
+        let mut shape = input.to_vec();
+        if matches!(self.along, Along::Mean | Along::Sum) {
+            shape.remove(self.axis - 1);
+        }
+        Ok(shape)
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        let (tape, axis) = (&mut *recorder.tape, self.axis - 1);
+        match self.along {
+            Along::Mean => tape.mean(x, axis),
+            Along::Sum => tape.sum(x, axis),
+            Along::Softmax => tape.softmax(x, axis),
+            Along::LogSoftmax => tape.log_softmax(x, axis),
+        }
+    }
+}

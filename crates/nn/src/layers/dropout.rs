@@ -1,0 +1,48 @@
+//! Dropout.
+
+use vivit_autodiff::Var;
+use vivit_tensor::{Backend, Scalar, Tensor};
+
+use crate::{Error, Layer, Mode, Own, Recorder, ShapeError};
+
+/// In training mode, zeroes each entry with probability p and divides the others by 1 − p; in evaluation mode, nothing. The mask stays on the
+/// tape, so that every sweep sees the same one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// The probability, at least 0 and below 1.
+    pub p: f64,
+}
+
+/// A [`Dropout`] layer.
+pub fn dropout<B: Backend>(p: f64) -> Box<dyn Layer<B>> {
+    Box::new(Dropout { p })
+}
+
+impl<B: Backend> Layer<B> for Dropout {
+    fn name(&self) -> String {
+        format!("dropout {}", self.p)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        Ok(input.to_vec())
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+        if recorder.mode == Mode::Evaluation || self.p == 0.0 {
+            return x;
+        }
+        let (shape, kept) = (*recorder.tape.value(x).shape(), 1.0 - self.p);
+        let uniform: Vec<f64> = recorder.rng.uniform(shape.size(), 0.0, 1.0);
+        let mask = uniform.into_iter().map(|u| B::Elem::of(if u < kept { 1.0 / kept } else { 0.0 })).collect();
+        let backend = recorder.tape.backend().clone();
+        let mask = recorder.tape.input(Tensor::from_buf(&backend, shape, backend.upload(mask)));
+        recorder.tape.mul(x, mask)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if (0.0..1.0).contains(&self.p) {
+            return Ok(());
+        }
+        Err(Error::Option { what: "the dropout probability", expected: "at least 0 and below 1", value: self.p })
+    }
+}

@@ -1,0 +1,150 @@
+//! Adam, and the moments that it shares with its relatives.
+
+use vivit_autodiff::{ParamMap, Var};
+use vivit_tensor::{Backend, Binary, Scalar, Tensor, Unary};
+
+use super::{Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option};
+use crate::{Error, Sequential};
+
+/// Options of [`Adam`] and [`AdamW`](super::AdamW).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamOptions {
+    /// The learning rate η > 0; 0.001 by default.
+    pub learning_rate: f64,
+    /// How slowly the moments forget, 0 ≤ β₁, β₂ < 1; 0.9 and 0.999 by default.
+    pub betas: [f64; 2],
+    /// ε > 0, added to the root of the second moment; 10⁻⁸ by default.
+    pub eps: f64,
+    /// The weight decay ω ≥ 0; 0 by default.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamOptions {
+    fn default() -> Self {
+        AdamOptions { learning_rate: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+impl AdamOptions {
+    pub(super) fn check<E: Scalar>(&self) -> Result<(), Error> {
+        check_learning_rate(self.learning_rate)?;
+        check_memory("the first beta", self.betas[0])?;
+        check_memory("the second beta", self.betas[1])?;
+        // An ε that is zero in the element type turns a gradient that was always zero into 0/0.
+        let eps = E::of(self.eps).f64();
+        option("eps", "positive and finite, in the element type", self.eps, eps > 0.0 && eps.is_finite())?;
+        check_weight_decay(self.weight_decay)
+    }
+}
+
+/// Running means of a parameter's gradient and its square.
+#[derive(Clone, Debug)]
+struct Moment<B: Backend> {
+    first: Tensor<B>,
+    second: Tensor<B>,
+    steps: u32,
+}
+
+/// What Adam and its relatives remember.
+#[derive(Clone, Debug)]
+pub(super) struct Moments<B: Backend>(ParamMap<Moment<B>>);
+
+impl<B: Backend> Moments<B> {
+    pub fn new() -> Self {
+        Moments(ParamMap::new())
+    }
+
+    pub fn check(&self, model: &Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+        check_remembered(model, gradient, |var| self.0.get(var).map(|moment| &moment.first))
+    }
+
+    /// Takes a gradient into the moments and moves the parameter: `θ ← θ − η m̂ / (√v̂ + ε)`.
+    pub fn step(&mut self, options: &AdamOptions, var: Var, value: &mut Tensor<B>, gradient: &Tensor<B>) {
+        let [beta1, beta2] = options.betas;
+        let mut first = gradient.scale(1.0 - beta1);
+        let mut second = gradient.unary(Unary::Square).scale(1.0 - beta2);
+        let mut steps = 1;
+        if let Some(before) = self.0.get(var) {
+            first.axpy(beta1, &before.first);
+            second.axpy(beta2, &before.second);
+            steps = before.steps.saturating_add(1);
+        }
+        let corrections = options.betas.map(|beta| 1.0 - beta.powf(f64::from(steps)));
+        let root = second.unary(Unary::Sqrt).scale(corrections[1].sqrt().recip()).unary(Unary::Shift(options.eps));
+        value.axpy(-options.learning_rate / corrections[0], &first.binary(Binary::Div, &root));
+        self.0.insert(var, Moment { first, second, steps });
+    }
+}
+
+/// Adam (Kingma & Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015), in PyTorch's form. In a parameter's step t:
+///
+/// ```text
+/// g ← ∇L + ω θ
+/// m ← β₁ m + (1 − β₁) g          m̂ = m / (1 − β₁ᵗ)
+/// v ← β₂ v + (1 − β₂) g²         v̂ = v / (1 − β₂ᵗ)
+/// θ ← θ − η m̂ / (√v̂ + ε)
+/// ```
+///
+/// The weight decay passes through the moments; [`AdamW`](super::AdamW) keeps it apart.
+///
+/// # Examples
+/// ```
+/// use vivit_nn::optim::{Adam, AdamOptions};
+/// use vivit_tensor::Cpu;
+///
+/// let usual = Adam::<Cpu<f32>>::new(1e-3)?;
+/// let slow = Adam::<Cpu<f32>>::with_options(AdamOptions { betas: [0.99, 0.9999], ..AdamOptions::default() })?;
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Adam<B: Backend> {
+    options: AdamOptions,
+    moments: Moments<B>,
+}
+
+impl<B: Backend> Adam<B> {
+    /// With learning rate η > 0 and the other options' defaults.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn new(learning_rate: f64) -> Result<Self, Error> {
+        Self::with_options(AdamOptions { learning_rate, ..AdamOptions::default() })
+    }
+
+    /// With all options.
+    ///
+    /// # Errors
+    /// If one is out of its range.
+    pub fn with_options(options: AdamOptions) -> Result<Self, Error> {
+        options.check::<B::Elem>()?;
+        Ok(Adam { options, moments: Moments::new() })
+    }
+
+    /// The options.
+    pub fn options(&self) -> AdamOptions {
+        self.options
+    }
+}
+
+impl<B: Backend> Optimizer<B> for Adam<B> {
+    fn step(&mut self, model: &mut Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+        self.moments.check(model, gradient)?;
+        model.update(gradient, |var, value, gradient| {
+            let mut gradient = gradient.clone();
+            if self.options.weight_decay > 0.0 {
+                gradient.axpy(self.options.weight_decay, value);
+            }
+            self.moments.step(&self.options, var, value, &gradient);
+        })
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.options.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        check_learning_rate(learning_rate)?;
+        self.options.learning_rate = learning_rate;
+        Ok(())
+    }
+}

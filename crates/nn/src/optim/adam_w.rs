@@ -1,0 +1,71 @@
+//! Adam with the weight decay outside of its moments.
+
+use vivit_autodiff::ParamMap;
+use vivit_tensor::{Backend, Tensor};
+
+use super::adam::Moments;
+use super::{AdamOptions, Optimizer, check_learning_rate};
+use crate::{Error, Sequential};
+
+/// AdamW (Loshchilov & Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019), in PyTorch's form: first `θ ← (1 − η ω) θ`, then the
+/// step of [`Adam`](super::Adam) along the gradient alone.
+///
+/// # Examples
+/// ```
+/// use vivit_nn::optim::{AdamOptions, AdamW};
+/// use vivit_tensor::Cpu;
+///
+/// let usual = AdamW::<Cpu<f32>>::new(1e-3)?;
+/// assert_eq!(usual.options().weight_decay, 0.01);
+/// let stronger = AdamW::<Cpu<f32>>::with_options(AdamOptions { weight_decay: 0.1, ..AdamOptions::default() })?;
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct AdamW<B: Backend> {
+    options: AdamOptions,
+    moments: Moments<B>,
+}
+
+impl<B: Backend> AdamW<B> {
+    /// With learning rate η > 0, weight decay 0.01 and the other options' defaults.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn new(learning_rate: f64) -> Result<Self, Error> {
+        Self::with_options(AdamOptions { learning_rate, weight_decay: 0.01, ..AdamOptions::default() })
+    }
+
+    /// With all options. The default of [`AdamOptions`] is no weight decay, as for Adam: say which one there shall be.
+    ///
+    /// # Errors
+    /// If one is out of its range.
+    pub fn with_options(options: AdamOptions) -> Result<Self, Error> {
+        options.check::<B::Elem>()?;
+        Ok(AdamW { options, moments: Moments::new() })
+    }
+
+    /// The options.
+    pub fn options(&self) -> AdamOptions {
+        self.options
+    }
+}
+
+impl<B: Backend> Optimizer<B> for AdamW<B> {
+    fn step(&mut self, model: &mut Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+        self.moments.check(model, gradient)?;
+        model.update(gradient, |var, value, gradient| {
+            *value = value.scale(1.0 - self.options.learning_rate * self.options.weight_decay);
+            self.moments.step(&self.options, var, value, gradient);
+        })
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.options.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        check_learning_rate(learning_rate)?;
+        self.options.learning_rate = learning_rate;
+        Ok(())
+    }
+}

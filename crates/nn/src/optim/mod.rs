@@ -1,0 +1,100 @@
+//! Optimizers: rules that move a model's parameters along a gradient. Formulas, defaults and ranges are PyTorch's.
+//!
+//! A parameter that the gradient lacks stays where it is, and so does what the optimizer remembers of it. A step that fails changes
+//! nothing.
+
+mod adam;
+mod adam_w;
+mod sgd;
+
+pub use adam::{Adam, AdamOptions};
+pub use adam_w::AdamW;
+pub use sgd::{Sgd, SgdOptions};
+
+use vivit_autodiff::{ParamMap, Var};
+use vivit_tensor::{Backend, Tensor};
+
+use crate::{Error, Sequential};
+
+/// A rule that moves a model's parameters along a gradient.
+///
+/// # Examples
+/// ```
+/// use vivit_autodiff::Mse;
+/// use vivit_nn::optim::{Adam, Optimizer, Sgd};
+/// use vivit_nn::{Sequential, linear, tanh};
+/// use vivit_tensor::{Cpu, Tensor};
+///
+/// let cpu = Cpu::<f64>::new();
+/// let x = Tensor::from_f64(&cpu, &[4, 1], &[0.0, 0.3, 0.6, 1.0])?;
+/// let loss = Mse::mean(Tensor::from_f64(&cpu, &[4, 1], &[0.0, 0.2, 0.4, 0.5])?);
+///
+/// let optimizers: [Box<dyn Optimizer<Cpu<f64>>>; 2] = [Box::new(Sgd::new(0.1, 0.9)?), Box::new(Adam::new(0.01)?)];
+/// for mut optimizer in optimizers {
+///     let mut model = Sequential::new(&cpu, vec![linear(1, 4), tanh(), linear(4, 1)], 0)?;
+///     let before = model.forward(&x)?.loss(&loss)?;
+///     for _ in 0..50 {
+///         let gradient = model.forward(&x)?.backward(&loss)?;
+///         optimizer.step(&mut model, &gradient)?;
+///     }
+///     assert!(model.forward(&x)?.loss(&loss)? < 0.1 * before);
+/// }
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
+pub trait Optimizer<B: Backend> {
+    /// One step along the gradient of a graph of this model.
+    ///
+    /// # Errors
+    /// If the gradient is not this model's, or an earlier step was another model's.
+    fn step(&mut self, model: &mut Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error>;
+
+    /// The learning rate η.
+    fn learning_rate(&self) -> f64;
+
+    /// Changes the learning rate, as schedules do; nothing that the optimizer remembers depends on it.
+    ///
+    /// # Errors
+    /// If it is not positive and finite.
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error>;
+}
+
+/// Refuses `value` for the option `what` unless it is `valid`.
+fn option(what: &'static str, expected: &'static str, value: f64, valid: bool) -> Result<(), Error> {
+    if valid { Ok(()) } else { Err(Error::Option { what, expected, value }) }
+}
+
+fn check_learning_rate(value: f64) -> Result<(), Error> {
+    option("the learning rate", "positive and finite", value, value > 0.0 && value.is_finite())
+}
+
+fn check_weight_decay(value: f64) -> Result<(), Error> {
+    option("the weight decay", "at least 0 and finite", value, value >= 0.0 && value.is_finite())
+}
+
+/// A number below 1 that says how slowly a running mean forgets.
+fn check_memory(what: &'static str, value: f64) -> Result<(), Error> {
+    option(what, "at least 0 and below 1", value, (0.0..1.0).contains(&value))
+}
+
+/// Checks that what is remembered of a parameter has the shape of its gradient: it would not if the optimizer had moved another model.
+fn check_remembered<'t, B: Backend>(
+    model: &Sequential<B>,
+    gradient: &'t ParamMap<Tensor<B>>,
+    remembered: impl Fn(Var) -> Option<&'t Tensor<B>>,
+) -> Result<(), Error> {
+    for (var, gradient) in gradient.iter() {
+        if let Some(remembered) = remembered(var).filter(|remembered| remembered.shape() != gradient.shape()) {
+            // A key beyond the model's parameters is refused by the model.
+            let Some(param) = model.params().get(var.index()) else { continue };
+            return Err(Error::OtherModel {
+                name: param.name.clone(),
+                shape: gradient.shape().to_vec(),
+                before: remembered.shape().to_vec(),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

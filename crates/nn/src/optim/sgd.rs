@@ -1,0 +1,116 @@
+//! Stochastic gradient descent.
+
+use vivit_autodiff::ParamMap;
+use vivit_tensor::{Backend, Tensor};
+
+use super::{Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option};
+use crate::{Error, Sequential};
+
+/// Options of [`Sgd`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdOptions {
+    /// The learning rate η > 0; 0.001 by default.
+    pub learning_rate: f64,
+    /// The momentum, 0 ≤ μ < 1; 0 by default.
+    pub momentum: f64,
+    /// Whether the step looks ahead along the momentum, which there must be then; not by default.
+    pub nesterov: bool,
+    /// The weight decay ω ≥ 0, added to the gradient as `ω θ`; 0 by default.
+    pub weight_decay: f64,
+}
+
+impl Default for SgdOptions {
+    fn default() -> Self {
+        SgdOptions { learning_rate: 1e-3, momentum: 0.0, nesterov: false, weight_decay: 0.0 }
+    }
+}
+
+/// Stochastic gradient descent with momentum, in PyTorch's form:
+///
+/// ```text
+/// g ← ∇L + ω θ
+/// u ← μ u + g            (u = g at first)
+/// θ ← θ − η u            or, with Nesterov's momentum, θ − η (g + μ u)
+/// ```
+///
+/// # Examples
+/// ```
+/// use vivit_nn::optim::{Sgd, SgdOptions};
+/// use vivit_tensor::Cpu;
+///
+/// let plain = Sgd::<Cpu<f32>>::new(0.1, 0.9)?;
+/// let options = SgdOptions { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
+/// let nesterov = Sgd::<Cpu<f32>>::with_options(options)?;
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sgd<B: Backend> {
+    options: SgdOptions,
+    velocity: ParamMap<Tensor<B>>,
+}
+
+impl<B: Backend> Sgd<B> {
+    /// With learning rate η > 0 and momentum 0 ≤ μ < 1.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub fn new(learning_rate: f64, momentum: f64) -> Result<Self, Error> {
+        Self::with_options(SgdOptions { learning_rate, momentum, ..SgdOptions::default() })
+    }
+
+    /// With all options.
+    ///
+    /// # Errors
+    /// If one is out of its range.
+    pub fn with_options(options: SgdOptions) -> Result<Self, Error> {
+        check_learning_rate(options.learning_rate)?;
+        check_memory("the momentum", options.momentum)?;
+        let looks_ahead = !options.nesterov || options.momentum > 0.0;
+        option("the momentum", "above 0 for Nesterov's momentum", options.momentum, looks_ahead)?;
+        check_weight_decay(options.weight_decay)?;
+        Ok(Sgd { options, velocity: ParamMap::new() })
+    }
+
+    /// The options.
+    pub fn options(&self) -> SgdOptions {
+        self.options
+    }
+}
+
+impl<B: Backend> Optimizer<B> for Sgd<B> {
+    fn step(&mut self, model: &mut Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+        let SgdOptions { learning_rate, momentum, nesterov, weight_decay } = self.options;
+        let velocity = &mut self.velocity;
+        check_remembered(model, gradient, |var| velocity.get(var))?;
+        model.update(gradient, |var, value, gradient| {
+            let mut gradient = gradient.clone();
+            if weight_decay > 0.0 {
+                gradient.axpy(weight_decay, value);
+            }
+            if momentum == 0.0 {
+                return value.axpy(-learning_rate, &gradient);
+            }
+            let mut moved = gradient.clone();
+            if let Some(before) = velocity.get(var) {
+                moved.axpy(momentum, before);
+            }
+            if nesterov {
+                gradient.axpy(momentum, &moved);
+                value.axpy(-learning_rate, &gradient);
+            } else {
+                value.axpy(-learning_rate, &moved);
+            }
+            velocity.insert(var, moved);
+        })
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.options.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        check_learning_rate(learning_rate)?;
+        self.options.learning_rate = learning_rate;
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! Every optimizer against the scalar recurrences of PyTorch's documentation.
+
+use vivit_autodiff::{Mse, ParamMap, Var};
+use vivit_tensor::{Backend, Cpu, Tensor};
+
+use super::*;
+use crate::{Linear, Sequential, linear};
+
+type Host = Cpu<f64>;
+
+const START: [f64; 2] = [0.7, -1.2];
+/// `L(θ) = Σ_i (a_i θ_i − y_i)²`, so that every coordinate is a quadratic of its own.
+const SCALES: [f64; 2] = [1.0, 3.0];
+const TARGETS: [f64; 2] = [2.0, -0.5];
+
+fn quadratic<B: Backend>(backend: &B) -> Sequential<B> {
+    let mut model = Sequential::new(backend, vec![Box::new(Linear { inputs: 2, outputs: 1, bias: false })], 0).unwrap();
+    model.set_param("0.weight", Tensor::from_f64(backend, &[1, 2], &START).unwrap()).unwrap();
+    model
+}
+
+fn gradient<B: Backend>(model: &Sequential<B>) -> ParamMap<Tensor<B>> {
+    let x = Tensor::from_f64(model.backend(), &[2, 2], &[SCALES[0], 0.0, 0.0, SCALES[1]]).unwrap();
+    let y = Tensor::from_f64(model.backend(), &[2, 1], &TARGETS).unwrap();
+    model.forward(&x).unwrap().backward(&Mse::sum(y)).unwrap()
+}
+
+fn values<B: Backend>(model: &Sequential<B>) -> Vec<f64> {
+    model.params()[0].value.to_vec().unwrap().into_iter().map(vivit_tensor::Scalar::f64).collect()
+}
+
+/// Compares five steps with `rule`, which moves one coordinate: it gets step number (from 1), value and gradient, and may remember two
+/// numbers, zero at first.
+#[track_caller]
+fn follows(mut optimizer: impl Optimizer<Host>, rule: impl Fn(i32, f64, f64, &mut [f64; 2]) -> f64) {
+    let mut model = quadratic(&Host::new());
+    let (mut expected, mut memory) = (START, [[0.0; 2]; 2]);
+    for step in 1..=5 {
+        let gradient = gradient(&model);
+        optimizer.step(&mut model, &gradient).unwrap();
+        for i in 0..2 {
+            let slope = 2.0 * SCALES[i] * (SCALES[i] * expected[i] - TARGETS[i]);
+            expected[i] = rule(step, expected[i], slope, &mut memory[i]);
+        }
+        for (got, expected) in values(&model).iter().zip(expected) {
+            // A few roundings per step, which the steeper coordinate multiplies by at most 1 − 2 η a² each.
+            assert!((got - expected).abs() <= 1e-14 * expected.abs().max(1.0), "step {step}: {got} and {expected}");
+        }
+    }
+}
+
+#[test]
+fn sgd_follows_pytorch() {
+    follows(Sgd::new(0.03, 0.0).unwrap(), |_, x, g, _| x - 0.03 * g);
+    follows(Sgd::new(0.03, 0.9).unwrap(), |step, x, g, memory| {
+        memory[0] = if step == 1 { g } else { 0.9 * memory[0] + g };
+        x - 0.03 * memory[0]
+    });
+    let options = SgdOptions { learning_rate: 0.03, weight_decay: 0.2, ..SgdOptions::default() };
+    follows(Sgd::with_options(options).unwrap(), |_, x, g, _| x - 0.03 * (g + 0.2 * x));
+    let options = SgdOptions { momentum: 0.8, nesterov: true, ..options };
+    follows(Sgd::with_options(options).unwrap(), |step, x, g, memory| {
+        let g = g + 0.2 * x;
+        memory[0] = if step == 1 { g } else { 0.8 * memory[0] + g };
+        x - 0.03 * (g + 0.8 * memory[0])
+    });
+}
+
+/// PyTorch's Adam: `θ ← θ − η/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)`.
+fn adam(options: AdamOptions) -> impl Fn(i32, f64, f64, &mut [f64; 2]) -> f64 {
+    move |step, x, g, [m, v]| {
+        let [beta1, beta2] = options.betas;
+        *m = beta1 * *m + (1.0 - beta1) * g;
+        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        let denominator = v.sqrt() / (1.0 - beta2.powi(step)).sqrt() + options.eps;
+        x - options.learning_rate / (1.0 - beta1.powi(step)) * *m / denominator
+    }
+}
+
+#[test]
+fn adam_follows_pytorch() {
+    let defaults = AdamOptions::default();
+    follows(Adam::new(0.1).unwrap(), adam(AdamOptions { learning_rate: 0.1, ..defaults }));
+    // An ε that matters tells where it is added; without memory, Adam is a signed step.
+    let options = AdamOptions { learning_rate: 0.05, betas: [0.7, 0.95], eps: 0.3, weight_decay: 0.1 };
+    let rule = adam(options);
+    follows(Adam::with_options(options).unwrap(), |step, x, g, memory| rule(step, x, g + 0.1 * x, memory));
+    let options = AdamOptions { betas: [0.0, 0.0], ..defaults };
+    follows(Adam::with_options(options).unwrap(), |_, x, g, _| x - 1e-3 * g / (g.abs() + 1e-8));
+}
+
+#[test]
+fn adam_w_follows_pytorch() {
+    let options = AdamOptions { learning_rate: 0.05, betas: [0.7, 0.95], eps: 0.3, weight_decay: 0.1 };
+    let rule = adam(options);
+    follows(AdamW::with_options(options).unwrap(), |step, x, g, memory| rule(step, x - 0.05 * 0.1 * x, g, memory));
+    let rule = adam(AdamOptions { learning_rate: 0.1, ..AdamOptions::default() });
+    follows(AdamW::new(0.1).unwrap(), |step, x, g, memory| rule(step, x - 0.1 * 0.01 * x, g, memory));
+}
+
+fn all<B: Backend>() -> [Box<dyn Optimizer<B>>; 4] {
+    let nesterov = SgdOptions { learning_rate: 0.02, momentum: 0.9, nesterov: true, ..SgdOptions::default() };
+    let no_decay = AdamOptions { learning_rate: 0.05, ..AdamOptions::default() };
+    [
+        Box::new(Sgd::new(0.02, 0.9).unwrap()),
+        Box::new(Sgd::with_options(nesterov).unwrap()),
+        Box::new(Adam::new(0.05).unwrap()),
+        Box::new(AdamW::with_options(no_decay).unwrap()),
+    ]
+}
+
+#[test]
+fn all_find_the_minimum() {
+    let model = quadratic(&Cpu::<f32>::new());
+    for (at, mut optimizer) in all().into_iter().enumerate() {
+        let mut model = model.clone();
+        for step in 0..600 {
+            if step == 400 {
+                optimizer.set_learning_rate(optimizer.learning_rate() / 10.0).unwrap();
+            }
+            let gradient = gradient(&model);
+            optimizer.step(&mut model, &gradient).unwrap();
+        }
+        for (got, expected) in values(&model).iter().zip([TARGETS[0] / SCALES[0], TARGETS[1] / SCALES[1]]) {
+            assert!((got - expected).abs() < 1e-3, "optimizer {at}: {got} and {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_parameter_without_gradient_stays_put() {
+    let host = Host::new();
+    let decayed = SgdOptions { momentum: 0.9, weight_decay: 0.5, ..SgdOptions::default() };
+    let optimizers: [Box<dyn Optimizer<Host>>; 2] =
+        [Box::new(Sgd::with_options(decayed).unwrap()), Box::new(AdamW::new(0.1).unwrap())];
+    for mut optimizer in optimizers {
+        let mut model = Sequential::new(&host, vec![linear(2, 3), linear(3, 1)], 1).unwrap();
+        let x = Tensor::from_f64(&host, &[2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let full = model.forward(&x).unwrap().backward(&Mse::sum(Tensor::zeros(&host, [2, 1]))).unwrap();
+        optimizer.step(&mut model, &full).unwrap();
+        let before = model.clone();
+        let (kept, part): (Vec<_>, Vec<_>) = full.into_iter().partition(|(var, _)| var.index() % 2 == 0);
+        optimizer.step(&mut model, &part.into_iter().collect()).unwrap();
+        for (at, (before, after)) in before.params().iter().zip(model.params()).enumerate() {
+            let same = before.value.to_vec().unwrap() == after.value.to_vec().unwrap();
+            assert_eq!(same, kept.iter().any(|(var, _)| var.index() == at), "{}", after.name);
+        }
+    }
+}
+
+#[test]
+fn options_are_checked() {
+    let sgd = SgdOptions::default();
+    let adam = AdamOptions::default();
+    #[track_caller]
+    fn refused<T>(outcome: Result<T, Error>, named: &str) {
+        let Err(Error::Option { what, .. }) = outcome else { panic!("{named} was accepted") };
+        assert!(what.contains(named), "{what} is not {named}");
+    }
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        refused(Sgd::<Host>::new(bad, 0.0), "learning rate");
+        refused(Adam::<Host>::new(bad), "learning rate");
+        refused(AdamW::<Host>::new(bad), "learning rate");
+        refused(Adam::<Host>::with_options(AdamOptions { eps: bad, ..adam }), "eps");
+        for mut optimizer in all::<Host>() {
+            let before = optimizer.learning_rate();
+            refused(optimizer.set_learning_rate(bad), "learning rate");
+            assert_eq!(optimizer.learning_rate(), before);
+        }
+    }
+    for bad in [-0.1, 1.0, f64::NAN] {
+        refused(Sgd::<Host>::new(0.1, bad), "momentum");
+        refused(Adam::<Host>::with_options(AdamOptions { betas: [bad, 0.9], ..adam }), "first beta");
+        refused(AdamW::<Host>::with_options(AdamOptions { betas: [0.9, bad], ..adam }), "second beta");
+    }
+    for bad in [-0.1, f64::NAN, f64::INFINITY] {
+        refused(Sgd::<Host>::with_options(SgdOptions { weight_decay: bad, ..sgd }), "weight decay");
+        refused(AdamW::<Host>::with_options(AdamOptions { weight_decay: bad, ..adam }), "weight decay");
+    }
+    refused(Sgd::<Host>::with_options(SgdOptions { nesterov: true, ..sgd }), "momentum");
+    // Zero as a 32-bit float.
+    refused(Adam::<Cpu<f32>>::with_options(AdamOptions { eps: 1e-60, ..adam }), "eps");
+    assert!(Adam::<Host>::with_options(AdamOptions { eps: 1e-60, ..adam }).is_ok());
+}
+
+#[test]
+fn a_gradient_of_another_model_changes_nothing() {
+    let host = Host::new();
+    for mut optimizer in all() {
+        let mut model = quadratic(&host);
+        let good = gradient(&model);
+        let foreign: Var = Sequential::new(&host, vec![linear(1, 1)], 0)
+            .and_then(|model| model.forward(&Tensor::zeros(&host, [1, 1])))
+            .unwrap()
+            .params()[1];
+        let mut unknown = good.clone();
+        unknown.insert(foreign, Tensor::zeros(&host, [1]));
+        let bad_shape: ParamMap<_> = good.iter().map(|(var, _)| (var, Tensor::zeros(&host, [2]))).collect();
+        for bad in [&unknown, &bad_shape] {
+            assert!(optimizer.step(&mut model, bad).is_err());
+            assert_eq!(values(&model), START);
+        }
+        // The failed steps left no trace in the optimizer either: it works as a new one does.
+        optimizer.step(&mut model, &good).unwrap();
+
+        let mut other = Sequential::new(&host, vec![linear(3, 1)], 0).unwrap();
+        let gradient = other.forward(&Tensor::full(&host, [1, 3], 1.0)).unwrap();
+        let gradient = gradient.backward(&Mse::sum(Tensor::zeros(&host, [1, 1]))).unwrap();
+        let before = values(&other);
+        if let Err(error) = optimizer.step(&mut other, &gradient) {
+            assert!(matches!(&error, Error::OtherModel { name, .. } if name == "0.weight"), "{error}");
+        } else {
+            panic!("one optimizer moved two models");
+        }
+        assert_eq!(values(&other), before);
+    }
+}
