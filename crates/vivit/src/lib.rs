@@ -10,8 +10,10 @@ pub use vivit_nn as nn;
 pub use vivit_opencl as opencl;
 pub use vivit_tensor as tensor;
 
+mod choice;
 mod error;
 pub mod optim;
 pub mod prelude;
 
+pub use choice::{BackendChoice, OnBackend, UnknownBackend};
 pub use error::Error;
