@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use vivit_tensor::{Backend, Binary, Error as TensorError, Gemm, Reduce, Scalar, Shape, Unary, Window};
 
-use crate::{DeviceInfo, Error, Products, Selector, Transfers};
+use crate::{DeviceInfo, Error, Kernels, Selector, Transfers};
 
 /// A device and an element type: `OpenCl<f32>`, `OpenCl<f64>`. This build can't open any.
 #[derive(Clone, Debug)]
@@ -33,9 +33,9 @@ impl<E: Scalar> OpenCl<E> {
         Err(Error::NoLibrary)
     }
 
-    /// The same device with another kernel for matrix products.
+    /// The same device with other kernels.
     #[must_use]
-    pub fn with_products(self, _products: Products) -> Self {
+    pub fn with_kernels(self, _kernels: Kernels) -> Self {
         self
     }
 

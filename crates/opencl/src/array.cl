@@ -1,4 +1,4 @@
-// Copies: filled, strided, selected, padded.
+// Copies: filled, strided, selected, padded. Divisions come before the exit: so a compiler for cores may do them once per row.
 
 __kernel void fill(OUT(out), const real value, const uint n) {
     const uint i = get_global_id(0);
@@ -8,19 +8,20 @@ __kernel void fill(OUT(out), const real value, const uint n) {
 // Axes [outer..., inner] as in the binary maps; inner = (length, step, number of rows, first entry).
 __kernel void copy_strided(IN(xs), OUT(out), const uint4 inner, const uint rank, const uint8 lens, const uint8 steps) {
     const uint i = get_global_id(0), row = get_global_id(1);
-    if (i >= inner.x || row >= inner.z) return;
     uint at = row, p = inner.w;
 #define STEP1(S) { AXIS(at, lens.S, k); p += k * steps.S; }
     STEP1(s7) STEP1(s6) STEP1(s5)
     if (rank > 3) { STEP1(s4) STEP1(s3) STEP1(s2) STEP1(s1) }
+    if (i >= inner.x || row >= inner.z) return;
     out[out_start + row * inner.x + i] = xs[xs_start + p + i * inner.y];
 }
 
 // Of x [outer, axis, inner] the entries `pick` of the middle axis; shape = (inner, axis, picks, outer).
 __kernel void select_entries(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
     const uint i = get_global_id(0), row = get_global_id(1);
+    const uint o = row / shape.z, a = row % shape.z;
     if (i >= shape.x || row >= shape.z * shape.w) return;
-    const uint from = row / shape.z * shape.y + pick[pick_start + row % shape.z];
+    const uint from = o * shape.y + pick[pick_start + a];
     out[out_start + row * shape.x + i] = xs[xs_start + from * shape.x + i];
 }
 
@@ -44,12 +45,12 @@ __kernel void one_hot(IN(ids), OUT(out), const uint2 shape) {
 __kernel void pad(IN(xs), OUT(out), const uint4 inner, const int inner_before, const uint rank, const uint8 lens, const int8 before,
                   const uint8 from, const uint8 steps) {
     const uint i = get_global_id(0), row = get_global_id(1);
-    if (i >= inner.x || row >= inner.z) return;
     uint at = row, p = 0;
     int inside = 1;
 #define STEP_IN(S) { AXIS(at, lens.S, k); const uint here = k - before.S; inside &= here < from.S; p += here * steps.S; }
     STEP_IN(s7) STEP_IN(s6) STEP_IN(s5)
     if (rank > 3) { STEP_IN(s4) STEP_IN(s3) STEP_IN(s2) STEP_IN(s1) }
+    if (i >= inner.x || row >= inner.z) return;
     // Positions in front of x wrap around to large ones.
     const uint here = i - inner_before;
     inside &= here < inner.y;

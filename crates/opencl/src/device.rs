@@ -11,7 +11,7 @@ use crate::buffer::Buf;
 use crate::launch::{self, DeviceId, Failure, Queue};
 use crate::select::VARIABLE;
 use crate::session::{GROUP, Outcome, Session};
-use crate::{DeviceInfo, Error, Kind, Products, Selector, Transfers};
+use crate::{DeviceInfo, Error, Kernels, Kind, Selector, Transfers};
 
 /// A device and an element type: `OpenCl<f32>`, `OpenCl<f64>`.
 ///
@@ -19,7 +19,7 @@ use crate::{DeviceInfo, Error, Kind, Products, Selector, Transfers};
 #[derive(Clone)]
 pub struct OpenCl<E> {
     pub(crate) session: Arc<Session>,
-    pub(crate) products: Products,
+    pub(crate) kernels: Kernels,
     elem: PhantomData<fn() -> E>,
 }
 
@@ -117,20 +117,20 @@ impl<E: Scalar> OpenCl<E> {
         check(&info, launch::info_number(device, ffi::CL_DEVICE_MAX_WORK_GROUP_SIZE), double)?;
         let native = if double { ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE } else { ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT };
         let width = launch::info_number(device, native) as usize;
-        let products = if info.kind == Kind::Cpu { Products::Lanes } else { Products::Tiles };
+        let kernels = if info.kind == Kind::Cpu { Kernels::Cores } else { Kernels::Groups };
         let queue = Queue::open(device).map_err(|failure| Error::Call {
             device: info.name.clone(),
             call: failure.call,
             status: failure.status(),
         })?;
         let session = Arc::new(Session::new(queue, info, double, width)?);
-        Ok(OpenCl { session, products, elem: PhantomData })
+        Ok(OpenCl { session, kernels, elem: PhantomData })
     }
 
-    /// The same device with another kernel for matrix products; by default it is the one for the device's type.
+    /// The same device with other kernels; by default they are those for the device's type.
     #[must_use]
-    pub fn with_products(mut self, products: Products) -> Self {
-        self.products = products;
+    pub fn with_kernels(mut self, kernels: Kernels) -> Self {
+        self.kernels = kernels;
         self
     }
 

@@ -55,10 +55,10 @@ ROW(shift, x + a, ONE)
     __kernel void binary_##NAME(IN(as), IN(bs), OUT(out), const uint4 inner, const uint rank, const uint8 lens, const uint8 a_steps,      \
                                 const uint8 b_steps) {                                                                                     \
         const uint i = get_global_id(0), row = get_global_id(1);                                                                           \
-        if (i >= inner.x || row >= inner.w) return;                                                                                        \
         uint at = row, p = 0, q = 0;                                                                                                       \
         STEP2(s7) STEP2(s6) STEP2(s5)                                                                                                      \
         if (rank > 3) { STEP2(s4) STEP2(s3) STEP2(s2) STEP2(s1) }                                                                          \
+        if (i >= inner.x || row >= inner.w) return;                                                                                        \
         const real a = as[as_start + p + i * inner.y], b = bs[bs_start + q + i * inner.z];                                                 \
         out[out_start + row * inner.x + i] = F;                                                                                            \
     }                                                                                                                                      \
@@ -84,7 +84,6 @@ __kernel void axpy(IN(xs), OUT(ys), const real alpha, const uint n) {
 // acc[i, j] += x[i, j] y[i mod m, j mod n] for shape = (n, columns / n, rows, m).
 __kernel void add_tiled_product(OUT(acc), IN(xs), IN(ys), const uint4 shape) {
     const uint j = get_global_id(0), block = get_global_id(1);
-    if (j >= shape.x || block >= shape.y * shape.z) return;
-    const uint row = block / shape.y, at = block * shape.x + j;
-    acc[acc_start + at] += xs[xs_start + at] * ys[ys_start + row % shape.w * shape.x + j];
+    const uint tile_row = block / shape.y % shape.w, at = block * shape.x + j;
+    if (j < shape.x && block < shape.y * shape.z) acc[acc_start + at] += xs[xs_start + at] * ys[ys_start + tile_row * shape.x + j];
 }

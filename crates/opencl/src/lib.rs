@@ -40,4 +40,4 @@ pub use buffer::Buf;
 #[cfg(opencl_library)]
 pub use device::{OpenCl, devices};
 pub use error::Error;
-pub use select::{DeviceInfo, Kind, Products, Selector, Transfers, VARIABLE};
+pub use select::{DeviceInfo, Kernels, Kind, Selector, Transfers, VARIABLE};

@@ -1,8 +1,8 @@
 //! Launchers of the matrix products (`product_lanes.cl` for cores, `product_tiles.cl` for GPUs).
 
-use vivit_tensor::{BatchAxis, Gemm, Scalar};
+use vivit_tensor::{BatchAxis, Gemm, Scalar, Strides};
 
-use crate::Products;
+use crate::Kernels;
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 use crate::session::{Lanes, Outcome};
@@ -13,6 +13,10 @@ const SUMMED: usize = 2;
 
 /// Depth of the blocks in which the product on cores runs along k.
 const DEPTH: usize = 256;
+/// Rows and columns of the largest tile on cores.
+const LARGEST: usize = 384;
+/// Length from which on k may be cut into pieces, of at least that length.
+const LONG: usize = 1024;
 
 /// `C (+)= alpha · Σ A B`. With `lower`, tiles of C above the diagonal are left out. Owns C's memory first.
 pub(crate) fn product<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, a: &Buf<E>, b: &Buf<E>, c: &mut Buf<E>, lower: bool) {
@@ -44,6 +48,11 @@ fn merged(axes: impl Iterator<Item = BatchAxis>) -> Vec<BatchAxis> {
 fn parts<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, a: &Buf<E>, b: &Buf<E>, c: &Buf<E>, lower: bool) -> Outcome {
     let kept = merged(g.batch.iter().copied().filter(|axis| axis.c > 0 || axis.len == 1));
     let summed = merged(g.batch.iter().copied().filter(|axis| axis.c == 0));
+    if kept.is_empty() && summed.is_empty() {
+        if let Some(pieces) = pieces(cl, g, lower) {
+            return split(cl, g, pieces, (a, b, c), lower);
+        }
+    }
     if kept.len() <= KEPT && summed.len() <= SUMMED {
         return launch(cl, g, &kept, &summed, (a, b, c), lower);
     }
@@ -81,10 +90,10 @@ fn launch<E: Scalar>(
     let of_kept = |pick: fn(&BatchAxis) -> usize, fill: usize| right_aligned::<KEPT>(kept, pick, fill);
     let of_summed = |pick: fn(&BatchAxis) -> usize, fill: usize| right_aligned::<SUMMED>(summed, pick, fill);
     let shape = Shape { m: g.m, n: g.n, items, lower };
-    let kernel = match cl.products {
-        Products::Lanes => "product_lanes",
-        Products::Tiles if shape.wants_small_tiles(cl.info().compute_units as usize) => "product_small_tiles",
-        Products::Tiles => "product_large_tiles",
+    let kernel = match cl.kernels {
+        Kernels::Cores => "product_lanes",
+        Kernels::Groups if shape.wants_small_tiles(cl.info().compute_units as usize) => "product_small_tiles",
+        Kernels::Groups => "product_large_tiles",
     };
     let call = cl.session.call(kernel).buf(&a).buf(&b).buf(&c).real(g.alpha).words([g.m, g.n, g.k, 0]);
     let call = call.words([g.a.row, g.a.col]).words([g.b.row, g.b.col]).words([g.c.row, g.c.col]);
@@ -92,18 +101,52 @@ fn launch<E: Scalar>(
         call.words(of_kept(|x| x.len, 1)).words(of_kept(|x| x.a, 0)).words(of_kept(|x| x.b, 0)).words(of_kept(|x| x.c, 0));
     let call = call.words(of_summed(|x| x.len, 1)).words(of_summed(|x| x.a, 0)).words(of_summed(|x| x.b, 0));
     let call = call.words([usize::from(g.accumulate), usize::from(lower)]);
-    match cl.products {
-        Products::Lanes => {
+    match cl.kernels {
+        Kernels::Cores => {
             let numbers = cl.info().local_memory as usize / size_of::<E>();
             let [rows, cols] = shape.lane_tile(cl.session.lanes, cl.info().compute_units as usize, numbers);
             let call = call.words([rows, cols, DEPTH, 0]).local(rows * DEPTH).local(cols * DEPTH);
             call.run([g.m.div_ceil(rows) * g.n.div_ceil(cols), items], [1, 1])
         }
-        Products::Tiles => {
+        Kernels::Groups => {
             let tile = if kernel == "product_small_tiles" { 64 } else { 128 };
             call.run([g.m.div_ceil(tile) * g.n.div_ceil(tile), items], [256, 1])
         }
     }
+}
+
+/// In how many pieces k is cut, because C alone has too few tiles for the device: a long product of a few rows and columns.
+fn pieces<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, lower: bool) -> Option<usize> {
+    let units = cl.info().compute_units as usize;
+    let shape = Shape { m: g.m, n: g.n, items: 1, lower };
+    let (tiles, wanted) = match cl.kernels {
+        Kernels::Cores => (shape.tiles(LARGEST, LARGEST), 4 * units),
+        Kernels::Groups => (shape.tiles(64, 64), 2 * units),
+    };
+    let pieces = (wanted / tiles.max(1)).min(g.k / LONG);
+    (pieces > 1).then_some(pieces)
+}
+
+/// Each piece of k by itself, then their sum in order.
+fn split<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, pieces: usize, (a, b, c): (&Buf<E>, &Buf<E>, &Buf<E>), lower: bool) -> Outcome {
+    let depth = g.k / pieces;
+    let sums = cl.session.allocate::<E>(pieces * g.m * g.n);
+    let piece = Gemm { k: depth, c: Strides::rows(g.n), accumulate: false, ..g.clone() };
+    let axis = BatchAxis { len: pieces, a: depth * g.a.col, b: depth * g.b.row, c: g.m * g.n };
+    let target = c.slice(g.c.offset, 0);
+    let add = cl.session.call("add_parts").buf(&sums).buf(&target).words([g.n, g.m, pieces, 0]).words([g.c.row, g.c.col]);
+    let add = add.words([usize::from(g.accumulate), usize::from(lower)]);
+    let mut outcome = launch(cl, &piece, &[axis], &[], (a, b, &sums), lower);
+    if outcome.0.is_ok() {
+        outcome = add.rows(g.n, g.m);
+    }
+    let done = depth * pieces;
+    if outcome.0.is_err() || done == g.k {
+        return outcome;
+    }
+    let (a_rest, b_rest) = (g.a.at(done * g.a.col), g.b.at(done * g.b.row));
+    let rest = Gemm { k: g.k - done, a: a_rest, b: b_rest, accumulate: true, ..g.clone() };
+    launch(cl, &rest, &[], &[], (a, b, c), lower)
 }
 
 fn right_aligned<const N: usize>(axes: &[BatchAxis], pick: fn(&BatchAxis) -> usize, fill: usize) -> [usize; N] {
@@ -135,7 +178,7 @@ impl Shape {
     /// Rows and columns of a tile on cores: as large as half of the local memory allows, but enough of them for all cores to end together.
     fn lane_tile(&self, lanes: Lanes, cores: usize, numbers: usize) -> [usize; 2] {
         let (height, panel) = (lanes.rows, 2 * lanes.width);
-        let most = (numbers / 2 / DEPTH / 2).clamp(panel.max(height), 384);
+        let most = (numbers / 2 / DEPTH / 2).clamp(panel.max(height), LARGEST);
         // Equal parts, rounded up to whole panels.
         let parts = |len: usize, most: usize, unit: usize| len.div_ceil(len.div_ceil(most)).next_multiple_of(unit);
         let (mut rows, mut cols) = (parts(self.m, most, height), parts(self.n, most, panel));

@@ -70,6 +70,9 @@ void panel_product(__local const real *a, __local const real *b, const uint dept
 PACK(pack_a, HEIGHT)
 PACK(pack_b, PANEL)
 
+// Of rows from `row` on the first, counted from there, in whose panel something lies on or below the diagonal at column `col`.
+uint first_below(const uint row, const uint col) { return col > row + HEIGHT - 1 ? (col - row) / HEIGHT * HEIGHT : 0; }
+
 // tile = (rows, columns, depth of a block): the first two multiples of HEIGHT and PANEL; a_panels and b_panels hold tile.x * tile.z and
 // tile.y * tile.z numbers.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void product_lanes(
@@ -102,10 +105,20 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void product_lanes(
             pack_a(a + (ulong)first * a_steps.y, a_steps, rows, depth, a_panels);
             pack_b(b + (ulong)first * b_steps.x, b_steps.yx, cols, depth, b_panels);
             for (uint j = 0; j < cols; j += PANEL)
-                for (uint i = 0; i < rows; i += HEIGHT)
+                for (uint i = lower ? first_below(row, col + j) : 0; i < rows; i += HEIGHT)
                     panel_product(a_panels + i * depth, b_panels + j * depth, depth, alpha,
                                   cs + (ulong)i * c_steps.x + (ulong)j * c_steps.y, c_steps, min((uint)HEIGHT, rows - i),
                                   min((uint)PANEL, cols - j), add);
         }
     }
+}
+
+// C (+)= the sum of parts [count, m, n], in order; shape = (n, m, count, 0), flags = (accumulate, lower).
+__kernel void add_parts(IN(parts), OUT(cs), const uint4 shape, const uint2 c_steps, const uint2 flags) {
+    const uint j = get_global_id(0), i = get_global_id(1);
+    if (j >= shape.x || i >= shape.y || (flags.y && j > i)) return;
+    __global real *to = cs + cs_start + (ulong)i * c_steps.x + (ulong)j * c_steps.y;
+    real sum = flags.x ? *to : ZERO;
+    for (uint part = 0; part < shape.z; part++) sum += parts[parts_start + ((ulong)part * shape.y + i) * shape.x + j];
+    *to = sum;
 }

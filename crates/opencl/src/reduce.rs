@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Error, Reduce, Scalar};
 
-use crate::Kind;
+use crate::Kernels;
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 
@@ -24,7 +24,7 @@ pub(crate) fn reduce<E: Scalar>(cl: &OpenCl<E>, f: Reduce, x: &Buf<E>, outer: us
     let results = outer * inner;
     let out = cl.session.allocate(results);
     // Neighbours share a work-item where it has a cache of its own, work-items take turns where they read together.
-    let share = if cl.info().kind == Kind::Cpu { axis.div_ceil(TEAM) } else { 0 };
+    let share = if cl.kernels == Kernels::Cores { axis.div_ceil(TEAM) } else { 0 };
     let outcome = if axis >= LONG && (inner == 1 || results < MANY) {
         let call = cl.session.call(format!("reduce_long_{name}")).buf(x).buf(&out).words([results, axis, inner, share]);
         call.groups(results, [TEAM, 1])
@@ -69,7 +69,7 @@ pub(crate) fn first_non_finite<E: Scalar>(cl: &OpenCl<E>, arrays: &[&Buf<E>]) ->
         let slot = found.slice(at, 1);
         let mut parts = x.len.div_ceil(PART).max(1);
         let mut least = if parts == 1 { slot.clone() } else { cl.session.allocate(parts) };
-        let share = if cl.info().kind == Kind::Cpu { PART } else { 0 };
+        let share = if cl.kernels == Kernels::Cores { PART } else { 0 };
         cl.session.call("non_finite").buf(x).buf(&least).words([x.len, parts, share, 0]).flat(parts).0?;
         while parts > 1 {
             let fewer = parts.div_ceil(PART);

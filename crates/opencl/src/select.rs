@@ -70,13 +70,14 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// Which kernel computes matrix products.
+/// Which kernels are used where cores and graphics processors want different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Products {
-    /// One work-item per tile, with vectors in registers and packed panels in local memory: for the cores of a CPU.
-    Lanes,
-    /// A work-group per tile, with tiles of both operands in local memory and a block of registers per work-item: for GPUs.
-    Tiles,
+pub enum Kernels {
+    /// For the cores of a CPU: long pieces of work per work-item. Matrix products with vectors in registers and packed panels in cache.
+    Cores,
+    /// For GPUs: work-items that read and write side by side. Matrix products with tiles in local memory and a block of registers per
+    /// work-item.
+    Groups,
 }
 
 /// How much has moved between host and device.

@@ -10,41 +10,46 @@
 __kernel void unfold(IN(xs), OUT(out), WINDOW, const uint planes) {
     const uint o2 = get_global_id(0), row = get_global_id(1), elements = PLANE(kern);
     uint at = row;
-    if (o2 >= output.z || row >= planes * elements * output.x * output.y) return;
     AXIS(at, output.y, o1);
     AXIS(at, output.x, o0);
     AXIS(at, kern.z, k2);
     AXIS(at, kern.y, k1);
     AXIS(at, kern.x, k0);
+    if (o2 >= output.z || row >= planes * elements * output.x * output.y) return;
     const uint x0 = SEEN(x, o0, k0), x1 = SEEN(y, o1, k1), x2 = SEEN(z, o2, k2);
     const int inside = x0 < input.x && x1 < input.y && x2 < input.z;
     const uint from = ((at * input.x + x0) * input.y + x1) * input.z + x2;
     out[out_start + row * output.z + o2] = inside ? xs[xs_start + from] : ZERO;
 }
 
+// Along an axis, the windows that span input position I, last first: that is the order of the kernel elements through which they see it.
+#define FIRST_WINDOW(AX, I) ((I) + padding.AX >= SPAN(AX) ? ((I) + padding.AX - SPAN(AX)) / stride.AX + 1 : 0)
+#define END_OF_WINDOWS(AX, I) min(((I) + padding.AX) / stride.AX + 1, output.AX)
+#define SPAN(AX) ((kern.AX - 1) * dilation.AX + 1)
+#define FOR_AXIS(AX, I, FIRST, END, O, K)                                                                                                  \
+    for (uint O##_next = END; O##_next > FIRST; O##_next--) {                                                                              \
+        const uint O = O##_next - 1, O##_off = (I) + padding.AX - O * stride.AX;                                                           \
+        const uint K = dilation.AX == 1 ? O##_off : O##_off / dilation.AX;                                                                 \
+        if (K * dilation.AX != O##_off) continue;
+
 // Runs BODY with the window (o0, o1, o2) for every kernel element (k0, k1, k2) through which a window sees input position (i0, i1, i2).
 #define FOR_WINDOWS(BODY)                                                                                                                  \
-    for (uint k0 = 0; k0 < kern.x; k0++) {                                                                                                 \
-        const uint s0 = i0 + padding.x - k0 * dilation.x, o0 = stride.x == 1 ? s0 : s0 / stride.x;                                         \
-        if (o0 >= output.x || o0 * stride.x != s0) continue;                                                                               \
-        for (uint k1 = 0; k1 < kern.y; k1++) {                                                                                             \
-            const uint s1 = i1 + padding.y - k1 * dilation.y, o1 = stride.y == 1 ? s1 : s1 / stride.y;                                     \
-            if (o1 >= output.y || o1 * stride.y != s1) continue;                                                                           \
-            for (uint k2 = 0; k2 < kern.z; k2++) {                                                                                         \
-                const uint s2 = i2 + padding.z - k2 * dilation.z, o2 = stride.z == 1 ? s2 : s2 / stride.z;                                 \
-                if (o2 >= output.z || o2 * stride.z != s2) continue;                                                                       \
-                BODY                                                                                                                       \
-            }                                                                                                                              \
+    FOR_AXIS(x, i0, first0, end0, o0, k0)                                                                                                  \
+        FOR_AXIS(y, i1, first1, end1, o1, k1)                                                                                              \
+            FOR_AXIS(z, i2, first2, end2, o2, k2) BODY }                                                                                   \
         }                                                                                                                                  \
     }
 
-// A work-item per input position: rows are (plane, position along two axes).
+// A work-item per input position: rows are (plane, position along two axes). (Divisions come before the exit: so a compiler for cores
+// may do them once per row.)
 #define INPUT_POSITION                                                                                                                     \
     const uint i2 = get_global_id(0), row = get_global_id(1);                                                                              \
     uint at = row;                                                                                                                         \
-    if (i2 >= input.z || row >= planes * input.x * input.y) return;                                                                        \
     AXIS(at, input.y, i1);                                                                                                                 \
-    AXIS(at, input.x, i0);
+    AXIS(at, input.x, i0);                                                                                                                 \
+    const uint first0 = FIRST_WINDOW(x, i0), end0 = END_OF_WINDOWS(x, i0), first1 = FIRST_WINDOW(y, i1), end1 = END_OF_WINDOWS(y, i1);     \
+    if (i2 >= input.z || row >= planes * input.x * input.y) return;                                                                        \
+    const uint first2 = FIRST_WINDOW(z, i2), end2 = END_OF_WINDOWS(z, i2);
 
 // The adjoint of unfold: [planes, kernel, windows] to [planes, *input].
 __kernel void fold(IN(xs), OUT(out), WINDOW, const uint planes) {
@@ -77,13 +82,25 @@ __kernel void put(IN(xs), INDEX(index), OUT(out), WINDOW, const uint planes, con
     out[out_start + row * input.z + i2] = sum;
 }
 
+// The same for cores: a work-item per plane adds what each window chose, one after the other. shape = (windows, planes, planes of the
+// index, input length).
+__kernel void put_planes(IN(xs), INDEX(index), OUT(out), const uint4 shape) {
+    const uint plane = get_global_id(0);
+    if (plane >= shape.y) return;
+    __global const real *x = xs + xs_start + plane * shape.x;
+    __global const uint *chosen = index + index_start + plane % shape.z * shape.x;
+    __global real *sums = out + out_start + plane * shape.w;
+    for (uint i = 0; i < shape.w; i++) sums[i] = ZERO;
+    for (uint o = 0; o < shape.x; o++) sums[min(chosen[o], shape.w - 1)] += x[o];
+}
+
 // Runs BODY with the input position of every kernel element that sees the input; rows are (plane, window along two axes).
 #define OUTPUT_POSITION                                                                                                                    \
     const uint o2 = get_global_id(0), row = get_global_id(1);                                                                              \
     uint at = row;                                                                                                                         \
-    if (o2 >= output.z || row >= planes * output.x * output.y) return;                                                                     \
     AXIS(at, output.y, o1);                                                                                                                \
-    AXIS(at, output.x, o0);
+    AXIS(at, output.x, o0);                                                                                                                \
+    if (o2 >= output.z || row >= planes * output.x * output.y) return;
 
 #define FOR_SEEN(BODY)                                                                                                                     \
     for (uint k0 = 0; k0 < kern.x; k0++) {                                                                                                 \
@@ -123,7 +140,8 @@ __kernel void argmax(IN(xs), __global uint *index, const ulong index_start, WIND
 // out[v, p, o] = x[v, p, index[p, o]]; shape = (windows, v * planes, planes, input length).
 __kernel void take(IN(xs), INDEX(index), OUT(out), const uint4 shape) {
     const uint o = get_global_id(0), row = get_global_id(1);
+    const uint plane = row % shape.z;
     if (o >= shape.x || row >= shape.y) return;
-    const uint chosen = index[index_start + row % shape.z * shape.x + o];
+    const uint chosen = index[index_start + plane * shape.x + o];
     out[out_start + row * shape.x + o] = xs[xs_start + row * shape.w + chosen];
 }

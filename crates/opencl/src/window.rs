@@ -2,11 +2,14 @@
 
 use vivit_tensor::{ConvDims, Gemm, Scalar, Window};
 
-use crate::Kind;
+use crate::Kernels;
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 use crate::product;
 use crate::session::{Call, Outcome};
+
+/// Planes of a group where a core takes them one after the other.
+const PLANES: usize = 8;
 
 impl<'s> Call<'s> {
     fn window(self, w: &Window) -> Self {
@@ -85,6 +88,10 @@ pub(crate) fn put<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, index: &Buf<u32>, plane
         "put into {planes} planes of {w:?}"
     );
     let out = cl.session.allocate(all * to);
+    if cl.kernels == Kernels::Cores {
+        let call = cl.session.call("put_planes").buf(x).buf(index).buf(&out).words([from, all, planes, to]);
+        return call.groups(all.div_ceil(PLANES), [PLANES, 1]).into(&cl.session, out);
+    }
     let call = cl.session.call("put").buf(x).buf(index).buf(&out).window(w).words([all]).words([planes]);
     call.inputs(all, w).into(&cl.session, out)
 }
@@ -96,7 +103,7 @@ fn is_pointwise(w: &Window) -> bool {
 
 /// Samples that are unfolded together: few enough to stay in a cache where there are cores, else as many as fit into some memory.
 fn samples_at_once<E: Scalar>(cl: &OpenCl<E>, unfolded: usize) -> usize {
-    let numbers = if cl.info().kind == Kind::Cpu { 1 << 19 } else { 1 << 26 };
+    let numbers = if cl.kernels == Kernels::Cores { 1 << 19 } else { 1 << 26 };
     (numbers / unfolded.max(1)).max(1)
 }
 

@@ -76,6 +76,8 @@ pub(super) fn products<B: Backend>(backend: &B) {
         [200, 150, 40],
         [3, 301, 5],
         [301, 3, 5],
+        [5, 3, 4099],
+        [30, 40, 10_000],
     ];
     for (at, dims) in sizes.into_iter().enumerate() {
         let [m, n, k] = dims;
@@ -146,8 +148,9 @@ pub fn symmetric_product<B: Backend>(backend: &B, r: usize, d: usize, seed: u64)
 }
 
 pub(super) fn symmetric_products<B: Backend>(backend: &B) {
-    for (at, (r, d)) in
-        [(0, 3), (1, 1), (2, 0), (5, 300), (31, 7), (64, 16), (129, 13), (401, 3), (520, 40)].into_iter().enumerate()
+    for (at, (r, d)) in [(0, 3), (1, 1), (2, 0), (5, 300), (31, 7), (64, 16), (129, 13), (401, 3), (520, 40), (70, 5003)]
+        .into_iter()
+        .enumerate()
     {
         symmetric_product(backend, r, d, at as u64);
     }

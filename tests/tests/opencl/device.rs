@@ -1,6 +1,6 @@
 //! The tests.
 
-use vivit::opencl::{Error, Products, Selector, devices};
+use vivit::opencl::{Error, Kernels, Selector, devices};
 use vivit::prelude::*;
 use vivit::tensor::{Error as TensorError, Gemm};
 use vivit_tests::case::{Case, list, own_cases};
@@ -34,15 +34,12 @@ fn of_type<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
     all.extend(rows.map(|(name, test)| -> Test<'t> { (format!("{}: {name}", E::NAME), Box::new(move || test(cl))) }));
 }
 
-/// The shared suite, with either kernel for matrix products.
+/// The shared suite, with the kernels for either kind of device.
 fn suite<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
-    for (name, check) in primitives::checks::<OpenCl<E>>() {
-        for products in [Products::Lanes, Products::Tiles] {
-            if products == Products::Tiles && !name.contains("product") {
-                continue;
-            }
-            let cl = cl.clone().with_products(products);
-            all.push((format!("{} {products:?}: {name}", E::NAME), Box::new(move || check(&cl))));
+    for kernels in [Kernels::Cores, Kernels::Groups] {
+        for (name, check) in primitives::checks::<OpenCl<E>>() {
+            let cl = cl.clone().with_kernels(kernels);
+            all.push((format!("{} {kernels:?}: {name}", E::NAME), Box::new(move || check(&cl))));
         }
     }
 }
