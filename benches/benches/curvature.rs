@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use criterion::Criterion;
+use vivit::prelude::*;
 use vivit_benches::{Approximation, Net, Problem, Task};
 
 /// Networks, numbers of samples, tasks.
@@ -19,7 +20,7 @@ fn main() {
         .measurement_time(Duration::from_secs(5))
         .configure_from_args();
     for (net, samples, tasks) in ROWS {
-        let problem = Problem::<f32>::new(net, samples).expect("the reference networks fit their inputs");
+        let problem = Problem::new(&Cpu::<f32>::new(), net, samples).expect("the reference networks fit their inputs");
         let approximation = Approximation::exact(net.directions());
         let mut group = criterion.benchmark_group(format!("{}, N = {samples}", net.name()));
         for &task in tasks {

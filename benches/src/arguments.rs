@@ -1,5 +1,7 @@
 //! The command line of one measurement.
 
+use vivit::BackendChoice;
+
 /// How to call the program.
 pub const USAGE: &str = "\
 usage: bench NET TASK N [OPTIONS]
@@ -18,6 +20,7 @@ usage: bench NET TASK N [OPTIONS]
   --reps R      timed repetitions, after one that is not (5)
   --threads T   threads (one per core)
   --dtype D     f32 or f64 (f32)
+  --backend B   cpu or opencl[:DEVICE] (cpu)
 ";
 
 /// A reference network.
@@ -155,6 +158,8 @@ pub struct Arguments {
     pub threads: Option<usize>,
     /// The element type.
     pub element: Element,
+    /// The backend.
+    pub backend: BackendChoice,
 }
 
 impl Arguments {
@@ -170,7 +175,7 @@ impl Arguments {
                 places.push(arg);
                 continue;
             }
-            let known = ["--k", "--mc", "--sub", "--reps", "--threads", "--dtype"];
+            let known = ["--k", "--mc", "--sub", "--reps", "--threads", "--dtype", "--backend"];
             let Some(&option) = known.iter().find(|known| **known == arg) else {
                 return Err(format!("there is no option {arg:?}; there are {}", known.join(", ")));
             };
@@ -200,6 +205,9 @@ impl Arguments {
             reps: number("--reps")?.unwrap_or(5),
             threads: number("--threads")?,
             element: Element::parse("--dtype", value("--dtype").unwrap_or("f32"))?,
+            backend: value("--backend")
+                .map_or(Ok(BackendChoice::Cpu), str::parse)
+                .map_err(|error| format!("--backend: {error}"))?,
         })
     }
 }
@@ -229,6 +237,7 @@ mod tests {
             reps: 5,
             threads: None,
             element: Element::F32,
+            backend: BackendChoice::Cpu,
         };
         assert_eq!(parse("net3c3d dd 128").unwrap(), expected);
         assert_eq!(parse("demo grad 4").unwrap().k, 4);
@@ -246,6 +255,7 @@ mod tests {
             reps: 2,
             threads: Some(1),
             element: Element::F64,
+            backend: BackendChoice::Cpu,
         };
         assert_eq!(parse("--k 3 mlp --mc 1 newton 32 --sub 8 --reps 2 --threads 1 --dtype f64").unwrap(), expected);
     }
@@ -283,6 +293,7 @@ mod tests {
         refused("mlp grad 4 --mc x", &["--mc", "\"x\"", "at least 1"]);
         refused("mlp grad 4 --sub 5", &["--sub", "5", "at most N", "4"]);
         refused("mlp grad 4 --dtype f16", &["--dtype", "\"f16\"", "f32, f64"]);
+        refused("mlp grad 4 --backend gpu", &["--backend", "\"gpu\"", "cpu or opencl"]);
         refused("mlp grad 4 --fast", &["\"--fast\"", "--threads"]);
         refused("mlp grad 4 --reps", &["--reps", "value"]);
         refused("mlp grad 4 --k 1 --k 2", &["--k", "twice", "\"2\""]);

@@ -40,6 +40,8 @@ pub struct Report {
     pub params: usize,
     /// Threads that ran.
     pub threads: usize,
+    /// The device, in words.
+    pub device: String,
     /// Seconds of every repetition.
     pub seconds: Vec<f64>,
     /// Peak memory of the process, in 10⁶ bytes.
@@ -50,14 +52,19 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".into());
         let count = |value: Option<usize>| or_null(value.map(|value| value.to_string()));
-        let Arguments { net, task, samples, k, draws, sub, element, .. } = self.arguments;
+        let Arguments { net, task, samples, k, draws, sub, element, .. } = self.arguments.clone();
         write!(f, r#"{{"net":"{}","task":"{}","N":{samples},"k":{k},"#, net.name(), task.name())?;
         write!(f, r#""mc":{},"sub":{},"params":{},"#, count(draws), count(sub), self.params)?;
-        write!(f, r#""dtype":"{}","threads":{},"#, element.name(), self.threads)?;
+        write!(f, r#""dtype":"{}","device":"{}","threads":{},"#, element.name(), plain(&self.device), self.threads)?;
         let least = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
         write!(f, r#""median_s":{:.9},"min_s":{least:.9},"#, median(&self.seconds))?;
         write!(f, r#""peak_mb":{}}}"#, or_null(self.peak_megabytes.map(|peak| format!("{peak:.1}"))))
     }
+}
+
+/// A text without the characters that JSON would want escaped.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect()
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -97,10 +104,16 @@ mod tests {
     #[test]
     fn a_report_is_one_line_of_json() {
         let arguments = Arguments::parse("mlp dd 32 --mc 1".split(' ').map(String::from)).unwrap();
-        let report =
-            Report { arguments, params: 535_818, threads: 2, seconds: vec![0.5, 0.25, 1.0], peak_megabytes: Some(61.25) };
+        let report = Report {
+            arguments,
+            params: 535_818,
+            threads: 2,
+            device: "a \"b\"".into(),
+            seconds: vec![0.5, 0.25, 1.0],
+            peak_megabytes: Some(61.25),
+        };
         let expected = concat!(
-            r#"{"net":"mlp","task":"dd","N":32,"k":10,"mc":1,"sub":null,"params":535818,"dtype":"f32","threads":2,"#,
+            r#"{"net":"mlp","task":"dd","N":32,"k":10,"mc":1,"sub":null,"params":535818,"dtype":"f32","device":"a b","threads":2,"#,
             r#""median_s":0.500000000,"min_s":0.250000000,"peak_mb":61.2}"#
         );
         assert_eq!(report.to_string(), expected);

@@ -10,9 +10,11 @@ use crate::report::{Report, direction_factors, scaled_error};
 use crate::zoo::{Host, Problem};
 
 const STEP: f64 = 5e-4;
-/// What a first derivative by the stencil may be off by, relative to the scale of what it is compared with. (Networks' fifth derivatives
-/// are a few hundred times their first.)
-const TOLERANCE: f64 = 1e-9;
+/// What a first derivative by the stencil may be off by, relative to the scale of what it is compared with (networks' fifth derivatives
+/// are a few hundred times their first), or what single precision may be off by.
+fn tolerance<E: Scalar>() -> f64 {
+    if E::NAME == "f64" { 1e-9 } else { 1e-4 }
+}
 
 /// `f′` along one coordinate; `f(offset)` returns the values at that distance.
 fn stencil(f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
@@ -47,13 +49,17 @@ impl<'p> Flat<'p> {
     }
 
     /// A result per parameter (with `lead` numbers of every entry in front) as rows `[lead, D]`.
-    fn gather(&self, graph: &Graph<Host>, map: &ParamMap<Tensor<Host>>, lead: usize) -> Vec<Vec<f64>> {
+    fn gather<B: Backend>(&self, graph: &Graph<B>, map: &ParamMap<Tensor<B>>, lead: usize) -> Vec<Vec<f64>> {
         let vars = graph.params();
-        let flat: Vec<Vec<f64>> =
-            vars.iter().map(|&var| map.get(var).map_or_else(Vec::new, |t| t.to_vec().expect("host memory"))).collect();
+        let flat: Vec<Vec<f64>> = vars.iter().map(|&var| map.get(var).map_or_else(Vec::new, doubles)).collect();
         let entry = |row: usize, &(param, entry): &(usize, usize)| flat[param][row * flat[param].len() / lead + entry];
         (0..lead).map(|row| self.coordinates.iter().map(|at| entry(row, at)).collect()).collect()
     }
+}
+
+/// An array's entries on the host.
+fn doubles<B: Backend>(array: &Tensor<B>) -> Vec<f64> {
+    array.to_vec().expect("the device works").iter().map(|x| x.f64()).collect()
 }
 
 /// Dense Jacobians, Hessians, gradients of a problem in some of its parameters.
@@ -115,13 +121,20 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// Checks a problem: every quantity against its dense definition.
 pub fn check(problem: &Problem, report: &mut Report) {
-    if let Err(why) = check_all(problem, report) {
+    check_on(problem, problem, report);
+}
+
+/// Checks what a backend makes of its own copy of a problem against the definitions, which are computed on the host in doubles.
+pub fn check_on<B: Backend>(problem: &Problem, own: &Problem<B>, report: &mut Report) {
+    assert_eq!(problem.name, own.name, "two copies of one problem");
+    if let Err(why) = check_all(problem, own, report) {
         report.failed(problem.name, "problem", why);
     }
 }
 
-fn check_all(problem: &Problem, report: &mut Report) -> Result<(), vivit::Error> {
-    let graph = problem.graph(&problem.params);
+fn check_all<B: Backend>(problem: &Problem, own: &Problem<B>, report: &mut Report) -> Result<(), vivit::Error> {
+    let tolerance = tolerance::<B::Elem>();
+    let graph = own.graph(&own.params);
     let all: Vec<usize> = (0..problem.params.len()).collect();
     let flat = Flat::new(problem, &all);
     let dense = Dense::new(&flat);
@@ -130,13 +143,13 @@ fn check_all(problem: &Problem, report: &mut Report) -> Result<(), vivit::Error>
 
     let gradients = dense.gradient(&every);
     let summed: Vec<f64> = (0..flat.coordinates.len()).map(|d| gradients.iter().map(|g| g[d]).sum()).collect();
-    let backward = graph.backward(problem.loss.as_ref())?;
-    report.compare(name, "gradient", &flat.gather(&graph, &backward, 1)[0], &summed, 0.0, TOLERANCE);
+    let backward = graph.backward(own.loss.as_ref())?;
+    report.compare(name, "gradient", &flat.gather(&graph, &backward, 1)[0], &summed, 0.0, tolerance);
     let outputs = Root::Exact(RootColumns::Outputs);
     let (batch_grad, sqrt_ggn, sqrt_outputs, diag_ggn) =
-        run(&graph, problem.loss.as_ref(), (BatchGrad::new(), SqrtGgn::exact(), SqrtGgn::new(outputs), DiagGgn::exact()))?;
+        run(&graph, own.loss.as_ref(), (BatchGrad::new(), SqrtGgn::exact(), SqrtGgn::new(outputs), DiagGgn::exact()))?;
     let got = flat.gather(&graph, &batch_grad, dense.n).concat();
-    report.compare(name, "BatchGrad", &got, &gradients.concat(), 0.0, TOLERANCE);
+    report.compare(name, "BatchGrad", &got, &gradients.concat(), 0.0, tolerance);
 
     let mut ggn = Matrix::zeros(flat.coordinates.len(), flat.coordinates.len());
     for n in 0..dense.n {
@@ -147,29 +160,29 @@ fn check_all(problem: &Problem, report: &mut Report) -> Result<(), vivit::Error>
         let v = flat.gather(&graph, sqrt, rows);
         let d = flat.coordinates.len();
         let product = Matrix::from_fn(d, d, |a, b| v.iter().map(|row| row[a] * row[b]).sum::<f64>());
-        report.compare(name, quantity, product.as_slice(), ggn.as_slice(), 0.0, TOLERANCE);
+        report.compare(name, quantity, product.as_slice(), ggn.as_slice(), 0.0, tolerance);
     }
     let diagonal: Vec<f64> = (0..ggn.rows()).map(|d| ggn[(d, d)]).collect();
-    report.compare(name, "DiagGgn", &flat.gather(&graph, &diag_ggn, 1)[0], &diagonal, 0.0, TOLERANCE);
-    check_jacobian(problem, &graph, &flat, &dense, report)?;
+    report.compare(name, "DiagGgn", &flat.gather(&graph, &diag_ggn, 1)[0], &diagonal, 0.0, tolerance);
+    check_jacobian(own, &graph, &flat, &dense, report)?;
 
     let blocks = if problem.blocks.is_empty() { vec![all] } else { problem.blocks.clone() };
-    check_curvature(problem, &graph, &blocks, report)
+    check_curvature(problem, own, &graph, &blocks, report)
 }
 
 /// `J·v` against the dense Jacobian, and `⟨u, J v⟩ = ⟨Jᵀu, v⟩`.
-fn check_jacobian(
-    problem: &Problem,
-    graph: &Graph<Host>,
+fn check_jacobian<B: Backend>(
+    own: &Problem<B>,
+    graph: &Graph<B>,
     flat: &Flat<'_>,
     dense: &Dense,
     report: &mut Report,
 ) -> Result<(), vivit::Error> {
-    let (host, mut rng, k) = (Host::new(), Rng::new(7), 2);
+    let (backend, mut rng, k) = (graph.tape().backend(), Rng::new(7), 2);
     let mut tangents = ParamMap::new();
-    for (var, value) in graph.params().into_iter().zip(&problem.params) {
+    for (var, value) in graph.params().into_iter().zip(&own.params) {
         let shape = value.shape().prefixed(&[k]);
-        tangents.insert(var, Tensor::from_vec(&host, &shape, rng.normal(shape.size()))?);
+        tangents.insert(var, Tensor::from_vec(backend, &shape, rng.normal(shape.size()))?);
     }
     let pushed = graph.jvp(&tangents)?;
     let directions = flat.gather(graph, &tangents, k);
@@ -178,38 +191,40 @@ fn check_jacobian(
         (0..outputs).map(|at| dense.jacobian.iter().zip(v).map(|(row, v)| row[at] * v).sum()).collect()
     };
     let expected: Vec<f64> = directions.iter().flat_map(along).collect();
-    report.compare(problem.name, "J·v", &pushed.to_vec()?, &expected, 0.0, TOLERANCE);
+    report.compare(own.name, "J·v", &pushed.to_vec()?, &expected, 0.0, tolerance::<B::Elem>());
 
-    let u = Tensor::from_vec(&host, &graph.value().shape().prefixed(&[1]), rng.normal(graph.value().len()))?;
+    let u = Tensor::from_vec(backend, &graph.value().shape().prefixed(&[1]), rng.normal(graph.value().len()))?;
     let mut pulled = ParamMap::new();
     let probe = Probe::new(Seed::Columns(u.clone()));
-    graph.sweep(problem.loss.as_ref(), &[probe], &graph.params(), None, |site| {
+    graph.sweep(own.loss.as_ref(), &[probe], &graph.params(), None, |site| {
         pulled.insert(site.param(), site.jac_t(0, Batch::Sum));
         Ok::<(), vivit::autodiff::Error>(())
     })?;
     let pulled = &flat.gather(graph, &pulled, 1)[0];
-    let (u, first) = (u.to_vec()?, pushed.slice(0, 1).to_vec()?);
+    let (u, first) = (doubles(&u), doubles(&pushed.slice(0, 1)));
     let (left, right) = (dot(&u, &first), dot(pulled, &directions[0]));
     let scale = (dot(&u, &u) * dot(&first, &first)).sqrt();
     // Rounding only: both sides are exact sums of the same products.
-    report.push(problem.name, "⟨u, J v⟩ and ⟨Jᵀu, v⟩", (left - right).abs() / scale, 1e-13, String::new());
+    let bound = 500.0 * B::Elem::EPSILON.f64();
+    report.push(own.name, "⟨u, J v⟩ and ⟨Jᵀu, v⟩", (left - right).abs() / scale, bound, String::new());
     Ok(())
 }
 
 /// Spectrum, γ, λ, eigenvectors and Newton step against dense eigendecompositions of every block.
-fn check_curvature(
+fn check_curvature<B: Backend>(
     problem: &Problem,
-    graph: &Graph<Host>,
+    own: &Problem<B>,
+    graph: &Graph<B>,
     blocks: &[Vec<usize>],
     report: &mut Report,
 ) -> Result<(), vivit::Error> {
-    let n = graph.samples();
+    let (n, tolerance) = (graph.samples(), tolerance::<B::Elem>());
     let [grad_samples, ggn_samples] = problem.samples.clone().map(|samples| samples.unwrap_or_else(|| (0..n).collect()));
     let (s, whole) = match problem.loss.reduction() {
         Reduction::Mean => (n as f64, 1.0),
         Reduction::Sum => (1.0, n as f64),
     };
-    let mut ggn = Ggn::new(graph, problem.loss.as_ref());
+    let mut ggn = Ggn::new(graph, own.loss.as_ref());
     if let Some(samples) = &problem.samples[0] {
         ggn = ggn.grad_samples(samples.clone());
     }
@@ -231,8 +246,8 @@ fn check_curvature(
         let scale = n as f64 / ggn_samples.len() as f64;
         let block_ggn = Matrix::from_fn(d, d, |i, j| scale * per_sample.iter().map(|g| g[(i, j)]).sum::<f64>());
         let eigen = eigh(block_ggn)?;
-        let own = &derivatives[at];
-        let k = own.len();
+        let found = &derivatives[at];
+        let k = found.len();
         let chosen: Vec<usize> = (d - k..d).collect();
         let factors = direction_factors(&eigen.values, &chosen);
         let factor = factors.iter().fold(1.0f64, |worst, factor| worst.max(*factor));
@@ -241,9 +256,9 @@ fn check_curvature(
         let common = d.min(space.spectrum(at).len());
         let (zeros, spectrum) = space.spectrum(at).split_at(space.spectrum(at).len() - common);
         let largest = eigen.values[d - 1];
-        report.compare(&case, "spectrum", spectrum, &eigen.values[d - common..], largest, TOLERANCE);
+        report.compare(&case, "spectrum", spectrum, &eigen.values[d - common..], largest, tolerance);
         if !zeros.is_empty() {
-            report.compare(&case, "structural zeros", zeros, &vec![0.0; zeros.len()], largest, TOLERANCE);
+            report.compare(&case, "structural zeros", zeros, &vec![0.0; zeros.len()], largest, tolerance);
         }
 
         let gradients = dense.gradient(&grad_samples);
@@ -259,24 +274,24 @@ fn check_curvature(
             let gamma: Vec<f64> = gradients.iter().map(|g| s * dot(e, g)).collect();
             let lambda: Vec<f64> =
                 per_sample.iter().map(|g| s * (0..d).map(|i| e[i] * dot(g.row(i), e)).sum::<f64>()).collect();
-            let column = |m: &Matrix<f64>| (0..m.rows()).map(|n| m[(n, own_at)]).collect::<Vec<f64>>();
+            let column = |m: &Matrix<B::Elem>| (0..m.rows()).map(|n| m[(n, own_at)].f64()).collect::<Vec<f64>>();
             // γ has the sign of the Gram eigenvector, which need not be that of e.
-            let own_gamma = column(&own.gammas);
+            let own_gamma = column(&found.gammas);
             let flip = if dot(&own_gamma, &gamma) < 0.0 { -1.0 } else { 1.0 };
             let own_gamma: Vec<f64> = own_gamma.iter().map(|x| flip * x).collect();
             let grow = factors[own_at];
             gammas = gammas.max(scaled_error(&own_gamma, &gamma, gradient_scale) / grow);
-            lambdas = lambdas.max(scaled_error(&column(&own.lambdas), &lambda, curvature_scale) / grow);
+            lambdas = lambdas.max(scaled_error(&column(&found.lambdas), &lambda, curvature_scale) / grow);
             eigenvectors = eigenvectors.max(scaled_error(&aligned, e, 1.0) / grow);
             let mean = |list: &[f64]| whole * list.iter().sum::<f64>() / list.len() as f64;
             let weight = -mean(&gamma) / (mean(&lambda) + 0.3);
             step.iter_mut().zip(e).for_each(|(step, e)| *step += weight * e);
         }
         for (quantity, error) in [("|γ|", gammas), ("λ", lambdas), ("eigenvectors", eigenvectors)] {
-            report.push(&case, quantity, error * factor, TOLERANCE * factor, note.clone());
+            report.push(&case, quantity, error * factor, tolerance * factor, note.clone());
         }
         let own_step = &flat.gather(graph, &newton, 1)[0];
-        report.push(&case, "Newton step", scaled_error(own_step, &step, 0.0), TOLERANCE * factor, note.clone());
+        report.push(&case, "Newton step", scaled_error(own_step, &step, 0.0), tolerance * factor, note.clone());
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod case;
 pub mod dense;
 pub mod loss;
+pub mod primitives;
 pub mod reference;
 pub mod report;
 pub mod zoo;

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use vivit::prelude::Scalar;
+use vivit::OnBackend;
+use vivit::prelude::Backend;
 use vivit_benches::{Approximation, Arguments, Element, Problem, Report, USAGE, measure, peak_megabytes};
 
 fn main() -> ExitCode {
@@ -18,10 +19,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let backend = arguments.backend.clone();
     let report = match arguments.element {
-        Element::F32 => run::<f32>(arguments),
-        Element::F64 => run::<f64>(arguments),
+        Element::F32 => backend.run::<f32, _>(Measurement(arguments)),
+        Element::F64 => backend.run::<f64, _>(Measurement(arguments)),
     };
+    let report = report.map_err(|error| error.to_string()).and_then(|report| report);
     match report {
         Ok(report) => {
             println!("{report}");
@@ -34,15 +37,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run<E: Scalar>(arguments: Arguments) -> Result<Report, String> {
-    if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.map_err(|error| format!("{threads} threads can't be started: {error}"))?;
+struct Measurement(Arguments);
+
+impl OnBackend for Measurement {
+    type Out = Result<Report, String>;
+    fn run<B: Backend>(self, backend: &B) -> Result<Report, String> {
+        let arguments = self.0;
+        if let Some(threads) = arguments.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+            pool.map_err(|error| format!("{threads} threads can't be started: {error}"))?;
+        }
+        let Arguments { net, task, samples, k, draws, sub, reps, .. } = arguments.clone();
+        let problem = Problem::new(backend, net, samples).map_err(|error| error.to_string())?;
+        let approximation = Approximation { k, draws, sub };
+        let seconds = measure(reps, || problem.solve(task, approximation)).map_err(|error| error.to_string())?;
+        let (params, threads) = (problem.num_params(), rayon::current_num_threads());
+        Ok(Report { arguments, params, threads, device: backend.device(), seconds, peak_megabytes: peak_megabytes() })
     }
-    let Arguments { net, task, samples, k, draws, sub, reps, .. } = arguments;
-    let problem = Problem::<E>::new(net, samples).map_err(|error| error.to_string())?;
-    let approximation = Approximation { k, draws, sub };
-    let seconds = measure(reps, || problem.solve(task, approximation)).map_err(|error| error.to_string())?;
-    let (params, threads) = (problem.num_params(), rayon::current_num_threads());
-    Ok(Report { arguments, params, threads, seconds, peak_megabytes: peak_megabytes() })
 }

@@ -248,18 +248,20 @@ impl<B: Backend> Graph<B> {
         if self.finite.get().is_some() {
             return Ok(());
         }
-        let mut inputs = 0;
-        for node in &self.tape.nodes {
-            match &node.origin {
-                Origin::Input => {
-                    finite(&node.value, || format!("input {inputs}"))?;
-                    inputs += 1;
+        let leaves = self.tape.nodes.iter().filter(|node| matches!(node.origin, Origin::Input | Origin::Param { .. }));
+        let (leaves, output) = (leaves.collect::<Vec<_>>(), self.value());
+        let arrays: Vec<&Tensor<B>> = leaves.iter().map(|leaf| &leaf.value).chain([output]).collect();
+        let bufs: Vec<&B::Buf> = arrays.iter().map(|array| array.buf()).collect();
+        if let Some((number, at)) = self.tape.backend().first_non_finite_of(&bufs)? {
+            let what = match leaves.get(number).map(|leaf| &leaf.origin) {
+                Some(Origin::Param { name }) => format!("parameter {name}"),
+                Some(_) => {
+                    format!("input {}", leaves[..number].iter().filter(|leaf| matches!(leaf.origin, Origin::Input)).count())
                 }
-                Origin::Param { name } => finite(&node.value, || format!("parameter {name}"))?,
-                Origin::Constant | Origin::Op(_) => {}
-            }
+                None => "the model's output".into(),
+            };
+            return Err(non_finite(arrays[number], at, what)?);
         }
-        finite(self.value(), || "the model's output".into())?;
         let _ = self.finite.set(());
         Ok(())
     }
@@ -292,8 +294,13 @@ fn depends_on<B: Backend>(tape: &Tape<B>, leaf: impl Fn(usize) -> bool) -> Vec<b
 /// Checks an array for NaN and infinities.
 pub(crate) fn finite<B: Backend>(array: &Tensor<B>, what: impl Fn() -> String) -> Result<(), Error> {
     let Some(at) = array.first_non_finite()? else { return Ok(()) };
+    Err(non_finite(array, at, what())?)
+}
+
+/// What is wrong with an array at position `at`.
+fn non_finite<B: Backend>(array: &Tensor<B>, at: usize, what: String) -> Result<Error, Error> {
     let value = vivit_tensor::Scalar::f64(array.to_vec()?[at]);
     let strides = array.shape().strides();
     let index = (0..array.shape().rank()).map(|axis| at / strides[axis] % array.shape()[axis]).collect();
-    Err(Error::NonFinite { what: what(), index, value })
+    Ok(Error::NonFinite { what, index, value })
 }

@@ -189,6 +189,19 @@ pub trait Backend: Clone + Debug + 'static {
     fn first_non_finite(&self, x: &Self::Buf) -> Result<Option<usize>, Error> {
         Ok(self.download(x)?.iter().position(|e| !e.f64().is_finite()))
     }
+
+    /// Number and position of the first array with a NaN or infinity, and of that entry. A device needs to be waited for only once.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn first_non_finite_of(&self, arrays: &[&Self::Buf]) -> Result<Option<(usize, usize)>, Error> {
+        for (number, array) in arrays.iter().enumerate() {
+            if let Some(at) = self.first_non_finite(array)? {
+                return Ok(Some((number, at)));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Channel counts of a convolution.

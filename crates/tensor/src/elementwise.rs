@@ -18,7 +18,6 @@ macro_rules! table {
     ($($(#[$doc:meta])* $name:ident $(($($par:ident),+))? => |$x:ident, $y:ident| $f:expr, $d1:expr, $d2:expr;)+) => {
         /// The unary maps. Parameters are doubles whatever the element type.
         #[derive(Clone, Copy, Debug, PartialEq)]
-        #[non_exhaustive]
         pub enum Unary { $($(#[$doc])* $name $(($(table!(@f64 $par)),+))?,)+ }
 
         mod rows {

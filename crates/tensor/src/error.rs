@@ -20,7 +20,24 @@ pub enum Error {
         /// The number of axes asked for.
         rank: usize,
     },
-    /// A device failed to allocate, run or transfer.
+    /// A device refused memory.
+    #[error(
+        "{device} refused {bytes} bytes ({in_use} bytes are in use; one array may have {largest}, the device has {total}): \
+         use fewer samples at a time, or a device with more memory"
+    )]
+    Memory {
+        /// The device, in words.
+        device: String,
+        /// The number of bytes asked for.
+        bytes: u64,
+        /// The number of bytes that the backend held then.
+        in_use: u64,
+        /// The largest array that the device says it can hold, in bytes.
+        largest: u64,
+        /// The device's memory, in bytes.
+        total: u64,
+    },
+    /// A device failed to run or transfer.
     #[error("{device}: {reason}")]
     Device {
         /// The device, in words.

@@ -119,7 +119,7 @@ impl Gemm {
     /// # Panics
     /// If not, naming the operand.
     #[track_caller]
-    pub(crate) fn check(&self, a_len: usize, b_len: usize, c_len: usize) {
+    pub fn check(&self, a_len: usize, b_len: usize, c_len: usize) {
         let span = |rows: usize, cols: usize, s: Strides, pick: fn(&BatchAxis) -> usize| {
             let batch: usize = self.batch.iter().map(|axis| (axis.len - 1) * pick(axis)).sum();
             s.offset + (rows - 1) * s.row + (cols - 1) * s.col + batch + 1

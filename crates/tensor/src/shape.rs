@@ -82,7 +82,7 @@ impl Shape {
     }
 
     /// Strides with which an array of this shape is read as one of the broadcast shape `to`.
-    pub(crate) fn broadcast_strides(&self, to: &Shape) -> [usize; Shape::MAX_RANK] {
+    pub fn broadcast_strides(&self, to: &Shape) -> [usize; Shape::MAX_RANK] {
         let own = self.strides();
         let shift = to.rank() - self.rank();
         let mut strides = [0; Self::MAX_RANK];

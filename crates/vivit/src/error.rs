@@ -26,6 +26,10 @@ pub enum Error {
     /// Models.
     #[error(transparent)]
     Nn(#[from] vivit_nn::Error),
+    /// Opening an OpenCL device.
+    #[cfg(feature = "opencl")]
+    #[error(transparent)]
+    OpenCl(#[from] vivit_opencl::Error),
 }
 
 impl fmt::Debug for Error {

@@ -6,10 +6,14 @@ pub use vivit_curvature as curvature;
 pub use vivit_eigh as eigh;
 pub use vivit_extend as extend;
 pub use vivit_nn as nn;
+#[cfg(feature = "opencl")]
+pub use vivit_opencl as opencl;
 pub use vivit_tensor as tensor;
 
+mod choice;
 mod error;
 pub mod optim;
 pub mod prelude;
 
+pub use choice::{BackendChoice, OnBackend, UnknownBackend};
 pub use error::Error;

@@ -20,4 +20,6 @@ pub use vivit_nn::{
     relu, residual, rms_norm, rnn, self_attention, selu, shared, sigmoid, silu, softmax, softplus, sum_over, tanh, zero_pad,
     zero_pad2d,
 };
+#[cfg(feature = "opencl")]
+pub use vivit_opencl::OpenCl;
 pub use vivit_tensor::{Backend, Binary, Cpu, Matrix, Reduce, Rng, Scalar, Shape, Tensor, Unary};

@@ -4,33 +4,45 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use vivit::prelude::*;
+use vivit::{BackendChoice, OnBackend};
 use vivit_tests::case::{self, Case};
 use vivit_tests::report::Report;
 use vivit_tests::{Failure, dense, reference, zoo};
 
 const USAGE: &str = "\
-usage: cargo xtask verify [--cases DIR] [--strict] [--dtype f32|f64]
+usage: cargo xtask verify [--cases DIR] [--strict] [--dtype f32|f64] [--backend cpu|opencl[:DEVICE]]
 
 Checks a zoo of small networks against finite differences and dense definitions (f64), then reference cases.
 
   --cases DIR      check every .safetensors case of DIR instead of the project's own copy
   --strict         count a case that uses something unsupported as a failure
-  --dtype TYPE     check reference cases in this element type only (default: f64 and f32)";
+  --dtype TYPE     check reference cases in this element type only (default: f64 and f32)
+  --backend NAME   check what this backend computes, the zoo too in each of the types (default: cpu)";
 
 struct Options {
     cases: PathBuf,
     strict: bool,
     dtypes: Vec<String>,
+    backend: BackendChoice,
 }
 
 fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, String> {
-    let mut options = Options { cases: case::own_cases(), strict: false, dtypes: vec!["f64".into(), "f32".into()] };
+    let mut options = Options {
+        cases: case::own_cases(),
+        strict: false,
+        dtypes: vec!["f64".into(), "f32".into()],
+        backend: BackendChoice::Cpu,
+    };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--help" | "-h" => return Ok(None),
             "--strict" => options.strict = true,
             "--cases" => options.cases = args.next().ok_or("--cases needs a folder")?.into(),
+            "--backend" => {
+                let name = args.next().ok_or("--backend needs cpu or opencl[:DEVICE]")?;
+                options.backend = name.parse().map_err(|error| format!("--backend: {error}"))?;
+            }
             "--dtype" => match args.next().as_deref() {
                 Some(dtype @ ("f32" | "f64")) => options.dtypes = vec![dtype.into()],
                 Some(other) => return Err(format!("--dtype {other}: choose f32 or f64")),
@@ -45,23 +57,41 @@ fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, St
 fn run(options: &Options) -> Result<Report, Failure> {
     let paths = case::list(&options.cases)?;
     let mut report = Report::default();
-    for problem in zoo::problems().into_iter().chain(zoo::layers::each()) {
-        dense::check(&problem, &mut report);
-    }
+    let mut cases = Vec::new();
     for path in paths {
         match Case::read(&path) {
-            Ok(case) => {
-                for dtype in &options.dtypes {
-                    match dtype.as_str() {
-                        "f32" => reference::check(&Cpu::<f32>::new(), &case, &mut report),
-                        _ => reference::check(&Cpu::<f64>::new(), &case, &mut report),
-                    }
-                }
-            }
+            Ok(case) => cases.push(case),
             Err(why) => report.failed(&path.display().to_string(), "file", why),
         }
     }
+    for dtype in &options.dtypes {
+        let checks = Checks { cases: &cases, report: &mut report, on_host: options.backend == BackendChoice::Cpu };
+        match dtype.as_str() {
+            "f32" => options.backend.run::<f32, _>(checks)?,
+            _ => options.backend.run::<f64, _>(checks)?,
+        }
+    }
     Ok(report)
+}
+
+/// The zoo and the cases on one backend.
+struct Checks<'a> {
+    cases: &'a [Case],
+    report: &'a mut Report,
+    on_host: bool,
+}
+
+impl OnBackend for Checks<'_> {
+    type Out = ();
+    fn run<B: Backend>(self, backend: &B) {
+        // On the host doubles suffice for the zoo: rounding is all that would be tested in f32.
+        if !self.on_host || B::Elem::NAME == "f64" {
+            for (problem, own) in zoo::problems().iter().zip(&zoo::problems_on(backend)) {
+                dense::check_on(problem, own, self.report);
+            }
+        }
+        self.cases.iter().for_each(|case| reference::check(backend, case, self.report));
+    }
 }
 
 fn main() -> ExitCode {

@@ -3,13 +3,27 @@
 use vivit::autodiff::ops::{AttentionParams, RecurrentParams};
 use vivit::prelude::*;
 
-use super::{Host, Kind, Layers, Problem, row, row_of, taped, tokens};
+use super::{Host, Kind, Layers, Problem, random, row_of, row_on, taped_on, tokens_on};
+use vivit::tensor::Rng;
 
 /// A layer between two linear maps (or convolutions), so that factors arrive at it and leave it: `(name, problem)`.
 pub fn each() -> Vec<Problem> {
+    each_on(&Host::new())
+}
+
+/// As [`each`], on a backend: the same numbers, rounded to its element type.
+pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     use Kind::{CrossEntropy, Mse};
     use Reduction::{Mean, Sum};
-    fn activated(layer: Box<dyn Layer<Host>>) -> Layers {
+    type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
+    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| row_on(backend, name, layers, input, kind, seed);
+    let tokens = |name, layers: fn() -> Layers<B>, input: &[usize], vocabulary, kind, seed| {
+        tokens_on(backend, name, layers, input, vocabulary, kind, seed)
+    };
+    let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
+        taped_on(backend, name, record, params, input, kind, seed)
+    };
+    fn activated<B: Backend>(layer: Box<dyn Layer<B>>) -> Layers<B> {
         vec![linear(3, 4), layer, linear(4, 3)]
     }
     macro_rules! activation {
@@ -144,7 +158,7 @@ pub fn each() -> Vec<Problem> {
         row_of(
             "batch_norm, evaluation",
             || vec![conv2d(1, 2, 2), batch_norm(2), tanh(), flatten(), linear(8, 2)],
-            &[3, 1, 3, 3],
+            random(backend, &[3, 1, 3, 3], 1.0, &mut Rng::new(63)),
             CrossEntropy(Mean),
             63,
             &[("1.running_mean", &[0.3, -0.2]), ("1.running_var", &[0.5, 2.0])],

@@ -8,37 +8,37 @@ use vivit::prelude::*;
 pub type Host = Cpu<f64>;
 
 /// A forward pass with the given parameter values.
-type Forward = dyn Fn(&[Tensor<Host>]) -> Graph<Host>;
+type Forward<B> = dyn Fn(&[Tensor<B>]) -> Graph<B>;
 
 /// A small network with data and loss.
-pub struct Problem {
+pub struct Problem<B: Backend = Host> {
     /// Its name.
     pub name: &'static str,
     /// Parameter values to start from.
-    pub params: Vec<Tensor<Host>>,
+    pub params: Vec<Tensor<B>>,
     /// The loss.
-    pub loss: Box<dyn Loss<Host>>,
+    pub loss: Box<dyn Loss<B>>,
     /// Parameters of each block; one block of all if empty.
     pub blocks: Vec<Vec<usize>>,
     /// Samples of the gradient and of the GGN; all if `None`.
     pub samples: [Option<Vec<usize>>; 2],
-    graph: Box<Forward>,
+    graph: Box<Forward<B>>,
 }
 
-impl std::fmt::Debug for Problem {
+impl<B: Backend> std::fmt::Debug for Problem<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Problem").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Problem {
+impl<B: Backend> Problem<B> {
     /// The forward pass with the given parameter values; the graph's parameters are in their order.
-    pub fn graph(&self, params: &[Tensor<Host>]) -> Graph<Host> {
+    pub fn graph(&self, params: &[Tensor<B>]) -> Graph<B> {
         (self.graph)(params)
     }
 }
 
-type Layers = Vec<Box<dyn Layer<Host>>>;
+type Layers<B> = Vec<Box<dyn Layer<B>>>;
 
 /// Which loss a problem has.
 #[derive(Clone, Copy, Debug)]
@@ -63,22 +63,25 @@ pub enum Kind {
 
 /// A loss with random targets for an output of the given shape.
 pub fn loss(kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss<Host>> {
+    loss_on(&Host::new(), kind, output, rng)
+}
+
+/// As [`loss`], on any backend.
+pub fn loss_on<B: Backend>(backend: &B, kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss<B>> {
     match kind {
         Kind::Mse(reduction) => {
             let len = output.iter().product();
-            let target = Tensor::from_vec(&Host::new(), output, rng.normal(len)).expect("fits");
+            let target = Tensor::from_vec(backend, output, rng.normal(len)).expect("fits");
             Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })
         }
         Kind::Bce | Kind::WeightedBce => {
-            let target = Tensor::from_vec(&Host::new(), output, rng.uniform(output.iter().product(), 0.0, 1.0)).expect("fits");
+            let target = Tensor::from_vec(backend, output, rng.uniform(output.iter().product(), 0.0, 1.0)).expect("fits");
             let loss = BceWithLogits::mean(target);
             match kind {
                 Kind::Bce => Box::new(loss),
                 _ => {
                     let weights = rng.uniform(output[output.len() - 1], 0.5, 3.0);
-                    Box::new(
-                        loss.pos_weight(Tensor::from_vec(&Host::new(), &output[output.len() - 1..], weights).expect("fits")),
-                    )
+                    Box::new(loss.pos_weight(Tensor::from_vec(backend, &output[output.len() - 1..], weights).expect("fits")))
                 }
             }
         }
@@ -112,94 +115,105 @@ pub fn loss(kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss<Host>> 
     }
 }
 
-fn random(shape: &[usize], scale: f64, rng: &mut Rng) -> Tensor<Host> {
-    Tensor::from_vec(&Host::new(), shape, rng.normal(shape.iter().product())).expect("fits").scale(scale)
+fn random<B: Backend>(backend: &B, shape: &[usize], scale: f64, rng: &mut Rng) -> Tensor<B> {
+    Tensor::from_vec(backend, shape, rng.normal(shape.iter().product())).expect("fits").scale(scale)
 }
 
 /// A row of layers on random data.
-pub fn row(name: &'static str, layers: fn() -> Layers, input: &[usize], kind: Kind, seed: u64) -> Problem {
-    row_of(name, layers, input, kind, seed, &[])
-}
-
-/// A row of layers on random data, with the given values of buffers.
-pub fn row_of(
+pub fn row_on<B: Backend>(
+    backend: &B,
     name: &'static str,
-    layers: fn() -> Layers,
+    layers: fn() -> Layers<B>,
     input: &[usize],
     kind: Kind,
     seed: u64,
-    buffers: &[(&'static str, &[f64])],
-) -> Problem {
-    row_on(name, layers, random(input, 1.0, &mut Rng::new(seed)), kind, seed, buffers)
+) -> Problem<B> {
+    let x = random(backend, input, 1.0, &mut Rng::new(seed));
+    row_of(name, layers, x, kind, seed, &[])
 }
 
 /// A row of layers on random whole numbers below `vocabulary`.
-pub fn tokens(
+pub fn tokens_on<B: Backend>(
+    backend: &B,
     name: &'static str,
-    layers: fn() -> Layers,
+    layers: fn() -> Layers<B>,
     input: &[usize],
     vocabulary: usize,
     kind: Kind,
     seed: u64,
-) -> Problem {
+) -> Problem<B> {
     let mut rng = Rng::new(seed);
-    let ids = (0..input.iter().product()).map(|_| (rng.unit() * vocabulary as f64).floor()).collect();
-    row_on(name, layers, Tensor::from_vec(&Host::new(), input, ids).expect("fits"), kind, seed, &[])
+    let ids: Vec<f64> = (0..input.iter().product()).map(|_| (rng.unit() * vocabulary as f64).floor()).collect();
+    row_of(name, layers, Tensor::from_f64(backend, input, &ids).expect("fits"), kind, seed, &[])
 }
 
-fn row_on(
+/// A row of layers on the given data, with the given values of buffers.
+pub fn row_of<B: Backend>(
     name: &'static str,
-    layers: fn() -> Layers,
-    x: Tensor<Host>,
+    layers: fn() -> Layers<B>,
+    x: Tensor<B>,
     kind: Kind,
     seed: u64,
     buffers: &[(&'static str, &[f64])],
-) -> Problem {
-    let mut model = Sequential::new(&Host::new(), layers(), seed).expect("a zoo model is sound");
+) -> Problem<B> {
+    let backend = x.backend().clone();
+    let mut model = Sequential::new(&backend, layers(), seed).expect("a zoo model is sound");
     for (name, values) in buffers {
-        let values = Tensor::from_vec(&Host::new(), &[values.len()], values.to_vec()).expect("fits");
+        let values = Tensor::from_f64(&backend, &[values.len()], values).expect("fits");
         model.set_param(name, values).expect("the model's own buffer");
     }
     let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
     let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
-    let graph = move |params: &[Tensor<Host>]| {
+    let graph = move |params: &[Tensor<B>]| {
         let mut model = model.clone();
         for (name, value) in names.iter().zip(params) {
             model.set_param(name, value.clone()).expect("the model's own parameter");
         }
         model.forward(&x).expect("a zoo model takes its input")
     };
-    let loss = loss(kind, graph(&params).value().shape(), &mut Rng::new(seed + 1000));
+    let loss = loss_on(&backend, kind, graph(&params).value().shape(), &mut Rng::new(seed + 1000));
     Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
 }
 
 /// A graph recorded by hand: `record(tape, parameters, input)`.
-fn taped(
+fn taped_on<B: Backend>(
+    backend: &B,
     name: &'static str,
-    record: fn(&mut Tape<Host>, &[Var], Var) -> Var,
+    record: fn(&mut Tape<B>, &[Var], Var) -> Var,
     params: &[&[usize]],
     input: &[usize],
     kind: Kind,
     seed: u64,
-) -> Problem {
+) -> Problem<B> {
     let mut rng = Rng::new(seed);
-    let x = random(input, 1.0, &mut rng);
-    let params: Vec<_> = params.iter().map(|shape| random(shape, 0.6, &mut rng)).collect();
-    let graph = move |params: &[Tensor<Host>]| {
-        let mut tape = Tape::new(&Host::new());
+    let x = random(backend, input, 1.0, &mut rng);
+    let params: Vec<_> = params.iter().map(|shape| random(backend, shape, 0.6, &mut rng)).collect();
+    let own = backend.clone();
+    let graph = move |params: &[Tensor<B>]| {
+        let mut tape = Tape::new(&own);
         let vars: Vec<Var> = params.iter().map(|value| tape.param(value.clone())).collect();
         let input = tape.input(x.clone());
         let output = record(&mut tape, &vars, input);
         Graph::new(tape, output).expect("a zoo graph is sound")
     };
-    let loss = loss(kind, graph(&params).value().shape(), &mut rng);
+    let loss = loss_on(backend, kind, graph(&params).value().shape(), &mut rng);
     Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
 }
 
-/// All problems but those of [`layers`].
+/// All problems, those of [`layers`] last.
 pub fn problems() -> Vec<Problem> {
+    problems_on(&Host::new())
+}
+
+/// All problems on a backend: the same numbers, rounded to its element type.
+pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     use Kind::{CrossEntropy, Mse};
     use Reduction::{Mean, Sum};
+    type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
+    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| row_on(backend, name, layers, input, kind, seed);
+    let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
+        taped_on(backend, name, record, params, input, kind, seed)
+    };
     let mut zoo = vec![
         row("mlp relu, MSE", || vec![linear(5, 4), relu(), linear(4, 3)], &[4, 5], Mse(Mean), 1),
         row("mlp tanh, MSE sum", || vec![linear(4, 4), tanh(), linear(4, 2)], &[5, 4], Mse(Sum), 2),
@@ -309,5 +323,6 @@ pub fn problems() -> Vec<Problem> {
     let subsampled =
         row("sub-sampled conv, sum", || vec![conv2d(1, 2, 2), tanh(), flatten(), linear(8, 2)], &[5, 1, 3, 3], Mse(Sum), 18);
     zoo.push(Problem { samples: [None, Some(vec![3, 1, 0])], ..subsampled });
+    zoo.extend(layers::each_on(backend));
     zoo
 }

@@ -1,0 +1,58 @@
+// Copies: filled, strided, selected, padded. Divisions come before the exit: so a compiler for cores may do them once per row.
+
+__kernel void fill(OUT(out), const real value, const uint n) {
+    const uint i = get_global_id(0);
+    if (i < n) out[out_start + i] = value;
+}
+
+// Axes [outer..., inner] as in the binary maps; inner = (length, step, number of rows, first entry).
+__kernel void copy_strided(IN(xs), OUT(out), const uint4 inner, const uint rank, const uint8 lens, const uint8 steps) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    uint at = row, p = inner.w;
+#define STEP1(S) { AXIS(at, lens.S, k); p += k * steps.S; }
+    STEP1(s7) STEP1(s6) STEP1(s5)
+    if (rank > 3) { STEP1(s4) STEP1(s3) STEP1(s2) STEP1(s1) }
+    if (i >= inner.x || row >= inner.z) return;
+    out[out_start + row * inner.x + i] = xs[xs_start + p + i * inner.y];
+}
+
+// Of x [outer, axis, inner] the entries `pick` of the middle axis; shape = (inner, axis, picks, outer).
+__kernel void select_entries(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    const uint o = row / shape.z, a = row % shape.z;
+    if (i >= shape.x || row >= shape.z * shape.w) return;
+    const uint from = o * shape.y + pick[pick_start + a];
+    out[out_start + row * shape.x + i] = xs[xs_start + from * shape.x + i];
+}
+
+// Rows of a table; shape = (width, rows of the table, number of ids). An id beyond the table reads its last row.
+__kernel void lookup(IN(table), IN(ids), OUT(out), const uint4 shape) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    if (i >= shape.x || row >= shape.z) return;
+    const uint from = min((uint)ids[ids_start + row], shape.y - 1);
+    out[out_start + row * shape.x + i] = table[table_start + from * shape.x + i];
+}
+
+// One-hot rows; shape = (classes, number of ids).
+__kernel void one_hot(IN(ids), OUT(out), const uint2 shape) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    if (i >= shape.x || row >= shape.y) return;
+    out[out_start + row * shape.x + i] = ids[ids_start + row] == (real)i ? ONE : ZERO;
+}
+
+// Zeros around x: axes of the result [outer..., inner] have lengths `lens`; x begins at `before` and is `from` long with strides `steps`.
+// inner = (length, length in x, number of rows).
+__kernel void pad(IN(xs), OUT(out), const uint4 inner, const int inner_before, const uint rank, const uint8 lens, const int8 before,
+                  const uint8 from, const uint8 steps) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    uint at = row, p = 0;
+    int inside = 1;
+#define STEP_IN(S) { AXIS(at, lens.S, k); const uint here = k - before.S; inside &= here < from.S; p += here * steps.S; }
+    STEP_IN(s7) STEP_IN(s6) STEP_IN(s5)
+    if (rank > 3) { STEP_IN(s4) STEP_IN(s3) STEP_IN(s2) STEP_IN(s1) }
+    if (i >= inner.x || row >= inner.z) return;
+    // Positions in front of x wrap around to large ones.
+    const uint here = i - inner_before;
+    inside &= here < inner.y;
+    out[out_start + row * inner.x + i] = inside ? xs[xs_start + p + here] : ZERO;
+}

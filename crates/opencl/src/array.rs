@@ -1,0 +1,146 @@
+//! Launchers of the copies (`array.cl`), and how strided axes are handed to kernels.
+
+use vivit_tensor::{Scalar, Shape};
+
+use crate::buffer::Buf;
+use crate::device::OpenCl;
+
+/// Axes of a strided traversal with the strides of `N` operands, neighbours merged where every operand allows it; at least one.
+pub(crate) fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, [usize; N])> {
+    let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.rank());
+    for axis in 0..shape.rank() {
+        let (len, step) = (shape[axis], strides.map(|strides| strides[axis]));
+        if len == 1 {
+            continue;
+        }
+        match axes.last_mut() {
+            Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => (*outer, *wide) = (*outer * len, step),
+            _ => axes.push((len, step)),
+        }
+    }
+    if axes.is_empty() {
+        axes.push((1, [0; N]));
+    }
+    axes
+}
+
+/// Axes as kernels take them: the innermost apart, the others right-aligned in vectors of eight.
+pub(crate) struct Axes<const N: usize> {
+    pub inner: (usize, [usize; N]),
+    /// Number of outer axes.
+    pub rank: usize,
+    pub lens: [usize; 8],
+    pub steps: [[usize; 8]; N],
+    /// Product of the outer lengths.
+    pub rows: usize,
+}
+
+impl<const N: usize> Axes<N> {
+    pub fn new(axes: &[(usize, [usize; N])]) -> Self {
+        let (&inner, outer) = axes.split_last().expect("at least one axis");
+        let (mut lens, mut steps) = ([1; 8], [[0; 8]; N]);
+        for (at, &(len, step)) in (8 - outer.len()..8).zip(outer) {
+            lens[at] = len;
+            (0..N).for_each(|i| steps[i][at] = step[i]);
+        }
+        Axes { inner, rank: outer.len(), lens, steps, rows: lens.iter().product() }
+    }
+}
+
+pub(crate) fn fill<E: Scalar>(cl: &OpenCl<E>, len: usize, value: E) -> Buf<E> {
+    let out = cl.session.allocate(len);
+    cl.session.call("fill").buf(&out).real(value.f64()).words([len]).flat(len).into(&cl.session, out)
+}
+
+/// Reads from entry `first` on.
+pub(crate) fn copy_strided<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, first: usize, shape: &Shape, strides: &[usize]) -> Buf<E> {
+    let out = cl.session.allocate(shape.size());
+    if out.len == 0 {
+        return out;
+    }
+    let last = first + shape.iter().zip(strides).map(|(len, stride)| (len - 1) * stride).sum::<usize>();
+    assert!(last < x.len, "reading {shape} with strides {strides:?} of {} entries", x.len);
+    let Axes { inner: (n, [step]), rank, lens, steps: [steps], rows } = Axes::new(&merged(shape, [strides]));
+    let call =
+        cl.session.call("copy_strided").buf(x).buf(&out).words([n, step, rows, first]).words([rank]).words(lens).words(steps);
+    call.rows(n, rows).into(&cl.session, out)
+}
+
+pub(crate) fn select<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, outer: usize, axis: usize, inner: usize, pick: &[usize]) -> Buf<E> {
+    assert!(x.len == outer * axis * inner && pick.iter().all(|&at| at < axis), "select of [{outer}, {axis}, {inner}]");
+    if let [first, rest @ ..] = pick {
+        // Equal steps upwards need no list of indices on the device.
+        let step = rest.first().map_or(Some(0), |second| second.checked_sub(*first));
+        if let Some(step) = step.filter(|&step| pick.windows(2).all(|pair| pair[0] + step == pair[1])) {
+            let shape = Shape::from([outer, pick.len(), inner]);
+            return copy_strided(cl, x, first * inner, &shape, &[axis * inner, step * inner, 1]);
+        }
+    }
+    let out = cl.session.allocate(outer * pick.len() * inner);
+    let indices = cl.session.upload(pick.iter().map(|&at| at as u32).collect());
+    let call = cl.session.call("select_entries").buf(x).buf(&indices).buf(&out).words([inner, axis, pick.len(), outer]);
+    call.rows(inner, pick.len() * outer).into(&cl.session, out)
+}
+
+pub(crate) fn lookup<E: Scalar>(cl: &OpenCl<E>, table: &Buf<E>, ids: &Buf<E>, (rows, width): (usize, usize)) -> Buf<E> {
+    assert!(table.len == rows * width && (rows > 0 || ids.len == 0), "lookup in a table of {rows} rows, {} entries", table.len);
+    let out = cl.session.allocate(ids.len * width);
+    let call = cl.session.call("lookup").buf(table).buf(ids).buf(&out).words([width, rows, ids.len, 0]);
+    call.rows(width, ids.len).into(&cl.session, out)
+}
+
+pub(crate) fn one_hot<E: Scalar>(cl: &OpenCl<E>, ids: &Buf<E>, classes: usize) -> Buf<E> {
+    let out = cl.session.allocate(ids.len * classes);
+    let call = cl.session.call("one_hot").buf(ids).buf(&out).words([classes, ids.len]);
+    call.rows(classes, ids.len).into(&cl.session, out)
+}
+
+/// An axis of padding: its length, the zeros in front of it (negative: entries cropped) and the length of the result.
+#[derive(Clone, Copy)]
+struct Padded {
+    from: usize,
+    before: isize,
+    to: usize,
+}
+
+pub(crate) fn pad<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, shape: &Shape, pads: &[(isize, isize)]) -> Buf<E> {
+    assert!(x.len == shape.size() && pads.len() == shape.rank(), "pad of {shape} by {pads:?}");
+    let mut axes: Vec<Padded> = Vec::with_capacity(shape.rank() + 1);
+    for (&from, &(before, after)) in shape.iter().zip(pads) {
+        let to = usize::try_from(from as isize + before + after).expect("cropped below nothing");
+        match axes.last_mut() {
+            // An axis that stays as it is joins the one around it.
+            Some(outer) if (before, after) == (0, 0) => {
+                *outer = Padded { from: outer.from * from, before: outer.before * from as isize, to: outer.to * from };
+            }
+            _ => axes.push(Padded { from, before, to }),
+        }
+    }
+    let inner = axes.pop().unwrap_or(Padded { from: 1, before: 0, to: 1 });
+    let rows: usize = axes.iter().map(|axis| axis.to).product();
+    let out = cl.session.allocate(rows * inner.to);
+    let (mut lens, mut before, mut from, mut steps) = ([1; 8], [0; 8], [1; 8], [0; 8]);
+    let mut step = inner.from;
+    for (at, axis) in (8 - axes.len()..8).zip(&axes).rev() {
+        (lens[at], before[at], from[at], steps[at]) = (axis.to, axis.before, axis.from, step);
+        step *= axis.from;
+    }
+    let call = cl.session.call("pad").buf(x).buf(&out).words([inner.to, inner.from, rows, 0]);
+    let call = call.signed_one(inner.before).words([axes.len()]).words(lens).signed(before).words(from).words(steps);
+    call.rows(inner.to, rows).into(&cl.session, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_merge_where_every_operand_allows_it() {
+        let shape = Shape::from([2, 3, 4]);
+        assert_eq!(merged(&shape, [&[12, 4, 1]]), [(24, [1])]);
+        assert_eq!(merged(&shape, [&[12, 4, 1], &[0, 4, 1]]), [(2, [12, 0]), (12, [1, 1])]);
+        assert_eq!(merged(&Shape::from([1, 1]), [&[7, 7]]), [(1, [0])]);
+        let axes = Axes::new(&merged(&shape, [&[1, 2, 6]]));
+        assert_eq!((axes.inner, axes.rank, axes.rows), ((4, [6]), 1, 6));
+    }
+}

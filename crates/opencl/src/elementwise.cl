@@ -1,0 +1,89 @@
+// Element-wise maps: one row per map with f and f' as in the host's table. In a row x is the argument, y = f(x), a and b are parameters.
+
+#define ROW(NAME, F, D1)                                                                                                                   \
+    __kernel void unary_##NAME(IN(xs), OUT(out), const real a, const real b, const uint n) {                                              \
+        const uint i = get_global_id(0);                                                                                                   \
+        if (i >= n) return;                                                                                                                \
+        const real x = xs[xs_start + i];                                                                                                   \
+        out[out_start + i] = F;                                                                                                            \
+    }                                                                                                                                      \
+    __kernel void chain_##NAME(IN(xs), IN(ys), IN(mat), OUT(out), const real a, const real b, const uint2 shape) {                        \
+        const uint i = get_global_id(0), v = get_global_id(1);                                                                             \
+        if (i >= shape.x || v >= shape.y) return;                                                                                          \
+        const real x = xs[xs_start + i], y = ys[ys_start + i];                                                                             \
+        const uint at = v * shape.x + i;                                                                                                   \
+        out[out_start + at] = mat[mat_start + at] * (D1);                                                                                  \
+    }
+
+#define ONE ((real)1)
+#define ZERO ((real)0)
+
+real sigmoid(const real x) { return ONE / (ONE + exp(-x)); }
+// log(1 + e^x) without overflow.
+real softplus(const real x) { return isnan(x) ? x : (x > ZERO ? x : ZERO) + log1p(exp(-fabs(x))); }
+real normal_cdf(const real x) { return (real)0.5 * (ONE + erf(x * (real)0.70710678118654752)); }
+real normal_density(const real x) { return (real)0.39894228040143268 * exp(-(real)0.5 * x * x); }
+// GELU's approximation x/2 (1 + tanh u) is x s(2u) with the sigmoid s; this form keeps its digits where tanh is near -1.
+real gelu_inner(const real x) { return (real)(2 * 0.79788456080286536) * (x + (real)0.044715 * x * x * x); }
+real gelu_inner_d1(const real x) { return (real)(2 * 0.79788456080286536) * (ONE + (real)(3 * 0.044715) * x * x); }
+#define SELU_SCALE ((real)1.0507009873554805)
+#define SELU_ALPHA ((real)1.6732632423543772)
+
+ROW(relu, x <= ZERO ? ZERO : x, x > ZERO ? ONE : ZERO)
+ROW(sigmoid, sigmoid(x), y * (ONE - y))
+ROW(tanh, tanh(x), ONE - y * y)
+ROW(leaky_relu, x > ZERO ? x : a * x, x > ZERO ? ONE : a)
+ROW(elu, x > ZERO ? x : a * expm1(x), x > ZERO ? ONE : y + a)
+ROW(selu, SELU_SCALE * (x > ZERO ? x : SELU_ALPHA * expm1(x)), x > ZERO ? SELU_SCALE : y + SELU_SCALE * SELU_ALPHA)
+ROW(log_sigmoid, -softplus(-x), sigmoid(-x))
+ROW(softplus, softplus(a * x) / a, sigmoid(a * x))
+ROW(silu, x * sigmoid(x), sigmoid(x) * (ONE + x * sigmoid(-x)))
+ROW(gelu, x * normal_cdf(x), normal_cdf(x) + x * normal_density(x))
+ROW(gelu_tanh, x * sigmoid(gelu_inner(x)),
+    sigmoid(gelu_inner(x)) + x * sigmoid(gelu_inner(x)) * sigmoid(-gelu_inner(x)) * gelu_inner_d1(x))
+ROW(hard_tanh, x < a ? a : x > b ? b : x, x > a && x < b ? ONE : ZERO)
+ROW(exp, exp(x), y)
+ROW(ln, log(x), ONE / x)
+ROW(sqrt, sqrt(x), ONE / (y + y))
+ROW(square, x * x, x + x)
+ROW(recip, ONE / x, -y * y)
+ROW(scale, a * x, a)
+ROW(shift, x + a, ONE)
+
+// f(a, b) over axes [outer..., inner]; the outer ones are the last `rank` of `lens`. Strides of 0 repeat.
+#define PAIR(NAME, F)                                                                                                                      \
+    __kernel void binary_##NAME(IN(as), IN(bs), OUT(out), const uint4 inner, const uint rank, const uint8 lens, const uint8 a_steps,      \
+                                const uint8 b_steps) {                                                                                     \
+        const uint i = get_global_id(0), row = get_global_id(1);                                                                           \
+        uint at = row, p = 0, q = 0;                                                                                                       \
+        STEP2(s7) STEP2(s6) STEP2(s5)                                                                                                      \
+        if (rank > 3) { STEP2(s4) STEP2(s3) STEP2(s2) STEP2(s1) }                                                                          \
+        if (i >= inner.x || row >= inner.w) return;                                                                                        \
+        const real a = as[as_start + p + i * inner.y], b = bs[bs_start + q + i * inner.z];                                                 \
+        out[out_start + row * inner.x + i] = F;                                                                                            \
+    }                                                                                                                                      \
+    __kernel void binary_flat_##NAME(IN(as), IN(bs), OUT(out), const uint n) {                                                            \
+        const uint i = get_global_id(0);                                                                                                   \
+        if (i >= n) return;                                                                                                                \
+        const real a = as[as_start + i], b = bs[bs_start + i];                                                                             \
+        out[out_start + i] = F;                                                                                                            \
+    }
+
+#define STEP2(S) { AXIS(at, lens.S, k); p += k * a_steps.S; q += k * b_steps.S; }
+
+PAIR(add, a + b)
+PAIR(sub, a - b)
+PAIR(mul, a * b)
+PAIR(div, a / b)
+
+__kernel void axpy(IN(xs), OUT(ys), const real alpha, const uint n) {
+    const uint i = get_global_id(0);
+    if (i < n) ys[ys_start + i] += alpha * xs[xs_start + i];
+}
+
+// acc[i, j] += x[i, j] y[i mod m, j mod n] for shape = (n, columns / n, rows, m).
+__kernel void add_tiled_product(OUT(acc), IN(xs), IN(ys), const uint4 shape) {
+    const uint j = get_global_id(0), block = get_global_id(1);
+    const uint tile_row = block / shape.y % shape.w, at = block * shape.x + j;
+    if (j < shape.x && block < shape.y * shape.z) acc[acc_start + at] += xs[xs_start + at] * ys[ys_start + tile_row * shape.x + j];
+}

@@ -1,0 +1,112 @@
+//! Launchers of the element-wise maps (`elementwise.cl`).
+
+use vivit_tensor::{Binary, Scalar, Shape, Unary};
+
+use crate::array::{Axes, merged};
+use crate::buffer::Buf;
+use crate::device::OpenCl;
+
+/// The kernels' name of a map, and its parameters.
+fn row(f: Unary) -> (&'static str, [f64; 2]) {
+    match f {
+        Unary::Relu => ("relu", [0.0; 2]),
+        Unary::Sigmoid => ("sigmoid", [0.0; 2]),
+        Unary::Tanh => ("tanh", [0.0; 2]),
+        Unary::LeakyRelu(a) => ("leaky_relu", [a, 0.0]),
+        Unary::Elu(a) => ("elu", [a, 0.0]),
+        Unary::Selu => ("selu", [0.0; 2]),
+        Unary::LogSigmoid => ("log_sigmoid", [0.0; 2]),
+        Unary::Softplus(a) => ("softplus", [a, 0.0]),
+        Unary::Silu => ("silu", [0.0; 2]),
+        Unary::Gelu => ("gelu", [0.0; 2]),
+        Unary::GeluTanh => ("gelu_tanh", [0.0; 2]),
+        Unary::HardTanh(low, high) => ("hard_tanh", [low, high]),
+        Unary::Exp => ("exp", [0.0; 2]),
+        Unary::Ln => ("ln", [0.0; 2]),
+        Unary::Sqrt => ("sqrt", [0.0; 2]),
+        Unary::Square => ("square", [0.0; 2]),
+        Unary::Recip => ("recip", [0.0; 2]),
+        Unary::Scale(a) => ("scale", [a, 0.0]),
+        Unary::Shift(a) => ("shift", [a, 0.0]),
+    }
+}
+
+pub(crate) fn unary<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>) -> Buf<E> {
+    let (name, [a, b]) = row(f);
+    let out = cl.session.allocate(x.len);
+    let call = cl.session.call(format!("unary_{name}")).buf(x).buf(&out).real(a).real(b).words([x.len]);
+    call.flat(x.len).into(&cl.session, out)
+}
+
+pub(crate) fn unary_chain<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>, y: &Buf<E>, mat: &Buf<E>) -> Buf<E> {
+    let (name, [a, b]) = row(f);
+    let columns = mat.len / x.len.max(1);
+    assert!(x.len == y.len && columns * x.len == mat.len, "{f:?} of {} and {} entries, columns of {}", x.len, y.len, mat.len);
+    let out = cl.session.allocate(mat.len);
+    let call = cl.session.call(format!("chain_{name}")).buf(x).buf(y).buf(mat).buf(&out);
+    call.real(a).real(b).words([x.len, columns]).rows(x.len, columns).into(&cl.session, out)
+}
+
+pub(crate) fn binary<E: Scalar>(
+    cl: &OpenCl<E>,
+    f: Binary,
+    (a, a_shape): (&Buf<E>, &Shape),
+    (b, b_shape): (&Buf<E>, &Shape),
+    out: &Shape,
+) -> Buf<E> {
+    let name = match f {
+        Binary::Add => "add",
+        Binary::Sub => "sub",
+        Binary::Mul => "mul",
+        Binary::Div => "div",
+    };
+    assert!(
+        a.len == a_shape.size() && b.len == b_shape.size(),
+        "{f:?}: {} and {} entries for {a_shape} and {b_shape}",
+        a.len,
+        b.len
+    );
+    let result = cl.session.allocate(out.size());
+    if result.len == 0 {
+        return result;
+    }
+    let axes = merged(out, [&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
+    if let [(n, [1, 1])] = axes[..] {
+        let call = cl.session.call(format!("binary_flat_{name}")).buf(a).buf(b).buf(&result).words([n]);
+        return call.flat(n).into(&cl.session, result);
+    }
+    let Axes { inner: (n, [p, q]), rank, lens, steps: [a_steps, b_steps], rows } = Axes::new(&axes);
+    let call = cl.session.call(format!("binary_{name}")).buf(a).buf(b).buf(&result);
+    let call = call.words([n, p, q, rows]).words([rank]).words(lens).words(a_steps).words(b_steps);
+    call.rows(n, rows).into(&cl.session, result)
+}
+
+pub(crate) fn axpy<E: Scalar>(cl: &OpenCl<E>, alpha: f64, x: &Buf<E>, y: &mut Buf<E>) {
+    assert_eq!(x.len, y.len, "axpy of different lengths");
+    cl.session.own(y);
+    let outcome = cl.session.call("axpy").buf(x).buf(y).real(alpha).words([x.len]).flat(x.len);
+    cl.keep(outcome, y);
+}
+
+pub(crate) fn add_tiled_product<E: Scalar>(
+    cl: &OpenCl<E>,
+    acc: &mut Buf<E>,
+    x: &Buf<E>,
+    (rows, cols): (usize, usize),
+    y: &Buf<E>,
+    (m, n): (usize, usize),
+) {
+    assert!(
+        acc.len == rows * cols && x.len == acc.len && y.len == m * n,
+        "[{rows}, {cols}] of {} entries, tiled {m} × {n}",
+        x.len
+    );
+    if acc.len == 0 {
+        return;
+    }
+    cl.session.own(acc);
+    let blocks = cols / n;
+    let outcome =
+        cl.session.call("add_tiled_product").buf(acc).buf(x).buf(y).words([n, blocks, rows, m]).rows(n, blocks * rows);
+    cl.keep(outcome, acc);
+}

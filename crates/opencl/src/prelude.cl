@@ -1,0 +1,22 @@
+// What all kernels share. The host defines REAL (float or double), DOUBLE for the latter, VECTOR and WIDTH (a vector of REAL and its length)
+// and HEIGHT (rows of the register tile on cores).
+//
+// A buffer is a pointer and the position of its first entry; shapes are counts of 32 bits.
+
+#ifdef DOUBLE
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+
+typedef REAL real;
+typedef VECTOR vector;
+
+#define IN(NAME) __global const real *NAME, const ulong NAME##_start
+#define OUT(NAME) __global real *NAME, const ulong NAME##_start
+#define INDEX(NAME) __global const uint *NAME, const ulong NAME##_start
+#define AT(NAME) NAME += NAME##_start
+
+// NaN wins, so that it can't hide behind a maximum.
+#define LARGER(A, B) ((A) > (B) || isnan(A) ? (A) : (B))
+
+// Takes the index along an axis of length LEN off AT.
+#define AXIS(AT, LEN, INTO) uint INTO = (AT) % (LEN); AT /= (LEN)

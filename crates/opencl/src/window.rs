@@ -1,0 +1,160 @@
+//! Launchers of the sliding windows (`window.cl`), and convolutions through them.
+
+use vivit_tensor::{ConvDims, Gemm, Scalar, Window};
+
+use crate::Kernels;
+use crate::buffer::Buf;
+use crate::device::OpenCl;
+use crate::product;
+use crate::session::{Call, Outcome};
+
+/// Planes of a group where a core takes them one after the other.
+const PLANES: usize = 8;
+
+impl<'s> Call<'s> {
+    fn window(self, w: &Window) -> Self {
+        [w.input, w.kernel, w.stride, w.padding, w.dilation, w.output]
+            .iter()
+            .fold(self, |call, &[x, y, z]| call.words([x, y, z, 0]))
+    }
+
+    /// A work-item per input position of `planes` planes.
+    fn inputs(self, planes: usize, w: &Window) -> Outcome {
+        self.rows(w.input[2], planes * w.input[0] * w.input[1])
+    }
+
+    /// A work-item per window of `planes` planes.
+    fn outputs(self, planes: usize, w: &Window) -> Outcome {
+        self.rows(w.output[2], planes * w.output[0] * w.output[1])
+    }
+}
+
+pub(crate) fn unfold<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
+    assert_eq!(x.len, planes * w.input_len(), "unfold of {planes} planes of {w:?}");
+    let out = cl.session.allocate(planes * w.kernel_len() * w.output_len());
+    let call = cl.session.call("unfold").buf(x).buf(&out).window(w).words([planes]);
+    call.outputs(planes * w.kernel_len(), w).into(&cl.session, out)
+}
+
+pub(crate) fn fold<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
+    let mut out = cl.session.allocate(planes * w.input_len());
+    fold_into(cl, x, planes, w, &mut out);
+    out
+}
+
+fn fold_into<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window, out: &mut Buf<E>) {
+    assert!(
+        x.len == planes * w.kernel_len() * w.output_len() && out.len == planes * w.input_len(),
+        "fold of {planes} planes of {w:?}"
+    );
+    let outcome = cl.session.call("fold").buf(x).buf(out).window(w).words([planes]).inputs(planes, w);
+    cl.keep(outcome, out);
+}
+
+pub(crate) fn window_sum<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
+    assert_eq!(x.len, planes * w.input_len(), "window sum of {planes} planes of {w:?}");
+    let out = cl.session.allocate(planes * w.output_len());
+    cl.session.call("window_sum").buf(x).buf(&out).window(w).words([planes]).outputs(planes, w).into(&cl.session, out)
+}
+
+pub(crate) fn window_spread<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
+    assert_eq!(x.len, planes * w.output_len(), "window spread of {planes} planes of {w:?}");
+    let out = cl.session.allocate(planes * w.input_len());
+    cl.session.call("window_spread").buf(x).buf(&out).window(w).words([planes]).inputs(planes, w).into(&cl.session, out)
+}
+
+pub(crate) fn argmax<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<u32> {
+    assert_eq!(x.len, planes * w.input_len(), "argmax of {planes} planes of {w:?}");
+    let out = cl.session.allocate(planes * w.output_len());
+    cl.session.call("argmax").buf(x).buf(&out).window(w).words([planes]).outputs(planes, w).into(&cl.session, out)
+}
+
+pub(crate) fn take<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, index: &Buf<u32>, planes: usize, w: &Window) -> Buf<E> {
+    let (from, to) = (w.input_len(), w.output_len());
+    let all = x.len / from.max(1);
+    assert!(
+        index.len == planes * to && all * from == x.len && (planes == 0 || all % planes == 0),
+        "take from {planes} planes of {w:?}"
+    );
+    let out = cl.session.allocate(all * to);
+    cl.session.call("take").buf(x).buf(index).buf(&out).words([to, all, planes, from]).rows(to, all).into(&cl.session, out)
+}
+
+pub(crate) fn put<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, index: &Buf<u32>, planes: usize, w: &Window) -> Buf<E> {
+    let (from, to) = (w.output_len(), w.input_len());
+    let all = x.len / from.max(1);
+    assert!(
+        index.len == planes * from && all * from == x.len && (planes == 0 || all % planes == 0),
+        "put into {planes} planes of {w:?}"
+    );
+    let out = cl.session.allocate(all * to);
+    if cl.kernels == Kernels::Cores {
+        let call = cl.session.call("put_planes").buf(x).buf(index).buf(&out).words([from, all, planes, to]);
+        return call.groups(all.div_ceil(PLANES), [PLANES, 1]).into(&cl.session, out);
+    }
+    let call = cl.session.call("put").buf(x).buf(index).buf(&out).window(w).words([all]).words([planes]);
+    call.inputs(all, w).into(&cl.session, out)
+}
+
+/// Whether the unfolded plane is the plane itself (a kernel of one, stride one, no padding).
+fn is_pointwise(w: &Window) -> bool {
+    w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
+}
+
+/// Samples that are unfolded together: few enough to stay in a cache where there are cores, else as many as fit into some memory.
+fn samples_at_once<E: Scalar>(cl: &OpenCl<E>, unfolded: usize) -> usize {
+    let numbers = if cl.kernels == Kernels::Cores { 1 << 19 } else { 1 << 26 };
+    (numbers / unfolded.max(1)).max(1)
+}
+
+pub(crate) fn conv<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, w: &Buf<E>, n: usize, dims: ConvDims, window: &Window) -> Buf<E> {
+    let ConvDims { groups, c, o } = dims;
+    let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
+    let mut y = cl.session.allocate(n * groups * o * t);
+    let g = |n: usize| Gemm::new(o, t, k).batch(n, 0, groups * k * t, groups * o * t).batch(groups, o * k, k * t, o * t);
+    if is_pointwise(window) {
+        product::product(cl, &g(n), w, x, &mut y, false);
+        return y;
+    }
+    let at_once = samples_at_once(cl, groups * k * t);
+    for first in (0..n).step_by(at_once) {
+        let some = at_once.min(n - first);
+        let x = x.slice(first * groups * c * plane, some * groups * c * plane);
+        let unfolded = unfold(cl, &x, some * groups * c, window);
+        let mut g = g(some);
+        g.c.offset = first * groups * o * t;
+        product::product(cl, &g, w, &unfolded, &mut y, false);
+    }
+    y
+}
+
+pub(crate) fn conv_transposed<E: Scalar>(
+    cl: &OpenCl<E>,
+    y: &Buf<E>,
+    w: &Buf<E>,
+    n: usize,
+    dims: ConvDims,
+    window: &Window,
+) -> Buf<E> {
+    let ConvDims { groups, c, o } = dims;
+    let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
+    let mut x = cl.session.allocate(n * groups * c * plane);
+    let g = |n: usize| Gemm::tn(k, t, o).batch(n, 0, groups * o * t, groups * k * t).batch(groups, o * k, o * t, k * t);
+    if is_pointwise(window) {
+        product::product(cl, &g(n), w, y, &mut x, false);
+        return x;
+    }
+    let at_once = samples_at_once(cl, groups * k * t);
+    for first in (0..n).step_by(at_once) {
+        let some = at_once.min(n - first);
+        let y = y.slice(first * groups * o * t, some * groups * o * t);
+        let mut unfolded = cl.session.allocate(some * groups * k * t);
+        product::product(cl, &g(some), w, &y, &mut unfolded, false);
+        let mut part = x.slice(first * groups * c * plane, some * groups * c * plane);
+        fold_into(cl, &unfolded, some * groups * c, window, &mut part);
+        if part.block.is_err() {
+            x.block = part.block;
+        }
+    }
+    x
+}

@@ -1,0 +1,119 @@
+//! Copies, selections, padding, shared memory.
+
+use vivit::prelude::*;
+use vivit::tensor::Gemm;
+
+use super::{random, read};
+
+pub(super) fn strided_copies<B: Backend>(backend: &B) {
+    let rows: [(&[usize], &[usize]); 10] = [
+        (&[], &[]),
+        (&[7], &[3]),
+        (&[5, 4], &[1, 5]),
+        (&[3, 4, 5], &[1, 3, 12]),
+        (&[3, 4, 5], &[0, 5, 1]),
+        (&[2, 3, 2, 3], &[18, 1, 9, 3]),
+        (&[2, 2, 2, 2, 2, 2, 2, 2], &[1, 2, 4, 8, 16, 32, 64, 128]),
+        (&[300, 70], &[1, 300]),
+        (&[3, 0, 2], &[2, 2, 1]),
+        (&[1, 1], &[9, 9]),
+    ];
+    for (shape, strides) in rows {
+        let span = shape.iter().zip(strides).map(|(len, step)| (len.max(&1) - 1) * step).sum::<usize>() + 1;
+        let (x, x_buf) = random(backend, span + 3, 1);
+        // A view that starts inside its memory.
+        let (x, x_buf) = (&x[3..], backend.slice(&x_buf, 3..span + 3));
+        let shape = Shape::new(shape);
+        let own = shape.strides();
+        let from = |at: usize| (0..shape.rank()).map(|axis| at / own[axis] % shape[axis] * strides[axis]).sum::<usize>();
+        let expected: Vec<f64> = (0..shape.size()).map(|at| x[from(at)]).collect();
+        assert_eq!(read(backend, &backend.copy_strided(&x_buf, &shape, strides)), expected, "{shape} with strides {strides:?}");
+    }
+}
+
+pub(super) fn selections<B: Backend>(backend: &B) {
+    let picks: [&[usize]; 8] = [&[], &[4], &[0, 1, 2], &[1, 3], &[4, 0, 2], &[3, 3, 3], &[2, 1, 0], &[0, 2, 3]];
+    for (outer, inner) in [(1, 1), (3, 1), (1, 40), (7, 13), (0, 2), (2, 0)] {
+        let (x, x_buf) = random(backend, outer * 5 * inner, 1);
+        for pick in picks {
+            let got = read(backend, &backend.select(&x_buf, outer, 5, inner, pick));
+            let rows = (0..outer).flat_map(|o| pick.iter().map(move |&a| (o * 5 + a) * inner));
+            let expected: Vec<f64> = rows.flat_map(|row| x[row..row + inner].to_vec()).collect();
+            assert_eq!(got, expected, "{pick:?} of [{outer}, 5, {inner}]");
+        }
+    }
+}
+
+pub(super) fn padding<B: Backend>(backend: &B) {
+    type Pads<'a> = &'a [(isize, isize)];
+    let rows: [(&[usize], Pads<'_>); 10] = [
+        (&[], &[]),
+        (&[4], &[(2, 1)]),
+        (&[4], &[(-1, -2)]),
+        (&[3, 5], &[(1, 0), (-2, 3)]),
+        (&[2, 3, 4], &[(0, 0), (1, 2), (0, 0)]),
+        (&[2, 3, 4], &[(1, 1), (0, 0), (0, 0)]),
+        (&[2, 3, 4, 5], &[(0, 1), (-1, 0), (2, -3), (0, -5)]),
+        (&[2, 1, 2, 1, 2, 1, 2, 2], &[(1, 0), (0, 1), (-1, 0), (1, 0), (0, 1), (1, 0), (0, -1), (1, 1)]),
+        (&[0, 3], &[(2, 0), (1, 0)]),
+        (&[40, 70], &[(3, 4), (5, 6)]),
+    ];
+    for (shape, pads) in rows {
+        let shape = Shape::new(shape);
+        let (x, x_buf) = random(backend, shape.size(), 1);
+        let out =
+            Shape::new(&shape.iter().zip(pads).map(|(&len, pad)| (len as isize + pad.0 + pad.1) as usize).collect::<Vec<_>>());
+        let (own, strides) = (shape.strides(), out.strides());
+        let from = |at: usize| -> Option<usize> {
+            (0..shape.rank()).try_fold(0, |sum, axis| {
+                let here = (at / strides[axis] % out[axis]).checked_add_signed(-pads[axis].0)?;
+                (here < shape[axis]).then_some(sum + here * own[axis])
+            })
+        };
+        let expected: Vec<f64> = (0..out.size()).map(|at| from(at).map_or(0.0, |from| x[from])).collect();
+        assert_eq!(read(backend, &backend.pad(&x_buf, &shape, pads)), expected, "{shape} padded by {pads:?}");
+    }
+    let part = |len: usize, seed: u64| Tensor::from_buf(backend, [2, len, 3], random(backend, 6 * len, seed).1);
+    let parts = [part(1, 1), part(4, 2), part(2, 3)];
+    let joined = Tensor::concat(&parts, 1);
+    assert_eq!(joined.slice(0, 1).select(1, &[1, 2, 3, 4]).to_vec().unwrap(), parts[1].slice(0, 1).to_vec().unwrap());
+}
+
+pub(super) fn tables<B: Backend>(backend: &B) {
+    for (rows, width, count) in [(1, 1, 1), (5, 3, 8), (7, 300, 20), (4, 2, 0)] {
+        let (table, table_buf) = random(backend, rows * width, 1);
+        let ids: Vec<usize> = (0..count).map(|at| at * 3 % rows).collect();
+        let ids_buf = backend.upload(ids.iter().map(|&id| B::Elem::of(id as f64)).collect());
+        let expected: Vec<f64> = ids.iter().flat_map(|&id| table[id * width..][..width].to_vec()).collect();
+        assert_eq!(read(backend, &backend.lookup(&table_buf, &ids_buf, (rows, width))), expected);
+        let hot: Vec<f64> = ids.iter().flat_map(|&id| (0..rows).map(move |row| if row == id { 1.0 } else { 0.0 })).collect();
+        assert_eq!(read(backend, &backend.one_hot(&ids_buf, rows)), hot);
+    }
+}
+
+pub(super) fn empty_arrays<B: Backend>(backend: &B) {
+    let array = |shape: &[usize]| Tensor::from_buf(backend, shape, random(backend, shape.iter().product(), 1).1);
+    let x = array(&[0, 3]);
+    let zeros = vec![B::Elem::of(0.0); 3];
+    assert_eq!(x.unary(Unary::Tanh).sum(0).to_vec().unwrap(), zeros);
+    assert_eq!(x.add(&array(&[3])).len(), 0);
+    assert_eq!(x.permute(&[1, 0]).shape().to_vec(), [3, 0]);
+    assert_eq!(x.pad(&[(1, 0), (0, 0)]).to_vec().unwrap(), zeros);
+    assert_eq!(array(&[4, 2]).slice(2, 2).to_vec().unwrap(), []);
+}
+
+pub(super) fn copies_on_write<B: Backend>(backend: &B) {
+    let (data, buf) = random(backend, 6, 1);
+    let a = Tensor::from_buf(backend, [3, 2], buf);
+    let mut b = a.clone();
+    b.axpy(1.0, &a);
+    let mut row = a.slice(1, 2);
+    row.axpy(-1.0, &a.slice(1, 2));
+    assert_eq!(read(backend, row.buf()), [0.0, 0.0]);
+    assert_eq!(read(backend, a.buf()), data);
+    assert_eq!(a.scale(2.0).to_vec().unwrap(), b.to_vec().unwrap());
+    let mut c = a.clone();
+    backend.gemm(&Gemm::new(1, 1, 1), a.buf(), a.buf(), c.buf_mut());
+    assert_eq!(read(backend, a.buf()), data);
+    assert_eq!(read(backend, c.buf())[1..], data[1..]);
+}

@@ -1,0 +1,130 @@
+//! Sliding windows: unfolding, pooling, convolutions.
+
+use vivit::prelude::*;
+use vivit::tensor::{ConvDims, Window};
+
+use super::{assert_close, random, read};
+
+/// Input, kernel, stride, padding, dilation, and whether the last window may reach over.
+type Geometry = (&'static [usize], &'static [usize], &'static [usize], &'static [usize], &'static [usize], bool);
+
+fn geometries() -> Vec<Window> {
+    let rows: [Geometry; 14] = [
+        (&[1], &[1], &[1], &[0], &[1], false),
+        (&[7], &[3], &[1], &[1], &[1], false),
+        (&[13], &[2], &[3], &[0], &[2], false),
+        (&[5], &[1], &[2], &[0], &[1], false),
+        (&[5, 6], &[3, 3], &[1, 1], &[0, 0], &[1, 1], false),
+        (&[5, 7], &[3, 2], &[2, 3], &[1, 1], &[1, 1], true),
+        (&[8, 5], &[2, 2], &[2, 2], &[0, 0], &[1, 1], true),
+        (&[9, 11], &[3, 2], &[2, 1], &[2, 1], &[2, 3], false),
+        (&[4, 4], &[1, 1], &[1, 1], &[0, 0], &[1, 1], false),
+        (&[30, 31], &[5, 5], &[1, 1], &[2, 2], &[1, 1], false),
+        (&[3, 70], &[2, 9], &[1, 4], &[1, 4], &[1, 2], false),
+        (&[3, 4, 5], &[2, 2, 2], &[1, 2, 1], &[1, 0, 1], &[1, 1, 2], false),
+        (&[4, 3, 3], &[3, 1, 2], &[2, 1, 2], &[1, 0, 0], &[1, 1, 1], true),
+        (&[2, 2], &[2, 2], &[1, 1], &[0, 0], &[1, 1], false),
+    ];
+    rows.into_iter().map(|(i, k, s, p, d, ceil)| Window::new(i, k, s, p, d, ceil).expect("a window that fits")).collect()
+}
+
+/// What kernel element `k` of window `t` sees.
+fn sees(w: &Window, k: usize, t: usize) -> Option<usize> {
+    let at = |lens: [usize; 3], i: usize| [i / (lens[1] * lens[2]), i / lens[2] % lens[1], i % lens[2]];
+    let (kernel, window) = (at(w.kernel, k), at(w.output, t));
+    (0..3).try_fold(0, |sum, axis| Some(sum * w.input[axis] + w.source(axis, window[axis], kernel[axis])?))
+}
+
+/// Compares unfolding, folding and pooling with their definitions.
+#[track_caller]
+pub fn window<B: Backend>(backend: &B, planes: usize, w: &Window, seed: u64) {
+    let (len, k, t) = (w.input_len(), w.kernel_len(), w.output_len());
+    let name = format!("{planes} planes of {w:?}");
+    let (x, x_buf) = random(backend, planes * len, seed);
+    let (y, y_buf) = random(backend, planes * k * t, seed + 1);
+    let (z, z_buf) = random(backend, planes * t, seed + 2);
+    let mut unfolded = vec![0.0; planes * k * t];
+    let [mut folded, mut spread] = [vec![0.0; planes * len], vec![0.0; planes * len]];
+    let mut sums = vec![0.0; planes * t];
+    for (p, ki, ti) in (0..planes).flat_map(|p| (0..k).flat_map(move |ki| (0..t).map(move |ti| (p, ki, ti)))) {
+        if let Some(at) = sees(w, ki, ti) {
+            unfolded[(p * k + ki) * t + ti] = x[p * len + at];
+            folded[p * len + at] += y[(p * k + ki) * t + ti];
+            spread[p * len + at] += z[p * t + ti];
+            sums[p * t + ti] += x[p * len + at];
+        }
+    }
+    assert_eq!(read(backend, &backend.unfold(&x_buf, planes, w)), unfolded, "unfold: {name}");
+    assert_close::<B>(&format!("fold: {name}"), &read(backend, &backend.fold(&y_buf, planes, w)), &folded, k);
+    assert_close::<B>(&format!("window sum: {name}"), &read(backend, &backend.window_sum(&x_buf, planes, w)), &sums, k);
+    assert_close::<B>(&format!("window spread: {name}"), &read(backend, &backend.window_spread(&z_buf, planes, w)), &spread, k);
+
+    // Maxima, with ties; every window sees something when it has no more padding than kernel.
+    let coarse: Vec<f64> = x.iter().map(|x| x.round()).collect();
+    let seen = |t: usize| (0..k).filter_map(|ki| sees(w, ki, t)).collect::<Vec<_>>();
+    if (0..t).any(|t| seen(t).is_empty()) {
+        return;
+    }
+    let coarse_buf = backend.upload(coarse.iter().map(|&x| B::Elem::of(x)).collect());
+    let index = backend.argmax(&coarse_buf, planes, w);
+    let first_largest = |p: usize, t: usize| -> usize {
+        let largest = |best: usize, at: usize| if coarse[p * len + at] > coarse[p * len + best] { at } else { best };
+        seen(t).into_iter().reduce(largest).expect("not empty")
+    };
+    let chosen: Vec<usize> = (0..planes * t).map(|at| first_largest(at / t.max(1), at % t.max(1))).collect();
+    let v = 3;
+    let (m, m_buf) = random(backend, v * planes * len, seed + 3);
+    let taken: Vec<f64> = (0..v * planes * t).map(|at| m[at / t * len + chosen[at % (planes * t)]]).collect();
+    assert_eq!(read(backend, &backend.take(&m_buf, &index, planes, w)), taken, "take: {name}");
+    let (m, m_buf) = random(backend, v * planes * t, seed + 4);
+    let mut put = vec![0.0; v * planes * len];
+    m.iter().enumerate().for_each(|(at, m)| put[at / t * len + chosen[at % (planes * t)]] += m);
+    assert_close::<B>(&format!("put: {name}"), &read(backend, &backend.put(&m_buf, &index, planes, w)), &put, k);
+}
+
+pub(super) fn windows<B: Backend>(backend: &B) {
+    for (at, w) in geometries().iter().enumerate() {
+        [1, 3].into_iter().for_each(|planes| window(backend, planes, w, at as u64));
+    }
+    window(backend, 700, &geometries()[4], 1);
+    window(backend, 0, &geometries()[4], 1);
+    // NaN is the largest, and the first one wins.
+    let w = Window::new(&[4], &[4], &[1], &[0], &[1], false).unwrap();
+    let nan = f64::NAN;
+    for (x, expected) in [([1.0, nan, 5.0, nan], 1), ([nan, 1.0, 2.0, 3.0], 0), ([1.0, 2.0, 3.0, nan], 3)] {
+        let index = backend.argmax(&backend.upload(x.map(B::Elem::of).to_vec()), 1, &w);
+        let numbers = backend.upload((0..4).map(|i| B::Elem::of(f64::from(i))).collect());
+        assert_eq!(read(backend, &backend.take(&numbers, &index, 1, &w)), [f64::from(expected)], "{x:?}");
+    }
+}
+
+pub(super) fn convolutions<B: Backend>(backend: &B) {
+    for (at, w) in geometries().iter().enumerate() {
+        for (n, groups, c, o) in [(1, 1, 1, 1), (2, 1, 3, 2), (3, 2, 2, 3), (0, 1, 1, 1)] {
+            let (len, kernel, t) = (w.input_len(), w.kernel_len(), w.output_len());
+            let dims = ConvDims { groups, c, o };
+            let (x, x_buf) = random(backend, n * groups * c * len, at as u64);
+            let (weight, weight_buf) = random(backend, groups * o * c * kernel, 1);
+            let (y, y_buf) = random(backend, n * groups * o * t, 2);
+            let (mut forward, mut back) = (vec![0.0; n * groups * o * t], vec![0.0; n * groups * c * len]);
+            for out in 0..n * groups * o {
+                let (sample, group) = (out / (groups * o), out / o % groups);
+                for (ci, ki, ti) in (0..c).flat_map(|c| (0..kernel).flat_map(move |k| (0..t).map(move |t| (c, k, t)))) {
+                    let Some(seen) = sees(w, ki, ti) else { continue };
+                    let from = ((sample * groups + group) * c + ci) * len + seen;
+                    let factor = weight[((out % (groups * o)) * c + ci) * kernel + ki];
+                    forward[out * t + ti] += factor * x[from];
+                    back[from] += factor * y[out * t + ti];
+                }
+            }
+            let name = format!("{dims:?}, {w:?}");
+            assert_close::<B>(&name, &read(backend, &backend.conv(&x_buf, &weight_buf, n, dims, w)), &forward, c * kernel);
+            assert_close::<B>(
+                &name,
+                &read(backend, &backend.conv_transposed(&y_buf, &weight_buf, n, dims, w)),
+                &back,
+                o * kernel,
+            );
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! A process of its own, and a list of tests.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use vivit::opencl::Selector;
+use vivit::prelude::*;
+
+use crate::device::tests;
+
+/// Tells the second run of the program from the first.
+const SECOND: &str = "VIVIT_TESTS_SECOND_RUN";
+
+/// Starts this program again with a kernel cache that no other process uses.
+fn again() -> ExitCode {
+    let cache = std::env::temp_dir().join(format!("vivit-pocl-{}", std::process::id()));
+    let _ = std::fs::create_dir_all(&cache);
+    let program = std::env::current_exe().expect("the program's own path");
+    let status =
+        Command::new(program).args(std::env::args_os().skip(1)).env("POCL_CACHE_DIR", &cache).env(SECOND, "1").status();
+    let _ = std::fs::remove_dir_all(&cache);
+    if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the tests.
+pub fn run() -> ExitCode {
+    if std::env::var_os(SECOND).is_none() {
+        return again();
+    }
+    let single = match OpenCl::<f32>::new(Selector::default()) {
+        Ok(single) => single,
+        Err(why) => {
+            println!("\n*** SKIPPED: all tests on OpenCL devices: {why} ***\n");
+            return ExitCode::SUCCESS;
+        }
+    };
+    println!("device {}", single.info());
+    let double = match OpenCl::<f64>::new(Selector::default()) {
+        Ok(double) => Some(double),
+        Err(why) => {
+            println!("*** SKIPPED: all tests in f64: {why} ***");
+            None
+        }
+    };
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let (mut passed, mut failed) = (0, Vec::new());
+    for (name, test) in tests(&single, double.as_ref()) {
+        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
+            continue;
+        }
+        let start = Instant::now();
+        let fine = catch_unwind(AssertUnwindSafe(test)).is_ok();
+        println!("test {name} ... {} ({:.1} s)", if fine { "ok" } else { "FAILED" }, start.elapsed().as_secs_f64());
+        if fine { passed += 1 } else { failed.push(name) }
+    }
+    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
+    failed.iter().for_each(|name| println!("failed: {name}"));
+    println!("test result: {verdict}. {passed} passed; {} failed; 0 ignored; 0 measured; 0 filtered out", failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
