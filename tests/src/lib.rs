@@ -2,7 +2,7 @@
 
 pub mod case;
 pub mod dense;
-pub mod model;
+pub mod loss;
 pub mod primitives;
 pub mod reference;
 pub mod report;

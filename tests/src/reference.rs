@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 use vivit::eigh::Reduction as Tridiagonal;
+use vivit::nn::description;
 use vivit::prelude::*;
 
-use crate::Failure;
 use crate::case::{Array, Case};
-use crate::model::{self, Unbuilt};
+use crate::loss::{self, Unbuilt};
 use crate::report::{Report, direction_factors, scaled_error};
 
 /// The bound on scaled errors in an element type.
@@ -25,12 +25,6 @@ pub fn check<B: Backend>(backend: &B, case: &Case, report: &mut Report) {
         Ok(()) => {}
         Err(Unbuilt::Unsupported(what)) => report.unsupported(&name, &what),
         Err(Unbuilt::Malformed(why)) => report.failed(&name, "case", why),
-    }
-}
-
-impl<E: Into<Failure>> From<E> for Unbuilt {
-    fn from(error: E) -> Self {
-        Unbuilt::Malformed(error.into())
     }
 }
 
@@ -65,10 +59,11 @@ struct Ready<B: Backend> {
     loss: Box<dyn Loss<B>>,
 }
 
-fn ready<B: Backend>(backend: &B, case: &Case, description: &Value) -> Result<Ready<B>, Unbuilt> {
-    let layers = model::layers(&description["model"])?;
-    let loss = model::loss(backend, &description["loss"], case.array("target")?)?;
-    let mut model = Sequential::new(backend, layers, 0)?;
+fn ready<B: Backend>(backend: &B, case: &Case, case_description: &Value) -> Result<Ready<B>, Unbuilt> {
+    // Through the library's own description: what it writes must build the same model as what it read.
+    let described = description::of(&description::layers::<B>(&case_description["model"])?)?;
+    let mut model = Sequential::from_description(backend, &described, 0)?;
+    let loss = loss::loss(backend, &case_description["loss"], case.array("target")?)?;
     let names: Vec<String> = model.params().iter().map(|param| param.name.clone()).collect();
     for name in names {
         let array = case.array(&format!("param/{name}"))?;

@@ -58,7 +58,7 @@ impl<B: Backend> Graph<B> {
         visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
     ) -> Result<(), E> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
-        self.check_apart(wanted, wanted_by)?;
+        self.check_apart(wanted_by)?;
         let mut factors = Vec::with_capacity(probes.len());
         for probe in probes {
             factors.push(Factor { columns: probe.columns(self, loss)?, samples: probe.samples.clone() });
@@ -176,18 +176,14 @@ impl<B: Backend> Graph<B> {
         (streams.collect(), probes)
     }
 
-    /// Fails if an operation between the wanted parameters and the output couples samples.
-    fn check_apart(&self, wanted: &[Var], wanted_by: Option<&str>) -> Result<(), Error> {
+    /// Fails if an operation that the output depends on couples samples. (Where no parameter lies before it, derivatives per sample could be
+    /// defined, with the batch held fixed; they are not what anybody means.)
+    fn check_apart(&self, wanted_by: Option<&str>) -> Result<(), Error> {
         let Some(wanted_by) = wanted_by else { return Ok(()) };
-        let path = self.path_to(wanted);
-        for (node, _) in self.tape().nodes.iter().zip(path).filter(|(_, on_path)| *on_path) {
-            if let Origin::Op(op) = &node.origin {
-                if op.couples_samples() {
-                    return Err(Error::CouplesSamples { op: op.name().into(), wanted_by: wanted_by.into() });
-                }
-            }
+        match self.ops().find(|op| op.couples_samples()) {
+            Some(op) => Err(Error::CouplesSamples { op: op.name().into(), wanted_by: wanted_by.into() }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The loss `L` (reduced over the batch) at the output.

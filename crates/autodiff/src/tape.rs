@@ -158,7 +158,9 @@ impl<B: Backend> Tape<B> {
 pub struct Graph<B: Backend> {
     tape: Tape<B>,
     output: Var,
-    /// Positions that depend on a parameter and that the output depends on.
+    /// Positions that the output depends on.
+    reached: Vec<bool>,
+    /// Those of them that depend on a parameter.
     active: Vec<bool>,
     finite: OnceCell<()>,
 }
@@ -195,8 +197,8 @@ impl<B: Backend> Graph<B> {
             }
         }
         let mut active = depends_on(&tape, |at| matches!(tape.nodes[at].origin, Origin::Param { .. }));
-        active.iter_mut().zip(reached).for_each(|(active, reached)| *active &= reached);
-        Ok(Graph { tape, output, active, finite: OnceCell::new() })
+        active.iter_mut().zip(&reached).for_each(|(active, reached)| *active &= reached);
+        Ok(Graph { tape, output, reached, active, finite: OnceCell::new() })
     }
 
     /// The tape.
@@ -262,6 +264,14 @@ impl<B: Backend> Graph<B> {
         }
         let _ = self.finite.set(());
         Ok(())
+    }
+
+    /// The operations that the output depends on.
+    pub(crate) fn ops(&self) -> impl Iterator<Item = &dyn Op<B>> {
+        self.tape.nodes.iter().zip(&self.reached).filter_map(|(node, &reached)| match &node.origin {
+            Origin::Op(op) if reached => Some(op.as_ref()),
+            _ => None,
+        })
     }
 
     /// Positions that lie between one of the `wanted` parameters and the output.

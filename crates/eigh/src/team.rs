@@ -24,6 +24,8 @@ pub(crate) struct Team<'a, E> {
     parts: Vec<Part<E>>,
     /// The vectors, one per product.
     xs: Vec<OnceLock<Vec<E>>>,
+    /// Products begun.
+    begun: AtomicUsize,
     /// Parts done, over all products.
     done: AtomicUsize,
     over: AtomicBool,
@@ -39,7 +41,7 @@ struct Part<E> {
 }
 
 impl<'a, E: Element> Team<'a, E> {
-    /// Prepares for `products` products with the lower triangle in the given rows.
+    /// Prepares for at most `products` products with the lower triangle in the given rows.
     fn new(triangle: Rows<'a, E>, products: usize) -> Self {
         let m = triangle.count;
         let count = (m / PART).clamp(1, MAX_PARTS);
@@ -55,6 +57,7 @@ impl<'a, E: Element> Team<'a, E> {
             triangle,
             parts: (0..count).map(part).collect(),
             xs: (0..products).map(|_| OnceLock::new()).collect(),
+            begun: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         }
@@ -76,11 +79,12 @@ impl<'a, E: Element> Team<'a, E> {
         });
     }
 
-    /// `y += A x` for product number `step`; every number once, in order.
-    pub(crate) fn product(&self, step: usize, x: &[E], y: &mut [E]) {
+    /// `y += A x`. To be called by the leading thread only.
+    pub(crate) fn product(&self, x: &[E], y: &mut [E]) {
         if self.parts.len() == 1 {
             return symmetric_product(self.triangle, 0, x, y);
         }
+        let step = self.begun.fetch_add(1, Ordering::Relaxed);
         let x = self.xs[step].get_or_init(|| x.to_vec());
         self.parts.iter().for_each(|part| self.offer(part, step, x));
         let all = (step + 1) * self.parts.len();

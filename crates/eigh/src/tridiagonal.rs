@@ -118,10 +118,11 @@ impl<E: Element> Panel<'_, E> {
         *e = beta.f64();
         let p = &mut w_above[(i - lo) * n..][..i];
         p.fill(E::zero());
-        if tau != E::zero() {
-            symmetric_product(Rows { entries: &*above, stride: n, count: i - lo }, lo, v, p);
+        if tau == E::zero() {
+            return 0.0;
         }
-        team.product(hi - 1 - i, &v[..lo], &mut p[..lo]);
+        symmetric_product(Rows { entries: &*above, stride: n, count: i - lo }, lo, v, p);
+        team.product(&v[..lo], &mut p[..lo]);
         products(ws, v, &mut s);
         products(vs, v, &mut t);
         subtract(vs, &s, p);
@@ -143,8 +144,11 @@ pub(crate) fn blocks(n: usize, size: usize) -> impl DoubleEndedIterator<Item = R
 fn reflector<E: Element>(x: &mut [E]) -> (E, E) {
     let (alpha, head) = x.split_last_mut().expect("a reflector has at least one entry");
     let largest = head.iter().fold(E::zero(), |max, x| max.max(x.abs()));
-    if largest == E::zero() {
-        let beta = *alpha;
+    // Below every rounding error of a matrix whose largest entry is about one. Taken for zero, as subnormal numbers would follow.
+    let negligible = E::min_positive_value() / (E::EPSILON * E::EPSILON);
+    if largest <= negligible {
+        let beta = if alpha.abs() <= negligible { E::zero() } else { *alpha };
+        head.fill(E::zero());
         *alpha = E::one();
         return (beta, E::zero());
     }

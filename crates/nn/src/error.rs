@@ -1,6 +1,10 @@
 //! What can go wrong with a model.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::StateProblem;
+use crate::description::DescriptionError;
 
 /// A layer that can't take its input: where in the model, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,9 @@ pub enum Error {
         /// Index of the layer that it names.
         layer: usize,
     },
+    /// Layers wired together in a way that can't be.
+    #[error("wiring: {0}")]
+    Wiring(String),
     /// A parameter that the model does not have.
     #[error("the model has no parameter {name}; it has {}", .known.join(", "))]
     UnknownParameter {
@@ -57,6 +64,14 @@ pub enum Error {
         name: String,
         /// The names of its parameters.
         known: Vec<String>,
+    },
+    /// A parameter that does not fit into memory.
+    #[error("parameter {name} of shape {shape:?} does not fit into memory")]
+    TooLarge {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
     },
     /// A parameter value of the wrong shape.
     #[error("parameter {name} has shape {expected:?}, not {got:?}")]
@@ -100,9 +115,49 @@ pub enum Error {
         /// The shape of what the optimizer remembers in its place.
         before: Vec<usize>,
     },
+    /// A description that is none, or a layer that has none.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    /// A state dictionary that is not this model's.
+    #[error("the state dictionary does not fit: {}", listed(.problems))]
+    State {
+        /// All that is wrong with it.
+        problems: Vec<StateProblem>,
+    },
+    /// Bytes that are no state dictionary.
+    #[error("this is no safetensors file, or not all of one: {reason}")]
+    NotSafetensors {
+        /// Why not.
+        reason: String,
+    },
+    /// The system did not read or write.
+    #[error("{reason}")]
+    Io {
+        /// What it said.
+        reason: String,
+    },
+    /// An error of a file.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// Recording failed.
     #[error(transparent)]
     Autodiff(#[from] vivit_autodiff::Error),
+}
+
+impl Error {
+    /// The same error, of a file.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        Error::File { path: path.into(), source: Box::new(self) }
+    }
+}
+
+fn listed(problems: &[StateProblem]) -> String {
+    problems.iter().map(StateProblem::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl From<vivit_tensor::Error> for Error {

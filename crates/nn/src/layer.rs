@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use serde_json::Value;
 use vivit_autodiff::{Tape, Var};
 use vivit_tensor::{Backend, Rng, Tensor};
 
+use crate::description::{DescriptionError, DescriptionProblem};
 use crate::{Error, Init, ShapeError};
 
 /// A parameter that a layer needs.
@@ -100,6 +102,14 @@ pub trait Layer<B: Backend>: Debug {
     /// If the layer can't be part of any model.
     fn check(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// The layer as an entry of a [description](crate::description): its `op` and all options.
+    ///
+    /// # Errors
+    /// If it, or a layer in it, can't be described; as a layer of one's own, unless it says otherwise.
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Err(DescriptionError::new(DescriptionProblem::NotDescribed { layer: self.name() }))
     }
 }
 

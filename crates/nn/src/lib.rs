@@ -3,6 +3,7 @@
 //! A [`Layer`] describes an operation and its parameters; a [`Sequential`] owns the parameters of a row of layers, under PyTorch's names, and
 //! records a forward pass as a [`Graph`](vivit_autodiff::Graph). Shapes are checked for the whole model before any work.
 
+pub mod description;
 mod error;
 mod init;
 mod layer;
@@ -10,6 +11,7 @@ mod layers;
 pub mod networks;
 pub mod optim;
 mod sequential;
+mod state;
 
 pub use error::{Error, ShapeError};
 pub use init::Init;
@@ -17,3 +19,4 @@ pub use layer::{Layer, Mode, Own, ParamSpec, Recorder};
 pub use layers::*;
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use sequential::{Param, Sequential};
+pub use state::StateProblem;

@@ -30,18 +30,23 @@ impl<B: Backend> Sequential<B> {
     /// A model with PyTorch's default initialisation, drawn from `seed`.
     ///
     /// # Errors
-    /// If a layer shares the parameters of one that does not come before it.
+    /// If a layer shares the parameters of one that does not come before it, or a parameter does not fit into memory.
     pub fn new(backend: &B, layers: Vec<Box<dyn Layer<B>>>, seed: u64) -> Result<Self, Error> {
         let row = Row(layers.into());
         row.check("")?;
         let mut rng = Rng::new(seed);
         let mut draw = |spec: ParamSpec| {
-            let entries = spec.init.draw(spec.shape.iter().product(), &mut rng);
+            let entries = spec.init.draw(entries_of::<B::Elem>(&spec)?, &mut rng);
             Ok(Param { name: spec.name, value: Tensor::from_vec(backend, &spec.shape, entries)? })
         };
         let params = row.params().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
         let buffers = row.buffers().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
         Ok(Sequential { backend: backend.clone(), row, params, buffers, rng })
+    }
+
+    /// The layers.
+    pub fn layers(&self) -> &[Box<dyn Layer<B>>] {
+        &self.row.0
     }
 
     /// The backend.
@@ -160,4 +165,11 @@ impl<B: Backend> Sequential<B> {
         }
         Ok(())
     }
+}
+
+/// The number of entries of a parameter. A shape may come from a file: what can't be had is an error, not the end of the program.
+fn entries_of<E>(spec: &ParamSpec) -> Result<usize, Error> {
+    let product = spec.shape.iter().try_fold(1usize, |product, &len| product.checked_mul(len));
+    let possible = product.filter(|&len| Vec::<E>::new().try_reserve_exact(len).is_ok());
+    possible.ok_or_else(|| Error::TooLarge { name: spec.name.clone(), shape: spec.shape.clone() })
 }

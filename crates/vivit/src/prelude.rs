@@ -14,10 +14,11 @@ pub use vivit_nn::{
     Activation, Adam, AdamOptions, AdamW, AdaptiveAvgPool, AvgPool, BatchNorm, Branches, Conv1d, Conv2d, Conv3d,
     ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dropout, Embedding, GroupNorm, Init, Join, Layer, LayerNorm, Linear,
     MaxPool, Mode, Optimizer, Own, ParamSpec, Recorder, Recurrent, Residual, RmsNorm, SelfAttention, Sequential, Sgd,
-    SgdOptions, ZeroPad, adaptive_avg_pool, avg_pool1d, avg_pool2d, avg_pool3d, batch_norm, branches, conv1d, conv2d, conv3d,
-    dropout, elu, embedding, flatten, gelu, gelu_tanh, group_norm, hard_tanh, layer_norm, leaky_relu, linear, log_sigmoid,
-    log_softmax, lstm, max_pool1d, max_pool2d, max_pool3d, mean_over, networks, permute, positional_embedding, relu, residual,
-    rms_norm, rnn, self_attention, selu, shared, sigmoid, silu, softmax, softplus, sum_over, tanh, zero_pad, zero_pad2d,
+    SgdOptions, Wire, Wiring, ZeroPad, adaptive_avg_pool, avg_pool1d, avg_pool2d, avg_pool3d, batch_norm, branches, conv1d,
+    conv2d, conv3d, dropout, elu, embedding, flatten, gelu, gelu_tanh, group_norm, hard_tanh, layer_norm, leaky_relu, linear,
+    log_sigmoid, log_softmax, lstm, max_pool1d, max_pool2d, max_pool3d, mean_over, networks, permute, positional_embedding,
+    relu, residual, rms_norm, rnn, self_attention, selu, shared, sigmoid, silu, softmax, softplus, sum_over, tanh, zero_pad,
+    zero_pad2d,
 };
 #[cfg(feature = "opencl")]
 pub use vivit_opencl::OpenCl;

@@ -64,7 +64,10 @@ fn finite_differences<E: Scalar>(cl: &OpenCl<E>) {
     for (problem, own) in zoo::problems().iter().zip(&zoo::problems_on(cl)) {
         dense::check_on(problem, own, &mut report);
     }
-    assert_passed(&report, 200);
+    for (problem, own) in zoo::layers::each().iter().zip(&zoo::layers::each_on(cl)) {
+        dense::check_on(problem, own, &mut report);
+    }
+    assert_passed(&report, 600);
 }
 
 /// A convolutional network with a batch and a loss.

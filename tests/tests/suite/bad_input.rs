@@ -323,3 +323,78 @@ fn columns_and_tangents_that_do_not_fit() {
     tangents.insert(graph.params()[0], tensor(&[2, 4, 4]));
     assert_says(&graph.jvp(&tangents).unwrap_err(), &["0.weight", "[2, 4, 4]", "[4, 3]"]);
 }
+
+#[test]
+fn geometry_that_can_not_be() {
+    let refused = |layers: Vec<Box<dyn Layer<Host>>>, input: &[usize], words: &[&str]| {
+        let model = Sequential::new(&Host::new(), layers, 1).unwrap();
+        assert_says(&model.forward(&tensor(input)).unwrap_err(), words);
+    };
+    refused(vec![relu(), conv1d(2, 3, 5)], &[1, 2, 4], &["layer 1", "conv1d", "spans 5", "has 4"]);
+    refused(vec![conv3d(1, 1, 2)], &[1, 1, 4, 4], &["3 spatial axes", "[1, 4, 4]"]);
+    let padded = ConvTranspose2d { output_padding: [2, 0], ..ConvTranspose2d::new(1, 1, 2) };
+    refused(vec![padded.boxed()], &[1, 1, 3, 3], &["output padding 2", "below"]);
+    let cropped = ConvTranspose1d { conv: Conv1d::new(1, 1, 2).padded(2), output_padding: [0] };
+    refused(vec![cropped.boxed()], &[1, 1, 2], &["crops all"]);
+    refused(vec![self_attention(6, 4, false)], &[1, 2, 6], &["4 heads", "6 features"]);
+    refused(vec![group_norm(3, 4)], &[1, 4, 2], &["3 groups", "4 channels"]);
+    refused(vec![batch_norm(3)], &[2, 4, 2], &["3 channels", "[4, 2]"]);
+    refused(vec![layer_norm(&[3])], &[2, 4], &["[3]", "[4]"]);
+    refused(vec![rms_norm(3, 1e-6)], &[2, 4], &["3 features"]);
+    refused(vec![permute(&[1, 1])], &[2, 3, 4], &["each axis from 1 to 2"]);
+    refused(vec![softmax(0)], &[2, 3], &["axis from 1 to 1"]);
+    refused(vec![max_pool2d(5, 1)], &[1, 1, 4, 4], &["max_pool2d", "spans 5"]);
+    refused(vec![adaptive_avg_pool(&[0])], &[1, 1, 4], &["at least one window"]);
+    refused(vec![positional_embedding(3, 2)], &[1, 4, 2], &["T from 1 to 3"]);
+    refused(vec![rnn(3, 2)], &[1, 4, 2], &["[T, 3]"]);
+    refused(vec![branches(vec![vec![], vec![linear(3, 2)]], Join::Sum)], &[1, 3], &["can't be joined"]);
+    assert!(matches!(Sequential::new(&Host::new(), vec![dropout::<Host>(1.0)], 1), Err(Nn::Option { .. })));
+}
+
+#[test]
+fn wirings_that_can_not_be() {
+    let refused = |net: Wiring<Host>, output: Wire, words: &[&str]| {
+        assert_says(&Sequential::new(&Host::new(), vec![net.output(output)], 1).unwrap_err(), words);
+    };
+    let mut twice = Wiring::new();
+    let a = twice.layer("a", linear(2, 2), twice.input());
+    let b = twice.layer("a", linear(2, 2), a);
+    refused(twice, b, &["two layers", "a"]);
+    let mut unknown = Wiring::new();
+    let x = unknown.input();
+    let y = unknown.again("b", x);
+    refused(unknown, y, &["called b"]);
+    let mut other = Wiring::new();
+    other.layer("a", relu(), b);
+    refused(other, b, &["reads value 2"]);
+    refused(Wiring::new(), b, &["nothing computes"]);
+}
+
+#[test]
+fn a_number_beyond_the_vocabulary() {
+    let model = Sequential::new(&Host::new(), vec![embedding(4, 2), flatten(), linear(4, 2)], 1).unwrap();
+    for bad in [4.0, -1.0, 1.5, f64::NAN] {
+        let x = Tensor::from_vec(&Host::new(), &[2, 2], vec![0.0, 3.0, bad, 1.0]).unwrap();
+        let error = model.forward(&x).unwrap_err();
+        assert!(matches!(&error, Nn::Vocabulary { index, vocabulary: 4, .. } if index == &[1, 0]), "{error}");
+        assert_says(&error, &["[1, 0]", "0 to 3"]);
+    }
+}
+
+#[test]
+fn options_of_losses() {
+    let check = |loss: &dyn Loss<Host>, words: &[&str]| assert_says(&graph().backward(loss).unwrap_err(), words);
+    check(&labels().class_weights([1.0, 2.0]), &["class weights", "3", "2"]);
+    check(&labels().class_weights([1.0, -2.0, 1.0]), &["class weights", "-2"]);
+    check(&labels().label_smoothing(1.5), &["label smoothing", "1.5"]);
+    check(&CrossEntropy::mean([usize::MAX; 5]).ignore_index(usize::MAX), &["nothing to average", "ignored"]);
+    check(&CrossEntropy::soft_mean(vec![0.5; 14]), &["15 in all"]);
+    check(&CrossEntropy::soft_mean(vec![-0.5; 15]), &["-0.5", "position 0"]);
+    check(&BceWithLogits::mean(Tensor::full(&Host::new(), [5, 3], 1.5)), &["1.5", "[0, 1]"]);
+    let bce = || BceWithLogits::mean(Tensor::full(&Host::new(), [5, 3], 0.5));
+    check(&bce().pos_weight(Tensor::full(&Host::new(), [2], 1.0)), &["pos_weight", "[5, 3]", "[2]"]);
+    check(&bce().pos_weight(Tensor::full(&Host::new(), [3], 0.0)), &["pos_weight", "positive"]);
+    // All ignored is nothing to average, but a sum of nothing is zero.
+    let nothing = CrossEntropy::sum([usize::MAX; 5]).ignore_index(usize::MAX);
+    assert_eq!(graph().loss(&nothing).unwrap(), 0.0);
+}

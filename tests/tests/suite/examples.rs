@@ -54,3 +54,8 @@ fn the_demo() {
 fn a_few_lines() {
     assert_runs("spectrum");
 }
+
+#[test]
+fn a_loss_of_ones_own() {
+    assert_runs("custom_loss");
+}

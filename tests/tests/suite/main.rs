@@ -10,5 +10,7 @@ mod optimizers;
 mod options;
 mod primitives;
 mod properties;
+mod support;
 mod threads;
+mod training;
 mod verify;

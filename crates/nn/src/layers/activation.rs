@@ -1,8 +1,10 @@
 //! Activations.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_tensor::{Backend, Unary};
 
+use crate::description::{DescriptionError, DescriptionProblem};
 use crate::{Layer, Own, Recorder, ShapeError};
 
 /// An elementwise map.
@@ -56,5 +58,26 @@ impl<B: Backend> Layer<B> for Activation {
 
     fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
         recorder.tape.map(self.0, x)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(match self.0 {
+            Unary::Relu => json!({"op": "relu"}),
+            Unary::Sigmoid => json!({"op": "sigmoid"}),
+            Unary::Tanh => json!({"op": "tanh"}),
+            Unary::Selu => json!({"op": "selu"}),
+            Unary::LogSigmoid => json!({"op": "log_sigmoid"}),
+            Unary::Silu => json!({"op": "silu"}),
+            Unary::Gelu => json!({"op": "gelu"}),
+            Unary::GeluTanh => json!({"op": "gelu_tanh"}),
+            Unary::LeakyRelu(slope) => json!({"op": "leaky_relu", "slope": slope}),
+            Unary::Elu(alpha) => json!({"op": "elu", "alpha": alpha}),
+            Unary::Softplus(beta) => json!({"op": "softplus", "beta": beta}),
+            Unary::HardTanh(min, max) => json!({"op": "hard_tanh", "min": min, "max": max}),
+            _ => {
+                let layer = Layer::<B>::name(self);
+                return Err(DescriptionError::new(DescriptionProblem::NotDescribed { layer }));
+            }
+        })
     }
 }

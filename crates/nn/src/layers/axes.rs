@@ -1,8 +1,10 @@
 //! Layers along the axes of a sample. Axes are counted as PyTorch counts them: 0 is the sample axis, 1 the first of a sample.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_tensor::Backend;
 
+use crate::description::DescriptionError;
 use crate::{Layer, Own, Recorder, ShapeError};
 
 /// The axes of a sample in another order.
@@ -35,6 +37,10 @@ impl<B: Backend> Layer<B> for Permute {
     fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
         let order: Vec<usize> = self.axes.iter().map(|axis| axis - 1).collect();
         recorder.tape.permute(x, &order)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": "permute", "axes": self.axes}))
     }
 }
 
@@ -105,5 +111,15 @@ impl<B: Backend> Layer<B> for AxisMap {
             Along::Softmax => tape.softmax(x, axis),
             Along::LogSoftmax => tape.log_softmax(x, axis),
         }
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let op = match self.along {
+            Along::Mean => "mean",
+            Along::Sum => "sum",
+            Along::Softmax => "softmax",
+            Along::LogSoftmax => "log_softmax",
+        };
+        Ok(json!({"op": op, "axis": self.axis}))
     }
 }

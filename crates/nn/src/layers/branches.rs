@@ -1,8 +1,10 @@
 //! Parallel branches.
 
-use vivit_autodiff::Var;
+use serde_json::{Value, json};
+use vivit_autodiff::{Tape, Var};
 use vivit_tensor::Backend;
 
+use crate::description::{self, DescriptionError};
 use crate::layer::Row;
 use crate::{Error, Layer, Own, ParamSpec, Recorder, ShapeError};
 
@@ -13,6 +15,36 @@ pub enum Join {
     Sum,
     /// One after the other along an axis, at least 1 (0 is the sample axis).
     Concat(usize),
+}
+
+/// The shape of joined samples, or why they can't be joined.
+pub(crate) fn joined_shape(join: Join, shapes: &[Vec<usize>]) -> Result<Vec<usize>, String> {
+    let mut joined = shapes.first().cloned().ok_or("needs at least one value to join")?;
+    for shape in &shapes[1..] {
+        let mut other = shape.clone();
+        if let Join::Concat(axis) = join {
+            if axis == 0 || axis > joined.len() || other.len() != joined.len() {
+                return Err(format!("can't join samples of shapes {shapes:?} along axis {axis}"));
+            }
+            joined[axis - 1] += shape[axis - 1];
+            other[axis - 1] = joined[axis - 1];
+        }
+        if other != joined {
+            return Err(format!("samples of shapes {shapes:?} can't be joined"));
+        }
+    }
+    Ok(joined)
+}
+
+/// Joins values whose shapes have been checked.
+pub(crate) fn join<B: Backend>(join: Join, tape: &mut Tape<B>, values: &[Var]) -> Var {
+    match join {
+        Join::Concat(axis) => tape.concat(values, axis - 1),
+        Join::Sum => {
+            let (first, rest) = values.split_first().expect("at least one value, as the shapes say");
+            rest.iter().fold(*first, |sum, &next| tape.add(sum, next))
+        }
+    }
 }
 
 /// Rows of layers that all read the same input. An empty row passes it on. Parameters of branch i are called `i.0.weight` and so on.
@@ -55,22 +87,7 @@ impl<B: Backend> Layer<B> for Branches<B> {
         for (at, row) in self.rows.iter().enumerate() {
             shapes.push(row.output_shape(input).map_err(|error| error.inside(&at.to_string()))?);
         }
-        let error = |reason: String| ShapeError::new(Layer::<B>::name(self), reason);
-        let mut joined = shapes.first().cloned().ok_or_else(|| error("needs at least one branch".into()))?;
-        for shape in &shapes[1..] {
-            let mut other = shape.clone();
-            if let Join::Concat(axis) = self.join {
-                if axis == 0 || axis > joined.len() || other.len() != joined.len() {
-                    return Err(error(format!("can't join {shapes:?} along axis {axis}")));
-                }
-                joined[axis - 1] += shape[axis - 1];
-                other[axis - 1] = joined[axis - 1];
-            }
-            if other != joined {
-                return Err(error(format!("its branches give samples of shapes {shapes:?}, which can't be joined")));
-            }
-        }
-        Ok(joined)
+        joined_shape(self.join, &shapes).map_err(|reason| ShapeError::new(Layer::<B>::name(self), reason))
     }
 
     fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
@@ -82,16 +99,19 @@ impl<B: Backend> Layer<B> for Branches<B> {
             results.push(row.record(recorder, Own { params: here, buffers: here_buffers }, x));
             (params, buffers) = (rest, rest_buffers);
         }
-        match self.join {
-            Join::Concat(axis) => recorder.tape.concat(&results, axis - 1),
-            Join::Sum => {
-                let (first, rest) = results.split_first().expect("at least one branch, as the shapes say");
-                rest.iter().fold(*first, |sum, &next| recorder.tape.add(sum, next))
-            }
-        }
+        join(self.join, recorder.tape, &results)
     }
 
     fn check(&self) -> Result<(), Error> {
         self.rows.iter().enumerate().try_for_each(|(at, row)| row.check(&format!("{at}.")))
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let row = |(at, row): (usize, &Row<B>)| description::of(&row.0).map_err(|error| error.inside(&at.to_string()));
+        let rows = self.rows.iter().enumerate().map(row).collect::<Result<Vec<_>, _>>()?;
+        Ok(match self.join {
+            Join::Sum => json!({"op": "branches", "rows": rows}),
+            Join::Concat(axis) => json!({"op": "branches", "rows": rows, "concat": axis}),
+        })
     }
 }

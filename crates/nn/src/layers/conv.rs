@@ -1,9 +1,11 @@
 //! Convolutions and transposed convolutions over one to three spatial axes.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{ConvOptions, ConvTranspose as TransposedOp};
 use vivit_tensor::{Backend, Window};
 
+use crate::description::DescriptionError;
 use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
 
 /// A convolution of `[C, *in]` samples over R spatial axes. Lists have one entry per spatial axis, outermost first.
@@ -78,6 +80,21 @@ impl<const R: usize> Conv<R> {
         }
     }
 
+    /// The entry of a description.
+    fn entry(&self, kind: &str) -> Value {
+        json!({
+            "op": format!("{kind}{R}d"),
+            "in": self.inputs,
+            "out": self.outputs,
+            "kernel": &self.kernel[..],
+            "stride": &self.stride[..],
+            "padding": &self.padding[..],
+            "dilation": &self.dilation[..],
+            "groups": self.groups,
+            "bias": self.bias,
+        })
+    }
+
     fn name_of(&self, kind: &str) -> String {
         format!("{kind}{R}d {}→{} kernel {:?}", self.inputs, self.outputs, self.kernel)
     }
@@ -121,6 +138,10 @@ impl<B: Backend, const R: usize> Layer<B> for Conv<R> {
 
     fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
         recorder.tape.conv(x, own.params[0], own.params.get(1).copied(), &self.options())
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(self.entry("conv"))
     }
 }
 
@@ -197,5 +218,11 @@ impl<B: Backend, const R: usize> Layer<B> for ConvTranspose<R> {
     fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
         let (weight, bias) = (own.params[0], own.params.get(1).copied());
         recorder.tape.conv_transpose(x, weight, bias, &self.conv.options(), &self.output_padding)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let mut entry = self.conv.entry("conv_transpose");
+        entry["output_padding"] = json!(&self.output_padding[..]);
+        Ok(entry)
     }
 }

@@ -1,8 +1,10 @@
 //! Dropout.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_tensor::{Backend, Scalar, Tensor};
 
+use crate::description::DescriptionError;
 use crate::{Error, Layer, Mode, Own, Recorder, ShapeError};
 
 /// In training mode, zeroes each entry with probability p and divides the others by 1 − p; in evaluation mode, nothing. The mask stays on the
@@ -44,5 +46,9 @@ impl<B: Backend> Layer<B> for Dropout {
             return Ok(());
         }
         Err(Error::Option { what: "the dropout probability", expected: "at least 0 and below 1", value: self.p })
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": "dropout", "p": self.p}))
     }
 }

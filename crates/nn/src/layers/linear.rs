@@ -1,8 +1,10 @@
 //! Affine maps of the last axis.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_tensor::Backend;
 
+use crate::description::DescriptionError;
 use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
 
 /// `x Wᵀ + b` along the last axis; any number of axes between it and the sample axis.
@@ -48,5 +50,9 @@ impl<B: Backend> Layer<B> for Linear {
 
     fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
         recorder.tape.linear(x, own.params[0], own.params.get(1).copied())
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": "linear", "in": self.inputs, "out": self.outputs, "bias": self.bias}))
     }
 }

@@ -11,6 +11,7 @@ mod pool;
 mod residual;
 mod sequence;
 mod shape;
+mod wired;
 
 pub use activation::{
     Activation, elu, gelu, gelu_tanh, hard_tanh, leaky_relu, log_sigmoid, relu, selu, sigmoid, silu, softplus, tanh,
@@ -32,3 +33,4 @@ pub use sequence::{
     Cell, Embedding, PositionalEmbedding, Recurrent, SelfAttention, embedding, lstm, positional_embedding, rnn, self_attention,
 };
 pub use shape::{Flatten, ZeroPad, flatten, zero_pad, zero_pad2d};
+pub use wired::{Wire, Wiring};

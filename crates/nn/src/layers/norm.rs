@@ -1,9 +1,11 @@
 //! Normalisation layers.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::BatchNormalize;
 use vivit_tensor::{Backend, Tensor};
 
+use crate::description::DescriptionError;
 use crate::{Init, Layer, Mode, Own, ParamSpec, Recorder, ShapeError};
 
 /// Weight 1 and bias 0 of the given shape.
@@ -84,6 +86,12 @@ impl<B: Backend> Layer<B> for BatchNorm {
         own.buffers[1] = update(&own.buffers[1], &variance, unbiased);
         recorder.tape.batch_norm_training(x, weight, bias, self.epsilon)
     }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let op = self.axes.map_or("batch_norm".into(), |axes| format!("batch_norm{axes}d"));
+        let BatchNorm { features, epsilon, momentum, affine, .. } = self;
+        Ok(json!({"op": op, "features": features, "eps": epsilon, "momentum": momentum, "affine": affine}))
+    }
 }
 
 /// Layer norm over the last axes of a sample.
@@ -125,6 +133,11 @@ impl<B: Backend> Layer<B> for LayerNorm {
         let weight = self.weight.then(|| own.params[0]);
         let bias = self.bias.then(|| own.params[usize::from(self.weight)]);
         recorder.tape.layer_norm(x, self.shape.len(), weight, bias, self.epsilon)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let LayerNorm { shape, epsilon, weight, bias } = self;
+        Ok(json!({"op": "layer_norm", "shape": shape, "eps": epsilon, "weight": weight, "bias": bias}))
     }
 }
 
@@ -173,6 +186,11 @@ impl<B: Backend> Layer<B> for GroupNorm {
         let (weight, bias) = (own.params.first().copied(), own.params.get(1).copied());
         recorder.tape.group_norm(x, self.groups, weight, bias, self.epsilon)
     }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let GroupNorm { groups, channels, epsilon, affine } = self;
+        Ok(json!({"op": "group_norm", "groups": groups, "channels": channels, "eps": epsilon, "affine": affine}))
+    }
 }
 
 /// RMS norm over the last axis: `x / √(mean(x²) + ε)` times a weight.
@@ -208,5 +226,9 @@ impl<B: Backend> Layer<B> for RmsNorm {
 
     fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
         recorder.tape.rms_norm(x, Some(own.params[0]), self.epsilon)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": "rms_norm", "features": self.features, "eps": self.epsilon}))
     }
 }

@@ -1,9 +1,11 @@
 //! Pooling over one to three spatial axes.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::PoolOptions;
 use vivit_tensor::Backend;
 
+use crate::description::DescriptionError;
 use crate::{Layer, Own, Recorder, ShapeError};
 
 /// The largest entry of each window of `[C, *in]` samples.
@@ -90,6 +92,12 @@ impl<B: Backend> Layer<B> for MaxPool {
     fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
         recorder.tape.max_pool(x, &self.0)
     }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let PoolOptions { kernel, stride, padding, dilation, ceil, .. } = &self.0;
+        let op = format!("max_pool{}d", kernel.len());
+        Ok(json!({"op": op, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "ceil": ceil}))
+    }
 }
 
 impl<B: Backend> Layer<B> for AvgPool {
@@ -106,6 +114,13 @@ impl<B: Backend> Layer<B> for AvgPool {
 
     fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
         recorder.tape.avg_pool(x, &self.0)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let PoolOptions { kernel, stride, padding, ceil, count_include_pad, .. } = &self.0;
+        let (op, counted) = (format!("avg_pool{}d", kernel.len()), count_include_pad);
+        let entry = json!({"op": op, "kernel": kernel, "stride": stride, "padding": padding, "ceil": ceil, "count_include_pad": counted});
+        Ok(entry)
     }
 }
 
@@ -127,5 +142,9 @@ impl<B: Backend> Layer<B> for AdaptiveAvgPool {
 
     fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
         recorder.tape.adaptive_avg_pool(x, &self.output)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": format!("adaptive_avg_pool{}d", self.output.len()), "output": self.output}))
     }
 }

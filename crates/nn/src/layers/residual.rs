@@ -1,8 +1,10 @@
 //! Layers made of layers, and layers that repeat others.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_tensor::Backend;
 
+use crate::description::{self, DescriptionError};
 use crate::layer::Row;
 use crate::{Error, Layer, Own, ParamSpec, Recorder, ShapeError};
 
@@ -49,6 +51,11 @@ impl<B: Backend> Layer<B> for Residual<B> {
     fn check(&self) -> Result<(), Error> {
         self.body.check("body.")
     }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let body = description::of(&self.body.0).map_err(|error| error.inside("body"))?;
+        Ok(json!({"op": "residual", "body": body}))
+    }
 }
 
 /// An earlier layer of the same row once more, with the same parameters.
@@ -78,5 +85,9 @@ impl<B: Backend> Layer<B> for Shared {
 
     fn shares(&self) -> Option<usize> {
         Some(self.layer)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": "shared", "layer": self.layer}))
     }
 }

@@ -1,9 +1,11 @@
 //! Layers over sequences: embeddings, attention, recurrent layers.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{AttentionParams, RecurrentParams};
 use vivit_tensor::{Backend, Scalar, Tensor};
 
+use crate::description::DescriptionError;
 use crate::{Error, Init, Layer, Own, ParamSpec, Recorder, ShapeError};
 
 /// Rows of a table: samples `[*]` of whole numbers below `vocabulary`, to `[*, features]`.
@@ -48,6 +50,10 @@ impl<B: Backend> Layer<B> for Embedding {
         let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
         Err(Error::Vocabulary { value: numbers[at].f64(), index, vocabulary: self.vocabulary })
     }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": "embedding", "vocabulary": self.vocabulary, "features": self.features}))
+    }
 }
 
 /// Adds a learned vector to each position of `[T, F]` samples.
@@ -90,6 +96,10 @@ impl<B: Backend> Layer<B> for PositionalEmbedding {
         let t = recorder.tape.value(x).shape()[1];
         let table = recorder.tape.slice(own.params[0], 0, 0, t);
         recorder.tape.add(x, table)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": "positional_embedding", "positions": self.positions, "features": self.features}))
     }
 }
 
@@ -146,6 +156,11 @@ impl<B: Backend> Layer<B> for SelfAttention {
             _ => AttentionParams { in_weight: own.params[0], in_bias: None, out_weight: own.params[1], out_bias: None },
         };
         recorder.tape.self_attention(x, params, self.heads, self.causal)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let SelfAttention { features, heads, causal, bias } = self;
+        Ok(json!({"op": "self_attention", "features": features, "heads": heads, "causal": causal, "bias": bias}))
     }
 }
 
@@ -221,5 +236,10 @@ impl<B: Backend> Layer<B> for Recurrent {
             Cell::Rnn => recorder.tape.rnn(x, params),
             Cell::Lstm => recorder.tape.lstm(x, params),
         }
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        let op = if self.cell == Cell::Rnn { "rnn" } else { "lstm" };
+        Ok(json!({"op": op, "in": self.inputs, "hidden": self.hidden, "bias": self.bias}))
     }
 }

@@ -1,8 +1,10 @@
 //! Layers that only move entries.
 
+use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_tensor::Backend;
 
+use crate::description::DescriptionError;
 use crate::{Layer, Own, Recorder, ShapeError};
 
 /// The axes of a sample from one on, in one.
@@ -37,6 +39,10 @@ impl<B: Backend> Layer<B> for Flatten {
         let (front, rest) = sample.split_at(self.start - 1);
         let shape = [front, &[rest.iter().product()]].concat();
         recorder.tape.reshape(x, &shape)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        Ok(json!({"op": "flatten", "start": self.start}))
     }
 }
 
@@ -80,5 +86,11 @@ impl<B: Backend> Layer<B> for ZeroPad {
 
     fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
         recorder.tape.zero_pad(x, &self.padding)
+    }
+
+    fn describe(&self) -> Result<Value, DescriptionError> {
+        // PyTorch's order: the last axis first.
+        let list: Vec<isize> = self.padding.iter().rev().flat_map(|&(before, after)| [before, after]).collect();
+        Ok(json!({"op": format!("zero_pad{}d", self.padding.len()), "padding": list}))
     }
 }

@@ -5,41 +5,61 @@ use rayon::prelude::*;
 use super::CpuBuf;
 use crate::{ConvDims, Gemm, Scalar, Window};
 
-/// Visits every run of windows along the innermost axis that a kernel element sees: `run(kernel element, first window, number
-/// of windows, input position of the first, distance of the following)`. The rest of the windows see padding there.
-fn for_seen(w: &Window, mut run: impl FnMut(usize, usize, usize, usize, usize)) {
-    let [_, ky, kx] = w.kernel;
-    for k in 0..w.kernel_len() {
-        let [k0, k1, k2] = [k / (ky * kx), k / kx % ky, k % kx];
-        let seen = w.seen(2, k2);
-        if seen.is_empty() {
-            continue;
-        }
-        let x2 = seen.start * w.stride[2] + k2 * w.dilation[2] - w.padding[2];
-        for o0 in w.seen(0, k0) {
-            let x0 = o0 * w.stride[0] + k0 * w.dilation[0] - w.padding[0];
-            for o1 in w.seen(1, k1) {
-                let x1 = o1 * w.stride[1] + k1 * w.dilation[1] - w.padding[1];
-                let first = (o0 * w.output[1] + o1) * w.output[2] + seen.start;
-                run(k, first, seen.len(), (x0 * w.input[1] + x1) * w.input[2] + x2, w.stride[2]);
+/// Neighbouring windows along the innermost axis for which one kernel element sees the input, not the padding.
+#[derive(Clone, Copy)]
+struct Run {
+    /// The kernel element.
+    k: usize,
+    /// The first window and their number.
+    first: usize,
+    len: usize,
+    /// What the first one sees: a position of the input. The following see every `step`-th from there.
+    at: usize,
+}
+
+/// All runs of a window, kernel element by kernel element, and the distance `step`. The same for every plane.
+struct Runs {
+    runs: Vec<Run>,
+    step: usize,
+}
+
+impl Runs {
+    fn new(w: &Window) -> Self {
+        let [_, ky, kx] = w.kernel;
+        let mut runs = Vec::with_capacity(w.kernel_len() * w.output[0] * w.output[1]);
+        for k in 0..w.kernel_len() {
+            let [k0, k1, k2] = [k / (ky * kx), k / kx % ky, k % kx];
+            let seen = w.seen(2, k2);
+            if seen.is_empty() {
+                continue;
+            }
+            let x2 = seen.start * w.stride[2] + k2 * w.dilation[2] - w.padding[2];
+            for o0 in w.seen(0, k0) {
+                let x0 = o0 * w.stride[0] + k0 * w.dilation[0] - w.padding[0];
+                for o1 in w.seen(1, k1) {
+                    let x1 = o1 * w.stride[1] + k1 * w.dilation[1] - w.padding[1];
+                    let first = (o0 * w.output[1] + o1) * w.output[2] + seen.start;
+                    runs.push(Run { k, first, len: seen.len(), at: (x0 * w.input[1] + x1) * w.input[2] + x2 });
+                }
             }
         }
+        Runs { runs, step: w.stride[2] }
     }
 }
 
-fn unfold_plane<E: Scalar>(x: &[E], out: &mut [E], w: &Window) {
-    let windows = w.output_len();
-    if !covers(w) {
+/// `out: [kernel, windows]`, `windows` of them.
+fn unfold_plane<E: Scalar>(x: &[E], out: &mut [E], runs: &Runs, windows: usize, covered: bool) {
+    if !covered {
         out.fill(E::zero());
     }
-    for_seen(w, |k, first, len, at, step| {
+    for &Run { k, first, len, at } in &runs.runs {
         let out = &mut out[k * windows + first..][..len];
-        if step == 1 {
+        if runs.step == 1 {
             out.copy_from_slice(&x[at..at + len]);
         } else {
-            out.iter_mut().zip(x[at..].iter().step_by(step)).for_each(|(out, x)| *out = *x);
+            out.iter_mut().zip(x[at..].iter().step_by(runs.step)).for_each(|(out, x)| *out = *x);
         }
-    });
+    }
 }
 
 /// Whether every kernel element of every window sees the input.
@@ -47,13 +67,21 @@ fn covers(w: &Window) -> bool {
     (0..3).all(|axis| [0, w.kernel[axis] - 1].iter().all(|&k| w.seen(axis, k) == (0..w.output[axis])))
 }
 
-fn fold_plane<E: Scalar>(x: &[E], out: &mut [E], w: &Window) {
-    let windows = w.output_len();
+/// `x: [kernel, windows]`, `windows` of them.
+fn fold_plane<E: Scalar>(x: &[E], out: &mut [E], runs: &Runs, windows: usize) {
     out.fill(E::zero());
-    for_seen(w, |k, first, len, at, step| {
-        let x = &x[k * windows + first..][..len];
-        out[at..].iter_mut().step_by(step).zip(x).for_each(|(out, x)| *out += *x);
-    });
+    for &Run { k, first, len, at } in &runs.runs {
+        add_spread(&x[k * windows + first..][..len], &mut out[at..], runs.step);
+    }
+}
+
+/// `out[i · step] += x[i]`
+fn add_spread<E: Scalar>(x: &[E], out: &mut [E], step: usize) {
+    if step == 1 {
+        out.iter_mut().zip(x).for_each(|(out, x)| *out += *x);
+    } else {
+        out.iter_mut().step_by(step).zip(x).for_each(|(out, x)| *out += *x);
+    }
 }
 
 /// Runs `plane(p, output plane)` for all planes.
@@ -64,54 +92,59 @@ fn planewise<E: Scalar>(planes: usize, len: usize, plane: impl Fn(usize, &mut [E
 }
 
 pub(super) fn unfold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
-    let from = w.input_len();
-    planewise(planes, w.kernel_len() * w.output_len(), |p, out| unfold_plane(&x[p * from..][..from], out, w))
+    let (from, windows, runs, covered) = (w.input_len(), w.output_len(), Runs::new(w), covers(w));
+    planewise(planes, w.kernel_len() * windows, |p, out| unfold_plane(&x[p * from..][..from], out, &runs, windows, covered))
 }
 
 pub(super) fn fold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
-    let from = w.kernel_len() * w.output_len();
-    planewise(planes, w.input_len(), |p, out| fold_plane(&x[p * from..][..from], out, w))
+    let (windows, runs) = (w.output_len(), Runs::new(w));
+    let from = w.kernel_len() * windows;
+    planewise(planes, w.input_len(), |p, out| fold_plane(&x[p * from..][..from], out, &runs, windows))
 }
 
 pub(super) fn sum<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
-    let from = w.input_len();
+    let (from, runs) = (w.input_len(), Runs::new(w));
     planewise(planes, w.output_len(), |p, out| {
         let x = &x[p * from..][..from];
-        for_seen(w, |_, first, len, at, step| {
-            out[first..first + len].iter_mut().zip(x[at..].iter().step_by(step)).for_each(|(out, x)| *out += *x);
-        });
+        for &Run { first, len, at, .. } in &runs.runs {
+            out[first..first + len].iter_mut().zip(x[at..].iter().step_by(runs.step)).for_each(|(out, x)| *out += *x);
+        }
     })
 }
 
 pub(super) fn spread<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
-    let from = w.output_len();
+    let (from, runs) = (w.output_len(), Runs::new(w));
     planewise(planes, w.input_len(), |p, out| {
         let x = &x[p * from..][..from];
-        for_seen(w, |_, first, len, at, step| {
-            out[at..].iter_mut().step_by(step).zip(&x[first..first + len]).for_each(|(out, x)| *out += *x);
-        });
+        for &Run { first, len, at, .. } in &runs.runs {
+            add_spread(&x[first..first + len], &mut out[at..], runs.step);
+        }
     })
 }
 
 pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Vec<u32> {
-    let (from, to) = (w.input_len(), w.output_len());
-    let mut index = vec![0u32; planes * to];
-    let run = |p: usize, index: &mut [u32]| {
+    let (from, to, runs) = (w.input_len(), w.output_len(), Runs::new(w));
+    let mut index = vec![u32::MAX; planes * to];
+    let search = |best: &mut Vec<E>, p: usize, index: &mut [u32]| {
         let x = &x[p * from..][..from];
-        index.fill(u32::MAX);
-        for_seen(w, |_, first, len, at, step| {
-            for (i, best) in index[first..first + len].iter_mut().enumerate() {
-                let here = at + i * step;
-                if *best == u32::MAX || x[here] > x[*best as usize] || (x[here].is_nan() && !x[*best as usize].is_nan()) {
-                    *best = here as u32;
-                }
+        best.fill(E::neg_infinity());
+        for &Run { first, len, at, .. } in &runs.runs {
+            let so_far = best[first..first + len].iter_mut().zip(&mut index[first..first + len]);
+            let seen = x[at..].iter().step_by(runs.step).zip((at as u32..).step_by(runs.step));
+            for ((best, index), (&x, here)) in so_far.zip(seen) {
+                // No branches: which element wins is as good as random.
+                let wins = (x > *best) | (*index == u32::MAX) | (x.is_nan() & !best.is_nan());
+                *best = if wins { x } else { *best };
+                *index = if wins { here } else { *index };
             }
-        });
+        }
     };
+    let fresh = || vec![E::zero(); to];
     if planes * to < super::CHUNK {
-        index.chunks_exact_mut(to).enumerate().for_each(|(p, index)| run(p, index));
+        let mut best = fresh();
+        index.chunks_exact_mut(to).enumerate().for_each(|(p, index)| search(&mut best, p, index));
     } else {
-        index.par_chunks_exact_mut(to).enumerate().for_each(|(p, index)| run(p, index));
+        index.par_chunks_exact_mut(to).enumerate().for_each_init(fresh, |best, (p, index)| search(best, p, index));
     }
     index
 }
@@ -141,13 +174,17 @@ pub(super) fn conv<E: Scalar>(x: &[E], w: &[E], n: usize, dims: ConvDims, window
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let g = Gemm::new(o, t, k).batch(groups, o * k, k * t, o * t);
+    let (runs, covered) = (Runs::new(window), covers(window));
     samplewise(n, groups * o * t, groups * k * t, |sample, y, unfolded| {
         let x = &x[sample * groups * c * plane..][..groups * c * plane];
         if is_pointwise(window) {
             super::gemm(&g, w, x, y);
         } else {
             let to = window.kernel_len() * t;
-            unfolded.chunks_exact_mut(to).zip(x.chunks_exact(plane)).for_each(|(out, x)| unfold_plane(x, out, window));
+            unfolded
+                .chunks_exact_mut(to)
+                .zip(x.chunks_exact(plane))
+                .for_each(|(out, x)| unfold_plane(x, out, &runs, t, covered));
             super::gemm(&g, w, unfolded, y);
         }
     })
@@ -157,6 +194,7 @@ pub(super) fn conv_transposed<E: Scalar>(y: &[E], w: &[E], n: usize, dims: ConvD
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let g = Gemm::tn(k, t, o).batch(groups, o * k, o * t, k * t);
+    let runs = Runs::new(window);
     samplewise(n, groups * c * plane, groups * k * t, |sample, x, unfolded| {
         let y = &y[sample * groups * o * t..][..groups * o * t];
         if is_pointwise(window) {
@@ -164,7 +202,7 @@ pub(super) fn conv_transposed<E: Scalar>(y: &[E], w: &[E], n: usize, dims: ConvD
         } else {
             super::gemm(&g, w, y, unfolded);
             let from = window.kernel_len() * t;
-            x.chunks_exact_mut(plane).zip(unfolded.chunks_exact(from)).for_each(|(out, x)| fold_plane(x, out, window));
+            x.chunks_exact_mut(plane).zip(unfolded.chunks_exact(from)).for_each(|(out, x)| fold_plane(x, out, &runs, t));
         }
     })
 }

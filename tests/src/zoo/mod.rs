@@ -1,5 +1,7 @@
 //! Small networks that between them use everything: what finite differences and identities are checked on.
 
+pub mod layers;
+
 use vivit::prelude::*;
 
 /// The backend of the zoo: finite differences need doubles.
@@ -45,6 +47,18 @@ pub enum Kind {
     Mse(Reduction),
     /// Cross-entropy, over extra axes where the output has them.
     CrossEntropy(Reduction),
+    /// Cross-entropy with class weights.
+    Weighted,
+    /// Cross-entropy with one class ignored.
+    Ignoring,
+    /// Cross-entropy with label smoothing and class weights.
+    Smoothed,
+    /// Cross-entropy with soft targets.
+    Soft,
+    /// Binary cross-entropy.
+    Bce,
+    /// Binary cross-entropy with weights of the positive class.
+    WeightedBce,
 }
 
 /// A loss with random targets for an output of the given shape.
@@ -60,10 +74,43 @@ pub fn loss_on<B: Backend>(backend: &B, kind: Kind, output: &[usize], rng: &mut 
             let target = Tensor::from_vec(backend, output, rng.normal(len)).expect("fits");
             Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })
         }
-        Kind::CrossEntropy(reduction) => {
+        Kind::Bce | Kind::WeightedBce => {
+            let target = Tensor::from_vec(backend, output, rng.uniform(output.iter().product(), 0.0, 1.0)).expect("fits");
+            let loss = BceWithLogits::mean(target);
+            match kind {
+                Kind::Bce => Box::new(loss),
+                _ => {
+                    let weights = rng.uniform(output[output.len() - 1], 0.5, 3.0);
+                    Box::new(loss.pos_weight(Tensor::from_vec(backend, &output[output.len() - 1..], weights).expect("fits")))
+                }
+            }
+        }
+        Kind::Soft => {
+            let weights: Vec<f64> = rng.uniform(output[1], 0.5, 2.0);
+            let loss = CrossEntropy::soft_mean(rng.uniform::<f64>(output.iter().product(), 0.0, 1.0));
+            Box::new(loss.class_weights(weights).label_smoothing(0.1))
+        }
+        Kind::CrossEntropy(_) | Kind::Weighted | Kind::Ignoring | Kind::Smoothed => {
             let positions = output.iter().product::<usize>() / output[1];
             let labels: Vec<usize> = (0..positions).map(|_| (rng.unit() * output[1] as f64) as usize).collect();
-            Box::new(if reduction == Reduction::Sum { CrossEntropy::sum(labels) } else { CrossEntropy::mean(labels) })
+            let weights: Vec<f64> = (0..output[1]).map(|class| 0.5 + class as f64).collect();
+            Box::new(match kind {
+                Kind::CrossEntropy(Reduction::Sum) => CrossEntropy::sum(labels),
+                Kind::Weighted => CrossEntropy::mean(labels).class_weights(weights),
+                Kind::Ignoring => {
+                    let ignored = labels[0];
+                    // At least one position counts.
+                    let last = labels.len() - 1;
+                    let labels: Vec<usize> = labels
+                        .iter()
+                        .enumerate()
+                        .map(|(at, &l)| if at == last { (ignored + 1) % output[1] } else { l })
+                        .collect();
+                    CrossEntropy::mean(labels).ignore_index(ignored)
+                }
+                Kind::Smoothed => CrossEntropy::mean(labels).class_weights(weights).label_smoothing(0.2),
+                _ => CrossEntropy::mean(labels),
+            })
         }
     }
 }
@@ -72,70 +119,111 @@ fn random<B: Backend>(backend: &B, shape: &[usize], scale: f64, rng: &mut Rng) -
     Tensor::from_vec(backend, shape, rng.normal(shape.iter().product())).expect("fits").scale(scale)
 }
 
-/// A row of layers on random data.
-fn row_on<B: Backend>(
-    backend: &B,
-    name: &'static str,
-    layers: fn() -> Layers<B>,
-    input: &[usize],
-    kind: Kind,
-    seed: u64,
-) -> Problem<B> {
-    let mut rng = Rng::new(seed);
-    let x = random(backend, input, 1.0, &mut rng);
-    let model = Sequential::new(backend, layers(), seed).expect("a zoo model is sound");
-    let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
-    let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
-    let own = backend.clone();
-    let graph = move |params: &[Tensor<B>]| {
-        let mut model = Sequential::new(&own, layers(), 0).expect("a zoo model is sound");
-        for (name, value) in names.iter().zip(params) {
-            model.set_param(name, value.clone()).expect("the model's own parameter");
+/// Makes problems on a backend.
+#[derive(Clone, Copy)]
+struct Maker<'b, B>(&'b B);
+
+impl<B: Backend> Maker<'_, B> {
+    /// A row of layers on random data.
+    fn row(&self, name: &'static str, layers: fn() -> Layers<B>, input: &[usize], kind: Kind, seed: u64) -> Problem<B> {
+        self.row_of(name, layers, input, kind, seed, &[])
+    }
+
+    /// A row of layers on random data, with the given values of buffers.
+    fn row_of(
+        &self,
+        name: &'static str,
+        layers: fn() -> Layers<B>,
+        input: &[usize],
+        kind: Kind,
+        seed: u64,
+        buffers: &[(&'static str, &[f64])],
+    ) -> Problem<B> {
+        self.on(name, layers, random(self.0, input, 1.0, &mut Rng::new(seed)), kind, seed, buffers)
+    }
+
+    /// A row of layers on random whole numbers below `vocabulary`.
+    fn tokens(
+        &self,
+        name: &'static str,
+        layers: fn() -> Layers<B>,
+        input: &[usize],
+        vocabulary: usize,
+        kind: Kind,
+        seed: u64,
+    ) -> Problem<B> {
+        let mut rng = Rng::new(seed);
+        let ids = (0..input.iter().product()).map(|_| B::Elem::of((rng.unit() * vocabulary as f64).floor())).collect();
+        self.on(name, layers, Tensor::from_vec(self.0, input, ids).expect("fits"), kind, seed, &[])
+    }
+
+    fn on(
+        &self,
+        name: &'static str,
+        layers: fn() -> Layers<B>,
+        x: Tensor<B>,
+        kind: Kind,
+        seed: u64,
+        buffers: &[(&'static str, &[f64])],
+    ) -> Problem<B> {
+        let mut model = Sequential::new(self.0, layers(), seed).expect("a zoo model is sound");
+        for (name, values) in buffers {
+            let values = Tensor::from_f64(self.0, &[values.len()], values).expect("fits");
+            model.set_param(name, values).expect("the model's own buffer");
         }
-        model.forward(&x).expect("a zoo model takes its input")
-    };
-    let loss = loss_on(backend, kind, graph(&params).value().shape(), &mut rng);
-    Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+        let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
+        let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
+        let graph = move |params: &[Tensor<B>]| {
+            let mut model = model.clone();
+            for (name, value) in names.iter().zip(params) {
+                model.set_param(name, value.clone()).expect("the model's own parameter");
+            }
+            model.forward(&x).expect("a zoo model takes its input")
+        };
+        let loss = loss_on(self.0, kind, graph(&params).value().shape(), &mut Rng::new(seed + 1000));
+        Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+    }
+
+    /// A graph recorded by hand: `record(tape, parameters, input)`.
+    fn taped(
+        &self,
+        name: &'static str,
+        record: fn(&mut Tape<B>, &[Var], Var) -> Var,
+        params: &[&[usize]],
+        input: &[usize],
+        kind: Kind,
+        seed: u64,
+    ) -> Problem<B> {
+        let mut rng = Rng::new(seed);
+        let x = random(self.0, input, 1.0, &mut rng);
+        let params: Vec<_> = params.iter().map(|shape| random(self.0, shape, 0.6, &mut rng)).collect();
+        let own = self.0.clone();
+        let graph = move |params: &[Tensor<B>]| {
+            let mut tape = Tape::new(&own);
+            let vars: Vec<Var> = params.iter().map(|value| tape.param(value.clone())).collect();
+            let input = tape.input(x.clone());
+            let output = record(&mut tape, &vars, input);
+            Graph::new(tape, output).expect("a zoo graph is sound")
+        };
+        let loss = loss_on(self.0, kind, graph(&params).value().shape(), &mut rng);
+        Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+    }
 }
 
-/// A graph recorded by hand: `record(tape, parameters, input)`.
-fn taped_on<B: Backend>(
-    backend: &B,
-    name: &'static str,
-    record: fn(&mut Tape<B>, &[Var], Var) -> Var,
-    params: &[&[usize]],
-    input: &[usize],
-    kind: Kind,
-    seed: u64,
-) -> Problem<B> {
-    let mut rng = Rng::new(seed);
-    let x = random(backend, input, 1.0, &mut rng);
-    let params: Vec<_> = params.iter().map(|shape| random(backend, shape, 0.6, &mut rng)).collect();
-    let own = backend.clone();
-    let graph = move |params: &[Tensor<B>]| {
-        let mut tape = Tape::new(&own);
-        let vars: Vec<Var> = params.iter().map(|value| tape.param(value.clone())).collect();
-        let input = tape.input(x.clone());
-        let output = record(&mut tape, &vars, input);
-        Graph::new(tape, output).expect("a zoo graph is sound")
-    };
-    let loss = loss_on(backend, kind, graph(&params).value().shape(), &mut rng);
-    Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
-}
-
-/// All problems.
+/// All problems but those of [`layers`].
 pub fn problems() -> Vec<Problem> {
     problems_on(&Host::new())
 }
 
-/// All problems on a backend: the same numbers, rounded to its element type.
+/// As [`problems`], on any backend: the same numbers, rounded to its element type.
 pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     use Kind::{CrossEntropy, Mse};
     use Reduction::{Mean, Sum};
     type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
-    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| row_on(backend, name, layers, input, kind, seed);
+    let on = Maker(backend);
+    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| on.row(name, layers, input, kind, seed);
     let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
-        taped_on(backend, name, record, params, input, kind, seed)
+        on.taped(name, record, params, input, kind, seed)
     };
     let mut zoo = vec![
         row("mlp relu, MSE", || vec![linear(5, 4), relu(), linear(4, 3)], &[4, 5], Mse(Mean), 1),

@@ -1,0 +1,209 @@
+//! Layers wired into a graph: for models that are no row of layers.
+//!
+//! ```
+//! use vivit_nn::{Join, Sequential, Wiring, linear, relu, tanh};
+//! use vivit_tensor::{Cpu, Tensor};
+//!
+//! let mut net = Wiring::new();
+//! let x = net.input();
+//! let hidden = net.layer("hidden", linear(3, 4), x);
+//! let left = net.layer("left", relu(), hidden);
+//! let right = net.layer("right", tanh(), hidden);
+//! let both = net.join(Join::Concat(1), &[left, right]);
+//! let first = net.layer("first", linear(8, 4), both);
+//! let twice = net.again("hidden", x); // the same parameters once more
+//! let sum = net.join(Join::Sum, &[first, twice]);
+//!
+//! let cpu = Cpu::<f32>::new();
+//! let model = Sequential::new(&cpu, vec![net.output(sum)], 0)?;
+//! assert_eq!(model.params()[0].name, "0.hidden.weight");
+//! assert_eq!(model.output_shape(&[3])?, [4]);
+//! # model.forward(&Tensor::zeros(&cpu, [2, 3]))?;
+//! # Ok::<(), vivit_nn::Error>(())
+//! ```
+
+use vivit_autodiff::Var;
+use vivit_tensor::Backend;
+
+use crate::layers::branches::{join, joined_shape};
+use crate::{Error, Join, Layer, Own, ParamSpec, Recorder, ShapeError};
+
+/// A value in a [`Wiring`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire(usize);
+
+#[derive(Debug)]
+enum Step<B: Backend> {
+    /// A layer of its own.
+    Layer { name: String, layer: Box<dyn Layer<B>>, input: usize },
+    /// The layer of an earlier step once more.
+    Again { name: String, input: usize },
+    /// Several values become one.
+    Join { join: Join, inputs: Vec<usize> },
+}
+
+/// Builds a layer from layers that read each other's results in any order without a cycle.
+#[derive(Debug)]
+pub struct Wiring<B: Backend> {
+    steps: Vec<Step<B>>,
+}
+
+impl<B: Backend> Wiring<B> {
+    /// No layers yet.
+    #[allow(clippy::new_without_default)] // a builder is asked for by name
+    pub fn new() -> Self {
+        Wiring { steps: Vec::new() }
+    }
+
+    /// The input.
+    pub fn input(&self) -> Wire {
+        Wire(0)
+    }
+
+    fn push(&mut self, step: Step<B>) -> Wire {
+        self.steps.push(step);
+        Wire(self.steps.len())
+    }
+
+    /// A layer that reads `input`. Its parameters are called `name.weight` and so on; names must differ.
+    pub fn layer(&mut self, name: &str, layer: Box<dyn Layer<B>>, input: Wire) -> Wire {
+        self.push(Step::Layer { name: name.into(), layer, input: input.0 })
+    }
+
+    /// The layer called `name` once more, with the same parameters, reading `input`.
+    pub fn again(&mut self, name: &str, input: Wire) -> Wire {
+        self.push(Step::Again { name: name.into(), input: input.0 })
+    }
+
+    /// Several values become one.
+    pub fn join(&mut self, join: Join, inputs: &[Wire]) -> Wire {
+        self.push(Step::Join { join, inputs: inputs.iter().map(|wire| wire.0).collect() })
+    }
+
+    /// The finished layer, whose result is `output`.
+    pub fn output(self, output: Wire) -> Box<dyn Layer<B>> {
+        Box::new(Wired { steps: self.steps, output: output.0 })
+    }
+}
+
+/// A finished [`Wiring`].
+#[derive(Debug)]
+struct Wired<B: Backend> {
+    /// Step i computes value i + 1; value 0 is the input.
+    steps: Vec<Step<B>>,
+    output: usize,
+}
+
+impl<B: Backend> Wired<B> {
+    /// The layers that own parameters, by name.
+    fn owners(&self) -> impl Iterator<Item = (&str, &dyn Layer<B>)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Layer { name, layer, .. } => Some((name.as_str(), layer.as_ref())),
+            _ => None,
+        })
+    }
+
+    fn named(&self, specs: impl Fn(&dyn Layer<B>) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
+        let named = |(owner, layer)| {
+            let rename = move |spec: ParamSpec| ParamSpec { name: format!("{owner}.{}", spec.name), ..spec };
+            specs(layer).into_iter().map(rename).collect::<Vec<_>>()
+        };
+        self.owners().flat_map(named).collect()
+    }
+}
+
+impl<B: Backend> Layer<B> for Wired<B> {
+    fn name(&self) -> String {
+        format!("wiring of {} layers", self.owners().count())
+    }
+
+    fn params(&self) -> Vec<ParamSpec> {
+        self.named(|layer| layer.params())
+    }
+
+    fn buffers(&self) -> Vec<ParamSpec> {
+        self.named(|layer| layer.buffers())
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        let mut shapes = vec![input.to_vec()];
+        for step in &self.steps {
+            let shape = match step {
+                Step::Layer { name, layer, input } => {
+                    layer.output_shape(&shapes[*input]).map_err(|error| error.inside(name))?
+                }
+                Step::Again { name, input } => {
+                    let (_, layer) = self.owners().find(|(owner, _)| owner == name).expect("checked when the model was built");
+                    layer.output_shape(&shapes[*input]).map_err(|error| error.inside(name))?
+                }
+                Step::Join { join, inputs } => {
+                    let inputs: Vec<_> = inputs.iter().map(|&at| shapes[at].clone()).collect();
+                    joined_shape(*join, &inputs).map_err(|reason| ShapeError::new(Layer::<B>::name(self), reason))?
+                }
+            };
+            shapes.push(shape);
+        }
+        Ok(shapes.swap_remove(self.output))
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+        // Where each owner's parameters and buffers begin.
+        let mut firsts = Vec::new();
+        let (mut param, mut buffer) = (0, 0);
+        for (name, layer) in self.owners() {
+            let ends = (param + layer.params().len(), buffer + layer.buffers().len());
+            firsts.push((name, layer, param..ends.0, buffer..ends.1));
+            (param, buffer) = ends;
+        }
+        let mut values = vec![x];
+        for step in &self.steps {
+            let value = match step {
+                Step::Layer { name, input, .. } | Step::Again { name, input } => {
+                    let (_, layer, params, buffers) =
+                        firsts.iter().find(|(owner, ..)| owner == name).expect("checked when the model was built");
+                    let own = Own { params: &own.params[params.clone()], buffers: &mut own.buffers[buffers.clone()] };
+                    layer.record(recorder, own, values[*input])
+                }
+                Step::Join { join: how, inputs } => {
+                    let inputs: Vec<Var> = inputs.iter().map(|&at| values[at]).collect();
+                    join(*how, recorder.tape, &inputs)
+                }
+            };
+            values.push(value);
+        }
+        values[self.output]
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let mut names: Vec<&str> = Vec::new();
+        for (at, step) in self.steps.iter().enumerate() {
+            let inputs = match step {
+                Step::Layer { input, .. } | Step::Again { input, .. } => std::slice::from_ref(input),
+                Step::Join { inputs, .. } => inputs,
+            };
+            if let Some(&unknown) = inputs.iter().find(|&&input| input > at) {
+                return Err(Error::Wiring(format!("step {at} reads value {unknown}, which is computed later or elsewhere")));
+            }
+            match step {
+                Step::Layer { name, .. } if names.contains(&name.as_str()) => {
+                    return Err(Error::Wiring(format!("two layers are called {name}; give each a name of its own")));
+                }
+                Step::Again { name, .. } if !names.contains(&name.as_str()) => {
+                    return Err(Error::Wiring(format!(
+                        "no layer before step {at} is called {name}; there are {}",
+                        names.join(", ")
+                    )));
+                }
+                Step::Layer { name, layer, .. } => {
+                    layer.check()?;
+                    names.push(name);
+                }
+                _ => {}
+            }
+        }
+        if self.output > self.steps.len() {
+            return Err(Error::Wiring(format!("the output is value {}, which nothing computes", self.output)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! Saving, loading, and everything that can be wrong with a file.
+
+use std::path::PathBuf;
+
+use vivit_tensor::Cpu;
+
+use super::*;
+use crate::{batch_norm, linear, relu, residual};
+
+fn model<E: Scalar>(seed: u64) -> Sequential<Cpu<E>>
+where
+    Cpu<E>: Backend<Elem = E>,
+{
+    let layers = vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)])];
+    Sequential::new(&Cpu::new(), layers, seed).unwrap()
+}
+
+fn entries<B: Backend>(model: &Sequential<B>) -> Vec<f64> {
+    model.params().iter().flat_map(|param| param.value.to_vec().unwrap()).map(Scalar::f64).collect()
+}
+
+/// The bytes of a file with these arrays.
+fn file(arrays: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Vec<u8> {
+    let arrays: Vec<(&str, Bytes)> = arrays
+        .iter()
+        .map(|(name, dtype, shape, data)| (*name, Bytes { dtype: *dtype, shape: shape.to_vec(), data: data.clone() }))
+        .collect();
+    safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None).unwrap()
+}
+
+fn doubles(data: &[f64]) -> Vec<u8> {
+    data.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+/// A folder of its own for a test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("vivit-nn-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_saved_model_comes_back() {
+    let folder = Folder::new("round");
+    let path = folder.0.join("model.safetensors");
+    let saved = model::<f64>(1);
+    // Over an older file, too.
+    std::fs::write(&path, "something else").unwrap();
+    saved.save(&path).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), saved.to_safetensors().unwrap());
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
+    let mut loaded = model::<f64>(2);
+    assert_ne!(entries(&loaded), entries(&saved));
+    loaded.load(&path).unwrap();
+    assert_eq!(entries(&loaded), entries(&saved));
+}
+
+#[test]
+fn element_types_are_converted() {
+    let (doubles, mut floats) = (model::<f64>(1), model::<f32>(2));
+    floats.load_safetensors(&doubles.to_safetensors().unwrap()).unwrap();
+    let rounded: Vec<f64> = entries(&doubles).into_iter().map(|x| f64::from(x as f32)).collect();
+    assert_eq!(entries(&floats), rounded);
+    let mut back = model::<f64>(3);
+    back.load_safetensors(&floats.to_safetensors().unwrap()).unwrap();
+    assert_eq!(entries(&back), rounded);
+}
+
+#[test]
+fn buffers_belong_to_the_state() {
+    let host = Cpu::<f64>::new();
+    let model = |seed| Sequential::new(&host, vec![linear(2, 3), batch_norm(3)], seed).unwrap();
+    let mut trained = model(1);
+    trained.forward_training(&Tensor::from_f64(&host, &[2, 2], &[0.1, 0.2, -0.3, 0.5]).unwrap()).unwrap();
+    let running = |model: &Sequential<Cpu<f64>>| -> Vec<f64> {
+        model.buffers().iter().flat_map(|buffer| buffer.value.to_vec().unwrap()).collect()
+    };
+    let mut loaded = model(2);
+    assert_ne!(running(&loaded), running(&trained));
+    loaded.load_safetensors(&trained.to_safetensors().unwrap()).unwrap();
+    assert_eq!(running(&loaded), running(&trained));
+
+    // A file of PyTorch's has a counter per batch norm, but it is none of a linear layer.
+    let mut arrays: Vec<(&str, Bytes)> = trained.state_bytes().unwrap();
+    let counter = || Bytes { dtype: Dtype::I64, shape: Vec::new(), data: vec![0; 8] };
+    let file =
+        |arrays: &[(&str, Bytes)]| safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None).unwrap();
+    arrays.push(("1.num_batches_tracked", counter()));
+    model(2).load_safetensors(&file(&arrays)).unwrap();
+    arrays.push(("0.num_batches_tracked", counter()));
+    let unexpected = StateProblem::Unexpected { name: "0.num_batches_tracked".into(), shape: vec![] };
+    assert_eq!(model(2).load_safetensors(&file(&arrays)), Err(Error::State { problems: vec![unexpected] }));
+}
+
+#[test]
+fn names_are_pytorchs() {
+    let bytes = model::<f32>(0).to_safetensors().unwrap();
+    let mut names: Vec<String> = SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(String::from).collect();
+    names.sort();
+    assert_eq!(names, ["0.bias", "0.weight", "2.body.0.bias", "2.body.0.weight", "2.body.1.bias", "2.body.1.weight"]);
+}
+
+#[test]
+fn one_error_lists_all_problems() {
+    let mut model = model::<f32>(1);
+    let before = entries(&model);
+    let mut weight = vec![0.5; 12];
+    weight[7] = f64::NAN;
+    let bytes = file(&[
+        ("0.weight", Dtype::F64, &[4, 3], doubles(&weight)),
+        ("0.bias", Dtype::F64, &[3], doubles(&[0.0; 3])),
+        ("2.body.0.weight", Dtype::F16, &[2, 4], vec![0; 16]),
+        ("2.body.0.bias", Dtype::F64, &[2], doubles(&[1e300, 0.0])),
+        ("2.body.1.weight", Dtype::I64, &[2], vec![0; 16]),
+        ("5.weight", Dtype::F64, &[1], doubles(&[1.0])),
+        ("3.weight", Dtype::F64, &[], doubles(&[1.0])),
+    ]);
+    let error = model.load_safetensors(&bytes).unwrap_err();
+    let Error::State { problems } = &error else { panic!("{error}") };
+    let name = String::from;
+    let rest = problems.as_slice();
+    assert!(matches!(&rest[0], StateProblem::NonFinite { name, index, value }
+        if name == "0.weight" && *index == [2, 1] && value.is_nan()));
+    assert_eq!(
+        rest[1..],
+        [
+            StateProblem::Shape { name: name("0.bias"), expected: vec![4], got: vec![3] },
+            StateProblem::ElementType { name: name("2.body.0.weight"), got: name("F16") },
+            // Finite in the file, but not as 32 bits.
+            StateProblem::NonFinite { name: name("2.body.0.bias"), index: vec![0], value: 1e300 },
+            StateProblem::Shape { name: name("2.body.1.weight"), expected: vec![4, 2], got: vec![2] },
+            StateProblem::ElementType { name: name("2.body.1.weight"), got: name("I64") },
+            StateProblem::Missing { name: name("2.body.1.bias"), shape: vec![4] },
+            StateProblem::Unexpected { name: name("3.weight"), shape: vec![] },
+            StateProblem::Unexpected { name: name("5.weight"), shape: vec![1] },
+        ]
+    );
+    for problem in problems {
+        assert!(error.to_string().contains(&problem.to_string()), "{error}");
+    }
+    assert_eq!(entries(&model), before, "an error changed the model");
+}
+
+#[test]
+fn a_diverged_model_is_not_saved() {
+    let mut model = model::<f64>(1);
+    for (name, value) in [("0.bias", f64::INFINITY), ("2.body.1.bias", f64::NAN)] {
+        model.set_param(name, Tensor::full(&Cpu::new(), [4], value)).unwrap();
+    }
+    let folder = Folder::new("diverged");
+    let path = folder.0.join("model.safetensors");
+    let Err(Error::File { path: named, source }) = model.save(&path) else { panic!("it was saved") };
+    assert_eq!(named, path);
+    assert!(matches!(*source, Error::State { problems } if problems.len() == 2));
+    assert!(!path.exists());
+}
+
+#[test]
+fn files_that_are_none_are_refused_with_their_path() {
+    let folder = Folder::new("broken");
+    let whole = model::<f32>(0).to_safetensors().unwrap();
+    let header = 8 + usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
+    let mut huge = whole.clone();
+    huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let broken: [(&str, Vec<u8>); 8] = [
+        ("empty", Vec::new()),
+        ("text", b"these are no tensors, but there are enough of them".to_vec()),
+        ("length-only", whole[..8].to_vec()),
+        ("half-header", whole[..header / 2].to_vec()),
+        ("header-only", whole[..header].to_vec()),
+        ("truncated", whole[..whole.len() - 1].to_vec()),
+        ("trailing", [whole.clone(), vec![0]].concat()),
+        ("huge", huge),
+    ];
+    let mut model = model::<f32>(1);
+    let before = entries(&model);
+    for (name, bytes) in broken {
+        assert!(matches!(model.load_safetensors(&bytes), Err(Error::NotSafetensors { .. })), "{name}");
+        let path = folder.0.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let error = model.load(&path).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        let Error::File { path: named, source } = error else { panic!("{error}") };
+        assert!(named == path && matches!(*source, Error::NotSafetensors { .. }), "{source}");
+    }
+    for path in [folder.0.join("absent"), folder.0.clone()] {
+        let Err(Error::File { path: named, source }) = model.load(&path) else { panic!("{}", path.display()) };
+        assert!(named == path && matches!(*source, Error::Io { .. }), "{source}");
+    }
+    let nowhere = folder.0.join("absent/model.safetensors");
+    assert!(matches!(model.save(&nowhere), Err(Error::File { path, .. }) if path == nowhere));
+    assert_eq!(entries(&model), before);
+}

@@ -1,0 +1,315 @@
+//! One problem per layer and loss: what the support table in the documentation is made from.
+
+use vivit::autodiff::ops::{AttentionParams, RecurrentParams};
+use vivit::prelude::*;
+
+use super::{Host, Kind, Layers, Maker, Problem};
+
+/// A layer between two linear maps (or convolutions), so that factors arrive at it and leave it: `(name, problem)`.
+pub fn each() -> Vec<Problem> {
+    each_on(&Host::new())
+}
+
+/// As [`each`], on any backend.
+pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
+    use Kind::{CrossEntropy, Mse};
+    use Reduction::{Mean, Sum};
+    type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
+    let on = Maker(backend);
+    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| on.row(name, layers, input, kind, seed);
+    let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
+        on.taped(name, record, params, input, kind, seed)
+    };
+    type Buffers<'a> = &'a [(&'static str, &'a [f64])];
+    let row_of = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed, buffers: Buffers<'_>| {
+        on.row_of(name, layers, input, kind, seed, buffers)
+    };
+    let tokens = |name, layers: fn() -> Layers<B>, input: &[usize], vocabulary, kind, seed| {
+        on.tokens(name, layers, input, vocabulary, kind, seed)
+    };
+    fn activated<B: Backend>(layer: Box<dyn Layer<B>>) -> Layers<B> {
+        vec![linear(3, 4), layer, linear(4, 3)]
+    }
+    macro_rules! activation {
+        ($name:literal, $layer:expr, $seed:literal) => {
+            row($name, || activated($layer), &[3, 3], CrossEntropy(Mean), $seed)
+        };
+    }
+    let mut zoo = vec![
+        row("linear", || vec![linear(4, 3)], &[3, 4], CrossEntropy(Mean), 30),
+        activation!("relu", relu(), 31),
+        activation!("sigmoid", sigmoid(), 32),
+        activation!("tanh", tanh(), 33),
+        activation!("leaky_relu", leaky_relu(0.2), 34),
+        activation!("elu", elu(0.7), 35),
+        activation!("selu", selu(), 36),
+        activation!("log_sigmoid", log_sigmoid(), 37),
+        activation!("softplus", softplus(), 38),
+        activation!("silu", silu(), 39),
+        activation!("gelu", gelu(), 40),
+        activation!("gelu_tanh", gelu_tanh(), 41),
+        activation!("hard_tanh", hard_tanh(-0.5, 0.6), 42),
+        activation!("softmax", softmax(1), 43),
+        activation!("log_softmax", log_softmax(1), 44),
+        activation!("dropout", dropout(0.5), 45),
+        row("flatten", || vec![linear(2, 2), flatten(), linear(4, 2)], &[3, 2, 2], Mse(Mean), 46),
+        row("permute", || vec![linear(3, 2), tanh(), permute(&[2, 1]), linear(3, 2)], &[2, 3, 3], CrossEntropy(Sum), 47),
+        row(
+            "mean_over, sum_over",
+            || vec![linear(2, 3), tanh(), mean_over(1), tanh(), sum_over(1)],
+            &[3, 2, 2, 2],
+            Mse(Sum),
+            48,
+        ),
+        row(
+            "zero_pad",
+            || vec![conv2d(1, 2, 2), zero_pad2d([1, 0, 2, -1]), conv2d(2, 1, 2), flatten()],
+            &[2, 1, 3, 3],
+            Mse(Mean),
+            49,
+        ),
+        row(
+            "conv1d",
+            || vec![Conv1d { stride: [2], ..Conv1d::new(2, 3, 3).padded(1) }.boxed(), tanh(), flatten(), linear(9, 2)],
+            &[3, 2, 5],
+            CrossEntropy(Mean),
+            50,
+        ),
+        row(
+            "conv2d",
+            || vec![Conv2d { groups: 2, dilation: [1, 2], ..Conv2d::new(2, 4, 2) }.boxed(), tanh(), flatten(), linear(16, 2)],
+            &[2, 2, 3, 4],
+            CrossEntropy(Mean),
+            51,
+        ),
+        row("conv3d", || vec![conv3d(1, 2, 2), tanh(), flatten(), linear(8, 2)], &[2, 1, 2, 3, 3], Mse(Mean), 52),
+        row(
+            "conv_transpose1d",
+            || {
+                let conv = Conv1d { stride: [3], padding: [1], ..Conv1d::new(2, 3, 3) };
+                vec![ConvTranspose1d { conv, output_padding: [2] }.boxed(), tanh(), flatten(), linear(27, 2)]
+            },
+            &[2, 2, 3],
+            CrossEntropy(Mean),
+            53,
+        ),
+        row(
+            "conv_transpose2d",
+            || {
+                let conv = Conv2d { stride: [2, 1], dilation: [1, 2], groups: 2, bias: false, ..Conv2d::new(4, 2, 2) };
+                vec![ConvTranspose2d { conv, output_padding: [1, 0] }.boxed(), tanh(), flatten(), linear(40, 2)]
+            },
+            &[2, 4, 2, 2],
+            Mse(Mean),
+            54,
+        ),
+        row(
+            "conv_transpose3d",
+            || vec![ConvTranspose3d::new(1, 2, 2).boxed(), sigmoid(), flatten(), linear(36, 2)],
+            &[2, 1, 1, 2, 2],
+            CrossEntropy(Sum),
+            55,
+        ),
+        row(
+            "max_pool1d",
+            || vec![conv1d(1, 2, 2), tanh(), max_pool1d(2, 1), flatten(), linear(6, 2)],
+            &[3, 1, 5],
+            Mse(Mean),
+            56,
+        ),
+        row(
+            "max_pool2d",
+            || vec![conv2d(1, 2, 2), tanh(), max_pool2d(2, 1), flatten(), linear(8, 2)],
+            &[3, 1, 4, 4],
+            Mse(Mean),
+            57,
+        ),
+        row(
+            "max_pool3d",
+            || vec![conv3d(1, 2, 1), tanh(), max_pool3d(2, 1), flatten(), linear(4, 2)],
+            &[2, 1, 2, 3, 2],
+            Mse(Mean),
+            58,
+        ),
+        row(
+            "avg_pool1d",
+            || vec![conv1d(1, 2, 2), tanh(), avg_pool1d(2, 2), flatten(), linear(4, 2)],
+            &[3, 1, 5],
+            Mse(Mean),
+            59,
+        ),
+        row(
+            "avg_pool2d",
+            || vec![conv2d(1, 2, 2), tanh(), avg_pool2d(2, 1), flatten(), linear(8, 2)],
+            &[3, 1, 4, 4],
+            Mse(Mean),
+            60,
+        ),
+        row(
+            "avg_pool3d",
+            || vec![conv3d(1, 2, 1), tanh(), avg_pool3d(2, 1), flatten(), linear(4, 2)],
+            &[2, 1, 2, 3, 2],
+            Mse(Mean),
+            61,
+        ),
+        row(
+            "adaptive_avg_pool",
+            || vec![conv2d(1, 2, 2), tanh(), adaptive_avg_pool(&[2, 3]), flatten(), linear(12, 2)],
+            &[2, 1, 4, 6],
+            Mse(Mean),
+            62,
+        ),
+        row_of(
+            "batch_norm, evaluation",
+            || vec![conv2d(1, 2, 2), batch_norm(2), tanh(), flatten(), linear(8, 2)],
+            &[3, 1, 3, 3],
+            CrossEntropy(Mean),
+            63,
+            &[("1.running_mean", &[0.3, -0.2]), ("1.running_var", &[0.5, 2.0])],
+        ),
+        row(
+            "layer_norm",
+            || vec![linear(3, 4), layer_norm(&[2, 4]), tanh(), flatten(), linear(8, 2)],
+            &[3, 2, 3],
+            CrossEntropy(Mean),
+            64,
+        ),
+        row(
+            "group_norm",
+            || vec![conv2d(1, 4, 2), group_norm(2, 4), tanh(), flatten(), linear(16, 2)],
+            &[2, 1, 3, 3],
+            Mse(Mean),
+            65,
+        ),
+        row("rms_norm", || vec![linear(3, 4), rms_norm(4, 1e-3), tanh(), linear(4, 3)], &[3, 3], CrossEntropy(Mean), 66),
+        tokens("embedding", || vec![embedding(5, 3), tanh(), flatten(), linear(9, 2)], &[4, 3], 5, CrossEntropy(Mean), 67),
+        tokens(
+            "positional_embedding",
+            || vec![embedding(4, 2), positional_embedding(5, 2), tanh(), linear(2, 3), permute(&[2, 1])],
+            &[2, 3],
+            4,
+            CrossEntropy(Mean),
+            68,
+        ),
+        row(
+            "self_attention",
+            || vec![linear(2, 4), self_attention(4, 2, false), flatten(), linear(12, 2)],
+            &[2, 3, 2],
+            CrossEntropy(Mean),
+            69,
+        ),
+        row(
+            "self_attention, causal",
+            || vec![self_attention(2, 1, true), linear(2, 3), permute(&[2, 1])],
+            &[2, 3, 2],
+            CrossEntropy(Sum),
+            70,
+        ),
+        row("rnn", || vec![rnn(2, 3), flatten(), linear(9, 2)], &[3, 3, 2], CrossEntropy(Mean), 71),
+        row("lstm", || vec![lstm(2, 2), flatten(), linear(6, 2)], &[2, 3, 2], Mse(Mean), 72),
+        row(
+            "residual, shared",
+            || vec![linear(3, 3), residual(vec![tanh(), linear(3, 3)]), tanh(), shared(0)],
+            &[3, 3],
+            CrossEntropy(Mean),
+            73,
+        ),
+        row(
+            "branches, added",
+            || vec![branches(vec![vec![], vec![linear(3, 3), tanh()], vec![linear(3, 3)]], Join::Sum), linear(3, 2)],
+            &[3, 3],
+            Mse(Mean),
+            74,
+        ),
+        row(
+            "branches, side by side",
+            || {
+                let rows = vec![vec![conv1d(1, 2, 3)], vec![avg_pool1d(3, 1)]];
+                vec![branches(rows, Join::Concat(1)), tanh(), flatten(), linear(9, 2)]
+            },
+            &[3, 1, 5],
+            CrossEntropy(Mean),
+            75,
+        ),
+        row(
+            "wiring",
+            || {
+                let mut net = Wiring::new();
+                let x = net.input();
+                let hidden = net.layer("hidden", linear(3, 3), x);
+                let left = net.layer("left", tanh(), hidden);
+                let twice = net.again("hidden", left);
+                let both = net.join(Join::Concat(1), &[hidden, twice]);
+                let out = net.layer("out", linear(6, 3), both);
+                let sum = net.join(Join::Sum, &[out, x]);
+                vec![net.output(sum)]
+            },
+            &[3, 3],
+            CrossEntropy(Mean),
+            79,
+        ),
+        taped(
+            "arithmetic on the tape",
+            |tape, p, x| {
+                let a = tape.linear(x, p[0], None);
+                let b = tape.linear(x, p[1], None);
+                let b = tape.map(Unary::Exp, b);
+                let product = tape.mul(a, b);
+                let divisor = tape.map(Unary::Exp, p[2]);
+                let quotient = tape.div(product, divisor);
+                let difference = tape.sub(quotient, b);
+                tape.scale(difference, 0.3)
+            },
+            &[&[3, 2], &[3, 2], &[3]],
+            &[4, 2],
+            Mse(Mean),
+            76,
+        ),
+        taped(
+            "matrix products on the tape",
+            |tape, p, x| {
+                let a = tape.linear(x, p[0], None);
+                let b = tape.linear(x, p[1], None);
+                let scores = tape.matmul_transposed(a, b);
+                let attention = tape.softmax(scores, 1);
+                let mixed = tape.matmul(attention, b);
+                tape.mean(mixed, 0)
+            },
+            &[&[2, 2], &[2, 2]],
+            &[3, 3, 2],
+            CrossEntropy(Mean),
+            77,
+        ),
+        taped(
+            "tied weights",
+            |tape, p, x| {
+                // One matrix as attention's output projection and as a recurrent layer's weight.
+                let params = AttentionParams { in_weight: p[0], in_bias: None, out_weight: p[1], out_bias: None };
+                let x = tape.self_attention(x, params, 1, false);
+                let params = RecurrentParams { input_weight: p[1], hidden_weight: p[1], input_bias: None, hidden_bias: None };
+                let h = tape.rnn(x, params);
+                tape.sum(h, 0)
+            },
+            &[&[6, 2], &[2, 2]],
+            &[3, 2, 2],
+            Mse(Sum),
+            78,
+        ),
+    ];
+    for (at, (name, kind)) in [
+        ("MSE", Mse(Mean)),
+        ("cross-entropy", CrossEntropy(Sum)),
+        ("cross-entropy, class weights", Kind::Weighted),
+        ("cross-entropy, ignored labels", Kind::Ignoring),
+        ("cross-entropy, label smoothing", Kind::Smoothed),
+        ("cross-entropy, soft targets", Kind::Soft),
+        ("BCE with logits", Kind::Bce),
+        ("BCE with logits, pos_weight", Kind::WeightedBce),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        zoo.push(row(name, || vec![linear(3, 3), tanh(), linear(3, 3)], &[4, 3], kind, 80 + at as u64));
+    }
+    zoo
+}
