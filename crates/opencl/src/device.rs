@@ -174,6 +174,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn threads_may_share_a_device() {
+        fn shared<T: Send + Sync>() {}
+        shared::<OpenCl<f32>>();
+        shared::<Buf<f64>>();
+    }
+
     /// Runs the named test again, in a process whose kernel cache is its own: PoCL's does not bear several processes. `false` in that
     /// process, which is to do the work.
     fn elsewhere(test: &str) -> bool {
