@@ -103,9 +103,8 @@ impl<B: Backend> Problem<B> {
 
 /// Waits for results that a device may still be computing: commands run in order, so the smallest of them tells.
 fn finished<B: Backend>(results: &ParamMap<Tensor<B>>) -> Result<(), Error> {
-    let smallest = results.iter().map(|(_, result)| result).min_by_key(|result| result.len());
-    if let Some(result) = smallest {
-        black_box(result.to_vec()?);
+    if let Some(smallest) = results.iter().map(|(_, result)| result).min_by_key(|result| result.len()) {
+        black_box(smallest.to_vec()?);
     }
     Ok(())
 }

@@ -18,16 +18,28 @@ enum Kind {
     Own(fn(&Path) -> Result<(), String>),
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 10] = [
     Step { name: "fmt", kind: Kind::Cargo(&["fmt", "--all", "--check"], None) },
     Step { name: "clippy", kind: Kind::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], None) },
     Step { name: "test", kind: Kind::Cargo(&["test", "--workspace"], None) },
+    Step { name: "opencl-clippy", kind: Kind::Cargo(OPENCL_CLIPPY, None) },
+    Step { name: "opencl", kind: Kind::Cargo(OPENCL, None) },
     Step { name: "doc", kind: Kind::Cargo(&["doc", "--workspace", "--no-deps"], Some(("RUSTDOCFLAGS", "-D warnings"))) },
     Step { name: "tidy", kind: Kind::Own(check_tidy) },
     Step { name: "layers", kind: Kind::Own(check_layers) },
     Step { name: "verify", kind: Kind::Cargo(VERIFY, None) },
     Step { name: "digits", kind: Kind::Cargo(&["run", "--release", "--quiet", "--example", "digits"], None) },
 ];
+
+/// The form of what only the feature `opencl` compiles.
+#[rustfmt::skip]
+const OPENCL_CLIPPY: &[&str] = &[
+    "clippy", "--workspace", "--all-targets", "--features", "vivit/opencl,vivit-tests/opencl,vivit-benches/opencl", "--", "-D", "warnings",
+];
+
+/// Everything on an OpenCL device; where there is none, it says so and passes.
+const OPENCL: &[&str] =
+    &["test", "-p", "vivit-tests", "-p", "vivit-opencl", "--features", "vivit-tests/opencl", "--test", "opencl", "--lib"];
 
 /// The numerical verification.
 pub const VERIFY: &[&str] = &["run", "--release", "--quiet", "-p", "vivit-tests", "--bin", "verify", "--"];
@@ -83,6 +95,18 @@ pub fn run(root: &Path, args: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Runs one of the project's programs; with the feature `opencl` if its arguments ask for that backend.
+///
+/// # Errors
+/// If cargo can't be started.
+pub fn program(root: &Path, args: &[&str], more: &[String]) -> Result<u8, String> {
+    let mut args = args.to_vec();
+    if more.iter().any(|arg| arg == "opencl" || arg.starts_with("opencl:")) {
+        args.splice(args.len() - 1..args.len() - 1, ["--features", "opencl"]);
+    }
+    cargo(root, &args, more, None)
+}
+
 /// Runs cargo in the project's root and returns its exit code.
 ///
 /// # Errors
@@ -111,7 +135,7 @@ mod tests {
         assert_eq!(names(&[]).unwrap().len(), STEPS.len());
         assert_eq!(
             names(&["--skip", "test", "--skip", "verify"]).unwrap(),
-            ["fmt", "clippy", "doc", "tidy", "layers", "digits"]
+            ["fmt", "clippy", "opencl-clippy", "opencl", "doc", "tidy", "layers", "digits"]
         );
     }
 

@@ -19,7 +19,8 @@ usage: cargo xtask VERB [ARGUMENTS]
   verify [ARGUMENTS]    compare the library's numbers with references and definitions
   bench NET TASK N [OPTIONS]
                         measure one task and print one line of JSON; without arguments, explain them
-  ci [--skip STEP]...   fmt, clippy, test, doc, tidy, layers, verify; stop at the first that fails
+                        (both take `--backend opencl[:DEVICE]`)
+  ci [--skip STEP]...   everything that must hold before a change is merged; stop at the first that fails
 ";
 
 fn main() -> ExitCode {
@@ -38,8 +39,8 @@ fn main() -> ExitCode {
     match (verb.as_str(), rest) {
         ("tidy", []) => exit(check_tidy(&root).map(|()| 0)),
         ("layers", []) => exit(check_layers(&root).map(|()| 0)),
-        ("verify", args) => exit(ci::cargo(&root, ci::VERIFY, args, None)),
-        ("bench", args) => exit(ci::cargo(&root, ci::BENCH, args, None)),
+        ("verify", args) => exit(ci::program(&root, ci::VERIFY, args)),
+        ("bench", args) => exit(ci::program(&root, ci::BENCH, args)),
         ("ci", args) => ci::run(&root, args),
         ("help" | "--help" | "-h", []) => {
             print!("{USAGE}");

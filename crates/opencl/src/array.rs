@@ -141,6 +141,6 @@ mod tests {
         assert_eq!(merged(&shape, [&[12, 4, 1], &[0, 4, 1]]), [(2, [12, 0]), (12, [1, 1])]);
         assert_eq!(merged(&Shape::from([1, 1]), [&[7, 7]]), [(1, [0])]);
         let axes = Axes::new(&merged(&shape, [&[1, 2, 6]]));
-        assert_eq!((axes.inner, axes.rank, axes.rows), ((4, [6]), 1, 6));
+        assert_eq!((axes.inner, axes.rank, axes.rows), ((4, [6]), 2, 6));
     }
 }

@@ -163,6 +163,7 @@ impl<E: Scalar> OpenCl<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::{Lanes, build};
 
     #[test]
     fn versions_are_compared_as_numbers() {
@@ -171,6 +172,64 @@ mod tests {
         {
             assert_eq!(is_recent(version), recent, "{version}");
         }
+    }
+
+    #[test]
+    fn threads_may_share_a_device() {
+        fn shared<T: Send + Sync>() {}
+        shared::<OpenCl<f32>>();
+        shared::<Buf<f64>>();
+    }
+
+    /// Runs the named test again, in a process whose kernel cache is its own: PoCL's does not bear several processes. `false` in that
+    /// process, which is to do the work.
+    fn elsewhere(test: &str) -> bool {
+        const CACHE: &str = "POCL_CACHE_DIR";
+        const SECOND: &str = "VIVIT_TESTS_SECOND_RUN";
+        if std::env::var_os(SECOND).is_some() {
+            return false;
+        }
+        let cache = std::env::temp_dir().join(format!("vivit-pocl-{}-{}", std::process::id(), test.len()));
+        let _ = std::fs::create_dir_all(&cache);
+        let program = std::env::current_exe().expect("the program's own path");
+        let name = format!("device::tests::{test}");
+        let output = std::process::Command::new(program).args(["--exact", &name]).env(CACHE, &cache).env(SECOND, "1").output();
+        let _ = std::fs::remove_dir_all(&cache);
+        let output = output.expect("the program starts again");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        true
+    }
+
+    #[test]
+    fn kernels_that_do_not_compile_come_with_the_log() {
+        if elsewhere("kernels_that_do_not_compile_come_with_the_log") {
+            return;
+        }
+        let Ok(list) = list() else { return };
+        let (device, info) = &list[0];
+        let queue = Queue::open(*device).expect("the device opens");
+        let lanes = Lanes { rows: 6, width: 4 };
+        let error = build(&queue, info, "__kernel void f() { return no_such_name; }", false, lanes).expect_err("no kernel");
+        let Error::Build { device, log } = &error else { panic!("{error}") };
+        assert!(*device == info.name && log.contains("no_such_name"), "{error}");
+    }
+
+    #[test]
+    fn commands_that_fail_are_errors_later() {
+        use vivit_tensor::Backend as _;
+        if elsewhere("commands_that_fail_are_errors_later") {
+            return;
+        }
+        let Ok(cl) = OpenCl::<f32>::new(0) else { return };
+        let x = cl.fill(3, 1.0);
+        let spoiled = cl.session.call("no_such_kernel").buf(&x).flat(3).into(&cl.session, x.clone());
+        let sum = cl.reduce(vivit_tensor::Reduce::Sum, &spoiled, 1, 3, 1);
+        let failed = cl.check().expect_err("a kernel that is not there").to_string();
+        assert!(failed.contains("no_such_kernel") && failed.contains("CL_INVALID_KERNEL_NAME"), "{failed}");
+        // Told once; the buffers that nothing has filled go on telling it.
+        assert_eq!(cl.check(), Ok(()));
+        assert_eq!(cl.download(&sum).expect_err("not filled").to_string(), failed);
+        assert_eq!(cl.download(&x), Ok(vec![1.0; 3]));
     }
 
     #[test]

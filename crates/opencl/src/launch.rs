@@ -53,6 +53,8 @@ handles! {
 
 // SAFETY: all calls that take a buffer may be made by several threads at once.
 unsafe impl Sync for Mem {}
+// SAFETY: a built program is only read: several threads may create kernels of it at once.
+unsafe impl Sync for Program {}
 // SAFETY: all calls on a context, a queue and the device may be made by several threads at once; the list of data is locked.
 unsafe impl Sync for Queue {}
 // SAFETY: the device's handle is a name that any thread may use.

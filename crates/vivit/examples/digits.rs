@@ -15,14 +15,16 @@ use std::str::FromStr;
 use indicatif::{ProgressBar, ProgressStyle};
 use safetensors::SafeTensors;
 use vivit::prelude::*;
+use vivit::{BackendChoice, OnBackend};
 
 const HELP: &str = "\
 Trains two networks on handwritten digits and shows the curvature of their losses.
 
-Usage: digits [--epochs E] [--seed S]
+Usage: digits [--epochs E] [--seed S] [--backend NAME]
 
   --epochs E  passes over the training images, at least 1 (default 30)
   --seed S    seed of split, initialisation and order of the batches (default 0)
+  --backend NAME  cpu (default), or opencl[:DEVICE] in a build with --features opencl
   --help      this text";
 
 const TRAINING_SAMPLES: usize = 1437;
@@ -44,9 +46,22 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(2));
         }
     };
-    let cpu = Cpu::<f32>::new();
+    options.backend.clone().run::<f32, _>(Experiment(options))?
+}
+
+/// Both networks, trained and looked at.
+struct Experiment(Options);
+
+impl OnBackend for Experiment {
+    type Out = Result<ExitCode, Box<dyn Error>>;
+    fn run<B: Backend>(self, backend: &B) -> Self::Out {
+        experiment(backend, &self.0)
+    }
+}
+
+fn experiment<B: Backend>(backend: &B, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let mut rng = Rng::new(options.seed);
-    let (train, test) = Digits::embedded(&cpu)?.split(&rng.permutation(1797), TRAINING_SAMPLES);
+    let (train, test) = Digits::embedded(backend)?.split(&rng.permutation(1797), TRAINING_SAMPLES);
 
     let networks = [
         ("MLP 64-32-10", vec![flatten(), linear(64, 32), relu(), linear(32, 10)]),
@@ -66,13 +81,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     ];
     let mut reached = true;
     for (name, layers) in networks {
-        let mut model = Sequential::new(&cpu, layers, options.seed)?;
+        let mut model = Sequential::new(backend, layers, options.seed)?;
         println!("== {name}, {} parameters ==\n", model.num_params());
         let batch = train.select(&(0..CURVATURE_BATCH).collect::<Vec<_>>());
 
         println!("Before training");
         show_curvature(&model, &batch)?;
-        let (loss, accuracy) = training(&mut model, &train, &options, &mut rng)?;
+        let (loss, accuracy) = training(&mut model, &train, options, &mut rng)?;
         println!("Training: {} epochs; in the last, loss {loss:.5} and accuracy {:.1} %\n", options.epochs, 100.0 * accuracy);
         println!("After training");
         show_curvature(&model, &batch)?;
@@ -193,16 +208,21 @@ impl<B: Backend> Digits<B> {
 struct Options {
     epochs: u32,
     seed: u64,
+    backend: BackendChoice,
 }
 
 impl Options {
     /// `None` if help is asked for.
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Options { epochs: 30, seed: 0 };
+        let mut options = Options { epochs: 30, seed: 0, backend: BackendChoice::Cpu };
         while let Some(option) = args.next() {
             match option.as_str() {
                 "--epochs" => options.epochs = number(&option, args.next())?,
                 "--seed" => options.seed = number(&option, args.next())?,
+                "--backend" => {
+                    let name = args.next().ok_or("--backend needs cpu or opencl[:DEVICE] after it")?;
+                    options.backend = name.parse().map_err(|error| format!("--backend: {error}"))?;
+                }
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("unknown option {option:?}")),
             }

@@ -10,7 +10,8 @@
 //! - the numbers that ViViT for PyTorch prints for the same parameters and data, in f32, to a relative 1e-4 in every number;
 //! - a dense GGN that plain reverse mode builds column by column, in f64, to 1e-10 of the largest number of the direction.
 //!
-//! Run it with `cargo run --release --example directional_derivatives`. It fails if one number disagrees.
+//! Run it with `cargo run --release --example directional_derivatives`; with `--features opencl` and, at the end,
+//! `-- --backend opencl[:DEVICE]` the library's numbers come from that device. It fails if one number disagrees.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use safetensors::{Dtype, SafeTensors};
 use vivit::eigh::eigh;
 use vivit::prelude::*;
+use vivit::{BackendChoice, OnBackend};
 
 const K: usize = 4;
 const PRINTED_TOLERANCE: f64 = 1e-4;
@@ -27,10 +29,16 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let data = SafeTensors::deserialize(include_bytes!("../data/seed_demo.safetensors"))?;
     let printed = |name: &str| Ok::<_, Box<dyn Error>>(tensor(&Cpu::<f64>::new(), &data, name)?.to_matrix()?);
 
-    let single = Problem::new(&Cpu::<f32>::new(), &data)?.with_vivit()?;
-    let double = Problem::new(&Cpu::<f64>::new(), &data)?;
-    let dense = double.with_dense_ggn()?;
-    let double = double.with_vivit()?;
+    let backend = match backend(std::env::args().skip(1)) {
+        Ok(backend) => backend,
+        Err(reason) => {
+            eprintln!("{reason}\n\nUsage: directional_derivatives [--backend cpu|opencl[:DEVICE]]");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let single = backend.run::<f32, _>(WithVivit(&data))??;
+    let double = backend.run::<f64, _>(WithVivit(&data))??;
+    let dense = Problem::new(&Cpu::<f64>::new(), &data)?.with_dense_ggn()?;
     let mut disagreements = 0;
     println!("f32, f64: this library. ViViT, PyTorch: printed by ViViT for PyTorch. Dense: from the definitions.\n");
 
@@ -71,6 +79,25 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "\nAll agree: f32 with the printed numbers to {PRINTED_TOLERANCE:e}, f64 with the dense GGN to {DENSE_TOLERANCE:e}."
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The backend that the command line chooses.
+fn backend(mut args: impl Iterator<Item = String>) -> Result<BackendChoice, String> {
+    match (args.next().as_deref(), args.next(), args.next()) {
+        (None, ..) => Ok(BackendChoice::Cpu),
+        (Some("--backend"), Some(name), None) => name.parse().map_err(|error| format!("--backend: {error}")),
+        (Some(other), ..) => Err(format!("{other:?}: the only option is --backend, with one name after it")),
+    }
+}
+
+/// The library's numbers on some backend.
+struct WithVivit<'d>(&'d SafeTensors<'d>);
+
+impl OnBackend for WithVivit<'_> {
+    type Out = Result<Derivatives, Box<dyn Error>>;
+    fn run<B: Backend>(self, backend: &B) -> Self::Out {
+        Ok(Problem::new(backend, self.0)?.with_vivit()?)
+    }
 }
 
 /// The model, its data and its loss, on a backend of either element type.

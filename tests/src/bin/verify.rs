@@ -86,8 +86,10 @@ impl OnBackend for Checks<'_> {
     fn run<B: Backend>(self, backend: &B) {
         // On the host doubles suffice for the zoo: rounding is all that would be tested in f32.
         if !self.on_host || B::Elem::NAME == "f64" {
-            for (problem, own) in zoo::problems().iter().zip(&zoo::problems_on(backend)) {
-                dense::check_on(problem, own, self.report);
+            let (definitions, own) = (zoo::problems(), zoo::problems_on(backend));
+            let pairs = definitions.into_iter().zip(own);
+            for (problem, own) in pairs.chain(zoo::layers::each().into_iter().zip(zoo::layers::each_on(backend))) {
+                dense::check_on(&problem, &own, self.report);
             }
         }
         self.cases.iter().for_each(|case| reference::check(backend, case, self.report));

@@ -121,8 +121,8 @@ pub fn broadcast<B: Backend>(backend: &B, a_shape: &[usize], b_shape: &[usize], 
     let (a_shape, b_shape) = (Shape::new(a_shape), Shape::new(b_shape));
     let full = a_shape.broadcast(&b_shape).expect("shapes that broadcast");
     let ((a, a_buf), (b, b_buf)) = (random(backend, a_shape.size(), seed), random(backend, b_shape.size(), seed + 1));
-    type Rule = fn(f64, f64) -> f64;
-    let fs: [(Binary, Rule); 4] =
+    type Pair = (Binary, fn(f64, f64) -> f64);
+    let fs: [Pair; 4] =
         [(Binary::Add, |a, b| a + b), (Binary::Sub, |a, b| a - b), (Binary::Mul, |a, b| a * b), (Binary::Div, |a, b| a / b)];
     for (f, definition) in fs {
         let pair = |at| definition(a[broadcast_position(&a_shape, &full, at)], b[broadcast_position(&b_shape, &full, at)]);

@@ -3,25 +3,29 @@
 use vivit::autodiff::ops::{AttentionParams, RecurrentParams};
 use vivit::prelude::*;
 
-use super::{Host, Kind, Layers, Problem, random, row_of, row_on, taped_on, tokens_on};
-use vivit::tensor::Rng;
+use super::{Host, Kind, Layers, Maker, Problem};
 
 /// A layer between two linear maps (or convolutions), so that factors arrive at it and leave it: `(name, problem)`.
 pub fn each() -> Vec<Problem> {
     each_on(&Host::new())
 }
 
-/// As [`each`], on a backend: the same numbers, rounded to its element type.
+/// As [`each`], on any backend.
 pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     use Kind::{CrossEntropy, Mse};
     use Reduction::{Mean, Sum};
     type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
-    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| row_on(backend, name, layers, input, kind, seed);
-    let tokens = |name, layers: fn() -> Layers<B>, input: &[usize], vocabulary, kind, seed| {
-        tokens_on(backend, name, layers, input, vocabulary, kind, seed)
-    };
+    let on = Maker(backend);
+    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| on.row(name, layers, input, kind, seed);
     let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
-        taped_on(backend, name, record, params, input, kind, seed)
+        on.taped(name, record, params, input, kind, seed)
+    };
+    type Buffers<'a> = &'a [(&'static str, &'a [f64])];
+    let row_of = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed, buffers: Buffers<'_>| {
+        on.row_of(name, layers, input, kind, seed, buffers)
+    };
+    let tokens = |name, layers: fn() -> Layers<B>, input: &[usize], vocabulary, kind, seed| {
+        on.tokens(name, layers, input, vocabulary, kind, seed)
     };
     fn activated<B: Backend>(layer: Box<dyn Layer<B>>) -> Layers<B> {
         vec![linear(3, 4), layer, linear(4, 3)]
@@ -158,7 +162,7 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         row_of(
             "batch_norm, evaluation",
             || vec![conv2d(1, 2, 2), batch_norm(2), tanh(), flatten(), linear(8, 2)],
-            random(backend, &[3, 1, 3, 3], 1.0, &mut Rng::new(63)),
+            &[3, 1, 3, 3],
             CrossEntropy(Mean),
             63,
             &[("1.running_mean", &[0.3, -0.2]), ("1.running_var", &[0.5, 2.0])],

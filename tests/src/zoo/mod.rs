@@ -119,100 +119,111 @@ fn random<B: Backend>(backend: &B, shape: &[usize], scale: f64, rng: &mut Rng) -
     Tensor::from_vec(backend, shape, rng.normal(shape.iter().product())).expect("fits").scale(scale)
 }
 
-/// A row of layers on random data.
-pub fn row_on<B: Backend>(
-    backend: &B,
-    name: &'static str,
-    layers: fn() -> Layers<B>,
-    input: &[usize],
-    kind: Kind,
-    seed: u64,
-) -> Problem<B> {
-    let x = random(backend, input, 1.0, &mut Rng::new(seed));
-    row_of(name, layers, x, kind, seed, &[])
-}
+/// Makes problems on a backend.
+#[derive(Clone, Copy)]
+struct Maker<'b, B>(&'b B);
 
-/// A row of layers on random whole numbers below `vocabulary`.
-pub fn tokens_on<B: Backend>(
-    backend: &B,
-    name: &'static str,
-    layers: fn() -> Layers<B>,
-    input: &[usize],
-    vocabulary: usize,
-    kind: Kind,
-    seed: u64,
-) -> Problem<B> {
-    let mut rng = Rng::new(seed);
-    let ids: Vec<f64> = (0..input.iter().product()).map(|_| (rng.unit() * vocabulary as f64).floor()).collect();
-    row_of(name, layers, Tensor::from_f64(backend, input, &ids).expect("fits"), kind, seed, &[])
-}
-
-/// A row of layers on the given data, with the given values of buffers.
-pub fn row_of<B: Backend>(
-    name: &'static str,
-    layers: fn() -> Layers<B>,
-    x: Tensor<B>,
-    kind: Kind,
-    seed: u64,
-    buffers: &[(&'static str, &[f64])],
-) -> Problem<B> {
-    let backend = x.backend().clone();
-    let mut model = Sequential::new(&backend, layers(), seed).expect("a zoo model is sound");
-    for (name, values) in buffers {
-        let values = Tensor::from_f64(&backend, &[values.len()], values).expect("fits");
-        model.set_param(name, values).expect("the model's own buffer");
+impl<B: Backend> Maker<'_, B> {
+    /// A row of layers on random data.
+    fn row(&self, name: &'static str, layers: fn() -> Layers<B>, input: &[usize], kind: Kind, seed: u64) -> Problem<B> {
+        self.row_of(name, layers, input, kind, seed, &[])
     }
-    let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
-    let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
-    let graph = move |params: &[Tensor<B>]| {
-        let mut model = model.clone();
-        for (name, value) in names.iter().zip(params) {
-            model.set_param(name, value.clone()).expect("the model's own parameter");
+
+    /// A row of layers on random data, with the given values of buffers.
+    fn row_of(
+        &self,
+        name: &'static str,
+        layers: fn() -> Layers<B>,
+        input: &[usize],
+        kind: Kind,
+        seed: u64,
+        buffers: &[(&'static str, &[f64])],
+    ) -> Problem<B> {
+        self.on(name, layers, random(self.0, input, 1.0, &mut Rng::new(seed)), kind, seed, buffers)
+    }
+
+    /// A row of layers on random whole numbers below `vocabulary`.
+    fn tokens(
+        &self,
+        name: &'static str,
+        layers: fn() -> Layers<B>,
+        input: &[usize],
+        vocabulary: usize,
+        kind: Kind,
+        seed: u64,
+    ) -> Problem<B> {
+        let mut rng = Rng::new(seed);
+        let ids = (0..input.iter().product()).map(|_| B::Elem::of((rng.unit() * vocabulary as f64).floor())).collect();
+        self.on(name, layers, Tensor::from_vec(self.0, input, ids).expect("fits"), kind, seed, &[])
+    }
+
+    fn on(
+        &self,
+        name: &'static str,
+        layers: fn() -> Layers<B>,
+        x: Tensor<B>,
+        kind: Kind,
+        seed: u64,
+        buffers: &[(&'static str, &[f64])],
+    ) -> Problem<B> {
+        let mut model = Sequential::new(self.0, layers(), seed).expect("a zoo model is sound");
+        for (name, values) in buffers {
+            let values = Tensor::from_f64(self.0, &[values.len()], values).expect("fits");
+            model.set_param(name, values).expect("the model's own buffer");
         }
-        model.forward(&x).expect("a zoo model takes its input")
-    };
-    let loss = loss_on(&backend, kind, graph(&params).value().shape(), &mut Rng::new(seed + 1000));
-    Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+        let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
+        let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
+        let graph = move |params: &[Tensor<B>]| {
+            let mut model = model.clone();
+            for (name, value) in names.iter().zip(params) {
+                model.set_param(name, value.clone()).expect("the model's own parameter");
+            }
+            model.forward(&x).expect("a zoo model takes its input")
+        };
+        let loss = loss_on(self.0, kind, graph(&params).value().shape(), &mut Rng::new(seed + 1000));
+        Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+    }
+
+    /// A graph recorded by hand: `record(tape, parameters, input)`.
+    fn taped(
+        &self,
+        name: &'static str,
+        record: fn(&mut Tape<B>, &[Var], Var) -> Var,
+        params: &[&[usize]],
+        input: &[usize],
+        kind: Kind,
+        seed: u64,
+    ) -> Problem<B> {
+        let mut rng = Rng::new(seed);
+        let x = random(self.0, input, 1.0, &mut rng);
+        let params: Vec<_> = params.iter().map(|shape| random(self.0, shape, 0.6, &mut rng)).collect();
+        let own = self.0.clone();
+        let graph = move |params: &[Tensor<B>]| {
+            let mut tape = Tape::new(&own);
+            let vars: Vec<Var> = params.iter().map(|value| tape.param(value.clone())).collect();
+            let input = tape.input(x.clone());
+            let output = record(&mut tape, &vars, input);
+            Graph::new(tape, output).expect("a zoo graph is sound")
+        };
+        let loss = loss_on(self.0, kind, graph(&params).value().shape(), &mut rng);
+        Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+    }
 }
 
-/// A graph recorded by hand: `record(tape, parameters, input)`.
-fn taped_on<B: Backend>(
-    backend: &B,
-    name: &'static str,
-    record: fn(&mut Tape<B>, &[Var], Var) -> Var,
-    params: &[&[usize]],
-    input: &[usize],
-    kind: Kind,
-    seed: u64,
-) -> Problem<B> {
-    let mut rng = Rng::new(seed);
-    let x = random(backend, input, 1.0, &mut rng);
-    let params: Vec<_> = params.iter().map(|shape| random(backend, shape, 0.6, &mut rng)).collect();
-    let own = backend.clone();
-    let graph = move |params: &[Tensor<B>]| {
-        let mut tape = Tape::new(&own);
-        let vars: Vec<Var> = params.iter().map(|value| tape.param(value.clone())).collect();
-        let input = tape.input(x.clone());
-        let output = record(&mut tape, &vars, input);
-        Graph::new(tape, output).expect("a zoo graph is sound")
-    };
-    let loss = loss_on(backend, kind, graph(&params).value().shape(), &mut rng);
-    Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
-}
-
-/// All problems, those of [`layers`] last.
+/// All problems but those of [`layers`].
 pub fn problems() -> Vec<Problem> {
     problems_on(&Host::new())
 }
 
-/// All problems on a backend: the same numbers, rounded to its element type.
+/// As [`problems`], on any backend: the same numbers, rounded to its element type.
 pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     use Kind::{CrossEntropy, Mse};
     use Reduction::{Mean, Sum};
     type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
-    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| row_on(backend, name, layers, input, kind, seed);
+    let on = Maker(backend);
+    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| on.row(name, layers, input, kind, seed);
     let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
-        taped_on(backend, name, record, params, input, kind, seed)
+        on.taped(name, record, params, input, kind, seed)
     };
     let mut zoo = vec![
         row("mlp relu, MSE", || vec![linear(5, 4), relu(), linear(4, 3)], &[4, 5], Mse(Mean), 1),
@@ -323,6 +334,5 @@ pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     let subsampled =
         row("sub-sampled conv, sum", || vec![conv2d(1, 2, 2), tanh(), flatten(), linear(8, 2)], &[5, 1, 3, 3], Mse(Sum), 18);
     zoo.push(Problem { samples: [None, Some(vec![3, 1, 0])], ..subsampled });
-    zoo.extend(layers::each_on(backend));
     zoo
 }

@@ -23,7 +23,7 @@ pub fn tests<'t>(single: &'t OpenCl<f32>, double: Option<&'t OpenCl<f64>>) -> Ve
 
 fn of_type<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
     suite(cl, all);
-    let rows: [(&str, fn(&OpenCl<E>)); 6] = [
+    let rows: [primitives::Check<OpenCl<E>>; 6] = [
         ("reference cases", reference_cases),
         ("the zoo against finite differences", finite_differences),
         ("results come back in few reads", reads),
@@ -64,7 +64,10 @@ fn finite_differences<E: Scalar>(cl: &OpenCl<E>) {
     for (problem, own) in zoo::problems().iter().zip(&zoo::problems_on(cl)) {
         dense::check_on(problem, own, &mut report);
     }
-    assert_passed(&report, 200);
+    for (problem, own) in zoo::layers::each().iter().zip(&zoo::layers::each_on(cl)) {
+        dense::check_on(problem, own, &mut report);
+    }
+    assert_passed(&report, 600);
 }
 
 /// A convolutional network with a batch and a loss.
