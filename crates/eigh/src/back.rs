@@ -3,7 +3,6 @@
 //! With `A = Q T Qᵀ` and `Q = H_{n−1} ⋯ H₁`, a vector `z` of `T` gives `Q z`; with vectors in rows, `Z ← Z H₁ H₂ ⋯ H_{n−1}`. The
 //! product of one panel's reflectors is `I − V S Vᵀ` with an upper triangular `S` (Schreiber & Van Loan, SIAM J. Sci. Stat. Comput.
 //! 10 (1989) 53–57), so that `Z ← Z − ((Z V) S) Vᵀ` consists of matrix products.
-
 //! Strips of vectors pass through all blocks of reflectors independently of each other, and stay in cache meanwhile.
 
 use std::ops::Range;

@@ -129,20 +129,40 @@ impl<E: Scalar> Reduction<E> {
             place.iter().enumerate().filter_map(|(index, place)| place.map(|place| (index, place))).unzip();
         let few = sorted.len() * 5 <= n || n <= 8;
         let few = few.then(|| inverse_iteration::vectors::<E>(&self.householder.t, &self.values, &sorted)).flatten();
-        let found = match few {
-            Some(vectors) => vectors,
+        let mut vectors = Matrix::zeros(sorted.len(), n);
+        match few {
+            Some(few) => places.iter().enumerate().for_each(|(i, &place)| vectors.row_mut(place).copy_from_slice(few.row(i))),
             None => {
                 let (_, all) = self.householder.all()?;
-                Matrix::new(sorted.len(), n, sorted.iter().flat_map(|&k| all.row(k)).copied().collect())
+                indices.iter().enumerate().for_each(|(i, &index)| vectors.row_mut(i).copy_from_slice(all.row(index)));
             }
-        };
-        let mut vectors = Matrix::zeros(sorted.len(), n);
-        for (i, &place) in places.iter().enumerate() {
-            vectors.row_mut(place).copy_from_slice(found.row(i));
         }
         let values: Vec<f64> = indices.iter().map(|&index| self.values.values[index]).collect();
         self.householder.finish(&values, &mut vectors)?;
         Ok(vectors)
+    }
+
+    /// The `k` largest eigenvalues, ascending, with their vectors; all of them if there are no more than `k`.
+    ///
+    /// # Errors
+    /// As for [`Reduction::checked`].
+    pub fn top(&self, k: usize) -> Result<Eigen<E>, Error> {
+        self.pairs_from(self.rounded.len().saturating_sub(k))
+    }
+
+    /// The eigenvalues above a threshold, ascending, with their vectors; none if the threshold is not a number.
+    ///
+    /// # Errors
+    /// As for [`Reduction::checked`].
+    pub fn above(&self, threshold: E) -> Result<Eigen<E>, Error> {
+        let count = self.rounded.iter().rev().take_while(|value| **value > threshold).count();
+        self.pairs_from(self.rounded.len() - count)
+    }
+
+    /// The pairs of index `first` and later ones.
+    fn pairs_from(&self, first: usize) -> Result<Eigen<E>, Error> {
+        let indices: Vec<usize> = (first..self.rounded.len()).collect();
+        Ok(Eigen { values: self.rounded[first..].to_vec(), vectors: self.vectors(&indices)? })
     }
 }
 

@@ -71,8 +71,36 @@ pub fn wilkinson(copies: usize, glue: f64) -> Case {
     tridiagonal(&format!("Wilkinson glued by {glue:e}"), &d, |i| if i % 21 == 20 { glue } else { 1.0 }, None)
 }
 
-/// Everything of one size. `epsilon` is the rounding of the element type, `decades` its range.
-pub fn all(n: usize, epsilon: f64, decades: f64) -> Vec<Case> {
+/// A case with all entries multiplied by `factor`.
+pub fn times(case: Case, factor: f64) -> Case {
+    let Case { name, a, truth } = case;
+    let scale = |x: &f64| x * factor;
+    Case {
+        name: format!("{name}, times {factor:e}"),
+        a: Matrix::new(a.rows(), a.cols(), a.as_slice().iter().map(scale).collect()),
+        truth: truth.map(|truth| truth.iter().map(scale).collect()),
+    }
+}
+
+/// What the families depend on the element type for.
+#[derive(Clone, Copy)]
+pub struct Range {
+    /// The rounding.
+    pub epsilon: f64,
+    /// Decades of scale within one matrix.
+    pub decades: f64,
+    /// Factor that entries are multiplied and divided by.
+    pub factor: f64,
+}
+
+/// Single precision.
+pub const F32: Range = Range { epsilon: 1.2e-7, decades: 30.0, factor: 1e18 };
+/// Double precision.
+pub const F64: Range = Range { epsilon: 2.3e-16, decades: 300.0, factor: 1e150 };
+
+/// Everything of one size.
+pub fn all(n: usize, range: Range) -> Vec<Case> {
+    let Range { epsilon, decades, factor } = range;
     let diagonal = |values: &[f64]| Matrix::from_fn(n, n, |i, j| if i == j { values[i] } else { 0.0 });
     let at = |i: usize| i as f64 / (n.max(2) - 1) as f64;
     let list = |f: &dyn Fn(usize) -> f64| (0..n).map(f).collect::<Vec<f64>>();
@@ -92,12 +120,23 @@ pub fn all(n: usize, epsilon: f64, decades: f64) -> Vec<Case> {
         spectrum("two clusters", &list(&|i| if i < n / 3 { 1e-3 } else { 1.0 })),
         spectrum("geometric", &list(&|i| epsilon.powf(at(i)))),
         spectrum("arithmetic", &list(&|i| 1.0 - (1.0 - epsilon) * at(i))),
-        tridiagonal("second difference", &vec![2.0; n], |_| -1.0, Some(second)),
+        tridiagonal("(1, 2, 1)", &vec![2.0; n], |_| 1.0, Some(second)),
+        tridiagonal("Wilkinson", &list(&|i| (i as f64 - (n as f64 - 1.0) / 2.0).abs()), |_| 1.0, None),
+        tridiagonal(
+            "glued Wilkinson",
+            &list(&|i| (i % 21).abs_diff(10) as f64),
+            |i| if i % 21 == 20 { 1e-7 } else { 1.0 },
+            None,
+        ),
         case("Hilbert", Matrix::from_fn(n, n, |i, j| 1.0 / (i + j + 1) as f64), None),
         case("graded down", graded, None),
         case("graded up", reversed, None),
         case("bipartite graph", Matrix::from_fn(n, n, |i, j| f64::from(u8::from(i % 2 != j % 2))), None),
         case("multipartite graph", Matrix::from_fn(n, n, |i, j| f64::from(u8::from(i % 7 != j % 7))), None),
         tridiagonal("tiny off-diagonals", &uniform, |i| 10f64.powi(-(i as i32 % 40)), None),
+        times(random(n), factor),
+        times(random(n), 1.0 / factor),
+        times(gram(n, n.div_ceil(10)), factor),
+        times(gram(n, n.div_ceil(10)), 1.0 / factor),
     ]
 }
