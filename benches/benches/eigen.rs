@@ -112,8 +112,11 @@ fn rounds<E: Scalar + RealField + faer::traits::RealField>(n: usize, rounds: usi
     times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
     for ((request, solver, _), times) in tasks.iter().zip(&times) {
         let at = |part: usize| times[(times.len() - 1) * part / 4];
-        let spread = (at(3) - at(1)) / at(2) * 100.0;
-        println!("| {n} | {} | {request} | {solver} | {:.3} | {spread:.0} % | {} |", E::NAME, at(2), times.len());
+        let spread = match times.len() {
+            0..=3 => "–".to_owned(),
+            _ => format!("{:.0} %", (at(3) - at(1)) / at(2) * 100.0),
+        };
+        println!("| {n} | {} | {request} | {solver} | {:.3} | {spread} | {} |", E::NAME, at(2), times.len());
     }
 }
 
