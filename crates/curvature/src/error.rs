@@ -97,6 +97,20 @@ pub enum Error {
     /// A quantity that needs gradients where only the GGN was computed.
     #[error("gradients were not part of this Gram space; build it with `Ggn::gram_space`")]
     NoGradients,
+    /// Vectors that do not fit a linear operator.
+    #[error("an operator of dimension {dim} takes vectors [K, {dim}], got {got:?}")]
+    VectorsShape {
+        /// The vectors' shape.
+        got: Vec<usize>,
+        /// The operator's dimension.
+        dim: usize,
+    },
+    /// A dense operator that is not square.
+    #[error("a linear operator needs a square matrix, got {shape:?}")]
+    NotSquare {
+        /// The matrix's shape.
+        shape: Vec<usize>,
+    },
     /// The Gram matrix has no decomposition.
     #[error("eigenvalues of group {group}: {source}")]
     Eigen {

@@ -23,6 +23,7 @@ mod error;
 mod ggn;
 mod gram;
 mod group;
+mod operator;
 mod space;
 
 pub use criterion::{above, nonzero, top_k, top_k_nonzero};
@@ -31,4 +32,5 @@ pub use directions::DirectionalDerivatives;
 pub use error::Error;
 pub use ggn::Ggn;
 pub use group::Group;
+pub use operator::LinearOperator;
 pub use space::{Eigenpairs, GramSpace, NewtonStep, Progress};
