@@ -5,7 +5,9 @@ use std::fmt;
 use vivit_tensor::{Backend, Rng, Scalar, Shape, Tensor};
 
 use crate::op::jac_by_columns;
-use crate::{Batch, Error, Io, Op};
+use crate::second::residual;
+use crate::sweep::pull_back;
+use crate::{Batch, Error, Io, Op, Second};
 
 /// One comparison: what was compared, in which argument, how far apart, and how far apart is fine.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +56,8 @@ pub fn relative_error<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<f64, E
 /// - `⟨u, J t⟩ = ⟨Jᵀu, t⟩`,
 /// - linearity of `Jᵀ·M` in M, column by column,
 /// - the product kept per sample, summed up, against the summed one,
-/// - the outer-product structure, expanded, against `jac_t`.
+/// - the outer-product structure, expanded, against `jac_t`,
+/// - second derivatives, where given, against central finite differences of `jac_t`.
 ///
 /// Choose arguments away from kinks. Use `f64`: the bound on finite differences is ε^(2/3) times a constant.
 ///
@@ -63,7 +66,12 @@ pub fn relative_error<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<f64, E
 ///
 /// # Panics
 /// Where the operation does, and if its results do not have the shapes that [`Op`] asks for.
-pub fn check_op<B: Backend>(op: &dyn Op<B>, args: &[Tensor<B>], batched: &[bool], seed: u64) -> Result<Vec<Check>, Error> {
+pub fn check_derivatives<B: Backend>(
+    op: &dyn Op<B>,
+    args: &[Tensor<B>],
+    batched: &[bool],
+    seed: u64,
+) -> Result<Vec<Check>, Error> {
     let mut rng = Rng::new(seed);
     let refs: Vec<&Tensor<B>> = args.iter().collect();
     let out = op.forward(&refs);
@@ -129,6 +137,59 @@ pub fn check_op<B: Backend>(op: &dyn Op<B>, args: &[Tensor<B>], batched: &[bool]
                 check("outer products and Jᵀ·M summed", &outer.sum().reshape(*pulled.shape()), &pulled, rounding(out.len()))?;
             }
         }
+        for along in 0..args.len() {
+            let direction = random(args[along].shape().prefixed(&[2]))?;
+            checks.extend(check_second(op, io, (wrt, along), &mat.slice(0, 1), &direction)?);
+        }
+    }
+    Ok(checks)
+}
+
+/// `R t` against the change of `Jᵀ·m` along t; nothing if no second derivatives are given.
+fn check_second<B: Backend>(
+    op: &dyn Op<B>,
+    io: Io<'_, B>,
+    (wrt, along): (usize, usize),
+    mat: &Tensor<B>,
+    tangent: &Tensor<B>,
+) -> Result<Vec<Check>, Error> {
+    if matches!(op.second(wrt, along), Second::Missing) {
+        return Ok(Vec::new());
+    }
+    // A factor has a sample axis, even where the result has none.
+    let n = if io.out_batched() { io.samples() } else { 1 };
+    let mat = if io.out_batched() { mat.clone() } else { mat.reshape(io.out.shape().prefixed(&[1, n])) };
+    let step = B::Elem::EPSILON.f64().cbrt();
+    let mut checks = Vec::new();
+    for apart in [false, true] {
+        if apart && op.couples_samples() {
+            continue;
+        }
+        let pulled = |sign: f64| {
+            let mut there = io.args[along].clone();
+            there.axpy(sign * step, &tangent.slice(1, 2).reshape(*there.shape()));
+            let mut args = io.args.to_vec();
+            args[along] = &there;
+            let out = op.forward(&args);
+            pull_back(op, Io { args: &args, out: &out, ..io }, wrt, &mat, apart)
+        };
+        let here = pulled(0.0);
+        let difference = pulled(1.0).sub(&pulled(-1.0)).scale(0.5 / step);
+        let given = match residual(op, io, (wrt, along), tangent, &mat, apart) {
+            Some(given) => given.slice(1, 2),
+            None => Tensor::zeros(here.backend(), *here.shape()),
+        };
+        // Where the derivative vanishes, the scale is that of what does not change.
+        let magnitude = |x: &Tensor<B>| Ok::<f64, Error>(x.to_vec()?.iter().fold(0.0f64, |max, x| max.max(x.f64().abs())));
+        let scale = magnitude(&given)?.max(magnitude(&difference)?).max(magnitude(&here)?);
+        let error = if given.shape() == difference.shape() { magnitude(&given.sub(&difference))? } else { f64::INFINITY };
+        let what = if apart {
+            "second derivatives, per sample, and finite differences of Jᵀ·m"
+        } else {
+            "second derivatives and finite differences of Jᵀ·m"
+        };
+        let error = if error == 0.0 { 0.0 } else { error / scale };
+        checks.push(Check { what, wrt, error, tolerance: 1e3 * step * step });
     }
     Ok(checks)
 }

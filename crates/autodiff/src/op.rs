@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
 
-use crate::Outer;
+use crate::{Outer, Second};
 
 /// Whether a parameter product sums over the sample axis or keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,14 @@ pub trait Op<B: Backend>: Any + Debug {
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         let _ = (io, wrt, mat);
         None
+    }
+
+    /// Second derivatives in the pair of arguments (wrt, along): what the Hessian needs, and nothing else does.
+    ///
+    /// The default says that they are not given. They are to be symmetric in the pair.
+    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+        let _ = (wrt, along);
+        Second::Missing
     }
 
     /// Whether a sample's result depends on other samples (batch norm in training mode). Such an operation has no

@@ -229,7 +229,13 @@ impl<B: Backend> Graph<B> {
 ///
 /// Where a value has no sample axis (it is computed from parameters alone), the factor has one all the same: N long with
 /// `apart`, else 1.
-fn pull_back<B: Backend>(op: &dyn crate::Op<B>, io: Io<'_, B>, wrt: usize, factor: &Tensor<B>, apart: bool) -> Tensor<B> {
+pub(crate) fn pull_back<B: Backend>(
+    op: &dyn crate::Op<B>,
+    io: Io<'_, B>,
+    wrt: usize,
+    factor: &Tensor<B>,
+    apart: bool,
+) -> Tensor<B> {
     if io.out_batched() {
         let batch = if apart { Batch::Keep } else { Batch::Sum };
         let product = op.jac_t(io, wrt, factor, batch);

@@ -88,6 +88,7 @@ impl<E: Scalar> Backend for OpenCl<E> {
         fn pad(x: &Buf, shape: &Shape, pads: &[(isize, isize)]) -> Buf;
         fn unary(f: Unary, x: &Buf) -> Buf;
         fn unary_chain(f: Unary, x: &Buf, y: &Buf, mat: &Buf) -> Buf;
+        fn unary_second(f: Unary, x: &Buf, y: &Buf) -> Buf;
         fn binary(f: Binary, a: (&Buf, &Shape), b: (&Buf, &Shape), out: &Shape) -> Buf;
         fn axpy(alpha: f64, x: &Buf, y: &mut Buf);
         fn reduce(f: Reduce, x: &Buf, outer: usize, axis: usize, inner: usize) -> Buf;

@@ -66,6 +66,10 @@ impl<E: Scalar> Backend for OpenCl<E> {
         elementwise::unary_chain(self, f, x, y, mat)
     }
 
+    fn unary_second(&self, f: Unary, x: &Buf<E>, y: &Buf<E>) -> Buf<E> {
+        elementwise::unary_second(self, f, x, y)
+    }
+
     fn binary(&self, f: Binary, a: (&Buf<E>, &Shape), b: (&Buf<E>, &Shape), out: &Shape) -> Buf<E> {
         elementwise::binary(self, f, a, b, out)
     }

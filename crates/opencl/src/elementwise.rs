@@ -21,6 +21,7 @@ fn row(f: Unary) -> (&'static str, [f64; 2]) {
         Unary::Gelu => ("gelu", [0.0; 2]),
         Unary::GeluTanh => ("gelu_tanh", [0.0; 2]),
         Unary::HardTanh(low, high) => ("hard_tanh", [low, high]),
+        Unary::Abs => ("abs", [0.0; 2]),
         Unary::Exp => ("exp", [0.0; 2]),
         Unary::Ln => ("ln", [0.0; 2]),
         Unary::Sqrt => ("sqrt", [0.0; 2]),
@@ -45,6 +46,14 @@ pub(crate) fn unary_chain<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>, y: &B
     let out = cl.session.allocate(mat.len);
     let call = cl.session.call(format!("chain_{name}")).buf(x).buf(y).buf(mat).buf(&out);
     call.real(a).real(b).words([x.len, columns]).rows(x.len, columns).into(&cl.session, out)
+}
+
+pub(crate) fn unary_second<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>, y: &Buf<E>) -> Buf<E> {
+    let (name, [a, b]) = row(f);
+    assert!(x.len == y.len, "{f:?} of {} entries can't be {}", x.len, y.len);
+    let out = cl.session.allocate(x.len);
+    let call = cl.session.call(format!("second_{name}")).buf(x).buf(y).buf(&out).real(a).real(b).words([x.len]);
+    call.flat(x.len).into(&cl.session, out)
 }
 
 pub(crate) fn binary<E: Scalar>(

@@ -57,6 +57,8 @@ pub trait Backend: Clone + Debug + 'static {
     fn unary(&self, f: Unary, x: &Self::Buf) -> Self::Buf;
     /// `mat[v, i] · f′(x[i])` with `y = f(x)`; `mat: [v, x.len()]`.
     fn unary_chain(&self, f: Unary, x: &Self::Buf, y: &Self::Buf, mat: &Self::Buf) -> Self::Buf;
+    /// `f″(x)` with `y = f(x)`.
+    fn unary_second(&self, f: Unary, x: &Self::Buf, y: &Self::Buf) -> Self::Buf;
     /// `f(a, b)` over the shape that both broadcast to.
     fn binary(&self, f: Binary, a: (&Self::Buf, &Shape), b: (&Self::Buf, &Shape), out: &Shape) -> Self::Buf;
     /// `y += alpha · x`.

@@ -155,6 +155,11 @@ table! {
         if x < low { low } else if x > high { high } else { x },
         if x > low && x < high { E::one() } else { E::zero() },
         E::zero();
+    /// `|x|`; the derivative at 0 is 0.
+    Abs => |x, y|
+        x.abs(),
+        if x > E::zero() { E::one() } else if x < E::zero() { -E::one() } else { E::zero() },
+        E::zero();
     /// `eˣ`.
     Exp => |x, y| x.exp(), y, y;
     /// The natural logarithm.

@@ -272,6 +272,17 @@ impl<B: Backend> Tensor<B> {
         self.with_buf(self.backend.unary_chain(f, &x.buf, &y.buf, &self.buf))
     }
 
+    /// `f″(self)`, where `y = f(self)` is known.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    #[track_caller]
+    #[must_use]
+    pub fn unary_second(&self, f: Unary, y: &Self) -> Self {
+        assert!(self.shape == y.shape, "{f:?} of {} can't be {}", self.shape, y.shape);
+        self.with_buf(self.backend.unary_second(f, &self.buf, &y.buf))
+    }
+
     /// `f(self, other)`, broadcasting (trailing axes aligned, length 1 repeats).
     ///
     /// # Panics

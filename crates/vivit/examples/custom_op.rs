@@ -7,7 +7,7 @@
 
 use std::process::ExitCode;
 
-use vivit::autodiff::check::{check_op, relative_error};
+use vivit::autodiff::check::{check_derivatives, relative_error};
 use vivit::prelude::*;
 
 /// Arguments: x `[N, F]`, β `[F]`.
@@ -52,7 +52,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
 
     // 1. Check the derivatives at random arguments. x carries the sample axis, β does not.
     println!("Derivatives of swish:");
-    let checks = check_op(&Swish, &[normal(&[5, 3])?, normal(&[3])?], &[true, false], 0)?;
+    let checks = check_derivatives(&Swish, &[normal(&[5, 3])?, normal(&[3])?], &[true, false], 0)?;
     checks.iter().for_each(|check| println!("  {check}"));
     let mut passed = checks.iter().all(|check| check.passed());
 

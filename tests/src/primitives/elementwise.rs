@@ -35,6 +35,7 @@ fn every_map() -> Vec<Unary> {
         Gelu,
         GeluTanh,
         HardTanh(-0.5, 0.75),
+        Abs,
         Exp,
         Ln,
         Sqrt,
@@ -96,6 +97,26 @@ pub(super) fn chains<B: Backend>(backend: &B) {
                 &expected,
                 20,
             );
+        }
+    }
+}
+
+pub(super) fn second_derivatives<B: Backend>(backend: &B) {
+    struct Second(f64);
+    impl RowVisitor for Second {
+        type Out = f64;
+        fn visit<R: Row>(self, row: R) -> f64 {
+            row.d2(self.0, row.f(self.0))
+        }
+    }
+    for f in every_map() {
+        for len in [0, 1, 13, 1000] {
+            let x = arguments::<B>(f, len);
+            let expected: Vec<f64> = x.iter().map(|x| f.visit(Second(x.f64()))).collect();
+            let x_buf = backend.upload(x);
+            let y_buf = backend.unary(f, &x_buf);
+            let got = read(backend, &backend.unary_second(f, &x_buf, &y_buf));
+            assert_close::<B>(&format!("f″ of {f:?}"), &got, &expected, 40);
         }
     }
 }

@@ -30,6 +30,7 @@ pub fn checks<B: Backend>() -> Vec<Check<B>> {
         ("tiled products", products::tiled_products),
         ("element-wise maps", elementwise::maps),
         ("derivatives of maps", elementwise::chains),
+        ("second derivatives of maps", elementwise::second_derivatives),
         ("broadcasting", elementwise::broadcasting),
         ("sums in place", elementwise::sums_in_place),
         ("strided copies", arrays::strided_copies),

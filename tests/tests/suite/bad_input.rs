@@ -271,7 +271,7 @@ fn an_operation_that_lacks_what_an_extension_needs() {
     let error = Ggn::new(&graph, &loss).spectrum(&[Group::new([w], top_k(1))]).unwrap_err();
     assert!(matches!(error, Curvature::Autodiff(Autodiff::CouplesSamples { .. })));
     // The plain gradient is there, and right.
-    let checks = vivit::autodiff::check::check_op(&Centre, &[tensor(&[4, 3])], &[true], 1).unwrap();
+    let checks = vivit::autodiff::check::check_derivatives(&Centre, &[tensor(&[4, 3])], &[true], 1).unwrap();
     assert!(checks.iter().all(|check| check.passed()), "{checks:?}");
     assert_eq!(graph.backward(&loss).unwrap()[w].len(), 9);
 }

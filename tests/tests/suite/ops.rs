@@ -1,7 +1,7 @@
 //! Every operation's derivatives: finite differences, adjoints, kept and summed, structure, at random shapes and options.
 
 use proptest::prelude::*;
-use vivit::autodiff::check::check_op;
+use vivit::autodiff::check::check_derivatives;
 use vivit::autodiff::ops::{
     AdaptiveAvgPool, Arithmetic, AvgPool, BatchNormalize, Conv, ConvOptions, ConvTranspose, Embedding, Linear, Map, MatMul,
     MaxPool, Normalize, PoolOptions, Softmax, Sum,
@@ -26,7 +26,7 @@ fn distinct(shape: &[usize], seed: u64) -> Tensor<Host> {
 
 #[track_caller]
 fn assert_right(op: &dyn Op<Host>, args: &[Tensor<Host>], batched: &[bool]) {
-    let checks = check_op(op, args, batched, 3).unwrap();
+    let checks = check_derivatives(op, args, batched, 3).unwrap();
     let wrong: Vec<String> = checks.iter().filter(|check| !check.passed()).map(|check| check.to_string()).collect();
     assert!(wrong.is_empty(), "{op:?} of {args:?}:\n{}", wrong.join("\n"));
     assert!(checks.len() >= 4 * args.len());
@@ -37,7 +37,7 @@ fn everywhere() -> Vec<Unary> {
     use Unary::*;
     let activations =
         [LeakyRelu(0.1), Elu(0.7), Selu, LogSigmoid, Softplus(1.0), Softplus(2.5), Silu, Gelu, GeluTanh, HardTanh(-0.6, 0.5)];
-    [Relu, Sigmoid, Tanh, Exp, Square, Scale(-1.7), Shift(0.3)].into_iter().chain(activations).collect()
+    [Relu, Abs, Sigmoid, Tanh, Exp, Square, Scale(-1.7), Shift(0.3)].into_iter().chain(activations).collect()
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_wrong_derivative_is_found() {
             mat.mul(io.args[0]) // lacks the factor 2
         }
     }
-    let checks = check_op(&Wrong, &[random(&[3, 2], 1)], &[true], 0).unwrap();
+    let checks = check_derivatives(&Wrong, &[random(&[3, 2], 1)], &[true], 0).unwrap();
     let wrong: Vec<&str> = checks.iter().filter(|check| !check.passed()).map(|check| check.what).collect();
     assert_eq!(wrong, ["J·t and finite differences"]);
 }
@@ -192,7 +192,7 @@ proptest! {
         let x = Tensor::from_vec(&Host::new(), &[n, t], ids).unwrap();
         let table = random(&[vocabulary, width], seed);
         // Whole numbers have no derivative: only the table's is checked.
-        let checks = check_op::<Host>(&Embedding, &[x.clone(), table.clone()], &[true, false], seed).unwrap();
+        let checks = check_derivatives::<Host>(&Embedding, &[x.clone(), table.clone()], &[true, false], seed).unwrap();
         let wrong: Vec<_> = checks.iter().filter(|check| check.wrt == 1 && !check.passed()).collect();
         prop_assert!(wrong.is_empty(), "{wrong:?}");
         // The library's way on any backend, by one-hot products, is the CPU's.

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Gemm, Scalar, Tensor};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// The means of windows that cover each plane of x `[N, C, *in]`, to `[N, C, *output]`.
 #[derive(Clone, Debug)]
@@ -64,6 +64,10 @@ impl<B: Backend> Op<B> for AdaptiveAvgPool {
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         self.mean(tangent, &self.matrix(io.args[0])).reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
+    }
+
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        Second::Zero
     }
 }
 

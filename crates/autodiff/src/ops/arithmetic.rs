@@ -3,7 +3,7 @@
 use vivit_tensor::{Backend, Binary, Tensor, Unary};
 
 use crate::op::sum_to;
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// An elementwise map of two values. Axes of length one repeat; a value without a sample axis repeats for every sample.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,14 @@ impl Arithmetic {
             (Binary::Div, _) => x.mul(io.out).binary(Binary::Div, b).scale(-1.0),
         }
     }
+}
+
+/// A tangent `[K, *arg]` with ones between K and the argument's own axes, where a repeated argument has fewer than the result.
+fn spread<B: Backend>(io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    let own = io.args[wrt].shape();
+    let mut front = vec![1; 1 + io.out.shape().rank() - own.rank()];
+    front[0] = tangent.shape()[0];
+    tangent.reshape(own.prefixed(&front))
 }
 
 impl<B: Backend> Op<B> for Arithmetic {
@@ -46,11 +54,24 @@ impl<B: Backend> Op<B> for Arithmetic {
     }
 
     fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
-        // A repeated value has fewer axes: ones between K and its own.
-        let (own, out, k) = (io.args[wrt].shape(), io.out.shape(), tangent.shape()[0]);
-        let mut front = vec![1; 1 + out.rank() - own.rank()];
-        front[0] = k;
-        self.partial(io, wrt, tangent.reshape(own.prefixed(&front))).broadcast(out.prefixed(&[k]))
+        let k = tangent.shape()[0];
+        self.partial(io, wrt, spread(io, wrt, tangent)).broadcast(io.out.shape().prefixed(&[k]))
+    }
+
+    /// With `m/b` and `−m a/b²` for the products of a quotient: `−m t/b²` for the mixed pairs, `2 m t a/b³` for b alone.
+    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+        match self.0 {
+            Binary::Add | Binary::Sub => Second::Zero,
+            Binary::Mul if wrt == along => Second::Zero,
+            Binary::Mul => Second::Bilinear,
+            Binary::Div if wrt == 0 && along == 0 => Second::Zero,
+            Binary::Div => Second::product(move |io, mat, tangent, batch| {
+                let b = io.args[1];
+                let mut product = mat.mul(&spread(io, along, tangent)).binary(Binary::Div, b).binary(Binary::Div, b);
+                product = if wrt == along { product.mul(io.out).scale(2.0) } else { product.scale(-1.0) };
+                sum_to(&product, io.args[wrt].shape(), batch == Batch::Keep && io.out_batched() && !io.batched[wrt])
+            }),
+        }
     }
 }
 

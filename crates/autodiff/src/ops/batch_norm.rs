@@ -3,7 +3,7 @@
 
 use vivit_tensor::{Backend, Tensor, Unary};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// Normalises every channel of `[N, C, *]` over samples and positions: batch norm's training mode, without weight and bias.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,20 @@ impl<B: Backend> Op<B> for BatchNormalize {
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         self.pull(io, tangent)
+    }
+
+    /// As for normalisation over blocks, with means over samples and positions.
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        Second::product(|io, mat, tangent, _batch| {
+            let (_, inverse) = self.centred(io.args[0]);
+            let of = |x: &Tensor<B>| flat(x, io.out);
+            let (normal, m, t) = (of(io.out), of(mat), of(tangent));
+            let (pulled, moved) = (of(&self.pull(io, mat)), of(&self.pull(io, tangent)));
+            let first = channel_mean(&t.mul(&normal)).mul(&pulled);
+            let second = moved.mul(&channel_mean(&m.mul(&normal)));
+            let third = channel_mean(&moved.mul(&m)).mul(&normal);
+            first.add(&second).add(&third).mul(&inverse).scale(-1.0).reshape(*tangent.shape())
+        })
     }
 
     fn couples_samples(&self) -> bool {

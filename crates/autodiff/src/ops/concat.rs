@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Tensor};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// Concatenation along an axis, the sample axis counted.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,10 @@ impl<B: Backend> Op<B> for Concat {
     fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         let (before, after) = self.place(io, wrt);
         self.pad(tangent, before, after)
+    }
+
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        Second::Zero
     }
 }
 

@@ -5,7 +5,7 @@
 
 use vivit_tensor::{Backend, ConvDims, Tensor, Window};
 
-use crate::{Batch, Io, Op, Outer, Positions, Tape, Var};
+use crate::{Batch, Io, Op, Outer, Positions, Second, Tape, Var};
 
 /// Options of a convolution, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,10 @@ impl<B: Backend> Op<B> for Conv {
 
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         (wrt == 1).then(|| self.outer(io, mat))
+    }
+
+    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 }
 

@@ -6,7 +6,7 @@
 use vivit_tensor::{Backend, ConvDims, Tensor, Window};
 
 use crate::ops::ConvOptions;
-use crate::{Batch, Io, Op, Order, Outer, Positions, Tape, Var};
+use crate::{Batch, Io, Op, Order, Outer, Positions, Second, Tape, Var};
 
 /// A transposed convolution. Arguments: x `[N, C, *in]`, w `[C, O/groups, *kernel]` and, optionally, b `[O]`; result `[N, O, *out]` with
 /// `out = (in − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding`.
@@ -136,6 +136,10 @@ impl<B: Backend> Op<B> for ConvTranspose {
 
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         (wrt == 1).then(|| self.outer(io, mat))
+    }
+
+    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 }
 

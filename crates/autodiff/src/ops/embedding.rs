@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Gemm, Tensor};
 
-use crate::{Batch, Io, Op, Order, Outer, Positions, Tape, Var};
+use crate::{Batch, Io, Op, Order, Outer, Positions, Second, Tape, Var};
 
 /// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary, F]`; result `[N, *, F]`.
 ///
@@ -65,6 +65,11 @@ impl<B: Backend> Op<B> for Embedding {
 
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         (wrt == 1).then(|| Self::outer(io, mat))
+    }
+
+    /// None in the table; ids are whole numbers.
+    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+        if wrt == 1 && along == 1 { Second::Zero } else { Second::Missing }
     }
 }
 

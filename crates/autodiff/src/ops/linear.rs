@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Gemm, Tensor};
 
-use crate::{Batch, Io, Op, Outer, Positions, Tape, Var};
+use crate::{Batch, Io, Op, Outer, Positions, Second, Tape, Var};
 
 /// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` and, optionally, b `[O]`.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,10 @@ impl<B: Backend> Op<B> for Linear {
 
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         (wrt == 1).then(|| outer(io, mat))
+    }
+
+    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 }
 

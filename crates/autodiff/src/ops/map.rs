@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Tensor, Unary};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// An elementwise map.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,7 @@ impl<B: Backend> Op<B> for Map {
             Unary::Silu => "silu",
             Unary::Gelu | Unary::GeluTanh => "gelu",
             Unary::HardTanh(..) => "hard tanh",
+            Unary::Abs => "absolute value",
             _ => "elementwise map",
         }
     }
@@ -37,6 +38,16 @@ impl<B: Backend> Op<B> for Map {
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         tangent.unary_chain(self.0, io.args[0], io.out)
+    }
+
+    /// `f″(x)`
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        match self.0 {
+            Unary::Relu | Unary::LeakyRelu(_) | Unary::HardTanh(..) | Unary::Abs | Unary::Scale(_) | Unary::Shift(_) => {
+                Second::Zero
+            }
+            f => Second::entrywise(move |io| io.args[0].unary_second(f, io.out)),
+        }
     }
 }
 

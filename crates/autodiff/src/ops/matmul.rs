@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Gemm, Strides, Tensor};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// Batched matrix product of `[…, I, K]` and `[…, K, J]` (with `transposed`, `[…, J, K]`), equal leading axes.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ impl MatMul {
     }
 
     /// Layout of the second factor as `[K, J]`.
-    fn second(self, d: Dims) -> Strides {
+    fn right(self, d: Dims) -> Strides {
         if self.transposed { Strides::transposed(d.k) } else { Strides::rows(d.j) }
     }
 }
@@ -49,7 +49,7 @@ impl<B: Backend> Op<B> for MatMul {
         let d = self.dims(a, b);
         let mut shape = a.shape().to_vec();
         *shape.last_mut().expect("at least two axes") = d.j;
-        let g = Gemm { b: self.second(d), ..Gemm::new(d.i, d.j, d.k) };
+        let g = Gemm { b: self.right(d), ..Gemm::new(d.i, d.j, d.k) };
         a.gemm(&g.batch(d.items, d.i * d.k, d.k * d.j, d.i * d.j), b, &shape)
     }
 
@@ -61,7 +61,7 @@ impl<B: Backend> Op<B> for MatMul {
         let (sa, sb, sy) = (d.i * d.k, d.k * d.j, d.i * d.j);
         let shape = io.args[wrt].shape().prefixed(&[v]);
         if wrt == 0 {
-            let second = self.second(d);
+            let second = self.right(d);
             let g = Gemm { b: Strides { row: second.col, col: second.row, ..second }, ..Gemm::new(d.i, d.k, d.j) };
             return mat.gemm(&g.batch(v, d.items * sy, 0, d.items * sa).batch(d.items, sy, sb, sa), b, shape);
         }
@@ -77,13 +77,17 @@ impl<B: Backend> Op<B> for MatMul {
         let (a, b) = (io.args[0], io.args[1]);
         let (d, k) = (self.dims(a, b), tangent.shape()[0]);
         let (sa, sb, sy) = (d.i * d.k, d.k * d.j, d.i * d.j);
-        let g = Gemm { b: self.second(d), ..Gemm::new(d.i, d.j, d.k) };
+        let g = Gemm { b: self.right(d), ..Gemm::new(d.i, d.j, d.k) };
         let shape = io.out.shape().prefixed(&[k]);
         if wrt == 0 {
             tangent.gemm(&g.batch(k, d.items * sa, 0, d.items * sy).batch(d.items, sa, sb, sy), b, shape)
         } else {
             a.gemm(&g.batch(k, 0, d.items * sb, d.items * sy).batch(d.items, sa, sb, sy), tangent, shape)
         }
+    }
+
+    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 }
 

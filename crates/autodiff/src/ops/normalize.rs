@@ -5,7 +5,7 @@
 
 use vivit_tensor::{Backend, Tensor, Unary};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// Normalises blocks of `block` consecutive entries of each sample.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,23 @@ impl<B: Backend> Op<B> for Normalize {
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         self.pull(io, tangent)
+    }
+
+    /// With `ẋ = J t` and `σ̇ = mean(x̂ ∘ t)`: `−(σ̇ Jᵀm + ẋ mean(m ∘ x̂) + x̂ mean(m ∘ ẋ))/σ`.
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        Second::product(|io, mat, tangent, _batch| {
+            let (k, rows) = (tangent.shape()[0], io.out.len() / self.block);
+            let (_, inverse) = self.centred(io.args[0]);
+            let as_rows = |x: &Tensor<B>| x.reshape([x.shape()[0], rows, self.block]);
+            let mean = |x: Tensor<B>| x.sum(2).scale(1.0 / self.block as f64).reshape([x.shape()[0], rows, 1]);
+            let normal = io.out.reshape([rows, self.block]);
+            let (m, t) = (as_rows(mat), as_rows(tangent));
+            let (pulled, moved) = (as_rows(&self.pull(io, mat)), as_rows(&self.pull(io, tangent)));
+            let first = mean(t.mul(&normal)).mul(&pulled);
+            let second = moved.mul(&mean(m.mul(&normal)));
+            let third = mean(moved.mul(&m)).mul(&normal);
+            first.add(&second).add(&third).mul(&inverse).scale(-1.0).reshape(io.out.shape().prefixed(&[k]))
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Scalar, Tensor, Window};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// Options of a pooling, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,10 @@ impl<B: Backend> Op<B> for MaxPool {
         let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
         Tensor::from_buf(backend, shape, backend.take(tangent.buf(), &index, planes, &window))
     }
+
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        Second::Zero
+    }
 }
 
 /// The mean of each window: x `[N, C, *in]` to `[N, C, *out]`.
@@ -142,6 +146,10 @@ impl<B: Backend> Op<B> for AvgPool {
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         let (window, _, _) = self.0.geometry(io.args[0]);
         self.mean(tangent, &window).reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
+    }
+
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        Second::Zero
     }
 }
 

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Binary, Tensor, Unary};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// `y = e^x / Σ e^x` along an axis or, with `log`, `y = x − log Σ e^x`.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,19 @@ impl<B: Backend> Op<B> for Softmax {
         let p = self.probabilities(io.out);
         let moved = tangent.binary(Binary::Sub, &self.sum(&tangent.mul(&p), 1));
         if self.log { moved } else { moved.mul(&p) }
+    }
+
+    /// With `ṗ = p ∘ (t − Σ p ∘ t)`: `ṗ ∘ (m − Σ p ∘ m) − p Σ ṗ ∘ m`; for the logarithm `−ṗ Σ m`
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        Second::product(|io, mat, tangent, _batch| {
+            let p = self.probabilities(io.out);
+            let moved = tangent.sub(&self.sum(&tangent.mul(&p), 1)).mul(&p);
+            if self.log {
+                return moved.mul(&self.sum(mat, 1)).scale(-1.0);
+            }
+            let first = moved.mul(&mat.sub(&self.sum(&mat.mul(&p), 1)));
+            first.sub(&self.sum(&moved.mul(mat), 1).mul(&p))
+        })
     }
 }
 

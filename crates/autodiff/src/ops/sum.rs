@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Tensor};
 
-use crate::{Batch, Io, Op, Tape, Var};
+use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// `factor · Σ` over an axis, which disappears.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,10 @@ impl<B: Backend> Op<B> for Sum {
 
     fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         tangent.sum(self.axis + 1).scale(self.factor)
+    }
+
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+        Second::Zero
     }
 }
 

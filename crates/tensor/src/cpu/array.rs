@@ -41,6 +41,22 @@ pub(super) fn unary_chain<E: Scalar>(f: Unary, x: &[E], y: &[E], mat: &[E]) -> C
     f.visit(Chain(x, y, mat))
 }
 
+pub(super) fn unary_second<E: Scalar>(f: Unary, x: &[E], y: &[E]) -> CpuBuf<E> {
+    struct Second<'a, E>(&'a [E], &'a [E]);
+    impl<E: Scalar> RowVisitor for Second<'_, E> {
+        type Out = CpuBuf<E>;
+        fn visit<R: Row>(self, row: R) -> CpuBuf<E> {
+            let Second(x, y) = self;
+            filled(x.len(), 1, |first, out| {
+                let len = out.len();
+                let args = x[first..first + len].iter().zip(&y[first..first + len]);
+                out.iter_mut().zip(args).for_each(|(out, (x, y))| *out = row.d2(*x, *y));
+            })
+        }
+    }
+    f.visit(Second(x, y))
+}
+
 /// Axes of a strided traversal, neighbours merged where every operand allows it.
 fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, [usize; N])> {
     let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.rank());

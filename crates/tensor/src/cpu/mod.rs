@@ -152,6 +152,10 @@ impl<E: Scalar> Backend for Cpu<E> {
         array::unary_chain(f, x, y, mat)
     }
 
+    fn unary_second(&self, f: Unary, x: &CpuBuf<E>, y: &CpuBuf<E>) -> CpuBuf<E> {
+        array::unary_second(f, x, y)
+    }
+
     fn binary(&self, f: Binary, a: (&CpuBuf<E>, &Shape), b: (&CpuBuf<E>, &Shape), out: &Shape) -> CpuBuf<E> {
         array::binary(f, a, b, out)
     }

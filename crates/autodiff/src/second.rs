@@ -1,0 +1,108 @@
+//! Second derivatives of operations: what the Hessian needs beyond the GGN.
+//!
+//! With a gradient m at an operation's result, `J(x)ᵀ m` changes along a tangent t of the arguments by
+//!
+//! ```text
+//! d/dε J_a(x + ε t)ᵀ m = Σ_b R_ab t_b        R_ab = Σ_o m_o ∂²y_o/∂x_a∂x_b
+//! ```
+//!
+//! The Hessian of the loss is the GGN plus these *residuals* of all operations, each pulled back to the parameters.
+
+use std::fmt;
+
+use vivit_tensor::{Backend, Tensor};
+
+use crate::sweep::pull_back;
+use crate::{Batch, Io, Op};
+
+/// `R_ab` of one pair of an operation's arguments.
+pub enum Second<'a, B: Backend> {
+    /// Not given: asking for the Hessian is an error that names the operation.
+    Missing,
+    /// Zero almost everywhere: the result is linear or piecewise linear in the pair.
+    Zero,
+    /// An operation that works entry by entry on its only argument: the function returns `f″(x)`, of x's shape.
+    Entrywise(Box<Entrywise<'a, B>>),
+    /// The result is linear in each of the two arguments, so that `R_ab t` is the product `J_aᵀ m` with t in the place of argument b.
+    Bilinear,
+    /// The function returns `R_ab t` for a tangent `t: [K, *b]` of argument b and a gradient `m: [1, *out]`, in the shape that
+    /// [`Op::jac_t`] has for K columns: `[K, *a]`, or `[K, N, *a]` where a has no sample axis and is to keep it.
+    Product(Box<Product<'a, B>>),
+}
+
+/// `io` to `f″(x)`.
+type Entrywise<'a, B> = dyn Fn(Io<'_, B>) -> Tensor<B> + 'a;
+/// `(io, m, t, batch)` to `R t`.
+type Product<'a, B> = dyn Fn(Io<'_, B>, &Tensor<B>, &Tensor<B>, Batch) -> Tensor<B> + 'a;
+
+impl<'a, B: Backend> Second<'a, B> {
+    /// [`Second::Entrywise`] with the given `io ↦ f″(x)`.
+    pub fn entrywise(f: impl Fn(Io<'_, B>) -> Tensor<B> + 'a) -> Self {
+        Second::Entrywise(Box::new(f))
+    }
+
+    /// [`Second::Product`] with the given `(io, m, t, batch) ↦ R t`.
+    pub fn product(f: impl Fn(Io<'_, B>, &Tensor<B>, &Tensor<B>, Batch) -> Tensor<B> + 'a) -> Self {
+        Second::Product(Box::new(f))
+    }
+
+    /// Whether there is nothing to add.
+    pub fn is_zero(&self) -> bool {
+        matches!(self, Second::Zero)
+    }
+}
+
+impl<B: Backend> fmt::Debug for Second<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Second::Missing => "Missing",
+            Second::Zero => "Zero",
+            Second::Entrywise(_) => "Entrywise",
+            Second::Bilinear => "Bilinear",
+            Second::Product(_) => "Product",
+        })
+    }
+}
+
+/// `R_ab t`, `a = wrt`, `b = along`: `mat: [1, N, *out]`, `tangent: [K, *b]`, to a factor `[K, N, *a]`; nothing if it vanishes.
+///
+/// As in [`pull_back`], where a value has no sample axis its factor has one all the same: N long with `apart`, else 1.
+pub(crate) fn residual<B: Backend>(
+    op: &dyn Op<B>,
+    io: Io<'_, B>,
+    (wrt, along): (usize, usize),
+    tangent: &Tensor<B>,
+    mat: &Tensor<B>,
+    apart: bool,
+) -> Option<Tensor<B>> {
+    let k = tangent.shape()[0];
+    let value = io.args[along];
+    Some(match op.second(wrt, along) {
+        Second::Missing | Second::Zero => return None,
+        Second::Entrywise(f) => {
+            let bend = mat.mul(&f(io));
+            let tangent = if io.batched[along] { tangent.clone() } else { tangent.reshape(value.shape().prefixed(&[k, 1])) };
+            tangent.mul(&bend)
+        }
+        Second::Bilinear => {
+            let each = (0..k).map(|k| {
+                let direction = tangent.slice(k, k + 1).reshape(*value.shape());
+                let mut args = io.args.to_vec();
+                args[along] = &direction;
+                pull_back(op, Io { args: &args, ..io }, wrt, mat, apart)
+            });
+            Tensor::concat(&each.collect::<Vec<_>>(), 0)
+        }
+        Second::Product(f) if io.out_batched() => {
+            let product = f(io, mat, tangent, if apart { Batch::Keep } else { Batch::Sum });
+            if io.batched[wrt] || apart { product } else { product.reshape(io.args[wrt].shape().prefixed(&[k, 1])) }
+        }
+        Second::Product(f) => {
+            let each = (0..mat.shape()[1]).map(|n| {
+                let one = mat.select(1, &[n]).reshape(io.out.shape().prefixed(&[1]));
+                f(io, &one, tangent, Batch::Sum).reshape(io.args[wrt].shape().prefixed(&[k, 1]))
+            });
+            Tensor::concat(&each.collect::<Vec<_>>(), 1)
+        }
+    })
+}
