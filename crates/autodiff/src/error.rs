@@ -75,6 +75,32 @@ pub enum Error {
         /// What was asked for.
         wanted_by: String,
     },
+    /// An operation without second derivatives where the Hessian is wanted.
+    #[error(
+        "operation {op} gives no second derivatives (in arguments {wrt} and {along}), which {wanted_by} needs; implement `Op::second` for it, \
+         or ask for the GGN instead, which does without"
+    )]
+    NoSecondDerivative {
+        /// The operation.
+        op: String,
+        /// One of its arguments.
+        wrt: usize,
+        /// The other one, or the same.
+        along: usize,
+        /// What was asked for.
+        wanted_by: String,
+    },
+    /// An output that a model does not have.
+    #[error("output {index} is out of range: the model has {outputs} outputs per sample, 0 to {}", .outputs.saturating_sub(1))]
+    OutputOutOfRange {
+        /// The index.
+        index: usize,
+        /// Outputs per sample.
+        outputs: usize,
+    },
+    /// An empty choice of outputs.
+    #[error("the choice of outputs is empty; choose at least one, or none at all to use every output")]
+    NoOutputs,
     /// A Monte-Carlo root with no draw.
     #[error("a Monte-Carlo root needs at least one draw, got 0")]
     NoDraws,
@@ -187,6 +213,23 @@ pub enum Error {
         got: Vec<usize>,
         /// The parameter's shape.
         expected: Vec<usize>,
+    },
+    /// A tangent of a parameter in which the graph was not linearised.
+    #[error(
+        "parameter {name} has a tangent, but the graph was not linearised in it; add it to the parameters of the linearisation"
+    )]
+    NotLinearised {
+        /// The parameter.
+        name: String,
+    },
+    /// An operation whose second derivatives are not entry by entry.
+    #[error(
+        "operation {op} has second derivatives that mix its entries, of which the positive-curvature Hessian takes no part by definition; \
+         use the GGN or the Hessian"
+    )]
+    NotEntrywise {
+        /// The operation.
+        op: String,
     },
     /// The device or an array failed.
     #[error(transparent)]

@@ -9,26 +9,28 @@
 
 pub mod check;
 mod error;
-mod forward;
 mod groups;
+mod linearization;
 pub mod loss;
 mod map;
 mod op;
 pub mod ops;
 mod outer;
 mod probe;
+mod residual;
 mod second;
 mod site;
 mod sweep;
 mod tape;
 
 pub use error::Error;
+pub use linearization::{Gradients, Linearization, Residuals};
 pub use loss::{BceWithLogits, CrossEntropy, Loss, Mse, Reduction};
 pub use map::ParamMap;
 pub use op::{Batch, Io, Op};
 pub use outer::{Order, Outer, OuterDims, Positions};
 pub use probe::{Probe, Root, RootColumns, Seed};
 pub use second::Second;
-pub use site::{Site, Use};
+pub use site::{Share, Site, Use};
 pub use sweep::Factor;
 pub use tape::{Graph, Tape, Var};

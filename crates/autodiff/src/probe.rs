@@ -41,6 +41,11 @@ pub enum Seed<B: Backend> {
     Gradient,
     /// A square root of the loss Hessian.
     Root(Root),
+    /// The exact root of the loss Hessian, followed by the signed columns of every operation's second derivatives
+    /// ([`Site::shares`](crate::Site::shares)): what adds up to the Hessian of the loss in the parameters.
+    Hessian(RootColumns),
+    /// Unit columns for the chosen outputs (of each sample, flattened), or for all: what comes back are rows of the Jacobian.
+    Outputs(Option<Vec<usize>>),
     /// The user's own columns, `[V, N_S, *out]`.
     Columns(Tensor<B>),
 }
@@ -73,6 +78,8 @@ impl<B: Backend> Probe<B> {
             && match (&self.seed, &other.seed) {
                 (Seed::Gradient, Seed::Gradient) => true,
                 (Seed::Root(a), Seed::Root(b)) => a == b,
+                (Seed::Hessian(a), Seed::Hessian(b)) => a == b,
+                (Seed::Outputs(a), Seed::Outputs(b)) => a == b,
                 _ => false,
             }
     }
@@ -82,8 +89,10 @@ impl<B: Backend> Probe<B> {
     /// # Errors
     /// If the samples, the targets or the columns do not fit, or a number is NaN or infinite.
     pub fn columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
-        if let Seed::Columns(columns) = &self.seed {
-            return self.given_columns(graph, columns);
+        match &self.seed {
+            Seed::Columns(columns) => return self.given_columns(graph, columns),
+            Seed::Outputs(outputs) => return self.unit_columns(graph, outputs.as_deref()),
+            _ => {}
         }
         let (output, n) = (graph.value(), graph.samples());
         self.check_samples(n)?;
@@ -95,12 +104,12 @@ impl<B: Backend> Probe<B> {
                 let shape = gradient.shape().prefixed(&[1]);
                 (gradient.reshape(shape), "gradient")
             }
-            Seed::Root(Root::Exact(columns)) => (loss.hessian_root(output, *columns), "Hessian root"),
+            Seed::Root(Root::Exact(columns)) | Seed::Hessian(columns) => (loss.hessian_root(output, *columns), "Hessian root"),
             Seed::Root(Root::Sampled { draws: 0, .. }) => return Err(Error::NoDraws),
             Seed::Root(Root::Sampled { draws, seed }) => {
                 (loss.sampled_root(output, *draws, &mut Rng::new(*seed))?, "sampled root")
             }
-            Seed::Columns(_) => unreachable!("returned above"),
+            Seed::Columns(_) | Seed::Outputs(_) => unreachable!("returned above"),
         };
         let fits = |shape: &Shape| shape.rank() == output.shape().rank() + 1 && shape.tail() == *output.shape();
         if !fits(columns.shape()) {
@@ -113,7 +122,28 @@ impl<B: Backend> Probe<B> {
         }
         let Some(samples) = &self.samples else { return Ok(columns) };
         let rows = columns.select(1, samples);
-        Ok(if matches!(self.seed, Seed::Root(_)) { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
+        let estimates = matches!(self.seed, Seed::Root(_) | Seed::Hessian(_));
+        Ok(if estimates { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
+    }
+
+    /// Unit columns at the chosen outputs.
+    fn unit_columns(&self, graph: &Graph<B>, outputs: Option<&[usize]>) -> Result<Tensor<B>, Error> {
+        let output = graph.value();
+        self.check_samples(graph.samples())?;
+        graph.check_finite()?;
+        let shape = output.shape().tail();
+        let (c, n) = (shape.size(), self.samples.as_ref().map_or(graph.samples(), Vec::len));
+        let eye = Tensor::eye(output.backend(), c);
+        let chosen = match outputs {
+            None => eye,
+            Some([]) => return Err(Error::NoOutputs),
+            Some(outputs) => match outputs.iter().find(|&&index| index >= c) {
+                Some(&index) => return Err(Error::OutputOutOfRange { index, outputs: c }),
+                None => eye.select(0, outputs),
+            },
+        };
+        let v = chosen.shape()[0];
+        Ok(chosen.reshape([v, 1, c]).broadcast([v, n, c]).reshape(shape.prefixed(&[v, n])))
     }
 
     /// The user's own columns, if they fit.
@@ -131,7 +161,7 @@ impl<B: Backend> Probe<B> {
         Ok(columns.clone())
     }
 
-    fn check_samples(&self, n: usize) -> Result<(), Error> {
+    pub(crate) fn check_samples(&self, n: usize) -> Result<(), Error> {
         let Some(samples) = &self.samples else { return Ok(()) };
         if samples.is_empty() {
             return Err(Error::NoSamples);

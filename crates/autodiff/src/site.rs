@@ -1,6 +1,7 @@
 //! What a visitor of the sweep sees: one parameter with everything that reached it.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use vivit_tensor::{Backend, Shape, Tensor};
 
@@ -72,7 +73,89 @@ pub(crate) type Columns = (usize, Range<usize>);
 #[derive(Debug)]
 pub(crate) struct Arrived<'a, B: Backend> {
     pub uses: Vec<Vec<Use<'a, B>>>,
-    pub probes: Vec<Columns>,
+    pub probes: Rc<[Columns]>,
+}
+
+impl<'a, B: Backend> Arrived<'a, B> {
+    /// The uses that a stream has shown.
+    pub fn of(&mut self, stream: usize) -> &mut Vec<Use<'a, B>> {
+        while self.uses.len() <= stream {
+            self.uses.push(Vec::new());
+        }
+        &mut self.uses[stream]
+    }
+}
+
+/// Signed columns that belong to a probe of the Hessian and travel in a stream of their own.
+#[derive(Debug)]
+pub(crate) struct Residual<B: Backend> {
+    pub probe: usize,
+    pub stream: usize,
+    /// `[V, N_S]`
+    pub signs: Tensor<B>,
+}
+
+/// Columns that start at a parameter itself: the identity, with the sample axis of a factor.
+#[derive(Debug)]
+pub(crate) struct Here;
+
+impl<B: Backend> Op<B> for Here {
+    fn name(&self) -> &'static str {
+        "identity"
+    }
+
+    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+        args[0].clone()
+    }
+
+    fn jac_t(&self, _io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+        if batch == Batch::Keep { mat.clone() } else { mat.sum(1) }
+    }
+}
+
+impl<'a, B: Backend> Use<'a, B> {
+    /// Columns `[V, N, *p]` at the parameter itself.
+    pub(crate) fn here(factor: Tensor<B>) -> Self {
+        let out = factor.slice(0, 1).reshape(factor.shape().tail());
+        Use { op: &Here, wrt: 0, args: Vec::new(), out, batched: vec![true], factor }
+    }
+}
+
+/// Some columns of one probe, as the parameter of a [`Site`] sees them.
+#[derive(Debug)]
+pub struct Share<'s, 'a, B: Backend> {
+    uses: &'s [Use<'a, B>],
+    columns: Range<usize>,
+    signs: Option<&'s Tensor<B>>,
+}
+
+impl<B: Backend> Share<'_, '_, B> {
+    /// Columns times samples, `V·N_S`.
+    pub fn rows(&self) -> usize {
+        self.columns.len() * self.uses[0].factor.shape()[1]
+    }
+
+    /// ±1 per column and sample, `[V, N_S]`, with which squares of these columns count for the Hessian; `None` stands for 1 everywhere.
+    pub fn signs(&self) -> Option<&Tensor<B>> {
+        self.signs
+    }
+
+    /// `[V, *p]` summed over samples, or `[V, N_S, *p]`.
+    #[must_use]
+    pub fn jac_t(&self, batch: Batch) -> Tensor<B> {
+        let mut uses = self.uses.iter();
+        let mut sum = uses.next().expect("a share has a use").jac_t(&self.columns, batch);
+        uses.for_each(|other| sum.axpy(1.0, &other.jac_t(&self.columns, batch)));
+        sum
+    }
+
+    /// The columns as a sum of outer products, if every use has that structure.
+    #[must_use]
+    pub fn outer(&self) -> Option<Outer<B>> {
+        let mut uses = self.uses.iter();
+        let first = uses.next()?.outer(&self.columns)?;
+        uses.try_fold(first, |sum, other| sum.joined(&other.outer(&self.columns)?))
+    }
 }
 
 /// One parameter of the graph with the factors of all probes, shown once, when the last of its uses has been reached.
@@ -85,6 +168,7 @@ pub struct Site<'a, B: Backend> {
     pub(crate) name: &'a str,
     pub(crate) value: &'a Tensor<B>,
     pub(crate) arrived: &'a Arrived<'a, B>,
+    pub(crate) residuals: &'a [Residual<B>],
     /// The probes that the visitor declared, as positions among all.
     pub(crate) probes: &'a [usize],
 }
@@ -117,32 +201,48 @@ impl<'a, B: Backend> Site<'a, B> {
         &self.arrived.uses[self.stream(probe).0]
     }
 
+    /// The probe's columns.
+    #[track_caller]
+    pub fn share(&self, probe: usize) -> Share<'_, 'a, B> {
+        Share { uses: self.uses(probe), columns: self.stream(probe).1.clone(), signs: None }
+    }
+
+    /// The probe's columns and, for a probe of the Hessian ([`Seed::Hessian`](crate::Seed::Hessian)), the signed ones of every operation between
+    /// this parameter and the output: `Σ_shares Σ_{v, n} sign[v, n] V[v, n] V[v, n]ᵀ` is the Hessian's block.
+    #[track_caller]
+    pub fn shares(&self, probe: usize) -> Vec<Share<'_, 'a, B>> {
+        let number = self.probes[probe];
+        let signed = self.residuals.iter().filter(|residual| residual.probe == number).filter_map(|residual| {
+            let uses = self.arrived.uses.get(residual.stream).filter(|uses| !uses.is_empty())?;
+            Some(Share { uses, columns: 0..residual.signs.shape()[0], signs: Some(&residual.signs) })
+        });
+        std::iter::once(self.share(probe)).chain(signed).collect()
+    }
+
     /// Columns times samples of the probe, `V·N_S`.
     #[track_caller]
     pub fn rows(&self, probe: usize) -> usize {
-        let (stream, columns) = self.stream(probe);
-        columns.len() * self.arrived.uses[*stream][0].factor.shape()[1]
+        self.share(probe).rows()
+    }
+
+    /// Samples of the probe, `N_S`.
+    #[track_caller]
+    pub fn samples(&self, probe: usize) -> usize {
+        self.uses(probe)[0].factor.shape()[1]
     }
 
     /// The parameter's share of the probe: `[V, *p]` summed over samples, or `[V, N_S, *p]`.
     #[track_caller]
     #[must_use]
     pub fn jac_t(&self, probe: usize, batch: Batch) -> Tensor<B> {
-        let (stream, columns) = self.stream(probe);
-        let mut uses = self.arrived.uses[*stream].iter();
-        let mut sum = uses.next().expect("a site has a use").jac_t(columns, batch);
-        uses.for_each(|other| sum.axpy(1.0, &other.jac_t(columns, batch)));
-        sum
+        self.share(probe).jac_t(batch)
     }
 
     /// The probe's share as a sum of outer products, if every use has that structure.
     #[track_caller]
     #[must_use]
     pub fn outer(&self, probe: usize) -> Option<Outer<B>> {
-        let (stream, columns) = self.stream(probe);
-        let mut uses = self.arrived.uses[*stream].iter();
-        let first = uses.next()?.outer(columns)?;
-        uses.try_fold(first, |sum, other| sum.joined(&other.outer(columns)?))
+        self.share(probe).outer()
     }
 
     /// The same site for a visitor that declared the given ones of these probes.
@@ -150,7 +250,7 @@ impl<'a, B: Backend> Site<'a, B> {
     where
         'a: 's,
     {
-        Site { param: self.param, name: self.name, value: self.value, arrived: self.arrived, probes }
+        Site { probes, ..*self }
     }
 
     #[track_caller]

@@ -2,11 +2,14 @@
 //!
 //! Probes of the same samples are stacked along V and travel as one *stream*. A factor lives until its operation is done.
 
+use std::rc::Rc;
+
 use vivit_tensor::{Backend, Tensor};
 
-use crate::site::{Arrived, Columns, Use};
+use crate::residual::{Signed, pairs, signed};
+use crate::site::{Arrived, Columns, Residual, Use};
 use crate::tape::Origin;
-use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Seed, Site, Var};
+use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Site, Var};
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
 #[derive(Clone, Debug)]
@@ -39,6 +42,28 @@ impl<B: Backend> Stream<B> {
             _ => node.value.clone(),
         }
     }
+
+    /// An empty stream of the same samples.
+    fn beside(&self) -> Self {
+        Stream { samples: self.samples.clone(), factors: vec![None; self.factors.len()], rows: self.rows.clone() }
+    }
+}
+
+/// A Hessian's probe and its gradient, by their numbers among the factors.
+struct Bend {
+    probe: usize,
+    gradient: usize,
+}
+
+/// Per position on the tape, the wanted parameters that it depends on, as a set of bits.
+#[derive(Default)]
+struct Links(Vec<Vec<u64>>);
+
+impl Links {
+    /// Whether both positions depend on one of the parameters.
+    fn linked(&self, a: Var, b: Var) -> bool {
+        self.0[a.index()].iter().zip(&self.0[b.index()]).any(|(a, b)| a & b != 0)
+    }
 }
 
 impl<B: Backend> Graph<B> {
@@ -59,11 +84,27 @@ impl<B: Backend> Graph<B> {
     ) -> Result<(), E> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(wanted_by)?;
+        let is_hessian = |probe: &Probe<B>| matches!(probe.seed, Seed::Hessian(_));
+        if probes.iter().any(is_hessian) {
+            let wanted_by = wanted_by.unwrap_or("the Hessian");
+            self.check_apart(Some(wanted_by))?;
+            self.check_second(wanted, wanted_by)?;
+        }
         let mut factors = Vec::with_capacity(probes.len());
         for probe in probes {
             factors.push(Factor { columns: probe.columns(self, loss)?, samples: probe.samples.clone() });
         }
-        self.propagate(factors, wanted, wanted_by.is_some(), visit)
+        let mut bends = Vec::new();
+        for (number, probe) in probes.iter().enumerate().filter(|(_, probe)| is_hessian(probe)) {
+            let chosen = probe.samples.as_ref().map_or(self.samples(), Vec::len);
+            let gradient = Probe::new(Seed::Gradient).of(probe.samples.clone()).columns(self, loss)?;
+            // The residuals are linear in the gradient: this makes them estimate the whole batch's, as the root does.
+            let columns = gradient.scale(self.samples() as f64 / chosen as f64);
+            bends.push(Bend { probe: number, gradient: factors.len() });
+            factors.push(Factor { columns, samples: probe.samples.clone() });
+        }
+        let apart = wanted_by.is_some() || !bends.is_empty();
+        self.travel(factors, &bends, probes.len(), wanted, apart, visit)
     }
 
     /// As [`sweep`](Graph::sweep), for columns that are known to fit the output.
@@ -77,13 +118,29 @@ impl<B: Backend> Graph<B> {
         factors: Vec<Factor<B>>,
         wanted: &[Var],
         apart: bool,
+        visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let count = factors.len();
+        self.travel(factors, &[], count, wanted, apart, visit)
+    }
+
+    /// The sweep itself: the first `shown` factors are shown to `visit`; gradients among the others bend.
+    fn travel<E: From<Error>>(
+        &self,
+        factors: Vec<Factor<B>>,
+        bends: &[Bend],
+        shown: usize,
+        wanted: &[Var],
+        apart: bool,
         mut visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
     ) -> Result<(), E> {
         let path = self.path_to(wanted);
         let nodes = &self.tape().nodes;
-        let all: Vec<usize> = (0..factors.len()).collect();
+        let all: Vec<usize> = (0..shown).collect();
         let (mut streams, probes) = self.streams(factors);
-        let count = streams.len();
+        let probes: Rc<[Columns]> = probes.into();
+        let links = if bends.is_empty() { Links::default() } else { self.links(wanted) };
+        let mut residuals: Vec<Residual<B>> = Vec::new();
         let mut uses_left = vec![0usize; nodes.len()];
         for (node, _) in nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
             node.args.iter().for_each(|arg| uses_left[arg.index()] += 1);
@@ -96,9 +153,9 @@ impl<B: Backend> Graph<B> {
             let batched: Vec<bool> = args.iter().map(|&arg| self.tape().is_batched(arg)).collect();
             let here = Var::at(at);
             for arg in args.iter().filter(|arg| path[arg.index()] && self.tape().is_param(**arg)) {
-                arrivals[arg.index()]
-                    .get_or_insert_with(|| Arrived { uses: (0..count).map(|_| Vec::new()).collect(), probes: probes.clone() });
+                arrivals[arg.index()].get_or_insert_with(|| Arrived { uses: Vec::new(), probes: probes.clone() });
             }
+            let mut born: Vec<(usize, Stream<B>, Signed<B>)> = Vec::new();
             for (number, stream) in streams.iter_mut().enumerate() {
                 let Some(factor) = stream.factors[at].take() else { continue };
                 let values: Vec<Tensor<B>> = args.iter().map(|&arg| stream.value(self, arg)).collect();
@@ -108,7 +165,7 @@ impl<B: Backend> Graph<B> {
                 let io = Io { args: &refs, out: &out, batched: &batched };
                 for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
                     if let Some(arrived) = &mut arrivals[arg.index()] {
-                        arrived.uses[number].push(Use {
+                        arrived.of(number).push(Use {
                             op: op.as_ref(),
                             wrt,
                             args: values.clone(),
@@ -124,6 +181,30 @@ impl<B: Backend> Graph<B> {
                         }
                     }
                 }
+                for bend in bends.iter().filter(|bend| probes[bend.gradient].0 == number) {
+                    let columns = &probes[bend.gradient].1;
+                    let gradient = factor.slice(columns.start, columns.end);
+                    for pair in self.pairs(args, &path, &links) {
+                        if let Some(signed) = signed(op.as_ref(), io, pair, &gradient) {
+                            born.push((bend.probe, stream.beside(), signed));
+                        }
+                    }
+                }
+            }
+            for (probe, mut stream, Signed { signs, at }) in born {
+                for (wrt, columns) in at {
+                    let arg = args[wrt].index();
+                    if let Some(arrived) = &mut arrivals[arg] {
+                        arrived.of(streams.len()).push(Use::here(columns));
+                    } else {
+                        match &mut stream.factors[arg] {
+                            Some(sum) => sum.axpy(1.0, &columns),
+                            empty => *empty = Some(columns),
+                        }
+                    }
+                }
+                residuals.push(Residual { probe, stream: streams.len(), signs });
+                streams.push(stream);
             }
             for arg in args.iter().filter(|arg| path[arg.index()]) {
                 uses_left[arg.index()] -= 1;
@@ -131,27 +212,12 @@ impl<B: Backend> Graph<B> {
                 if uses_left[arg.index()] == 0 {
                     if let Some(arrived) = arrivals[arg.index()].take() {
                         let value = &nodes[arg.index()].value;
-                        visit(&Site { param: *arg, name, value, arrived: &arrived, probes: &all })?;
+                        visit(&Site { param: *arg, name, value, arrived: &arrived, residuals: &residuals, probes: &all })?;
                     }
                 }
             }
         }
         Ok(self.tape().backend().check().map_err(Error::from)?)
-    }
-
-    /// `Jᵀ·M`: columns `[V, N, *out]` at the output to `[V, *p]` per parameter, summed over samples.
-    ///
-    /// # Errors
-    /// If the columns do not fit the output, or a number is NaN or infinite.
-    pub fn vjp(&self, columns: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
-        let probe = Probe::new(Seed::Columns(columns.clone()));
-        let factor = Factor { columns: probe.given_columns(self, columns)?, samples: None };
-        let mut products = ParamMap::new();
-        self.propagate(vec![factor], &self.params(), false, |site| {
-            products.insert(site.param(), site.jac_t(0, Batch::Sum));
-            Ok::<(), Error>(())
-        })?;
-        Ok(products)
     }
 
     /// Stacks factors of equal samples.
@@ -176,9 +242,45 @@ impl<B: Backend> Graph<B> {
         (streams.collect(), probes)
     }
 
+    fn links(&self, wanted: &[Var]) -> Links {
+        let words = wanted.len().div_ceil(64);
+        let mut links: Vec<Vec<u64>> = Vec::with_capacity(self.tape().nodes.len());
+        for (at, node) in self.tape().nodes.iter().enumerate() {
+            let mut bits = vec![0u64; words];
+            if let Some(number) = wanted.iter().position(|var| var.index() == at) {
+                bits[number / 64] |= 1 << (number % 64);
+            }
+            for arg in &node.args {
+                bits.iter_mut().zip(&links[arg.index()]).for_each(|(bits, arg)| *bits |= arg);
+            }
+            links.push(bits);
+        }
+        Links(links)
+    }
+
+    /// The pairs of an operation's arguments whose second derivatives matter.
+    fn pairs(&self, args: &[Var], path: &[bool], links: &Links) -> Vec<(usize, usize)> {
+        let on_path: Vec<usize> = (0..args.len()).filter(|&wrt| path[args[wrt].index()]).collect();
+        pairs(&on_path, |a, b| links.linked(args[a], args[b]))
+    }
+
+    /// Fails if an operation lacks second derivatives that the Hessian of the wanted parameters needs.
+    pub(crate) fn check_second(&self, wanted: &[Var], wanted_by: &str) -> Result<(), Error> {
+        let (path, links) = (self.path_to(wanted), self.links(wanted));
+        for (node, _) in self.tape().nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
+            let Origin::Op(op) = &node.origin else { continue };
+            for (wrt, along) in self.pairs(&node.args, &path, &links) {
+                if matches!(op.second(wrt, along), Second::Missing) {
+                    return Err(Error::NoSecondDerivative { op: op.name().into(), wrt, along, wanted_by: wanted_by.into() });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Fails if an operation that the output depends on couples samples. (Where no parameter lies before it, derivatives per sample could be
     /// defined, with the batch held fixed; they are not what anybody means.)
-    fn check_apart(&self, wanted_by: Option<&str>) -> Result<(), Error> {
+    pub(crate) fn check_apart(&self, wanted_by: Option<&str>) -> Result<(), Error> {
         let Some(wanted_by) = wanted_by else { return Ok(()) };
         match self.ops().find(|op| op.couples_samples()) {
             Some(op) => Err(Error::CouplesSamples { op: op.name().into(), wanted_by: wanted_by.into() }),

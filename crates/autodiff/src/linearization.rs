@@ -1,0 +1,331 @@
+//! Products with a graph's derivatives: tangents `[K, *]` travel forwards (J), columns backwards (Jᵀ), and both together give products with
+//! the Hessian (forward over reverse).
+//!
+//! With `m` the loss's gradient at every value, `ẋ` the tangents and `u` what travels back, one sweep adds up at every argument a
+//!
+//! ```text
+//! u_a += J_aᵀ u_out + Σ_b R_ab ẋ_b        R_ab = Σ_o m_o ∂²y_o/∂x_a∂x_b
+//! ```
+//!
+//! Without the second term, and with `u = ∂²L/∂f² ẋ` at the output, that is a product with the GGN; with it, with the Hessian (Pearlmutter,
+//! Neural Computation 6 (1994) 147–160).
+
+use vivit_tensor::{Backend, Tensor, Unary};
+
+use crate::second::residual;
+use crate::sweep::pull_back;
+use crate::tape::Origin;
+use crate::{Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Var};
+
+/// What of the residuals of an operation counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residuals {
+    /// All: the product is the Hessian's.
+    Exact,
+    /// `diag |r|` in the place of `diag r` of entry-by-entry operations, nothing of others: a positive semi-definite matrix.
+    Absolute,
+    /// `diag max(r, 0)` in the place of `diag r` of entry-by-entry operations, nothing of others: a positive semi-definite matrix.
+    Clipped,
+}
+
+/// A graph linearised in some of its parameters, for some of its samples.
+#[derive(Debug)]
+pub struct Linearization<'g, B: Backend> {
+    graph: &'g Graph<B>,
+    params: Vec<Var>,
+    samples: Option<Vec<usize>>,
+    path: Vec<bool>,
+    /// The values' rows of the chosen samples, where they are chosen.
+    rows: Vec<Option<Tensor<B>>>,
+}
+
+/// The loss's gradient at every value between the parameters and the output: what second-order products need, computed once.
+#[derive(Debug)]
+pub struct Gradients<B: Backend>(Vec<Option<Tensor<B>>>);
+
+impl<'g, B: Backend> Linearization<'g, B> {
+    /// Linearises `graph` in `params`, for `samples` only or for all.
+    ///
+    /// # Errors
+    /// If one of `params` is no parameter that the output depends on, samples do not fit, an input, parameter or output is NaN or
+    /// infinite, or some of the samples are chosen where an operation couples them.
+    pub fn new(graph: &'g Graph<B>, params: &[Var], samples: Option<Vec<usize>>) -> Result<Self, Error> {
+        params.iter().try_for_each(|&var| graph.check_param(var))?;
+        Probe::<B>::new(Seed::Gradient).of(samples.clone()).check_samples(graph.samples())?;
+        if samples.is_some() {
+            graph.check_apart(Some("a choice of samples"))?;
+        }
+        graph.check_finite()?;
+        let path = graph.path_to(params);
+        let nodes = &graph.tape().nodes;
+        let mut rows = vec![None; nodes.len()];
+        if let Some(samples) = &samples {
+            let mut needed = path.clone();
+            for (node, _) in nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
+                node.args.iter().for_each(|arg| needed[arg.index()] = true);
+            }
+            for at in (0..nodes.len()).filter(|&at| needed[at] && nodes[at].batched) {
+                rows[at] = Some(nodes[at].value.select(0, samples));
+            }
+        }
+        Ok(Linearization { graph, params: params.to_vec(), samples, path, rows })
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &'g Graph<B> {
+        self.graph
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> &[Var] {
+        &self.params
+    }
+
+    /// The chosen samples, if not all.
+    pub fn samples(&self) -> Option<&[usize]> {
+        self.samples.as_deref()
+    }
+
+    fn value(&self, var: Var) -> &Tensor<B> {
+        self.rows[var.index()].as_ref().unwrap_or(&self.graph.tape().node(var).value)
+    }
+
+    /// `J·t`: tangents `[K, *p]` of some parameters (the others do not move) to `[K, N_S, *out]`.
+    ///
+    /// # Errors
+    /// If a tangent does not fit its parameter, or they differ in number.
+    pub fn jvp(&self, tangents: &ParamMap<Tensor<B>>) -> Result<Tensor<B>, Error> {
+        let (mut moved, k) = self.moved(tangents, false)?;
+        let output = self.graph.output();
+        Ok(match moved[output.index()].take() {
+            Some(tangent) => tangent,
+            None => Tensor::zeros(self.graph.tape().backend(), self.value(output).shape().prefixed(&[k])),
+        })
+    }
+
+    /// The tangents of all values, or (without `keep`) at least the output's, and their number K.
+    fn moved(&self, tangents: &ParamMap<Tensor<B>>, keep: bool) -> Result<(Vec<Option<Tensor<B>>>, usize), Error> {
+        let tape = self.graph.tape();
+        let mut k = None;
+        for (var, tangent) in tangents.iter() {
+            self.graph.check_param(var)?;
+            let expected = *tape.value(var).shape();
+            let got = *tangent.shape();
+            let known = self.params.contains(&var);
+            let fits = got.rank() == expected.rank() + 1 && got.tail() == expected && got[0] == *k.get_or_insert(got[0]);
+            if !fits || !known {
+                let name = tape.param_name(var)?.to_string();
+                return Err(if known {
+                    Error::TangentShape { name, got: got.to_vec(), expected: expected.to_vec() }
+                } else {
+                    Error::NotLinearised { name }
+                });
+            }
+        }
+        let mut moved: Vec<Option<Tensor<B>>> = vec![None; tape.nodes.len()];
+        for (var, tangent) in tangents.iter() {
+            moved[var.index()] = Some(tangent.clone());
+        }
+        let mut last_use = vec![0; tape.nodes.len()];
+        for at in (0..tape.nodes.len()).filter(|&at| self.path[at]) {
+            tape.nodes[at].args.iter().for_each(|arg| last_use[arg.index()] = at);
+        }
+        for at in (0..=self.graph.output().index()).filter(|&at| self.path[at]) {
+            let node = &tape.nodes[at];
+            let Origin::Op(op) = &node.origin else { continue };
+            let args: Vec<&Tensor<B>> = node.args.iter().map(|&arg| self.value(arg)).collect();
+            let batched: Vec<bool> = node.args.iter().map(|&arg| tape.is_batched(arg)).collect();
+            let io = Io { args: &args, out: self.value(Var::at(at)), batched: &batched };
+            let mut sum: Option<Tensor<B>> = None;
+            for (wrt, arg) in node.args.iter().enumerate() {
+                let Some(tangent) = &moved[arg.index()] else { continue };
+                let product = op.jac(io, wrt, tangent);
+                match &mut sum {
+                    Some(sum) => sum.axpy(1.0, &product),
+                    empty => *empty = Some(product),
+                }
+            }
+            moved[at] = sum;
+            for arg in node.args.iter().filter(|arg| !keep && last_use[arg.index()] == at) {
+                moved[arg.index()] = None;
+            }
+        }
+        Ok((moved, k.unwrap_or(0)))
+    }
+
+    /// `Jᵀ·M`: columns `[K, N_S, *out]` at the output to `[K, *p]` per parameter, summed over samples.
+    ///
+    /// # Errors
+    /// If the columns do not fit the output.
+    pub fn vjp(&self, columns: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+        self.pull(columns, None)
+    }
+
+    /// The gradient of a loss at every value, scaled so that the products of chosen samples estimate those of all.
+    ///
+    /// # Errors
+    /// If the targets do not fit, or (with [`Residuals::Exact`]) an operation lacks second derivatives, or (with the others) an operation that
+    /// is not piecewise linear has second derivatives that are not entry by entry.
+    pub fn gradients(&self, loss: &dyn Loss<B>, residuals: Residuals) -> Result<Gradients<B>, Error> {
+        match residuals {
+            Residuals::Exact => self.graph.check_second(&self.params, "a product with the Hessian")?,
+            _ => self.check_positive()?,
+        }
+        let nodes = &self.graph.tape().nodes;
+        let seed = Probe::new(Seed::Gradient).of(self.samples.clone()).columns(self.graph, loss)?;
+        let chosen = seed.shape()[1];
+        let mut gradients = vec![None; nodes.len()];
+        gradients[self.graph.output().index()] = Some(seed.scale(self.graph.samples() as f64 / chosen as f64));
+        for at in (0..nodes.len()).rev().filter(|&at| self.path[at]) {
+            let Some(gradient) = gradients[at].clone() else { continue };
+            self.at(at, |op, io, args| {
+                for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| self.path[arg.index()] && !self.is_param(**arg)) {
+                    add(&mut gradients[arg.index()], pull_back(op, io, wrt, &gradient, false));
+                }
+            });
+        }
+        Ok(Gradients(gradients))
+    }
+
+    /// The product of a matrix of second derivatives with tangents `[K, *p]`: `[K, *p]` per parameter.
+    ///
+    /// `at_output` multiplies tangents `[K, N_S, *out]` of the output by the loss's Hessian (or what stands for it).
+    ///
+    /// # Errors
+    /// As [`jvp`](Linearization::jvp).
+    pub fn second_order(
+        &self,
+        tangents: &ParamMap<Tensor<B>>,
+        at_output: impl FnOnce(&Tensor<B>) -> Tensor<B>,
+        (gradients, residuals): (&Gradients<B>, Residuals),
+    ) -> Result<ParamMap<Tensor<B>>, Error> {
+        let (moved, k) = self.moved(tangents, true)?;
+        let output = self.graph.output();
+        let seed = match &moved[output.index()] {
+            Some(tangent) => at_output(tangent),
+            None => Tensor::zeros(self.graph.tape().backend(), self.value(output).shape().prefixed(&[k])),
+        };
+        self.pull(&seed, Some((&moved, gradients, residuals)))
+    }
+
+    /// Columns from the output to the parameters, with the residuals of what moved on the way.
+    fn pull(
+        &self,
+        columns: &Tensor<B>,
+        bend: Option<(&[Option<Tensor<B>>], &Gradients<B>, Residuals)>,
+    ) -> Result<ParamMap<Tensor<B>>, Error> {
+        let (tape, output) = (self.graph.tape(), self.graph.output());
+        let (got, expected) = (columns.shape(), self.value(output).shape());
+        if got.rank() != expected.rank() + 1 || got.tail() != *expected {
+            return Err(Error::ColumnsShape { got: got.to_vec(), expected: expected.to_vec() });
+        }
+        let k = got[0];
+        let mut factors: Vec<Option<Tensor<B>>> = vec![None; tape.nodes.len()];
+        factors[output.index()] = Some(columns.clone());
+        for at in (0..tape.nodes.len()).rev().filter(|&at| self.path[at] && !self.is_param(Var::at(at))) {
+            let factor = factors[at].take();
+            self.at(at, |op, io, args| {
+                for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| self.path[arg.index()]) {
+                    if let Some(factor) = &factor {
+                        add(&mut factors[arg.index()], pull_back(op, io, wrt, factor, false));
+                    }
+                    let Some((moved, Gradients(gradients), residuals)) = bend else { continue };
+                    let Some(gradient) = &gradients[at] else { continue };
+                    for (along, other) in args.iter().enumerate() {
+                        let Some(tangent) = &moved[other.index()] else { continue };
+                        if let Some(term) = bent(op, io, (wrt, along), tangent, gradient, residuals) {
+                            add(&mut factors[arg.index()], term);
+                        }
+                    }
+                }
+            });
+        }
+        tape.backend().check()?;
+        let finish = |&var: &Var| {
+            let shape = tape.value(var).shape().prefixed(&[k]);
+            let product =
+                factors[var.index()].take().map_or_else(|| Tensor::zeros(tape.backend(), shape), |sum| sum.reshape(shape));
+            (var, product)
+        };
+        Ok(self.params.iter().map(finish).collect())
+    }
+
+    fn is_param(&self, var: Var) -> bool {
+        self.graph.tape().is_param(var)
+    }
+
+    /// Calls `f` with the operation at a position, what it read and wrote, and its arguments.
+    fn at(&self, at: usize, f: impl FnOnce(&dyn crate::Op<B>, Io<'_, B>, &[Var])) {
+        let tape = self.graph.tape();
+        let node = &tape.nodes[at];
+        let Origin::Op(op) = &node.origin else { return };
+        let args: Vec<&Tensor<B>> = node.args.iter().map(|&arg| self.value(arg)).collect();
+        let batched: Vec<bool> = node.args.iter().map(|&arg| tape.is_batched(arg)).collect();
+        f(op.as_ref(), Io { args: &args, out: self.value(Var::at(at)), batched: &batched }, &node.args);
+    }
+
+    /// Fails if an operation on the path has second derivatives in one argument that are not entry by entry.
+    fn check_positive(&self) -> Result<(), Error> {
+        for (node, _) in self.graph.tape().nodes.iter().zip(&self.path).filter(|(_, on_path)| **on_path) {
+            let Origin::Op(op) = &node.origin else { continue };
+            for wrt in (0..node.args.len()).filter(|&wrt| self.path[node.args[wrt].index()]) {
+                match op.second(wrt, wrt) {
+                    Second::Zero | Second::Entrywise(_) | Second::Bilinear => {}
+                    Second::Missing => {
+                        let wanted_by = "the positive-curvature Hessian".into();
+                        return Err(Error::NoSecondDerivative { op: op.name().into(), wrt, along: wrt, wanted_by });
+                    }
+                    Second::Product(_) => return Err(Error::NotEntrywise { op: op.name().into() }),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The residual's product with a tangent, as far as it counts.
+fn bent<B: Backend>(
+    op: &dyn crate::Op<B>,
+    io: Io<'_, B>,
+    (wrt, along): (usize, usize),
+    tangent: &Tensor<B>,
+    gradient: &Tensor<B>,
+    residuals: Residuals,
+) -> Option<Tensor<B>> {
+    if residuals == Residuals::Exact {
+        return residual(op, io, (wrt, along), tangent, gradient, false);
+    }
+    let Second::Entrywise(f) = op.second(wrt, along) else { return None };
+    let bend = gradient.mul(&f(io));
+    let bend = bend.unary(if residuals == Residuals::Absolute { Unary::Abs } else { Unary::Relu });
+    let k = tangent.shape()[0];
+    let tangent = if io.batched[along] { tangent.clone() } else { tangent.reshape(io.args[along].shape().prefixed(&[k, 1])) };
+    Some(tangent.mul(&bend))
+}
+
+fn add<B: Backend>(sum: &mut Option<Tensor<B>>, product: Tensor<B>) {
+    match sum {
+        Some(sum) => sum.axpy(1.0, &product),
+        empty => *empty = Some(product),
+    }
+}
+
+impl<B: Backend> Graph<B> {
+    /// `J·t`: tangents `[K, *p]` of some parameters (the others do not move) to `[K, N, *out]`.
+    ///
+    /// # Errors
+    /// If a tangent does not fit its parameter, or they differ in number.
+    pub fn jvp(&self, tangents: &ParamMap<Tensor<B>>) -> Result<Tensor<B>, Error> {
+        let wanted: Vec<Var> = tangents.iter().map(|(var, _)| var).collect();
+        Linearization::new(self, &wanted, None)?.jvp(tangents)
+    }
+
+    /// `Jᵀ·M`: columns `[K, N, *out]` at the output to `[K, *p]` per parameter, summed over samples.
+    ///
+    /// # Errors
+    /// If the columns do not fit the output, or a number is NaN or infinite.
+    pub fn vjp(&self, columns: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+        let columns = Probe::new(Seed::Columns(columns.clone())).given_columns(self, columns)?;
+        Linearization::new(self, &self.params(), None)?.vjp(&columns)
+    }
+}
