@@ -12,7 +12,7 @@ const LAYERS: [Layer; 8] = [
     Layer { package: "vivit-tensor", below: &[] },
     Layer { package: "vivit-eigh", below: &["vivit-tensor"] },
     Layer { package: "vivit-autodiff", below: &["vivit-tensor"] },
-    Layer { package: "vivit-extend", below: &["vivit-autodiff"] },
+    Layer { package: "vivit-extend", below: &["vivit-autodiff", "vivit-eigh"] },
     Layer { package: "vivit-curvature", below: &["vivit-extend", "vivit-eigh"] },
     Layer { package: "vivit-nn", below: &["vivit-autodiff"] },
     Layer { package: "vivit-opencl", below: &["vivit-tensor"] },

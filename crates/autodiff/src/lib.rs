@@ -27,7 +27,7 @@ pub use error::Error;
 pub use linearization::{Gradients, Linearization, Residuals};
 pub use loss::{BceWithLogits, CrossEntropy, Loss, Mse, Reduction};
 pub use map::ParamMap;
-pub use op::{Batch, Io, Op};
+pub use op::{AsAny, Batch, Io, Op};
 pub use outer::{Order, Outer, OuterDims, Positions};
 pub use probe::{Probe, Root, RootColumns, Seed};
 pub use second::Second;

@@ -36,6 +36,11 @@ impl<T> ParamMap<T> {
         self.0.get_mut(&param)
     }
 
+    /// Takes a parameter's value out, if there is one.
+    pub fn remove(&mut self, param: Var) -> Option<T> {
+        self.0.remove(&param)
+    }
+
     /// Number of parameters with a value.
     pub fn len(&self) -> usize {
         self.0.len()

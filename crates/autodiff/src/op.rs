@@ -48,6 +48,25 @@ impl<B: Backend> Io<'_, B> {
     }
 }
 
+/// Any type, as [`Any`]: what [`downcast_ref`](trait.Op.html#method.downcast_ref) of an operation stands on. Implemented for all types.
+pub trait AsAny: Any {
+    /// The value as `Any`.
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: Any> AsAny for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl<B: Backend> dyn Op<B> {
+    /// The operation as one of type `O`, if it is one.
+    pub fn downcast_ref<O: Op<B>>(&self) -> Option<&O> {
+        self.as_any().downcast_ref()
+    }
+}
+
 /// An operation on the tape: its value and its derivatives.
 ///
 /// Index convention: axis 0 of a *batched* argument or result is the sample axis N; parameters have none. A matrix that
@@ -55,7 +74,7 @@ impl<B: Backend> Io<'_, B> {
 /// part in gradients, per-sample gradients and everything built from the GGN.
 ///
 /// Shapes are the caller's duty: an operation panics, naming itself and the shapes, when they do not fit.
-pub trait Op<B: Backend>: Any + Debug {
+pub trait Op<B: Backend>: AsAny + Debug {
     /// The name that errors show.
     fn name(&self) -> &'static str;
 

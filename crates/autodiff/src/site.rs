@@ -18,9 +18,9 @@ pub struct Use<'a, B: Backend> {
     pub(crate) factor: Tensor<B>,
 }
 
-impl<B: Backend> Use<'_, B> {
-    /// The operation; downcast it (`op as &dyn Any`) to treat a kind of operation specially.
-    pub fn op(&self) -> &dyn Op<B> {
+impl<'a, B: Backend> Use<'a, B> {
+    /// The operation; `op.downcast_ref::<Linear>()` tells whether it is of a kind.
+    pub fn op(&self) -> &'a dyn Op<B> {
         self.op
     }
 
@@ -199,6 +199,12 @@ impl<'a, B: Backend> Site<'a, B> {
     #[track_caller]
     pub fn uses(&self, probe: usize) -> &[Use<'a, B>] {
         &self.arrived.uses[self.stream(probe).0]
+    }
+
+    /// The operations that use the parameter, last first.
+    pub fn ops(&self) -> impl Iterator<Item = &'a dyn Op<B>> {
+        let uses = self.arrived.uses.iter().find(|uses| !uses.is_empty());
+        uses.into_iter().flatten().map(|used| used.op())
     }
 
     /// The probe's columns.

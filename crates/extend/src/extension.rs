@@ -1,6 +1,6 @@
 //! What a quantity is to the sweep.
 
-use vivit_autodiff::{Probe, Site};
+use vivit_autodiff::{Graph, Loss, ParamMap, Probe, Site, Var};
 use vivit_tensor::Backend;
 
 /// Errors of a sweep with extensions.
@@ -10,6 +10,44 @@ pub enum Error {
     /// The sweep failed.
     #[error(transparent)]
     Autodiff(#[from] vivit_autodiff::Error),
+    /// A factor of a Kronecker product has no eigendecomposition.
+    #[error("eigenvalues of a Kronecker factor: {0}")]
+    Eigen(#[from] vivit_eigh::Error),
+    /// A damping that is no number to add to eigenvalues.
+    #[error("the damping must be a finite number of at least 0, got {damping}")]
+    Damping {
+        /// The damping.
+        damping: f64,
+    },
+    /// A damped Kronecker product that is singular.
+    #[error(
+        "the damped curvature has an eigenvalue of {smallest:e} beside the largest of {largest:e}, so that it can't be inverted; \
+         add more damping"
+    )]
+    Singular {
+        /// The smallest eigenvalue, damping included.
+        smallest: f64,
+        /// The largest one.
+        largest: f64,
+    },
+    /// Vectors that do not fit a parameter.
+    #[error("vectors of shape {got:?} do not fit a parameter of shape {expected:?} (the number of vectors comes first)")]
+    VectorsShape {
+        /// The shape given.
+        got: Vec<usize>,
+        /// The parameter's shape.
+        expected: Vec<usize>,
+    },
+    /// An extension that can't treat a graph.
+    #[error("extension {extension} can't treat operation {op}: {reason}")]
+    Unsupported {
+        /// The extension's name.
+        extension: &'static str,
+        /// The operation.
+        op: String,
+        /// Why not, and what to do instead.
+        reason: String,
+    },
     /// An extension failed, for a reason of its own.
     #[error("extension {extension}: {source}")]
     Extension {
@@ -28,7 +66,9 @@ impl From<vivit_tensor::Error> for Error {
 
 /// A quantity that is computed while factors travel backwards.
 pub trait Extension<B: Backend> {
-    /// The result.
+    /// What there is per parameter.
+    type Value;
+    /// The result, usually the values of all parameters.
     type Out;
 
     /// The name that errors show.
@@ -43,15 +83,24 @@ pub trait Extension<B: Backend> {
         true
     }
 
+    /// Is called once before the sweep, with the parameters that are going to be visited.
+    ///
+    /// # Errors
+    /// Ends the run before any work.
+    fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error> {
+        let _ = (graph, loss, params);
+        Ok(())
+    }
+
     /// Sees one parameter with all that reached it. Parameters come in reverse order of their first use, each once.
     ///
     /// # Errors
     /// Ends the sweep.
-    fn visit(&mut self, site: &Site<'_, B>) -> Result<(), Error>;
+    fn visit(&mut self, site: &Site<'_, B>) -> Result<Self::Value, Error>;
 
-    /// Hands over the result.
+    /// Hands over the result: of most extensions the values as they are.
     ///
     /// # Errors
     /// If there is none.
-    fn finish(self) -> Result<Self::Out, Error>;
+    fn finish(self, values: ParamMap<Self::Value>) -> Result<Self::Out, Error>;
 }

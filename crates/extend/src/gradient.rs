@@ -1,23 +1,26 @@
 //! The gradient `∂L/∂θ = Σ_n g_n`.
 
+use std::marker::PhantomData;
+
 use vivit_autodiff::{Batch, ParamMap, Probe, Seed, Site};
 use vivit_tensor::{Backend, Tensor};
 
 use crate::{Error, Extension};
 
 /// The gradient of every parameter, `[*p]`.
-#[derive(Debug)]
-pub struct Gradient<B: Backend>(ParamMap<Tensor<B>>);
+#[derive(Clone, Copy, Debug)]
+pub struct Gradient<B: Backend>(PhantomData<B>);
 
 impl<B: Backend> Gradient<B> {
     /// The extension.
     #[allow(clippy::new_without_default)] // an extension is asked for by name
     pub fn new() -> Self {
-        Gradient(ParamMap::new())
+        Gradient(PhantomData)
     }
 }
 
 impl<B: Backend> Extension<B> for Gradient<B> {
+    type Value = Tensor<B>;
     type Out = ParamMap<Tensor<B>>;
 
     fn name(&self) -> &'static str {
@@ -32,12 +35,11 @@ impl<B: Backend> Extension<B> for Gradient<B> {
         false
     }
 
-    fn visit(&mut self, site: &Site<'_, B>) -> Result<(), Error> {
-        self.0.insert(site.param(), site.jac_t(0, Batch::Sum).reshape(*site.shape()));
-        Ok(())
+    fn visit(&mut self, site: &Site<'_, B>) -> Result<Tensor<B>, Error> {
+        Ok(site.jac_t(0, Batch::Sum).reshape(*site.shape()))
     }
 
-    fn finish(self) -> Result<Self::Out, Error> {
-        Ok(self.0)
+    fn finish(self, values: ParamMap<Tensor<B>>) -> Result<Self::Out, Error> {
+        Ok(values)
     }
 }

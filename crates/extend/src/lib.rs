@@ -23,17 +23,31 @@
 //! ```
 
 mod batch_grad;
+mod batch_l2_grad;
+mod constructors;
 mod diag_ggn;
+mod diag_hessian;
 mod extension;
 mod gradient;
+mod jacobian;
 mod on_site;
+mod override_rule;
 mod run;
 mod sqrt_ggn;
+mod squares;
+mod sum_grad_squared;
+mod variance;
 
 pub use batch_grad::BatchGrad;
-pub use diag_ggn::DiagGgn;
+pub use batch_l2_grad::BatchL2Grad;
+pub use diag_ggn::{BatchDiagGgn, DiagGgn};
+pub use diag_hessian::{BatchDiagHessian, DiagHessian};
 pub use extension::{Error, Extension};
 pub use gradient::Gradient;
+pub use jacobian::Jacobian;
 pub use on_site::OnSite;
-pub use run::{ExtensionSet, run, run_for};
+pub use override_rule::Override;
+pub use run::{ExtensionSet, Plan, run, run_for, run_with};
 pub use sqrt_ggn::SqrtGgn;
+pub use sum_grad_squared::SumGradSquared;
+pub use variance::Variance;

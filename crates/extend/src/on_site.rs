@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use vivit_autodiff::{Probe, Site};
+use vivit_autodiff::{ParamMap, Probe, Site};
 use vivit_tensor::Backend;
 
 use crate::{Error, Extension};
@@ -27,6 +27,7 @@ impl<B: Backend, F> fmt::Debug for OnSite<B, F> {
 }
 
 impl<B: Backend, F: FnMut(&Site<'_, B>) -> Result<(), Error>> Extension<B> for OnSite<B, F> {
+    type Value = ();
     type Out = ();
 
     fn name(&self) -> &'static str {
@@ -45,7 +46,7 @@ impl<B: Backend, F: FnMut(&Site<'_, B>) -> Result<(), Error>> Extension<B> for O
         (self.hook)(site)
     }
 
-    fn finish(self) -> Result<(), Error> {
+    fn finish(self, _values: ParamMap<()>) -> Result<(), Error> {
         Ok(())
     }
 }

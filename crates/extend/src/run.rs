@@ -1,6 +1,6 @@
 //! Running any set of extensions in one sweep.
 
-use vivit_autodiff::{Graph, Loss, Probe, Site, Var};
+use vivit_autodiff::{Graph, Loss, ParamMap, Probe, Seed, Site, Var};
 use vivit_tensor::Backend;
 
 use crate::{Error, Extension};
@@ -21,13 +21,56 @@ pub fn run_for<B: Backend, X: ExtensionSet<B>>(
     graph: &Graph<B>,
     loss: &dyn Loss<B>,
     params: &[Var],
-    mut extensions: X,
+    extensions: X,
 ) -> Result<X::Out, Error> {
-    let mut plan = Plan { probes: Vec::new(), own: Vec::new(), per_sample: None };
+    run_with(graph, loss, params, extensions, |_, _| Ok(()))
+}
+
+/// As [`run_for`]; after every parameter, `hook` sees the values of all extensions so far, and may read them and take them out: what
+/// large values are for can be done with them at once, and their memory is free before the next parameter comes.
+///
+/// ```
+/// # use vivit_autodiff::{CrossEntropy, Graph, Tape};
+/// # use vivit_extend::{BatchGrad, run_with};
+/// # use vivit_tensor::{Cpu, Tensor};
+/// # let cpu = Cpu::<f64>::new();
+/// # let mut tape = Tape::new(&cpu);
+/// # let x = tape.input(Tensor::from_vec(&cpu, &[2, 3], vec![1.0, -2.0, 0.5, 0.3, 0.1, -1.0])?);
+/// # let w = tape.param(Tensor::from_vec(&cpu, &[2, 3], vec![0.1, 0.2, -0.3, 0.4, -0.5, 0.6])?);
+/// # let y = tape.linear(x, w, None);
+/// # let graph = Graph::new(tape, y)?;
+/// # let loss = CrossEntropy::mean([0, 1]);
+/// let mut largest = 0.0f64;
+/// run_with(&graph, &loss, &graph.params(), (BatchGrad::new(),), |site, (gradients,)| {
+///     let gradients = gradients.remove(site.param()).expect("just computed");
+///     largest = gradients.to_vec()?.iter().fold(largest, |largest, g| largest.max(g.abs()));
+///     Ok(())
+/// })?;
+/// assert!(largest > 0.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`run_for`], and if the hook fails.
+pub fn run_with<B: Backend, X: ExtensionSet<B>>(
+    graph: &Graph<B>,
+    loss: &dyn Loss<B>,
+    params: &[Var],
+    mut extensions: X,
+    mut hook: impl FnMut(&Site<'_, B>, &mut X::Values) -> Result<(), Error>,
+) -> Result<X::Out, Error> {
+    let mut plan = Plan { probes: Vec::new(), own: Vec::new(), per_sample: None, hessian: None };
     extensions.declare(&mut plan);
-    let Plan { probes, own, per_sample } = plan;
-    graph.sweep(loss, &probes, params, per_sample, |site| extensions.visit(site, &own))?;
-    extensions.finish()
+    let Plan { probes, own, per_sample, hessian } = plan;
+    params.iter().try_for_each(|&var| graph.check_param(var))?;
+    extensions.prepare(graph, loss, params)?;
+    let mut values = X::Values::default();
+    let all: Vec<usize> = (0..probes.len()).collect();
+    graph.sweep(loss, &probes, params, hessian.or(per_sample), |site| {
+        extensions.visit(site, &own, &mut values)?;
+        hook(&site.scoped(&all), &mut values)
+    })?;
+    extensions.finish(values)
 }
 
 /// The probes of all extensions, equal ones once, and each extension's own among them.
@@ -35,13 +78,18 @@ pub fn run_for<B: Backend, X: ExtensionSet<B>>(
 pub struct Plan<B: Backend> {
     probes: Vec<Probe<B>>,
     own: Vec<Vec<usize>>,
+    /// The first extension that needs samples apart, and the first one that needs the Hessian.
     per_sample: Option<&'static str>,
+    hessian: Option<&'static str>,
 }
 
 impl<B: Backend> Plan<B> {
     fn add(&mut self, extension: &impl Extension<B>) {
         let mut own = Vec::new();
         for probe in extension.probes() {
+            if matches!(probe.seed, Seed::Hessian(_)) {
+                self.hessian.get_or_insert(extension.name());
+            }
             let at = self.probes.iter().position(|known| known.same(&probe)).unwrap_or_else(|| {
                 self.probes.push(probe);
                 self.probes.len() - 1
@@ -57,35 +105,47 @@ impl<B: Backend> Plan<B> {
 
 /// A tuple of extensions.
 pub trait ExtensionSet<B: Backend> {
+    /// The tuple of their values so far.
+    type Values: Default;
     /// The tuple of their results.
     type Out;
     /// Adds the extensions' probes to the plan, in order.
     fn declare(&self, plan: &mut Plan<B>);
+    /// Prepares every extension.
+    ///
+    /// # Errors
+    /// The first that an extension returns.
+    fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error>;
     /// Shows a site to every extension; `own[i]` are the probes of extension i.
     ///
     /// # Errors
     /// The first that an extension returns.
-    fn visit(&mut self, site: &Site<'_, B>, own: &[Vec<usize>]) -> Result<(), Error>;
+    fn visit(&mut self, site: &Site<'_, B>, own: &[Vec<usize>], values: &mut Self::Values) -> Result<(), Error>;
     /// Collects the results.
     ///
     /// # Errors
     /// The first that an extension returns.
-    fn finish(self) -> Result<Self::Out, Error>;
+    fn finish(self, values: Self::Values) -> Result<Self::Out, Error>;
 }
 
 macro_rules! tuple {
     ($($name:ident $at:tt),+) => {
         impl<B: Backend, $($name: Extension<B>),+> ExtensionSet<B> for ($($name,)+) {
+            type Values = ($(ParamMap<$name::Value>,)+);
             type Out = ($($name::Out,)+);
             fn declare(&self, plan: &mut Plan<B>) {
                 $(plan.add(&self.$at);)+
             }
-            fn visit(&mut self, site: &Site<'_, B>, own: &[Vec<usize>]) -> Result<(), Error> {
-                $(self.$at.visit(&site.scoped(&own[$at]))?;)+
+            fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error> {
+                $(self.$at.prepare(graph, loss, params)?;)+
                 Ok(())
             }
-            fn finish(self) -> Result<Self::Out, Error> {
-                Ok(($(self.$at.finish()?,)+))
+            fn visit(&mut self, site: &Site<'_, B>, own: &[Vec<usize>], values: &mut Self::Values) -> Result<(), Error> {
+                $(values.$at.insert(site.param(), self.$at.visit(&site.scoped(&own[$at]))?);)+
+                Ok(())
+            }
+            fn finish(self, values: Self::Values) -> Result<Self::Out, Error> {
+                Ok(($(self.$at.finish(values.$at)?,)+))
             }
         }
     };

@@ -1,0 +1,56 @@
+//! Squared norms of per-sample gradients, `‖g_n‖²`. (BackPACK's `BatchL2Grad`.)
+//!
+//! With `g_n = Σ_t s_t ⊗ z_t` the gradients need not be formed: `‖g_n‖² = Σ_{t,t'} ⟨s_t, s_t'⟩ ⟨z_t, z_t'⟩`, for one position `‖s‖² ‖z‖²`
+//! (Goodfellow, *Efficient per-example gradient computations*, arXiv 1510.01799). That costs `T² (O + I)` per sample; where forming them costs
+//! less, `T O I`, they are formed, some out-features at a time.
+
+use vivit_autodiff::{Batch, Outer, Positions};
+use vivit_tensor::{Backend, Gemm, Strides, Tensor, Unary};
+
+use crate::constructors::{of_gradient, per_parameter};
+
+/// Numbers of gradients that are held at a time.
+const BLOCK: usize = 1 << 22;
+
+of_gradient! {
+    /// `‖∂L_n/∂θ‖²`: `[N_S]` per parameter. Their sum over parameters is the squared norm of the sample's whole gradient.
+    BatchL2Grad
+}
+
+per_parameter! { BatchL2Grad, Tensor<B>, |site| {
+    Ok(match site.outer(0) {
+        Some(outer) => of_outer(&outer),
+        None => of_expanded(&site.jac_t(0, Batch::Keep)),
+    })
+} }
+
+/// `Σ x²` of each sample of `[1, N, *]`.
+fn of_expanded<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
+    let n = x.shape()[1];
+    x.unary(Unary::Square).reshape([n, x.len() / n]).sum(1)
+}
+
+fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
+    let d = outer.dims();
+    if d.t == 1 {
+        // Of each group, then summed over groups.
+        let norms = |x: &Tensor<B>, len: usize| x.unary(Unary::Square).reshape([d.n, d.g, len]).sum(2);
+        return norms(outer.s(), d.o).mul(&norms(outer.z(), d.i)).sum(1);
+    }
+    if d.t * (d.o + d.i) < d.o * d.i {
+        // [N, G, T, T] each.
+        let gram = |x: &Tensor<B>, len: usize| {
+            let (a, b) = match outer.positions() {
+                Positions::Outside => (Strides::rows(len), Strides::transposed(len)),
+                Positions::Inside => (Strides::transposed(d.t), Strides::rows(d.t)),
+            };
+            let g = Gemm { a, b, ..Gemm::new(d.t, d.t, len) };
+            x.gemm(&g.batch(d.n * d.g, d.t * len, d.t * len, d.t * d.t), x, [d.n, d.g * d.t * d.t])
+        };
+        return gram(outer.s(), d.o).mul(&gram(outer.z(), d.i)).sum(1);
+    }
+    let mut blocks = outer.row_blocks(BLOCK).map(|rows| of_expanded(&outer.expand(rows)));
+    let mut norms = blocks.next().expect("a weight has out-features");
+    blocks.for_each(|block| norms.axpy(1.0, &block));
+    norms
+}
