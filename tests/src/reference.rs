@@ -94,25 +94,84 @@ fn check_model<B: Backend>(
     if let Some(expected) = case.get("expected/loss") {
         report.compare(name, "loss", &[graph.loss(loss.as_ref())?], &expected.data, 0.0, tolerance);
     }
+    check_extensions(case, name, &graph, loss.as_ref(), report)?;
+    check_products(backend, case, name, &graph, loss.as_ref(), report)?;
+    check_groups(case, name, description, &graph, loss.as_ref(), report)
+}
+
+/// Every extension that the case knows the answer of.
+fn check_extensions<B: Backend>(
+    case: &Case,
+    name: &str,
+    graph: &Graph<B>,
+    loss: &dyn Loss<B>,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
     let outputs = Root::Exact(RootColumns::Outputs);
-    let (gradient, batch_grad, diag_ggn, diag_of_outputs, sqrt_ggn) = run(
-        &graph,
-        loss.as_ref(),
-        (Gradient::new(), BatchGrad::new(), DiagGgn::exact(), DiagGgn::new(outputs), SqrtGgn::exact()),
-    )?;
-    let batch_diag: ParamMap<Tensor<B>> = sqrt_ggn.iter().map(|(var, v)| (var, v.unary(Unary::Square).sum(0))).collect();
+    let (gradient, batch_grad, batch_l2, squared, variance) =
+        run(graph, loss, (Gradient::new(), BatchGrad::new(), BatchL2Grad::new(), SumGradSquared::new(), Variance::new()))?;
+    let (diag_ggn, diag_of_outputs, batch_diag_ggn) =
+        run(graph, loss, (DiagGgn::exact(), DiagGgn::new(outputs), BatchDiagGgn::exact()))?;
     let mut each =
-        |quantity: &str, key: &str, got: &ParamMap<Tensor<B>>| per_parameter(case, name, quantity, key, &graph, got, report);
+        |quantity: &str, key: &str, got: &ParamMap<Tensor<B>>| per_parameter(case, name, quantity, key, graph, got, report);
     each("gradient", "grad", &gradient)?;
     each("BatchGrad", "batch_grad", &batch_grad)?;
+    each("BatchL2Grad", "batch_l2", &batch_l2)?;
+    each("SumGradSquared", "sum_grad_squared", &squared)?;
+    each("Variance", "variance", &variance)?;
     each("DiagGgn", "diag_ggn", &diag_ggn)?;
     each("DiagGgn, C columns", "diag_ggn", &diag_of_outputs)?;
-    each("SqrtGgn (squared)", "batch_diag_ggn", &batch_diag)?;
-    if case.under("expected/ggnvp/").next().is_some() {
-        let product = ggn_product(backend, case, &graph, &sqrt_ggn)?;
-        per_parameter(case, name, "SqrtGgn (times a direction)", "ggnvp", &graph, &product, report)?;
+    each("BatchDiagGgn", "batch_diag_ggn", &batch_diag_ggn)?;
+    if case.under("expected/diag_hessian/").next().is_some() {
+        let (diagonal, per_sample) = run(graph, loss, (DiagHessian::new(), BatchDiagHessian::new()))?;
+        each("DiagHessian", "diag_hessian", &diagonal)?;
+        let summed = per_sample.iter().map(|(var, value)| (var, value.sum(0))).collect();
+        each("BatchDiagHessian, summed", "diag_hessian", &summed)?;
     }
-    check_groups(case, name, description, &graph, loss.as_ref(), report)
+    if case.under("expected/kflr/").next().is_some() {
+        let (factors,) = run(graph, loss, (Kfac::kflr(),))?;
+        let mut worst: f64 = 0.0;
+        for (place, expected) in case.under("expected/kflr/") {
+            let (parameter, factor) = place.rsplit_once('/').ok_or("a factor without a number")?;
+            let [var] = graph.params_where(|known| known == parameter)[..] else { return Err("an unknown parameter".into()) };
+            let factors = &factors[var];
+            let got = if factor == "0" { Some(factors.b()) } else { factors.a() };
+            let fits = got.filter(|got| got.shape().tail()[..] == expected.shape[..]);
+            worst = worst.max(
+                fits.map_or(Ok(f64::INFINITY), |got| Ok::<_, Unbuilt>(scaled_error(&got.to_vec()?, &expected.data, 0.0)))?,
+            );
+        }
+        report.push(name, "Kflr factors", worst, tolerance::<B::Elem>(), String::new());
+    }
+    Ok(())
+}
+
+/// Products with the case's direction.
+fn check_products<B: Backend>(
+    backend: &B,
+    case: &Case,
+    name: &str,
+    graph: &Graph<B>,
+    loss: &dyn Loss<B>,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    if case.under("direction/").next().is_none() {
+        return Ok(());
+    }
+    let mut direction = ParamMap::new();
+    for var in graph.params() {
+        let array = case.array(&format!("direction/{}", graph.tape().param_name(var)?))?;
+        let shape = graph.tape().value(var).shape().prefixed(&[1]);
+        direction.insert(var, Tensor::from_f64(backend, &shape, &array.data)?);
+    }
+    for (quantity, key, product) in
+        [("GGN product", "ggnvp", Product::ggn(graph, loss)), ("Hessian product", "hvp", Product::hessian(graph, loss))]
+    {
+        let product = product.build()?.multiply(&direction)?;
+        let product = product.iter().map(|(var, value)| (var, value.reshape(value.shape().tail()))).collect();
+        per_parameter(case, name, quantity, key, graph, &product, report)?;
+    }
+    Ok(())
 }
 
 /// Compares one array per parameter, on the scale of the largest entry of all of them.
@@ -139,33 +198,6 @@ fn per_parameter<B: Backend>(
         report.push(name, quantity, error, tolerance::<B::Elem>(), String::new());
     }
     Ok(())
-}
-
-/// `V (Vᵀ d)` with V from the extension and the case's direction d.
-fn ggn_product<B: Backend>(
-    backend: &B,
-    case: &Case,
-    graph: &Graph<B>,
-    sqrt_ggn: &ParamMap<Tensor<B>>,
-) -> Result<ParamMap<Tensor<B>>, Unbuilt> {
-    let flat = |v: &Tensor<B>| {
-        let rows = v.shape()[0] * v.shape()[1];
-        v.reshape([rows, v.len() / rows])
-    };
-    let mut coefficients: Option<Tensor<B>> = None;
-    for (var, v) in sqrt_ggn.iter() {
-        let direction = case.array(&format!("direction/{}", graph.tape().param_name(var)?))?;
-        let direction = Tensor::from_f64(backend, &[direction.data.len()], &direction.data)?;
-        let share = flat(v).mul(&direction).sum(1);
-        match &mut coefficients {
-            Some(sum) => sum.axpy(1.0, &share),
-            empty => *empty = Some(share),
-        }
-    }
-    let coefficients = coefficients.ok_or("no parameter")?;
-    let rows = coefficients.len();
-    let product = |v: &Tensor<B>| flat(v).mul(&coefficients.reshape([rows, 1])).sum(0).reshape(v.shape().tail().tail());
-    Ok(sqrt_ggn.iter().map(|(var, v)| (var, product(v))).collect())
 }
 
 fn indices(value: &Value) -> Option<Vec<usize>> {

@@ -24,6 +24,7 @@ mod ggn;
 mod gram;
 mod group;
 mod operator;
+mod product;
 mod space;
 
 pub use criterion::{above, nonzero, top_k, top_k_nonzero};
@@ -33,4 +34,5 @@ pub use error::Error;
 pub use ggn::Ggn;
 pub use group::Group;
 pub use operator::LinearOperator;
+pub use product::{CurvatureOperator, Positive, Product};
 pub use space::{Eigenpairs, GramSpace, NewtonStep, Progress};

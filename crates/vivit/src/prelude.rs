@@ -3,13 +3,17 @@
 pub use crate::optim::{DampedNewton, Descent};
 pub use vivit_autodiff::ops::{ConvOptions, PoolOptions};
 pub use vivit_autodiff::{
-    Batch, BceWithLogits, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Seed,
-    Site, Tape, Var,
+    Batch, BceWithLogits, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Second,
+    Seed, Share, Site, Tape, Var,
 };
 pub use vivit_curvature::{
-    DirectionalDerivatives, Eigenpairs, Ggn, Group, NewtonStep, Progress, above, constant, nonzero, top_k, top_k_nonzero,
+    CurvatureOperator, DirectionalDerivatives, Eigenpairs, Ggn, Group, LinearOperator, NewtonStep, Positive, Product, Progress,
+    above, constant, nonzero, top_k, top_k_nonzero,
 };
-pub use vivit_extend::{BatchGrad, DiagGgn, Extension, Gradient, OnSite, SqrtGgn, run, run_for};
+pub use vivit_extend::{
+    BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Extension, Gradient, Jacobian, Kfac,
+    Kronecker, OnSite, Override, SqrtGgn, SumGradSquared, Variance, run, run_for, run_with,
+};
 pub use vivit_nn::{
     Activation, Adam, AdamOptions, AdamW, AdaptiveAvgPool, AvgPool, BatchNorm, Branches, Conv1d, Conv2d, Conv3d,
     ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dropout, Embedding, GroupNorm, Init, Join, Layer, LayerNorm, Linear,

@@ -1,0 +1,298 @@
+//! Products with curvature matrices that are never formed: GGN, Hessian, Fisher, empirical Fisher, positive-curvature Hessian.
+//!
+//! With J the Jacobian of the outputs and S a root of what stands for the loss's Hessian, all but the Hessians are `Jᵀ S Sᵀ J`: tangents
+//! travel forwards, are multiplied at the output, and travel backwards, for any graph, some vectors at once. The Hessian adds the second derivatives
+//! of every operation on the way back (see [`vivit_autodiff::Linearization`]).
+//!
+//! | matrix | S of sample n, with the reduction's factor | source |
+//! | --- | --- | --- |
+//! | [`ggn`](Product::ggn) | `S_n S_nᵀ = ∂²L_n/∂f_n²` | Schraudolph, Neural Computation 14 (2002) |
+//! | [`fisher`](Product::fisher) | Monte-Carlo columns with the same expectation | Martens, JMLR 21 (2020) |
+//! | [`empirical_fisher`](Product::empirical_fisher) | `√s ∂L_n/∂f_n` (s = N for a mean, 1 for a sum) | Kunstner, Balles & Hennig, NeurIPS 2019 |
+//! | [`hessian`](Product::hessian) | as the GGN, and residuals | Pearlmutter, Neural Computation 6 (1994) |
+//! | [`positive_curvature`](Product::positive_curvature) | as the GGN, and residuals made positive | Chen, arXiv 1104.0416 (2011) |
+
+use vivit_autodiff::{
+    Gradients, Graph, Linearization, Loss, ParamMap, Probe, Reduction, Residuals, Root, RootColumns, Seed, Var,
+};
+use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
+
+use crate::operator::check_vectors;
+use crate::{Error, LinearOperator};
+
+/// Vectors that travel at once; more are taken in turns, which bounds the memory.
+const COLUMNS: usize = 16;
+
+/// How residuals of activations are made positive semi-definite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Positive {
+    /// Magnitudes of their entries.
+    #[default]
+    Absolute,
+    /// Negative entries count as zero.
+    Clipped,
+}
+
+/// Which matrix.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Root(Root),
+    EmpiricalFisher,
+    Hessian,
+    Positive(Positive),
+}
+
+/// A curvature matrix of a loss in some of the graph's parameters (all by default), known by its products.
+///
+/// ```
+/// use vivit_autodiff::{CrossEntropy, Graph, Tape};
+/// use vivit_curvature::{LinearOperator, Product};
+/// use vivit_tensor::{Cpu, Rng, Tensor};
+///
+/// let (cpu, mut rng) = (Cpu::<f64>::new(), Rng::new(0));
+/// let mut tape = Tape::new(&cpu);
+/// let x = tape.input(Tensor::from_vec(&cpu, &[5, 4], rng.normal(20))?);
+/// let w = tape.param(Tensor::from_vec(&cpu, &[3, 4], rng.normal(12))?);
+/// let y = tape.linear(x, w, None);
+/// let graph = Graph::new(tape, y)?;
+/// let loss = CrossEntropy::mean([0, 1, 2, 0, 1]);
+///
+/// // For a linear model the Hessian is the GGN.
+/// let v = Tensor::from_vec(&cpu, &[2, 12], rng.normal(24))?;
+/// let ggn = Product::ggn(&graph, &loss).build()?.apply(&v)?;
+/// let hessian = Product::hessian(&graph, &loss).build()?.apply(&v)?;
+/// let difference = ggn.sub(&hessian).to_vec()?;
+/// assert!(difference.iter().all(|d| d.abs() < 1e-14));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Product<'a, B: Backend> {
+    graph: &'a Graph<B>,
+    loss: &'a dyn Loss<B>,
+    kind: Kind,
+    params: Option<Vec<Var>>,
+    samples: Option<Vec<usize>>,
+}
+
+impl<'a, B: Backend> Product<'a, B> {
+    fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>, kind: Kind) -> Self {
+        Product { graph, loss, kind, params: None, samples: None }
+    }
+
+    /// The generalized Gauss-Newton matrix `Σ_n J_nᵀ H_n J_n`.
+    pub fn ggn(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
+        Self::new(graph, loss, Kind::Root(Root::Exact(RootColumns::Rank)))
+    }
+
+    /// The Fisher information, estimated with `draws` Monte-Carlo columns per sample. For the losses here its expectation is the GGN.
+    pub fn fisher(graph: &'a Graph<B>, loss: &'a dyn Loss<B>, draws: usize, seed: u64) -> Self {
+        Self::new(graph, loss, Kind::Root(Root::Sampled { draws, seed }))
+    }
+
+    /// The empirical Fisher information `s Σ_n g_n g_nᵀ` of gradients `g_n = ∂L_n/∂θ`, s = N for a mean, 1 for a sum: for a mean
+    /// `(1/N) Σ_n ∇ℓ_n ∇ℓ_nᵀ` of the unreduced losses.
+    pub fn empirical_fisher(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
+        Self::new(graph, loss, Kind::EmpiricalFisher)
+    }
+
+    /// The Hessian `∂²L/∂θ²`.
+    pub fn hessian(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
+        Self::new(graph, loss, Kind::Hessian)
+    }
+
+    /// The positive-curvature Hessian: the GGN and the second derivatives of entry-by-entry operations, made positive semi-definite.
+    /// (BackPACK's `PCHMP`.)
+    pub fn positive_curvature(graph: &'a Graph<B>, loss: &'a dyn Loss<B>, positive: Positive) -> Self {
+        Self::new(graph, loss, Kind::Positive(positive))
+    }
+
+    /// The block of these parameters, in this order.
+    #[must_use]
+    pub fn params(mut self, params: impl Into<Vec<Var>>) -> Self {
+        self.params = Some(params.into());
+        self
+    }
+
+    /// Of the chosen samples, scaled by `N/|S|` so that it estimates the matrix of the whole batch.
+    #[must_use]
+    pub fn samples(mut self, samples: Vec<usize>) -> Self {
+        self.samples = Some(samples);
+        self
+    }
+
+    /// Prepares products: what does not depend on the vectors is computed here.
+    ///
+    /// # Errors
+    /// If parameters, samples or targets do not fit, a number is NaN or infinite, or an operation lacks the second derivatives that a Hessian
+    /// needs.
+    pub fn build(self) -> Result<CurvatureOperator<'a, B>, Error> {
+        let (graph, loss) = (self.graph, self.loss);
+        let params = self.params.unwrap_or_else(|| graph.params());
+        if params.is_empty() {
+            return Err(Error::EmptyGroup { group: 0 });
+        }
+        let mut seen = ParamMap::new();
+        for &var in &params {
+            graph.check_param(var)?;
+            if seen.insert(var, ()).is_some() {
+                let name = graph.tape().param_name(var)?.into();
+                return Err(Error::RepeatedParameter { name, first: 0, second: 0 });
+            }
+        }
+        let linear = Linearization::new(graph, &params, self.samples.clone())?;
+        let root = match self.kind {
+            Kind::Root(root) => Probe::new(Seed::Root(root)).of(self.samples).columns(graph, loss)?,
+            Kind::Hessian | Kind::Positive(_) => {
+                Probe::new(Seed::Root(Root::default())).of(self.samples).columns(graph, loss)?
+            }
+            Kind::EmpiricalFisher => {
+                let gradient = Probe::new(Seed::Gradient).of(self.samples).columns(graph, loss)?;
+                let (n, chosen) = (graph.samples() as f64, gradient.shape()[1] as f64);
+                let s = if loss.reduction() == Reduction::Mean { n } else { 1.0 };
+                gradient.scale((s * n / chosen).sqrt())
+            }
+        };
+        let bend = match self.kind {
+            Kind::Hessian => Some(Residuals::Exact),
+            Kind::Positive(Positive::Absolute) => Some(Residuals::Absolute),
+            Kind::Positive(Positive::Clipped) => Some(Residuals::Clipped),
+            _ => None,
+        };
+        let bend = bend.map(|residuals| Ok::<_, Error>((linear.gradients(loss, residuals)?, residuals))).transpose()?;
+        let layout = Layout::new(graph, &params);
+        Ok(CurvatureOperator { linear, root, bend, layout })
+    }
+}
+
+/// A curvature matrix, ready for products; see [`Product`].
+///
+/// As a [`LinearOperator`] it acts on flat vectors `[K, D]`, the parameters' entries one after the other; [`flatten`](Self::flatten) and
+/// [`unflatten`](Self::unflatten) translate.
+#[derive(Debug)]
+pub struct CurvatureOperator<'g, B: Backend> {
+    linear: Linearization<'g, B>,
+    /// `[V, N_S, *out]`
+    root: Tensor<B>,
+    bend: Option<(Gradients<B>, Residuals)>,
+    layout: Layout,
+}
+
+impl<B: Backend> CurvatureOperator<'_, B> {
+    /// The parameters of the block, in the order of their entries.
+    pub fn params(&self) -> &[Var] {
+        self.linear.params()
+    }
+
+    /// The product with K vectors in parameter format, `[K, *p]` per parameter. Parameters of the block that are left out stand for zeros.
+    ///
+    /// # Errors
+    /// If a vector does not fit its parameter or is none of the block's, or they differ in number.
+    pub fn multiply(&self, vectors: &ParamMap<Tensor<B>>) -> Result<ParamMap<Tensor<B>>, Error> {
+        let at_output = |moved: &Tensor<B>| root_times_root(&self.root, moved);
+        Ok(match &self.bend {
+            None => self.linear.vjp(&at_output(&self.linear.jvp(vectors)?))?,
+            Some((gradients, residuals)) => self.linear.second_order(vectors, at_output, (gradients, *residuals))?,
+        })
+    }
+
+    /// Vectors in parameter format as rows `[K, D]`.
+    ///
+    /// # Errors
+    /// If there is not one for every parameter of the block, of its shape.
+    pub fn flatten(&self, vectors: &ParamMap<Tensor<B>>) -> Result<Tensor<B>, Error> {
+        self.layout.flatten(self.linear.graph(), vectors)
+    }
+
+    /// Rows `[K, D]` as vectors in parameter format.
+    ///
+    /// # Errors
+    /// If the shape is another one.
+    pub fn unflatten(&self, rows: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+        check_vectors(rows, self.layout.dim)?;
+        Ok(self.layout.unflatten(rows))
+    }
+}
+
+impl<B: Backend> LinearOperator<B> for CurvatureOperator<'_, B> {
+    fn dim(&self) -> usize {
+        self.layout.dim
+    }
+
+    fn backend(&self) -> &B {
+        self.linear.graph().tape().backend()
+    }
+
+    fn apply(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+        let mut products = Vec::new();
+        let total = x.shape().first().copied().unwrap_or(0);
+        check_vectors(x, self.layout.dim)?;
+        for first in (0..total).step_by(COLUMNS) {
+            let some = x.slice(first, (first + COLUMNS).min(total));
+            products.push(self.flatten(&self.multiply(&self.layout.unflatten(&some))?)?);
+        }
+        Ok(if products.is_empty() { x.clone() } else { Tensor::concat(&products, 0) })
+    }
+}
+
+/// Where each parameter's entries lie in a flat vector.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    params: Vec<(Var, Shape)>,
+    pub dim: usize,
+}
+
+impl Layout {
+    pub fn new<B: Backend>(graph: &Graph<B>, params: &[Var]) -> Self {
+        let params: Vec<_> = params.iter().map(|&var| (var, *graph.tape().value(var).shape())).collect();
+        let dim = params.iter().map(|(_, shape)| shape.size()).sum();
+        Layout { params, dim }
+    }
+
+    pub fn flatten<B: Backend>(&self, graph: &Graph<B>, vectors: &ParamMap<Tensor<B>>) -> Result<Tensor<B>, Error> {
+        let mut parts = Vec::with_capacity(self.params.len());
+        let mut k = None;
+        for (var, shape) in &self.params {
+            let got = vectors.get(*var).map(|vector| *vector.shape());
+            let rows = got.filter(|got| got.rank() > 0 && got.tail() == *shape).map(|got| got[0]);
+            match (rows, vectors.get(*var)) {
+                (Some(rows), Some(vector)) if rows == *k.get_or_insert(rows) => {
+                    parts.push(vector.reshape([rows, shape.size()]))
+                }
+                _ => {
+                    let name = graph.tape().param_name(*var)?.into();
+                    let got = got.map_or_else(Vec::new, |got| got.to_vec());
+                    return Err(vivit_autodiff::Error::TangentShape { name, got, expected: shape.to_vec() }.into());
+                }
+            }
+        }
+        Ok(Tensor::concat(&parts, 1))
+    }
+
+    /// `rows: [K, D]`.
+    pub fn unflatten<B: Backend>(&self, rows: &Tensor<B>) -> ParamMap<Tensor<B>> {
+        let (k, mut first) = (rows.shape()[0], 0);
+        let part = |(var, shape): &(Var, Shape)| {
+            let len = shape.size();
+            let part = rows.pad(&[(0, 0), (-(first as isize), -((self.dim - first - len) as isize))]);
+            first += len;
+            (*var, part.reshape(shape.prefixed(&[k])))
+        };
+        self.params.iter().map(part).collect()
+    }
+}
+
+/// `S_n S_nᵀ u_n`: `root: [V, N, *out]`, `moved: [K, N, *out]`.
+fn root_times_root<B: Backend>(root: &Tensor<B>, moved: &Tensor<B>) -> Tensor<B> {
+    let (v, n, k) = (root.shape()[0], root.shape()[1], moved.shape()[0]);
+    let c = root.len() / (v * n);
+    // [N, K, V]
+    let coordinates = Gemm {
+        a: Strides::rows(n * c),
+        b: Strides { offset: 0, row: 1, col: n * c },
+        c: Strides::rows(v),
+        ..Gemm::new(k, v, c)
+    };
+    let coordinates = moved.gemm(&coordinates.batch(n, c, c, k * v), root, [n, k, v]);
+    let back = Gemm { a: Strides::rows(v), b: Strides::rows(n * c), c: Strides::rows(n * c), ..Gemm::new(k, c, v) };
+    coordinates.gemm(&back.batch(n, k * v, c, c), root, *moved.shape())
+}

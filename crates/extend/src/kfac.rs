@@ -1,0 +1,83 @@
+//! Kronecker-factored curvature: `G ≈ B ⊗ A` for a weight, from the factors at its output and its input. (BackPACK's `KFAC`, `KFLR`.)
+//!
+//! With `V_n = Σ_t s[v, n, t] ⊗ z[n, t]`:
+//!
+//! ```text
+//! B = Σ_{v, n} (Σ_t s)(Σ_t s)ᵀ   [O, O]        A = (1/N) Σ_{n, t} z zᵀ   [I, I]
+//! ```
+//!
+//! as BackPACK defines it (for a linear layer with one position, Martens & Grosse 2015 and Botev, Ritter & Barber 2017; for convolutions up to
+//! the place of the sums over positions, Grosse & Martens 2016). A parameter that is no such sum, a bias above all, keeps its whole block,
+//! `B = Σ_{v, n} V Vᵀ`, which is exact.
+//!
+//! For one sample and one position `B ⊗ A` is the GGN's block.
+
+use vivit_autodiff::{Batch, Order, Outer, Positions};
+use vivit_tensor::{Backend, Gemm, Strides, Tensor};
+
+use crate::Kronecker;
+use crate::constructors::{of_root, per_parameter};
+
+of_root! {
+    /// Kronecker factors with the exact root of the loss Hessian (Kflr), `Kfac::sampled` with Monte-Carlo columns (K-FAC): a [`Kronecker`] per
+    /// parameter.
+    Kfac
+}
+
+impl<B: Backend> Kfac<B> {
+    /// With the exact root: Kronecker-factored low rank (Botev, Ritter & Barber 2017).
+    pub fn kflr() -> Self {
+        Self::exact()
+    }
+}
+
+per_parameter! { Kfac, Kronecker<B>, |site| {
+    let shape = *site.shape();
+    Ok(match site.outer(0) {
+        Some(outer) => factors(&outer, shape),
+        None => {
+            let v = site.jac_t(0, Batch::Keep);
+            let (rows, d) = (v.shape()[0] * v.shape()[1], shape.size());
+            let b = v.gemm(&Gemm::tn(d, d, rows), &v, [1, d, d]);
+            Kronecker::new(b, None, Order::OutIn, shape)
+        }
+    })
+} }
+
+fn factors<B: Backend>(outer: &Outer<B>, shape: vivit_tensor::Shape) -> Kronecker<B> {
+    Kronecker::new(output_factor(outer), Some(input_factor(outer)), outer.order(), shape)
+}
+
+/// `B`: `[G, O, O]`.
+fn output_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
+    let d = outer.dims();
+    // [V·N, G, O]
+    let s = match outer.positions() {
+        _ if d.t == 1 => outer.s().clone(),
+        Positions::Outside => outer.s().sum(3),
+        Positions::Inside => outer.s().sum(4),
+    };
+    let rows = d.v * d.n;
+    let side =
+        |transposed: bool| if transposed { Strides { offset: 0, row: 1, col: d.g * d.o } } else { Strides::rows(d.g * d.o) };
+    let g = Gemm { a: side(true), b: side(false), ..Gemm::new(d.o, d.o, rows) };
+    s.gemm(&g.batch(d.g, d.o, d.o, d.o * d.o), &s, [d.g, d.o, d.o])
+}
+
+/// `A`: `[G, I, I]`.
+pub(crate) fn input_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
+    let d = outer.dims();
+    let z = outer.z();
+    let (a, b) = match outer.positions() {
+        Positions::Outside => (Strides::transposed(d.i), Strides::rows(d.i)),
+        Positions::Inside => (Strides::rows(d.t), Strides::transposed(d.t)),
+    };
+    let zt = d.t * d.i;
+    let sum = if d.g == 1 && outer.positions() == Positions::Outside {
+        z.gemm(&Gemm::tn(d.i, d.i, d.n * d.t), z, [1, d.i, d.i])
+    } else {
+        let g = Gemm { a, b, ..Gemm::new(d.i, d.i, d.t) };
+        z.gemm(&g.batch(d.g, zt, zt, d.i * d.i).batch(d.n, d.g * zt, d.g * zt, 0), z, [d.g, d.i, d.i])
+    };
+    sum.scale(1.0 / d.n as f64)
+}

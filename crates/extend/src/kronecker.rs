@@ -1,0 +1,259 @@
+//! Curvature as a Kronecker product: small factors that multiply, add damping, invert, and tell eigenvalues, trace and determinant.
+//!
+//! For a weight W `[O, I]`, `(B ⊗ A) vec(X) = vec(B X Aᵀ)` with `B: [O, O]`, `A: [I, I]`, both symmetric. With `B = Q_B Λ_B Q_Bᵀ` and
+//! `A = Q_A Λ_A Q_Aᵀ`, damping is exact: `(B ⊗ A + δ)⁻¹ = (Q_B ⊗ Q_A) (Λ_B ⊗ Λ_A + δ)⁻¹ (Q_B ⊗ Q_A)ᵀ`. A grouped convolution has a pair of
+//! factors per group, and its matrix is block-diagonal over groups.
+
+use vivit_autodiff::Order;
+use vivit_eigh::eigh;
+use vivit_tensor::{Backend, Gemm, Matrix, Scalar, Shape, Tensor};
+
+use crate::Error;
+
+/// `B ⊗ A` for one parameter (`B` alone where a parameter has no second factor).
+#[derive(Clone, Debug)]
+pub struct Kronecker<B: Backend> {
+    /// `[G, O, O]`
+    b: Tensor<B>,
+    /// `[G, I, I]`
+    a: Option<Tensor<B>>,
+    order: Order,
+    /// The parameter's shape.
+    shape: Shape,
+}
+
+impl<B: Backend> Kronecker<B> {
+    /// `B ⊗ A` with `b: [G, O, O]` and `a: [G, I, I]` of a parameter of `shape`, whose entries are `[G, O, I]` or, ordered `InOut`,
+    /// `[G, I, O]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn new(b: Tensor<B>, a: Option<Tensor<B>>, order: Order, shape: Shape) -> Self {
+        let fits = |x: &Tensor<B>| x.shape().rank() == 3 && x.shape()[1] == x.shape()[2] && x.shape()[0] == b.shape()[0];
+        let i = a.as_ref().map_or(1, |a| a.shape()[1]);
+        assert!(
+            fits(&b) && a.as_ref().is_none_or(fits) && b.shape()[0] * b.shape()[1] * i == shape.size(),
+            "Kronecker factors {} and {:?} of a parameter {shape}",
+            b.shape(),
+            a.as_ref().map(|a| *a.shape())
+        );
+        Kronecker { b, a, order, shape }
+    }
+
+    /// The factor of the outputs, `[G, O, O]`; of a parameter without second factor the whole matrix, `[1, D, D]`.
+    pub fn b(&self) -> &Tensor<B> {
+        &self.b
+    }
+
+    /// The factor of the inputs, `[G, I, I]`, if there is one.
+    pub fn a(&self) -> Option<&Tensor<B>> {
+        self.a.as_ref()
+    }
+
+    /// The parameter's shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Groups, out-features and in-features per group.
+    fn dims(&self) -> (usize, usize, usize) {
+        (self.b.shape()[0], self.b.shape()[1], self.a.as_ref().map_or(1, |a| a.shape()[1]))
+    }
+
+    /// The product with K vectors in the parameter's shape, `x: [K, *p]`.
+    ///
+    /// # Errors
+    /// If the vectors do not fit.
+    pub fn multiply(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+        let x = self.as_groups(x)?;
+        let y = times(&x, &self.b, self.a.as_ref(), false);
+        Ok(self.as_parameter(&y))
+    }
+
+    /// `tr(B ⊗ A) = Σ_g tr(B_g) tr(A_g)`.
+    ///
+    /// # Errors
+    /// If the device failed.
+    pub fn trace(&self) -> Result<f64, Error> {
+        let traces = |x: &Tensor<B>| -> Result<Vec<f64>, Error> {
+            let (g, n) = (x.shape()[0], x.shape()[1]);
+            let x = x.to_vec()?;
+            Ok((0..g).map(|g| (0..n).map(|i| x[(g * n + i) * n + i].f64()).sum()).collect())
+        };
+        let b = traces(&self.b)?;
+        let Some(a) = &self.a else { return Ok(b.into_iter().sum()) };
+        Ok(b.into_iter().zip(traces(a)?).map(|(b, a)| b * a).sum())
+    }
+
+    /// `(B + √δ/π) ⊗ (A + π √δ)` with `π² = (tr A/I) / (tr B/O)`: the factored damping of K-FAC (Martens & Grosse 2015, § 6.3), which stays a
+    /// Kronecker product. For the exact `B ⊗ A + δ` see [`damped`](Kronecker::damped).
+    ///
+    /// # Errors
+    /// If δ is negative or no number, or the device failed.
+    pub fn factored_damping(&self, damping: f64) -> Result<Self, Error> {
+        check_damping(damping)?;
+        let (g, o, i) = self.dims();
+        let Some(a) = &self.a else {
+            return Ok(Kronecker { b: add_identity(&self.b, &vec![damping; g]), ..self.clone() });
+        };
+        let traces = |x: &Tensor<B>, n: usize| -> Result<Vec<f64>, Error> {
+            let x = x.to_vec()?;
+            Ok((0..g).map(|g| (0..n).map(|i| x[(g * n + i) * n + i].f64()).sum::<f64>() / n as f64).collect())
+        };
+        let (of_b, of_a) = (traces(&self.b, o)?, traces(a, i)?);
+        let pi: Vec<f64> =
+            of_a.iter().zip(&of_b).map(|(a, b)| if *a > 0.0 && *b > 0.0 { (a / b).sqrt() } else { 1.0 }).collect();
+        let root = damping.sqrt();
+        Ok(Kronecker {
+            b: add_identity(&self.b, &pi.iter().map(|pi| root / pi).collect::<Vec<_>>()),
+            a: Some(add_identity(a, &pi.iter().map(|pi| root * pi).collect::<Vec<_>>())),
+            ..self.clone()
+        })
+    }
+
+    /// `B ⊗ A + δ` by the eigenvalues of both factors: what multiplies, inverts, and tells eigenvalues, trace and determinant.
+    ///
+    /// # Errors
+    /// If δ is negative or no number, a factor holds a NaN, or the device failed.
+    pub fn damped(&self, damping: f64) -> Result<DampedKronecker<B>, Error> {
+        check_damping(damping)?;
+        let b = Decomposed::new(&self.b)?;
+        let a = self.a.as_ref().map(Decomposed::new).transpose()?;
+        let (g, o, i) = self.dims();
+        let mut values = Vec::with_capacity(g * o * i);
+        for g in 0..g {
+            for o in &b.values[g * o..(g + 1) * o] {
+                match &a {
+                    Some(a) => values.extend(a.values[g * i..(g + 1) * i].iter().map(|a| o.max(0.0) * a.max(0.0) + damping)),
+                    None => values.push(o.max(0.0) + damping),
+                }
+            }
+        }
+        Ok(DampedKronecker { kronecker: self.clone(), b, a, values })
+    }
+
+    /// `[K, *p]` as `[K, G, O, I]`.
+    fn as_groups(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+        let got = x.shape();
+        if got.rank() != self.shape.rank() + 1 || got.tail() != self.shape {
+            return Err(Error::VectorsShape { got: got.to_vec(), expected: self.shape.to_vec() });
+        }
+        let (k, (g, o, i)) = (got[0], self.dims());
+        Ok(match self.order {
+            Order::OutIn => x.reshape([k, g, o, i]),
+            Order::InOut => x.reshape([k, g, i, o]).permute(&[0, 1, 3, 2]),
+        })
+    }
+
+    fn as_parameter(&self, x: &Tensor<B>) -> Tensor<B> {
+        let shape = self.shape.prefixed(&x.shape()[..1]);
+        if self.order == Order::OutIn { x.reshape(shape) } else { x.permute(&[0, 1, 3, 2]).reshape(shape) }
+    }
+}
+
+/// `B ⊗ A + δ`, decomposed.
+#[derive(Clone, Debug)]
+pub struct DampedKronecker<B: Backend> {
+    kronecker: Kronecker<B>,
+    b: Decomposed<B>,
+    a: Option<Decomposed<B>>,
+    /// Damped eigenvalues `[G, O, I]`.
+    values: Vec<f64>,
+}
+
+impl<B: Backend> DampedKronecker<B> {
+    /// All eigenvalues, ascending, damping included. (Rounding may leave a factor with slightly negative ones: they count as zero.)
+    pub fn eigenvalues(&self) -> Vec<f64> {
+        let mut values = self.values.clone();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+
+    /// The sum of the eigenvalues.
+    pub fn trace(&self) -> f64 {
+        self.values.iter().sum()
+    }
+
+    /// The logarithm of the determinant; −∞ of a singular matrix.
+    pub fn log_determinant(&self) -> f64 {
+        self.values.iter().map(|value| value.ln()).sum()
+    }
+
+    /// The product with K vectors in the parameter's shape, `x: [K, *p]`.
+    ///
+    /// # Errors
+    /// If the vectors do not fit.
+    pub fn multiply(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+        self.map(x, |value| value)
+    }
+
+    /// The inverse's product with K vectors in the parameter's shape, `x: [K, *p]`.
+    ///
+    /// # Errors
+    /// If the vectors do not fit, or the matrix is numerically singular.
+    pub fn solve(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+        let (smallest, largest) =
+            self.values.iter().fold((f64::INFINITY, 0.0f64), |(low, high), &value| (low.min(value), high.max(value)));
+        if smallest <= largest * B::Elem::EPSILON.f64() || !largest.is_finite() {
+            return Err(Error::Singular { smallest, largest });
+        }
+        self.map(x, f64::recip)
+    }
+
+    /// `Q f(Λ) Qᵀ x`
+    fn map(&self, x: &Tensor<B>, f: impl Fn(f64) -> f64) -> Result<Tensor<B>, Error> {
+        let x = self.kronecker.as_groups(x)?;
+        let (g, o, i) = self.kronecker.dims();
+        let values = self.values.iter().map(|&value| B::Elem::of(f(value))).collect();
+        let values = Tensor::from_vec(x.backend(), &[g, o, i], values)?;
+        let a = self.a.as_ref().map(|a| &a.vectors);
+        let inner = times(&x, &self.b.vectors, a, false).mul(&values);
+        Ok(self.kronecker.as_parameter(&times(&inner, &self.b.vectors, a, true)))
+    }
+}
+
+/// Eigenpairs of each `[n, n]` matrix of `[G, n, n]`.
+#[derive(Clone, Debug)]
+struct Decomposed<B: Backend> {
+    /// `[G, n]`
+    values: Vec<f64>,
+    /// Rows are eigenvectors, `[G, n, n]`.
+    vectors: Tensor<B>,
+}
+
+impl<B: Backend> Decomposed<B> {
+    fn new(x: &Tensor<B>) -> Result<Self, Error> {
+        let (g, n) = (x.shape()[0], x.shape()[1]);
+        let entries = x.to_vec()?;
+        let (mut values, mut vectors) = (Vec::with_capacity(g * n), Vec::with_capacity(g * n * n));
+        for g in 0..g {
+            let eigen = eigh(Matrix::new(n, n, entries[g * n * n..(g + 1) * n * n].to_vec()))?;
+            values.extend(eigen.values.iter().map(|value| value.f64()));
+            vectors.extend_from_slice(eigen.vectors.as_slice());
+        }
+        Ok(Decomposed { values, vectors: Tensor::from_vec(x.backend(), &[g, n, n], vectors)? })
+    }
+}
+
+/// `P X Rᵀ` of every group, `x: [K, G, O, I]`; with `transposed`, `Pᵀ X R`.
+fn times<B: Backend>(x: &Tensor<B>, p: &Tensor<B>, r: Option<&Tensor<B>>, transposed: bool) -> Tensor<B> {
+    let [k, g, o, i] = **x.shape() else { unreachable!("groups of matrices") };
+    let left = if transposed { Gemm::tn(o, i, o) } else { Gemm::new(o, i, o) };
+    let left = left.batch(k, 0, g * o * i, g * o * i).batch(g, o * o, o * i, o * i);
+    let y = p.gemm(&left, x, [k, g, o, i]);
+    let Some(r) = r else { return y };
+    let right = if transposed { Gemm::new(o, i, i) } else { Gemm::nt(o, i, i) };
+    y.gemm(&right.batch(k, g * o * i, 0, g * o * i).batch(g, o * i, i * i, o * i), r, [k, g, o, i])
+}
+
+/// `x + shift[g] I` of every group.
+fn add_identity<B: Backend>(x: &Tensor<B>, shift: &[f64]) -> Tensor<B> {
+    let (g, n) = (x.shape()[0], x.shape()[1]);
+    let shift = Tensor::from_f64(x.backend(), &[g, 1, 1], shift).expect("a number per group");
+    x.add(&Tensor::eye(x.backend(), n).mul(&shift))
+}
+
+fn check_damping(damping: f64) -> Result<(), Error> {
+    if damping >= 0.0 && damping.is_finite() { Ok(()) } else { Err(Error::Damping { damping }) }
+}
