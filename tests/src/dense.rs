@@ -6,18 +6,19 @@
 use vivit::eigh::eigh;
 use vivit::prelude::*;
 
+use crate::extensions;
 use crate::report::{Report, direction_factors, scaled_error};
 use crate::zoo::{Host, Problem};
 
 const STEP: f64 = 5e-4;
 /// What a first derivative by the stencil may be off by, relative to the scale of what it is compared with (networks' fifth derivatives
 /// are a few hundred times their first), or what single precision may be off by.
-fn tolerance<E: Scalar>() -> f64 {
+pub(crate) fn tolerance<E: Scalar>() -> f64 {
     if E::NAME == "f64" { 1e-9 } else { 1e-4 }
 }
 
 /// `f′` along one coordinate; `f(offset)` returns the values at that distance.
-fn stencil(f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
+pub(crate) fn stencil(f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
     let [near, far] = [1.0, 2.0].map(|k| {
         let (right, left) = (f(k * STEP), f(-k * STEP));
         right.iter().zip(&left).map(|(r, l)| r - l).collect::<Vec<f64>>()
@@ -26,10 +27,10 @@ fn stencil(f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
 }
 
 /// The entries of some of a problem's parameters in one row.
-struct Flat<'p> {
-    problem: &'p Problem,
+pub(crate) struct Flat<'p> {
+    pub problem: &'p Problem,
     /// Parameter and entry of each coordinate.
-    coordinates: Vec<(usize, usize)>,
+    pub coordinates: Vec<(usize, usize)>,
 }
 
 impl<'p> Flat<'p> {
@@ -39,7 +40,7 @@ impl<'p> Flat<'p> {
     }
 
     /// The graph with one coordinate moved.
-    fn moved(&self, coordinate: usize, offset: f64) -> Graph<Host> {
+    pub fn moved(&self, coordinate: usize, offset: f64) -> Graph<Host> {
         let (param, entry) = self.coordinates[coordinate];
         let mut params = self.problem.params.clone();
         let mut values = params[param].to_vec().expect("host memory");
@@ -49,7 +50,7 @@ impl<'p> Flat<'p> {
     }
 
     /// A result per parameter (with `lead` numbers of every entry in front) as rows `[lead, D]`.
-    fn gather<B: Backend>(&self, graph: &Graph<B>, map: &ParamMap<Tensor<B>>, lead: usize) -> Vec<Vec<f64>> {
+    pub fn gather<B: Backend>(&self, graph: &Graph<B>, map: &ParamMap<Tensor<B>>, lead: usize) -> Vec<Vec<f64>> {
         let vars = graph.params();
         let flat: Vec<Vec<f64>> = vars.iter().map(|&var| map.get(var).map_or_else(Vec::new, doubles)).collect();
         let entry = |row: usize, &(param, entry): &(usize, usize)| flat[param][row * flat[param].len() / lead + entry];
@@ -63,14 +64,14 @@ fn doubles<B: Backend>(array: &Tensor<B>) -> Vec<f64> {
 }
 
 /// Dense Jacobians, Hessians, gradients of a problem in some of its parameters.
-struct Dense {
-    n: usize,
+pub(crate) struct Dense {
+    pub n: usize,
     /// `jacobian[d][n·C + c] = ∂f[n, c]/∂θ_d`
-    jacobian: Vec<Vec<f64>>,
+    pub jacobian: Vec<Vec<f64>>,
     /// `∂L_n/∂θ_d` as `[d][n]`
     gradients: Vec<Vec<f64>>,
     /// `hessians[n][c][c′]`
-    hessians: Vec<Vec<Vec<f64>>>,
+    pub hessians: Vec<Vec<Vec<f64>>>,
 }
 
 impl Dense {
@@ -102,12 +103,12 @@ impl Dense {
         }
     }
 
-    fn gradient(&self, samples: &[usize]) -> Vec<Vec<f64>> {
+    pub fn gradient(&self, samples: &[usize]) -> Vec<Vec<f64>> {
         samples.iter().map(|&n| self.gradients.iter().map(|g| g[n]).collect()).collect()
     }
 
     /// `J_nᵀ H_n J_n`, `[D, D]`.
-    fn ggn_of(&self, n: usize) -> Matrix<f64> {
+    pub fn ggn_of(&self, n: usize) -> Matrix<f64> {
         let (c, d) = (self.hessians[n].len(), self.jacobian.len());
         let j = |d: usize, i: usize| self.jacobian[d][n * c + i];
         let half = Matrix::from_fn(c, d, |i, d| (0..c).map(|k| self.hessians[n][i][k] * j(d, k)).sum::<f64>());
@@ -115,7 +116,7 @@ impl Dense {
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
@@ -165,6 +166,7 @@ fn check_all<B: Backend>(problem: &Problem, own: &Problem<B>, report: &mut Repor
     let diagonal: Vec<f64> = (0..ggn.rows()).map(|d| ggn[(d, d)]).collect();
     report.compare(name, "DiagGgn", &flat.gather(&graph, &diag_ggn, 1)[0], &diagonal, 0.0, tolerance);
     check_jacobian(own, &graph, &flat, &dense, report)?;
+    extensions::check(own, &flat, &dense, report)?;
 
     let blocks = if problem.blocks.is_empty() { vec![all] } else { problem.blocks.clone() };
     check_curvature(problem, own, &graph, &blocks, report)

@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod dense;
+mod extensions;
 pub mod loss;
 pub mod primitives;
 pub mod reference;

@@ -18,11 +18,10 @@ use vivit::prelude::*;
 const BLOCK: usize = 1 << 20;
 
 /// `‖∂L_n/∂θ‖²`: `[N]` per parameter.
-struct BatchL2<B: Backend> {
-    result: ParamMap<Tensor<B>>,
-}
+struct BatchL2;
 
-impl<B: Backend> Extension<B> for BatchL2<B> {
+impl<B: Backend> Extension<B> for BatchL2 {
+    type Value = Tensor<B>;
     type Out = ParamMap<Tensor<B>>;
 
     fn name(&self) -> &'static str {
@@ -35,17 +34,16 @@ impl<B: Backend> Extension<B> for BatchL2<B> {
     }
 
     /// Every parameter comes by once; probe 0 is the gradient.
-    fn visit(&mut self, site: &Site<'_, B>) -> Result<(), extend::Error> {
-        let norms = match site.outer(0) {
+    fn visit(&mut self, site: &Site<'_, B>) -> Result<Tensor<B>, extend::Error> {
+        Ok(match site.outer(0) {
             Some(outer) => of_outer(&outer),
             None => per_sample(&site.jac_t(0, Batch::Keep)),
-        };
-        self.result.insert(site.param(), norms);
-        Ok(())
+        })
     }
 
-    fn finish(self) -> Result<Self::Out, extend::Error> {
-        Ok(self.result)
+    /// The result are the norms of all parameters, as they are.
+    fn finish(self, norms: ParamMap<Tensor<B>>) -> Result<Self::Out, extend::Error> {
+        Ok(norms)
     }
 }
 
@@ -85,7 +83,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
         println!("  {:<9} {:<13} {structure}", site.name(), format!("{}", site.shape()));
         Ok(())
     });
-    let (norms, gradients, ()) = run(&graph, &loss, (BatchL2 { result: ParamMap::new() }, BatchGrad::new(), hook))?;
+    let (norms, gradients, ()) = run(&graph, &loss, (BatchL2, BatchGrad::new(), hook))?;
 
     println!("\nSquared gradient norms of the first samples, and how far all are from those of BatchGrad:");
     let mut passed = true;

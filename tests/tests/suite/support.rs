@@ -6,11 +6,15 @@ use vivit_tests::report::Report;
 use vivit_tests::{dense, zoo};
 
 /// Columns of the table, and the checks that each of them needs.
-const COLUMNS: [(&str, &[&str]); 8] = [
+const COLUMNS: [(&str, &[&str]); 12] = [
     ("gradient", &["gradient"]),
     ("`BatchGrad`", &["BatchGrad"]),
+    ("`BatchL2Grad`, `SumGradSquared`, `Variance`", &["BatchL2Grad", "SumGradSquared", "Variance"]),
     ("`SqrtGgn`", &["V Vᵀ, column by column", "V Vᵀ with C columns"]),
-    ("`DiagGgn`", &["DiagGgn"]),
+    ("`DiagGgn`, `BatchDiagGgn`", &["DiagGgn", "BatchDiagGgn"]),
+    ("`DiagHessian`, `BatchDiagHessian`", &["DiagHessian", "BatchDiagHessian"]),
+    ("`Jacobian`", &["Jacobian"]),
+    ("products with GGN, Hessian, empirical Fisher", &["GGN product", "Hessian product", "empirical Fisher product"]),
     ("`jvp`, `vjp`", &["J·v", "⟨u, J v⟩ and ⟨Jᵀu, v⟩"]),
     ("spectrum", &["spectrum"]),
     ("γ, λ, eigenvectors", &["|γ|", "λ", "eigenvectors"]),
