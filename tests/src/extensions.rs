@@ -111,6 +111,59 @@ pub fn check<B: Backend>(own: &Problem<B>, flat: &Flat<'_>, dense: &Dense, repor
     let got = flat.gather(&graph, &jacobian, c * n).concat();
     let expected: Vec<f64> = (0..c * n).flat_map(|row| dense.jacobian.iter().map(move |j| j[row % n * c + row / n])).collect();
     report.compare(name, "Jacobian", &got, &expected, 0.0, tolerance);
+    check_kernels(own, flat, dense, report)
+}
+
+/// The tangent kernel, whole, by output and traced, between all samples and between some; the gradients' Gram matrix.
+fn check_kernels<B: Backend>(
+    own: &Problem<B>,
+    flat: &Flat<'_>,
+    dense: &Dense,
+    report: &mut Report,
+) -> Result<(), vivit::Error> {
+    let (name, tolerance) = (own.name, tolerance::<B::Elem>());
+    let graph = own.graph(&own.params);
+    let (n, c, d) = (dense.n, dense.hessians[0].len(), flat.coordinates.len());
+    let product = |i: usize, j: usize| (0..d).map(|d| dense.jacobian[d][i] * dense.jacobian[d][j]).sum::<f64>();
+    let kernel = |rows: &[usize], columns: &[usize]| -> Matrix<f64> {
+        let at = |samples: &[usize], row: usize| samples[row % samples.len()] * c + row / samples.len();
+        Matrix::from_fn(c * rows.len(), c * columns.len(), |i, j| product(at(rows, i), at(columns, j)))
+    };
+    let every: Vec<usize> = (0..n).collect();
+    let (rows, columns) = (vec![n - 1], every[..n.div_ceil(2)].to_vec());
+    for (label, rows, columns) in [("", &every, &every), (", two batches", &rows, &columns)] {
+        let mut ntk = Ntk::new(&graph);
+        if !label.is_empty() {
+            ntk = ntk.rows(rows.clone()).columns(columns.clone());
+        }
+        let expected = kernel(rows, columns);
+        report.compare(name, &format!("tangent kernel{label}"), ntk.matrix()?.as_slice(), expected.as_slice(), 0.0, tolerance);
+        let (r, m) = (rows.len(), columns.len());
+        let by_output: Vec<Matrix<f64>> =
+            (0..c).map(|c| Matrix::from_fn(r, m, |i, j| expected[(c * r + i, c * m + j)])).collect();
+        let got: Vec<f64> = ntk.diagonal()?.iter().flat_map(|k| k.as_slice().iter().map(|x| x.f64())).collect();
+        let flat: Vec<f64> = by_output.iter().flat_map(|k| k.as_slice().to_vec()).collect();
+        report.compare(name, &format!("tangent kernel by output{label}"), &got, &flat, 0.0, tolerance);
+        let traced = Matrix::from_fn(r, m, |i, j| by_output.iter().map(|k| k[(i, j)]).sum::<f64>());
+        report.compare(
+            name,
+            &format!("traced tangent kernel{label}"),
+            ntk.trace()?.as_slice(),
+            traced.as_slice(),
+            0.0,
+            tolerance,
+        );
+    }
+    let gradients = dense.gradient(&every);
+    let gram = GradientGram::new(&graph, own.loss.as_ref()).matrix()?;
+    let expected = Matrix::from_fn(n, n, |i, j| dot(&gradients[i], &gradients[j]));
+    report.compare(name, "Gram matrix of gradients", gram.as_slice(), expected.as_slice(), 0.0, tolerance);
+    let mean: Vec<f64> = (0..d).map(|d| gradients.iter().map(|g| g[d]).sum::<f64>() / n as f64).collect();
+    let centred: Vec<Vec<f64>> = gradients.iter().map(|g| g.iter().zip(&mean).map(|(g, mean)| g - mean).collect()).collect();
+    let scale = expected.as_slice().iter().fold(0.0f64, |max, x| max.max(x.abs()));
+    let expected = Matrix::from_fn(n, n, |i, j| dot(&centred[i], &centred[j]));
+    let gram = GradientGram::new(&graph, own.loss.as_ref()).centred().matrix()?;
+    report.compare(name, "centred Gram matrix of gradients", gram.as_slice(), expected.as_slice(), scale, tolerance);
     Ok(())
 }
 

@@ -41,7 +41,12 @@ pub struct Linearization<'g, B: Backend> {
 
 /// The loss's gradient at every value between the parameters and the output: what second-order products need, computed once.
 #[derive(Debug)]
-pub struct Gradients<B: Backend>(Vec<Option<Tensor<B>>>);
+pub struct Gradients<B: Backend>(PerValue<B>);
+
+/// Something for some of the values on the tape.
+type PerValue<B> = Vec<Option<Tensor<B>>>;
+/// Tangents of all values, the loss's gradients at them, and what of the residuals counts.
+type Bend<'a, B> = (&'a PerValue<B>, &'a Gradients<B>, Residuals);
 
 impl<'g, B: Backend> Linearization<'g, B> {
     /// Linearises `graph` in `params`, for `samples` only or for all.
@@ -104,7 +109,7 @@ impl<'g, B: Backend> Linearization<'g, B> {
     }
 
     /// The tangents of all values, or (without `keep`) at least the output's, and their number K.
-    fn moved(&self, tangents: &ParamMap<Tensor<B>>, keep: bool) -> Result<(Vec<Option<Tensor<B>>>, usize), Error> {
+    fn moved(&self, tangents: &ParamMap<Tensor<B>>, keep: bool) -> Result<(PerValue<B>, usize), Error> {
         let tape = self.graph.tape();
         let mut k = None;
         for (var, tangent) in tangents.iter() {
@@ -209,11 +214,7 @@ impl<'g, B: Backend> Linearization<'g, B> {
     }
 
     /// Columns from the output to the parameters, with the residuals of what moved on the way.
-    fn pull(
-        &self,
-        columns: &Tensor<B>,
-        bend: Option<(&[Option<Tensor<B>>], &Gradients<B>, Residuals)>,
-    ) -> Result<ParamMap<Tensor<B>>, Error> {
+    fn pull(&self, columns: &Tensor<B>, bend: Option<Bend<'_, B>>) -> Result<ParamMap<Tensor<B>>, Error> {
         let (tape, output) = (self.graph.tape(), self.graph.output());
         let (got, expected) = (columns.shape(), self.value(output).shape());
         if got.rank() != expected.rank() + 1 || got.tail() != *expected {

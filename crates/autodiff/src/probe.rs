@@ -126,8 +126,11 @@ impl<B: Backend> Probe<B> {
         Ok(if estimates { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
     }
 
-    /// Unit columns at the chosen outputs.
-    fn unit_columns(&self, graph: &Graph<B>, outputs: Option<&[usize]>) -> Result<Tensor<B>, Error> {
+    /// Unit columns at the chosen outputs (of each sample, flattened), or at all: `[V, N_S, *out]`. No loss is needed for them.
+    ///
+    /// # Errors
+    /// If the samples or the outputs do not fit, or a number is NaN or infinite.
+    pub fn unit_columns(&self, graph: &Graph<B>, outputs: Option<&[usize]>) -> Result<Tensor<B>, Error> {
         let output = graph.value();
         self.check_samples(graph.samples())?;
         graph.check_finite()?;

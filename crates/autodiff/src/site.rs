@@ -202,7 +202,7 @@ impl<'a, B: Backend> Site<'a, B> {
     }
 
     /// The operations that use the parameter, last first.
-    pub fn ops(&self) -> impl Iterator<Item = &'a dyn Op<B>> {
+    pub fn operations(&self) -> impl Iterator<Item = &'a dyn Op<B>> {
         let uses = self.arrived.uses.iter().find(|uses| !uses.is_empty());
         uses.into_iter().flatten().map(|used| used.op())
     }

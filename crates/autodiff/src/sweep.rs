@@ -278,9 +278,13 @@ impl<B: Backend> Graph<B> {
         Ok(())
     }
 
-    /// Fails if an operation that the output depends on couples samples. (Where no parameter lies before it, derivatives per sample could be
-    /// defined, with the batch held fixed; they are not what anybody means.)
-    pub(crate) fn check_apart(&self, wanted_by: Option<&str>) -> Result<(), Error> {
+    /// Checks that no operation that the output depends on couples samples; `wanted_by` names what needs them apart, `None` says that nothing
+    /// does. (Where no parameter lies before such an operation, derivatives per sample could be defined, with the batch held fixed; they are
+    /// not what anybody means.)
+    ///
+    /// # Errors
+    /// If one does.
+    pub fn check_apart(&self, wanted_by: Option<&str>) -> Result<(), Error> {
         let Some(wanted_by) = wanted_by else { return Ok(()) };
         match self.ops().find(|op| op.couples_samples()) {
             Some(op) => Err(Error::CouplesSamples { op: op.name().into(), wanted_by: wanted_by.into() }),

@@ -11,25 +11,7 @@ use crate::{Error, Extension};
 /// An extension in which parameters of operations of type `O` go by a rule of the user's own.
 ///
 /// Extensions ask a [`Site`] for structure, not for the kind of operation; where a faster or an approximate way exists for one pair of
-/// operation and extension, this puts it in:
-///
-/// ```
-/// use vivit_autodiff::{Batch, Graph, Mse, Tape, ops::Linear};
-/// use vivit_extend::{DiagGgn, Override, run};
-/// use vivit_tensor::{Cpu, Tensor};
-///
-/// let cpu = Cpu::<f64>::new();
-/// let mut tape = Tape::new(&cpu);
-/// let x = tape.input(Tensor::full(&cpu, [2, 3], 1.0));
-/// let w = tape.param(Tensor::full(&cpu, [1, 3], 0.5));
-/// let y = tape.linear(x, w, None);
-/// let graph = Graph::new(tape, y)?;
-///
-/// let ones = Override::new(DiagGgn::exact(), |site: &vivit_autodiff::Site<'_, _>, _op: &Linear| Ok(site.value().scale(0.0)));
-/// let (diagonal,) = run(&graph, &Mse::mean(Tensor::zeros(&cpu, [2, 1])), (ones,))?;
-/// assert_eq!(diagonal[w].to_vec()?, [0.0; 3]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+/// operation and extension, this puts it in: `Override::new(DiagGgn::exact(), |site, op: &Conv| …)`.
 pub struct Override<X, O, F> {
     inner: X,
     rule: F,
@@ -77,8 +59,8 @@ impl<B: Backend, X: Extension<B>, O: Op<B>, F: FnMut(&Site<'_, B>, &O) -> Result
     }
 
     fn visit(&mut self, site: &Site<'_, B>) -> Result<X::Value, Error> {
-        let ops: Option<Vec<&O>> = site.ops().map(|op| op.downcast_ref::<O>()).collect();
-        match ops.as_deref() {
+        let operations: Option<Vec<&O>> = site.operations().map(|op| op.downcast_ref::<O>()).collect();
+        match operations.as_deref() {
             Some([last, ..]) => (self.rule)(site, last),
             _ => self.inner.visit(site),
         }

@@ -7,8 +7,8 @@ pub use vivit_autodiff::{
     Seed, Share, Site, Tape, Var,
 };
 pub use vivit_curvature::{
-    CurvatureOperator, DirectionalDerivatives, Eigenpairs, Ggn, Group, LinearOperator, NewtonStep, Positive, Product, Progress,
-    above, constant, nonzero, top_k, top_k_nonzero,
+    CurvatureOperator, DirectionalDerivatives, Eigenpairs, Ggn, GradientGram, Group, LinearOperator, NewtonStep, Ntk, Positive,
+    Product, Progress, above, constant, nonzero, top_k, top_k_nonzero,
 };
 pub use vivit_extend::{
     BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Extension, Gradient, Jacobian, Kfac,
