@@ -12,6 +12,15 @@ usage: bench NET TASK N [OPTIONS]
          eigh      the K largest eigenvalues with eigenvectors in parameter space
          dd        directional derivatives of every sample along the top K directions
          newton    damped Newton step along the top K directions
+         batch_grad, batch_l2, variance
+                   gradient of every sample; their squared norms; their variance
+         diag_ggn, diag_ggn_mc, diag_hessian
+                   diagonals of the GGN, exact and with one Monte-Carlo draw, and of the Hessian
+         kfac, kflr
+                   Kronecker factors, with one Monte-Carlo draw and exact
+         ggnvp, hvp
+                   one product with the GGN or the Hessian, linearisation included
+         ntk       the whole tangent kernel
   N      number of samples
 
   --k K         directions (10; demo: 4)
@@ -59,6 +68,28 @@ pub enum Task {
     Dd,
     /// The damped Newton step along the top K directions.
     Newton,
+    /// The gradient of every sample.
+    BatchGrad,
+    /// The squared norm of every sample's gradient.
+    BatchL2,
+    /// The variance of the samples' gradients.
+    Variance,
+    /// The GGN's diagonal.
+    DiagGgn,
+    /// The GGN's diagonal from one Monte-Carlo draw.
+    DiagGgnMc,
+    /// The Hessian's diagonal.
+    DiagHessian,
+    /// Kronecker factors from one Monte-Carlo draw.
+    Kfac,
+    /// Exact Kronecker factors.
+    Kflr,
+    /// One product with the GGN.
+    Ggnvp,
+    /// One product with the Hessian.
+    Hvp,
+    /// The whole tangent kernel.
+    Ntk,
 }
 
 /// An element type.
@@ -103,8 +134,24 @@ impl Named for Net {
 }
 
 impl Named for Task {
-    const ALL: &'static [(&'static str, Self)] =
-        &[("grad", Task::Grad), ("eigvalsh", Task::Eigvalsh), ("eigh", Task::Eigh), ("dd", Task::Dd), ("newton", Task::Newton)];
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("grad", Task::Grad),
+        ("eigvalsh", Task::Eigvalsh),
+        ("eigh", Task::Eigh),
+        ("dd", Task::Dd),
+        ("newton", Task::Newton),
+        ("batch_grad", Task::BatchGrad),
+        ("batch_l2", Task::BatchL2),
+        ("variance", Task::Variance),
+        ("diag_ggn", Task::DiagGgn),
+        ("diag_ggn_mc", Task::DiagGgnMc),
+        ("diag_hessian", Task::DiagHessian),
+        ("kfac", Task::Kfac),
+        ("kflr", Task::Kflr),
+        ("ggnvp", Task::Ggnvp),
+        ("hvp", Task::Hvp),
+        ("ntk", Task::Ntk),
+    ];
 }
 
 impl Named for Element {
@@ -124,6 +171,11 @@ impl Net {
 }
 
 impl Task {
+    /// Every task.
+    pub fn all() -> impl Iterator<Item = Task> {
+        Self::ALL.iter().map(|&(_, task)| task)
+    }
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         Named::name(self)
@@ -285,7 +337,7 @@ mod tests {
     #[test]
     fn wrong_arguments_are_named() {
         refused("resnet grad 4", &["NET", "\"resnet\"", "demo, mlp, net2c2d, net3c3d"]);
-        refused("mlp hessian 4", &["TASK", "\"hessian\"", "grad, eigvalsh, eigh, dd, newton"]);
+        refused("mlp hessian 4", &["TASK", "\"hessian\"", "grad, eigvalsh, eigh, dd, newton, batch_grad"]);
         refused("mlp grad many", &["N", "\"many\"", "at least 1"]);
         refused("mlp grad 0", &["N", "\"0\"", "at least 1"]);
         refused("mlp grad 4 --k 0", &["--k", "\"0\"", "at least 1"]);

@@ -79,8 +79,8 @@ impl<B: Backend> Problem<B> {
     /// Those of the library: for example, if there are fewer than K directions.
     pub fn solve(&self, task: Task, approximation: Approximation) -> Result<(), Error> {
         let graph = self.model.forward(&self.input)?;
-        if task == Task::Grad {
-            return finished(&graph.backward(self.loss.as_ref())?);
+        if self.extend(&graph, task)? {
+            return Ok(());
         }
         let mut ggn = Ggn::new(&graph, self.loss.as_ref());
         if let Some(draws) = approximation.draws {
@@ -91,13 +91,42 @@ impl<B: Backend> Problem<B> {
         }
         let groups = [Group::new(graph.params(), top_k(approximation.k))];
         match task {
-            Task::Grad => unreachable!("returned above"),
             Task::Eigvalsh => drop(black_box(ggn.spectrum(&groups)?)),
             Task::Eigh => finished(&ggn.eigenpairs(&groups)?[0].eigenvectors)?,
             Task::Dd => drop(black_box(ggn.directional_derivatives(&groups)?)),
             Task::Newton => finished(&ggn.newton_step(&groups, constant(DAMPING))?.step)?,
+            _ => unreachable!("done above"),
         }
         Ok(())
+    }
+
+    /// The tasks that need no Gram matrix of the GGN; false if it is another one.
+    fn extend(&self, graph: &Graph<B>, task: Task) -> Result<bool, Error> {
+        let loss = self.loss.as_ref();
+        match task {
+            Task::Grad => finished(&graph.backward(loss)?)?,
+            Task::BatchGrad => finished(&run(graph, loss, (BatchGrad::new(),))?.0)?,
+            Task::BatchL2 => finished(&run(graph, loss, (BatchL2Grad::new(),))?.0)?,
+            Task::Variance => finished(&run(graph, loss, (Variance::new(),))?.0)?,
+            Task::DiagGgn => finished(&run(graph, loss, (DiagGgn::exact(),))?.0)?,
+            Task::DiagGgnMc => finished(&run(graph, loss, (DiagGgn::sampled(1, SEEDS[2]),))?.0)?,
+            Task::DiagHessian => finished(&run(graph, loss, (DiagHessian::new(),))?.0)?,
+            Task::Kfac | Task::Kflr => {
+                let kfac = if task == Task::Kfac { Kfac::sampled(1, SEEDS[2]) } else { Kfac::kflr() };
+                let (factors,) = run(graph, loss, (kfac,))?;
+                finished(&factors.iter().map(|(var, factors)| (var, factors.b().clone())).collect())?;
+            }
+            Task::Ggnvp | Task::Hvp => {
+                let product = if task == Task::Hvp { Product::hessian(graph, loss) } else { Product::ggn(graph, loss) };
+                let operator = product.build()?;
+                let vector =
+                    Tensor::from_vec(graph.tape().backend(), &[1, operator.dim()], Rng::new(SEEDS[2]).normal(operator.dim()))?;
+                black_box(operator.apply(&vector)?.slice(0, 1).to_vec()?);
+            }
+            Task::Ntk => drop(black_box(Ntk::new(graph).matrix()?)),
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 }
 
@@ -117,7 +146,7 @@ mod tests {
     fn every_task_runs() {
         let problem = Problem::new(&Cpu::<f64>::new(), Net::Demo, 4).unwrap();
         assert_eq!(problem.num_params(), 7 * 5 + 5 + 5 * 5 + 5 + 5 * 3 + 3);
-        for task in [Task::Grad, Task::Eigvalsh, Task::Eigh, Task::Dd, Task::Newton] {
+        for task in Task::all() {
             problem.solve(task, Approximation::exact(4)).unwrap();
             problem.solve(task, Approximation { k: 1, draws: Some(1), sub: Some(2) }).unwrap();
         }
