@@ -101,6 +101,29 @@ pub enum Error {
     /// An empty choice of outputs.
     #[error("the choice of outputs is empty; choose at least one, or none at all to use every output")]
     NoOutputs,
+    /// An operation on parameters alone where curvature is averaged over samples.
+    #[error("operation {op} computes a weight from parameters, through which {wanted_by} is not defined; use Kfac")]
+    NotAveraged {
+        /// The operation.
+        op: String,
+        /// What was asked for.
+        wanted_by: String,
+    },
+    /// A value whose averaged curvature is too large.
+    #[error(
+        "the result of {op} at position {position} has {entries} entries per sample: its averaged curvature of {entries}² numbers is beyond the \
+         limit of {limit}; use Kfac or Kflr, which do without, or fewer parameters, closer to the output"
+    )]
+    AveragedTooLarge {
+        /// The operation.
+        op: String,
+        /// Its result's position on the tape.
+        position: usize,
+        /// Entries of the result per sample.
+        entries: usize,
+        /// Numbers of a matrix at most.
+        limit: usize,
+    },
     /// A Monte-Carlo root with no draw.
     #[error("a Monte-Carlo root needs at least one draw, got 0")]
     NoDraws,

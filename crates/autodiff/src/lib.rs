@@ -7,6 +7,7 @@
 //!
 //! Losses are sums over samples, `L = Σ_n L_n`, and `L_n` includes the reduction's factor; see [`Loss`].
 
+mod averaged;
 pub mod check;
 mod error;
 mod groups;
@@ -23,6 +24,7 @@ mod site;
 mod sweep;
 mod tape;
 
+pub use averaged::Averaged;
 pub use error::Error;
 pub use linearization::{Gradients, Linearization, Residuals};
 pub use loss::{BceWithLogits, CrossEntropy, Loss, Mse, Reduction};

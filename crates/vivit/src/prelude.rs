@@ -11,7 +11,7 @@ pub use vivit_curvature::{
     Product, Progress, above, constant, nonzero, top_k, top_k_nonzero,
 };
 pub use vivit_extend::{
-    BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Extension, Gradient, Jacobian, Kfac,
+    BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Extension, Gradient, Jacobian, Kfac, Kfra,
     Kronecker, OnSite, Override, SqrtGgn, SumGradSquared, Variance, run, run_for, run_with,
 };
 pub use vivit_nn::{

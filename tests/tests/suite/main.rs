@@ -4,6 +4,7 @@ mod bad_input;
 mod eigen_oracle;
 mod eigensolver;
 mod examples;
+mod extensions;
 mod loss;
 mod nets;
 mod ops;

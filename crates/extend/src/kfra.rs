@@ -1,0 +1,85 @@
+//! Kronecker-factored recursive approximation, KFRA (Botev, Ritter & Barber, ICML 2017): `G ≈ B ⊗ A` as in [`Kfac`](crate::Kfac), with B from
+//! a recursion that averages over samples at every step ([`Graph::averaged_sweep`]).
+//!
+//! The recursion carries one matrix of (entries per sample)² numbers at each value between the parameters and the output: cheap for narrow
+//! fully-connected networks with many outputs, out of reach for convolutions over large images. It asks nothing of the sweep that other
+//! extensions run in, and is done before it.
+
+use std::fmt;
+
+use vivit_autodiff::{Averaged, Graph, Loss, Order, ParamMap, Probe, Site, Var};
+use vivit_tensor::{Backend, Tensor};
+
+use crate::kfac::input_factor;
+use crate::{Error, Extension, Kronecker};
+
+/// KFRA: a [`Kronecker`] per parameter.
+pub struct Kfra<B: Backend> {
+    factors: ParamMap<Kronecker<B>>,
+}
+
+impl<B: Backend> fmt::Debug for Kfra<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kfra").finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend> Kfra<B> {
+    /// Of all samples.
+    #[allow(clippy::new_without_default)] // an extension is asked for by name
+    pub fn new() -> Self {
+        Kfra { factors: ParamMap::new() }
+    }
+
+    fn factors(graph: &Graph<B>, at: &Averaged<'_, B>) -> Kronecker<B> {
+        let shape = *graph.tape().value(at.param).shape();
+        match (at.outer(), at.output_factor()) {
+            (Some(outer), Some(b)) => Kronecker::new(b, Some(input_factor(&outer)), outer.order(), shape),
+            _ => {
+                let block: Tensor<B> = at.block();
+                let d = shape.size();
+                Kronecker::new(block.reshape([1, d, d]), None, Order::OutIn, shape)
+            }
+        }
+    }
+}
+
+impl<B: Backend> Extension<B> for Kfra<B> {
+    type Value = Kronecker<B>;
+    type Out = ParamMap<Kronecker<B>>;
+
+    fn name(&self) -> &'static str {
+        "Kfra"
+    }
+
+    fn probes(&self) -> Vec<Probe<B>> {
+        Vec::new()
+    }
+
+    fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error> {
+        let mut factors = ParamMap::new();
+        graph.averaged_sweep(loss, params, "Kfra", |at| {
+            if !params.contains(&at.param) {
+                return Ok(());
+            }
+            if factors.insert(at.param, Self::factors(graph, at)).is_some() {
+                let reason = format!(
+                    "parameter {} is used more than once, for which the approximation is not defined; use Kfac",
+                    graph.tape().param_name(at.param)?
+                );
+                return Err(Error::Unsupported { extension: "Kfra", op: at.operation().name().into(), reason });
+            }
+            Ok::<(), Error>(())
+        })?;
+        self.factors = factors;
+        Ok(())
+    }
+
+    fn visit(&mut self, site: &Site<'_, B>) -> Result<Kronecker<B>, Error> {
+        Ok(self.factors.remove(site.param()).expect("every parameter on the way has been seen"))
+    }
+
+    fn finish(self, values: ParamMap<Kronecker<B>>) -> Result<Self::Out, Error> {
+        Ok(values)
+    }
+}
