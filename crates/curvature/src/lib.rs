@@ -16,6 +16,7 @@
 //!
 //! [`Ggn`] is the entrance, [`Group`] says which parameters and which directions.
 
+mod basis;
 mod criterion;
 mod damping;
 mod directions;
@@ -23,8 +24,14 @@ mod error;
 mod ggn;
 mod gram;
 mod group;
+mod lanczos;
+mod on_product;
 mod operator;
+mod power_iteration;
+mod quadrature;
 mod space;
+mod spectral_density;
+mod trace;
 
 pub use criterion::{above, nonzero, top_k, top_k_nonzero};
 pub use damping::constant;
@@ -32,5 +39,13 @@ pub use directions::DirectionalDerivatives;
 pub use error::Error;
 pub use ggn::Ggn;
 pub use group::Group;
+pub use lanczos::{LanczosOptions, LeadingEigenpairs, Which, lanczos};
+pub use on_product::OnProduct;
 pub use operator::LinearOperator;
+pub use power_iteration::{PowerIterationOptions, power_iteration};
+pub use quadrature::{LanczosQuadrature, Node, QuadratureOptions};
 pub use space::{Eigenpairs, GramSpace, NewtonStep, Progress};
+pub use spectral_density::{DensityOptions, LogDensityOptions, SpectralDensity};
+pub use trace::{
+    DiagonalEstimate, Estimate, ProbeVectors, TraceOptions, hutch_plus_plus, hutchinson_diagonal, hutchinson_trace,
+};
