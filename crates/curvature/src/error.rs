@@ -149,7 +149,7 @@ pub enum Error {
     /// An iteration that did not reach its tolerance.
     #[error(
         "{method} found {converged} of {k} eigenpairs in {products} products: the largest residual |A q − λ q| is {residual:e}, the tolerance \
-         allows {allowed:e}; allow more products, or a larger tolerance"
+         allows {allowed:e}; allow more products or a larger tolerance, and for Lanczos more vectors (`extra`) or a larger block"
     )]
     NoConvergence {
         /// The method.

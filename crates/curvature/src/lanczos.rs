@@ -46,6 +46,9 @@ pub struct LanczosOptions {
     /// Vectors that are multiplied at a time. More than one costs more products in all, but an operator often makes several products in little
     /// more time than one. Default: 1.
     pub block: usize,
+    /// Vectors of the Krylov space beyond the k that are asked for, at least. More of them need fewer products and more memory; the ends of
+    /// spectra that crowd there need many. Default: 20.
+    pub extra: usize,
     /// Look for copies of eigenvalues that the search has missed, from a new random block orthogonal to what was found. Default: yes.
     ///
     /// A Krylov space of b starting vectors holds at most b vectors of an eigenspace. The second search takes at least ten blocks and ends
@@ -57,7 +60,15 @@ pub struct LanczosOptions {
 
 impl Default for LanczosOptions {
     fn default() -> Self {
-        LanczosOptions { which: Which::Largest, tolerance: 1e-5, max_products: 1000, block: 1, copies: true, seed: 0 }
+        LanczosOptions {
+            which: Which::Largest,
+            tolerance: 1e-5,
+            max_products: 1000,
+            block: 1,
+            extra: 20,
+            copies: true,
+            seed: 0,
+        }
     }
 }
 
@@ -79,14 +90,14 @@ pub struct LeadingEigenpairs<B: Backend> {
 /// From a random block, rows `Q = [q_1 … q_m]` of the Krylov space are made orthonormal one after the other, always against all rows before
 /// ("full re-orthogonalisation", at least twice), with `H = Q A Qᵀ`: `[m, m]`. Eigenpairs `H s = θ s`, solved on the host in double precision,
 /// give Ritz pairs `(θ, Qᵀ s)` with residual norms `|R s|`, where `R: [b, m]` are the products' components along the next block. When m reaches
-/// `2k + 2b` (at least `k + 20 + 2b`), the leading `k + (m − k)/2` Ritz vectors and the next block are kept and the rest is thrown away (Wu & Simon,
+/// `k + max(k, extra) + 2b`, the leading `k + (m − k)/2` Ritz vectors and the next block are kept and the rest is thrown away (Wu & Simon,
 /// *Thick-restart Lanczos method for large symmetric eigenvalue problems*, SIAM J. Matrix Anal. Appl. 22(2), 2000, algorithm 3).
 ///
 /// If a product leaves nothing new (an invariant subspace, as for operators of low rank), the search goes on from a new random vector, so zero and
 /// repeated eigenvalues are found too. The residuals that are returned are computed from k products of their own. For D ≤ m the result is that of a
 /// dense solver.
 ///
-/// Cost: the products; `4 m D` multiply-adds per vector for orthogonality; memory for `max(2k, k + 20) + 3b` vectors, twice that while
+/// Cost: the products; `4 m D` multiply-adds per vector for orthogonality; memory for `k + max(k, extra) + 3b` vectors, twice that while
 /// restarting. The same seed gives the same bits on the same backend. Norms are computed as roots of sums of squares: entries whose squares leave the
 /// range of the element type (1e-19 to 1e19 for f32) need a scaled operator.
 ///
@@ -113,6 +124,7 @@ pub fn lanczos<B: Backend>(
     let products = Products::new(operator)?;
     check_search(k, products.dim(), options.tolerance)?;
     at_least_one("block", options.block)?;
+    at_least_one("extra", options.extra)?;
     Search::new(products, k, options)?.run()
 }
 
@@ -145,7 +157,7 @@ struct Ritz {
     /// Coefficients in the basis, `[m, m]`.
     vectors: Matrix<f64>,
     residuals: Vec<f64>,
-    /// The largest magnitude of a value.
+    /// The largest magnitude of a value so far.
     scale: f64,
 }
 
@@ -161,15 +173,17 @@ struct Search<'a, B: Backend> {
     h: Matrix<f64>,
     /// The largest norm of a product so far: at most the operator's.
     norm: f64,
+    /// The largest magnitude of a Ritz value so far.
+    scale: f64,
 }
 
 impl<'a, B: Backend> Search<'a, B> {
     fn new(products: Products<'a, B>, k: usize, options: &'a LanczosOptions) -> Result<Self, Error> {
         let (d, block) = (products.dim(), options.block.min(products.dim()));
-        let capacity = (k + k.max(20).max(block) + 3 * block).min(d);
+        let capacity = (k + k.max(options.extra).max(block) + 3 * block).min(d);
         let basis = Basis::new(products.backend(), capacity, d);
         let h = Matrix::zeros(capacity, capacity);
-        Ok(Search { products, options, k, rng: Rng::new(options.seed), basis, m: 0, h, norm: 0.0 })
+        Ok(Search { products, options, k, rng: Rng::new(options.seed), basis, m: 0, h, norm: 0.0, scale: 0.0 })
     }
 
     fn run(mut self) -> Result<LeadingEigenpairs<B>, Error> {
@@ -269,7 +283,7 @@ impl<'a, B: Backend> Search<'a, B> {
         Ok(())
     }
 
-    fn ritz(&self) -> Result<Ritz, Error> {
+    fn ritz(&mut self) -> Result<Ritz, Error> {
         let (m, len) = (self.m, self.basis.len());
         let eigen = eigh(Matrix::from_fn(m, m, |i, j| self.h[(i, j)])).map_err(|source| Error::Projection { source })?;
         let mut order: Vec<usize> = (0..m).collect();
@@ -282,8 +296,8 @@ impl<'a, B: Backend> Search<'a, B> {
             (m..len).map(|row| along(row).powi(2)).sum::<f64>().sqrt()
         };
         let residuals = (0..m).map(residual).collect();
-        let scale = values.iter().fold(0.0, |scale: f64, value| scale.max(value.abs()));
-        Ok(Ritz { values, vectors, residuals, scale })
+        self.scale = values.iter().fold(self.scale, |scale, value| scale.max(value.abs()));
+        Ok(Ritz { values, vectors, residuals, scale: self.scale })
     }
 
     /// Keeps the `keep` leading Ritz vectors, and the next block or in its place new random vectors.
@@ -347,7 +361,7 @@ impl<'a, B: Backend> Search<'a, B> {
         Ok(None)
     }
 
-    fn no_convergence(&self) -> Result<Error, Error> {
+    fn no_convergence(&mut self) -> Result<Error, Error> {
         let (k, m) = (self.k, self.m);
         let ritz = if m > 0 { Some(self.ritz()?) } else { None };
         let allowed = ritz.as_ref().map_or(0.0, |ritz| self.options.tolerance * ritz.scale);

@@ -117,10 +117,10 @@ impl LanczosQuadrature {
 /// One run: the three-term recurrence `β_j q_{j+1} = A q_j − α_j q_j − β_{j−1} q_{j−1}`.
 fn run<B: Backend>(products: &mut Products<'_, B>, options: &QuadratureOptions, rng: &mut Rng) -> Result<Vec<Node>, Error> {
     let (backend, d, steps) = (products.backend(), products.dim(), options.vectors.min(products.dim()));
-    let mut basis = Basis::new(backend, if options.reorthogonalize { steps } else { 0 }, d);
     let mut v = normal(backend, rng, 1, d)?;
     v = v.scale(row_norms(&v)?[0].recip());
-    if options.reorthogonalize {
+    let mut basis = options.reorthogonalize.then(|| Basis::new(backend, steps, d));
+    if let Some(basis) = &mut basis {
         basis.push(&v, 0, 1.0);
     }
     let (mut alphas, mut betas): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
@@ -138,20 +138,29 @@ fn run<B: Backend>(products: &mut Products<'_, B>, options: &QuadratureOptions, 
             w.axpy(-beta, before);
         }
         let done = alphas.len() == steps;
-        let beta = if options.reorthogonalize && !done {
-            basis.project_out(&mut w)?;
-            basis.push_orthogonal(w, floor)?.1
-        } else {
-            let beta = row_norms(&w)?[0];
-            before = Some(v);
-            v = w.scale(if beta > floor { beta.recip() } else { 1.0 });
-            if beta > floor { beta } else { 0.0 }
+        let beta = match &mut basis {
+            Some(basis) if done => {
+                basis.project_out(&mut w)?;
+                row_norms(&w)?[0]
+            }
+            Some(basis) => {
+                let (_, beta) = basis.push_orthogonal(w, floor)?;
+                if beta > 0.0 {
+                    v = basis.copy(alphas.len());
+                }
+                beta
+            }
+            None => {
+                let beta = row_norms(&w)?[0];
+                before = Some(v);
+                v = w.scale(if beta > floor { beta.recip() } else { 1.0 });
+                beta
+            }
         };
-        if done || beta == 0.0 {
-            break if options.reorthogonalize && alphas.len() == d { 0.0 } else { beta };
-        }
-        if options.reorthogonalize {
-            v = basis.copy(alphas.len());
+        if done || beta <= floor {
+            // All of the space, or a subspace that the operator maps to itself: nothing lies beyond.
+            let nothing = beta <= floor || (basis.is_some() && alphas.len() == d);
+            break if nothing { 0.0 } else { beta };
         }
         betas.push(beta);
     };

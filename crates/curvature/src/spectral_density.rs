@@ -89,8 +89,9 @@ impl LanczosQuadrature {
     /// with m the [`vectors`](crate::QuadratureOptions::vectors) asked for. On the axis that is scaled to [−1, 1] m evenly spread points are
     /// `h = 2/(m − 1)` apart, and σ is such that a bump has fallen by the factor κ at the distance `h/2`: `exp(−(h/2)²/(2σ²)) = 1/κ`.
     ///
-    /// Unless they are given, the boundaries are the outermost Ritz values of all runs, moved outwards by their residual norms. An operator that
-    /// is a multiple of the identity gets a grid of the width of that multiple.
+    /// Unless they are given, the boundaries are a run's outermost Ritz values, moved outwards by their residual norms; of several runs the
+    /// narrowest that contain all Ritz values. This needs no products. An operator that is a multiple of the identity gets a grid of the width of
+    /// that multiple.
     ///
     /// p integrates to 1 over all λ. Its mean is the quadrature's mean, whose expectation is `tr A / D`; its second moment has the
     /// expectation `tr A² / D + (σ d)²`.
@@ -114,11 +115,8 @@ impl LanczosQuadrature {
         check(points, kappa, margin)?;
         check_boundaries(boundaries, f64::NEG_INFINITY)?;
         let boundaries = boundaries.unwrap_or_else(|| {
-            let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-            for (first, last) in self.runs.iter().filter_map(|run| run.first().zip(run.last())) {
-                low = low.min(first.value - first.residual);
-                high = high.max(last.value + last.residual);
-            }
+            let low = -outermost(self.runs.iter().filter_map(|run| run.first()).map(|node| (-node.value, node.residual)));
+            let high = outermost(self.runs.iter().filter_map(|run| run.last()).map(|node| (node.value, node.residual)));
             let size = low.abs().max(high.abs());
             if high - low > self.rounding * size { (low, high) } else { around(low, high, size) }
         });
@@ -137,7 +135,7 @@ impl LanczosQuadrature {
     /// ```
     ///
     /// so that `∫ p(λ) dλ = ∫ λ p(λ) d ln λ = 1`; [`per_log`](SpectralDensity::per_log) has the second integrand. Unless they are given, the boundaries are
-    /// the largest magnitude of a Ritz value, plus its residual norm, and the smallest, minus its residual norm or zero if that is negative.
+    /// found as there, from magnitudes of Ritz values; the lower one is 0 if a residual norm reaches so far.
     ///
     /// ```
     /// use vivit_curvature::{LanczosQuadrature, LogDensityOptions, QuadratureOptions};
@@ -160,11 +158,13 @@ impl LanczosQuadrature {
             return Err(Error::InvalidOption { name: "epsilon", value: epsilon, allowed: "positive and finite".into() });
         }
         let boundaries = boundaries.unwrap_or_else(|| {
-            let (mut low, mut high) = (f64::INFINITY, 0.0f64);
-            for run in &self.runs {
-                low = run.iter().map(|node| (node.value.abs() - node.residual).max(0.0)).fold(low, f64::min);
-                high = run.iter().take(1).chain(run.last()).map(|node| node.value.abs() + node.residual).fold(high, f64::max);
-            }
+            let magnitudes = |run: &Vec<Node>, sign: f64| {
+                let each = run.iter().map(move |node| (sign * node.value.abs(), node.residual));
+                each.max_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1))).unwrap_or_default()
+            };
+            let low = -outermost(self.runs.iter().map(|run| magnitudes(run, -1.0)));
+            let high = outermost(self.runs.iter().map(|run| magnitudes(run, 1.0)));
+            let low = self.runs.iter().flatten().map(|node| node.value.abs()).fold(low.max(0.0), f64::min);
             (low, high)
         });
         let (mut low, mut high) = ((boundaries.0 + epsilon).ln(), (boundaries.1 + epsilon).ln());
@@ -190,6 +190,17 @@ impl LanczosQuadrature {
         let heights = axis.iter().map(height).collect();
         Bumps { axis, heights, width }
     }
+}
+
+/// An upper boundary from Ritz values and residual norms of several runs: no eigenvalue that a run has seen lies beyond its value plus its
+/// residual norm, and the smallest such number is taken, but none below a value.
+fn outermost(ends: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let (mut value, mut bound) = (f64::NEG_INFINITY, f64::INFINITY);
+    for (end, residual) in ends {
+        value = value.max(end);
+        bound = bound.min(end + residual);
+    }
+    value.max(bound)
 }
 
 /// A sum of bumps on its axis.

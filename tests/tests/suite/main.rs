@@ -5,6 +5,7 @@ mod eigen_oracle;
 mod eigensolver;
 mod examples;
 mod loss;
+mod matrix_free;
 mod nets;
 mod ops;
 mod optimizers;
