@@ -39,7 +39,7 @@ pub struct LanczosOptions {
     /// Which eigenvalues. Default: the largest.
     pub which: Which,
     /// A pair counts as found if `|A q − λ q| ≤ tolerance · max |θ|` over all approximate eigenvalues θ. Default: 1e-5, which f32 reaches; f64
-    /// reaches 1e-12.
+    /// reaches 1e-10.
     pub tolerance: f64,
     /// Products with vectors that may be spent. Default: 1000.
     pub max_products: usize,

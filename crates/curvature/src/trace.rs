@@ -35,7 +35,7 @@ pub struct TraceOptions {
     pub vectors: usize,
     /// What the random vectors are drawn from. Default: [`ProbeVectors::Rademacher`].
     pub probes: ProbeVectors,
-    /// Vectors to multiply at a time: memory for two times as many. Random vectors do not depend on it. Default: 16.
+    /// Vectors to multiply at a time: memory for three times as many. Random vectors do not depend on it. Default: 16.
     pub batch: usize,
     /// Seed of the random vectors. Default: 0.
     pub seed: u64,
@@ -88,7 +88,7 @@ pub(crate) fn mean_with_error(terms: &[f64]) -> (f64, Option<f64>) {
 /// estimator of the trace of the influence matrix for Laplacian smoothing splines*, Commun. Stat. Simul. Comput. 18(3), 1989).
 ///
 /// It is unbiased, with variance `2/m · Σ_{i≠j} A_ij²` for Rademacher and `2/m · Σ_ij A_ij²` for Gaussian vectors, so the error falls with `1/√m`.
-/// Cost: m products, memory for two batches of vectors.
+/// Cost: m products, memory for three batches of vectors.
 ///
 /// ```
 /// use vivit_curvature::{TraceOptions, hutchinson_trace};
@@ -126,7 +126,7 @@ pub fn hutchinson_trace<B: Backend>(operator: &dyn LinearOperator<B>, options: &
 ///
 /// It is unbiased; for positive semi-definite A the error falls with `1/m` rather than `1/√m`, and it is exact if the rank of A is at most
 /// `m/3`: the estimate then has standard error 0 up to rounding. The standard error is that of the second term, given Q.
-/// Cost: m products, memory for `m/3` vectors and two batches, `(2/9) m² D` multiply-adds for Q.
+/// Cost: m products, memory for `m/3` vectors and three batches, `(2/9) m² D` multiply-adds for Q.
 ///
 /// ```
 /// use vivit_curvature::{TraceOptions, hutch_plus_plus};
