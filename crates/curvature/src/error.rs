@@ -119,6 +119,58 @@ pub enum Error {
         /// Why not.
         source: vivit_eigh::Error,
     },
+    /// An option of a matrix-free method with a value that makes no sense.
+    #[error("{name} is {value}; it must be {allowed}")]
+    InvalidOption {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// An operator that returned NaN or infinity.
+    #[error(
+        "product {product} of the operator with a vector is NaN or infinite (or too large for its norm to be computed); look for overflow or invalid \
+         data in what the operator is made of"
+    )]
+    NonFiniteProduct {
+        /// The product's number, counted from 1, one per vector.
+        product: usize,
+    },
+    /// An operator that returned vectors of another shape than it was given.
+    #[error("the operator made vectors {got:?} of vectors {expected:?}; `LinearOperator::apply` must keep the shape")]
+    ProductShape {
+        /// The shape that it returned.
+        got: Vec<usize>,
+        /// The shape that it was given.
+        expected: Vec<usize>,
+    },
+    /// An iteration that did not reach its tolerance.
+    #[error(
+        "{method} found {converged} of {k} eigenpairs in {products} products: the largest residual |A q − λ q| is {residual:e}, the tolerance \
+         allows {allowed:e}; allow more products or a larger tolerance, and for Lanczos more vectors (`extra`) or a larger block"
+    )]
+    NoConvergence {
+        /// The method.
+        method: &'static str,
+        /// Number of eigenpairs within the tolerance.
+        converged: usize,
+        /// Number of eigenpairs asked for.
+        k: usize,
+        /// Products made, one per vector.
+        products: usize,
+        /// The largest residual norm of the leading approximations, infinite if there are fewer than k.
+        residual: f64,
+        /// The tolerance times the largest eigenvalue's magnitude.
+        allowed: f64,
+    },
+    /// The small matrix that stands for an operator in a subspace has no decomposition.
+    #[error("the operator's projection to a subspace: {source}")]
+    Projection {
+        /// Why not.
+        source: vivit_eigh::Error,
+    },
     /// Recording, seeding or sweeping failed.
     #[error(transparent)]
     Autodiff(#[from] vivit_autodiff::Error),

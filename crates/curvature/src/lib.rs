@@ -16,6 +16,7 @@
 //!
 //! [`Ggn`] is the entrance, [`Group`] says which parameters and which directions.
 
+mod basis;
 mod criterion;
 mod damping;
 mod directions;
@@ -24,10 +25,16 @@ mod ggn;
 mod gradient_gram;
 mod gram;
 mod group;
+mod lanczos;
 mod ntk;
+mod on_product;
 mod operator;
+mod power_iteration;
 mod product;
+mod quadrature;
 mod space;
+mod spectral_density;
+mod trace;
 
 pub use criterion::{above, nonzero, top_k, top_k_nonzero};
 pub use damping::constant;
@@ -36,7 +43,15 @@ pub use error::Error;
 pub use ggn::Ggn;
 pub use gradient_gram::GradientGram;
 pub use group::Group;
+pub use lanczos::{LanczosOptions, LeadingEigenpairs, Which, lanczos};
 pub use ntk::Ntk;
+pub use on_product::OnProduct;
 pub use operator::LinearOperator;
+pub use power_iteration::{PowerIterationOptions, power_iteration};
 pub use product::{CurvatureOperator, Positive, Product};
+pub use quadrature::{LanczosQuadrature, Node, QuadratureOptions};
 pub use space::{Eigenpairs, GramSpace, NewtonStep, Progress};
+pub use spectral_density::{DensityOptions, LogDensityOptions, SpectralDensity};
+pub use trace::{
+    DiagonalEstimate, Estimate, ProbeVectors, TraceOptions, hutch_plus_plus, hutchinson_diagonal, hutchinson_trace,
+};

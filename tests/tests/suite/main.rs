@@ -6,6 +6,7 @@ mod eigensolver;
 mod examples;
 mod extensions;
 mod loss;
+mod matrix_free;
 mod nets;
 mod ops;
 mod optimizers;

@@ -1,0 +1,60 @@
+//! A closure that is told of every product with an operator: progress of matrix-free methods.
+
+use std::cell::Cell;
+use std::fmt;
+
+use vivit_tensor::{Backend, Tensor};
+
+use crate::{Error, LinearOperator};
+
+/// An operator that calls a closure after every multiplication with the number of products so far, one per vector.
+///
+/// Matrix-free methods spend their time in products, so this shows the progress of any of them.
+///
+/// ```
+/// use std::cell::Cell;
+/// use vivit_curvature::{OnProduct, TraceOptions, hutchinson_trace};
+/// use vivit_tensor::{Cpu, Tensor};
+///
+/// let a = Tensor::eye(&Cpu::<f64>::new(), 5);
+/// let seen = Cell::new(0);
+/// let watched = OnProduct::new(&a, |products| seen.set(products));
+/// let trace = hutchinson_trace(&watched, &TraceOptions { vectors: 20, ..Default::default() })?;
+/// assert_eq!((seen.get(), trace.value), (20, 5.0));
+/// # Ok::<(), vivit_curvature::Error>(())
+/// ```
+pub struct OnProduct<'a, B: Backend, F> {
+    operator: &'a dyn LinearOperator<B>,
+    report: F,
+    done: Cell<usize>,
+}
+
+impl<'a, B: Backend, F: Fn(usize)> OnProduct<'a, B, F> {
+    /// Watches an operator.
+    pub fn new(operator: &'a dyn LinearOperator<B>, report: F) -> Self {
+        OnProduct { operator, report, done: Cell::new(0) }
+    }
+}
+
+impl<B: Backend, F> fmt::Debug for OnProduct<'_, B, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnProduct").field("dim", &self.operator.dim()).field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend, F: Fn(usize)> LinearOperator<B> for OnProduct<'_, B, F> {
+    fn dim(&self) -> usize {
+        self.operator.dim()
+    }
+
+    fn backend(&self) -> &B {
+        self.operator.backend()
+    }
+
+    fn apply(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+        let y = self.operator.apply(x)?;
+        self.done.set(self.done.get() + x.shape()[0]);
+        (self.report)(self.done.get());
+        Ok(y)
+    }
+}
