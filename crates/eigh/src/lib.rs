@@ -36,6 +36,7 @@ mod error;
 mod inverse_iteration;
 mod kernels;
 mod ql;
+mod rows;
 mod scale;
 mod secular;
 mod team;
