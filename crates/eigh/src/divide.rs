@@ -33,7 +33,7 @@ const LEAF: usize = 32;
 /// Vectors that one task computes at most.
 const BLOCK: usize = 256;
 /// Columns of either half that are copied at a time, at most.
-const COLUMNS: usize = 512;
+const COLUMNS: usize = 256;
 /// Columns of a tile of `U`.
 const TILE: usize = 256;
 /// Size from which on halves and blocks are tasks, within a matrix that is worth tasks at all.

@@ -4,8 +4,10 @@ mod families;
 
 use families::Case;
 use rayon::prelude::*;
-use vivit_eigh::{Error, Reduction, eigh, eigvalsh};
+use vivit_eigh::{EighOptions, Error, Reduction, eigh, eigh_with, eigvalsh, eigvalsh_with};
 use vivit_tensor::{Gemm, Matrix, Scalar, gemm};
+
+const CHECKED: EighOptions = EighOptions { check: true };
 
 fn to<E: Scalar>(a: &Matrix<f64>) -> Matrix<E> {
     Matrix::new(a.rows(), a.cols(), a.as_slice().iter().map(|&x| E::of(x)).collect())
@@ -76,7 +78,7 @@ fn assert_case<E: Scalar>(case: &Case) {
         None => eigh(exact.clone()).unwrap_or_else(|error| panic!("{name}: {error}")).values,
     };
     let size = reference.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
-    let reduction = Reduction::checked(a).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let reduction = Reduction::with_options(a, CHECKED).unwrap_or_else(|error| panic!("{name}: {error}"));
     for values in [&eigen.values, reduction.values()] {
         assert_values(&name, size, values, &reference);
     }
@@ -242,7 +244,7 @@ fn only_the_lower_triangle_is_read() {
             let poisoned = Matrix::from_fn(n, n, |i, j| if j > i { poison } else { a[(i, j)] });
             assert_eq!(eigh(a.clone()), eigh(poisoned.clone()));
             assert_eq!(eigvalsh(a.clone()), eigvalsh(poisoned.clone()));
-            let top = |a: Matrix<f64>| Reduction::checked(a).unwrap().top(2);
+            let top = |a: Matrix<f64>| Reduction::with_options(a, CHECKED).unwrap().top(2);
             assert_eq!(top(a.clone()), top(poisoned));
         }
     }
@@ -303,4 +305,18 @@ fn refused_with_reasons() {
     let huge = Matrix::new(2, 2, vec![f32::MAX; 4]);
     assert_eq!(eigvalsh(huge), Err(Error::Overflow { index: 1, n: 2, dtype: "f32" }));
     assert_eq!(eigvalsh(Matrix::<f64>::zeros(0, 0)), Ok(Vec::new()));
+}
+
+#[test]
+fn the_check_changes_no_result() {
+    for n in [0, 1, 7, 40, 300] {
+        let a = families::gram(n, n.div_ceil(2)).a;
+        let [with, without] = [true, false].map(|check| {
+            let options = EighOptions { check };
+            let reduction = Reduction::with_options(a.clone(), options).unwrap();
+            let top = reduction.top(3).unwrap();
+            (eigh_with(a.clone(), options).unwrap(), eigvalsh_with(a.clone(), options).unwrap(), top)
+        });
+        assert!(with == without, "{n}");
+    }
 }
