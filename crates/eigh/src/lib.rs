@@ -17,16 +17,17 @@
 //! - Results are the same bit for bit with any number of threads.
 //! - Debug builds check what they return against the matrix, release builds if asked to ([`EighOptions`]).
 //!
-//! Memory: the matrix is taken over, and the reflectors that the reduction consists of are stored in it. Beyond that, in entries of an
-//! `n × n` matrix, with blocks of about 500 columns at most, and a fixed amount for every thread:
+//! Memory: the matrix is taken over, and the reflectors are stored in it. Beyond that, in entries of the matrix:
 //!
-//! | request | memory while it runs | what it returns |
+//! | request | while it runs | result |
 //! |---|---|---|
 //! | [`eigvalsh`], [`Reduction::new`] | O(n · block) | n |
 //! | [`eigh`] | n² + O(n · block) | n² |
-//! | `k` vectors, up to a fifth of all | at most 4 k n + O(n · block) ≤ 0.8 n² + O(n · block) | k n |
-//! | `k` vectors, if there are more, or clusters | n² + O(n · block) | k n |
-//! | the check, if wanted | n² more | |
+//! | [`Reduction::vectors`] of few indices, `k ≤ n / 5` | 4 k n + O(n · block) | k n |
+//! | the same of many, or within large clusters | n² + O(n · block) | k n |
+//! | the check, where wanted | n² more | |
+//!
+//! with blocks of at most 256 rows or columns; O(n · block) is at most `2 n · block + 3 block²` for every thread.
 //!
 //! ```
 //! use vivit_eigh::{Reduction, eigh};
