@@ -58,8 +58,10 @@ impl<E: Scalar> Original<E> {
             let rows = first..k.min(first + ROWS);
             let x = &vectors.as_slice()[first * n..rows.end * n];
             gemm(&Gemm::new(rows.len(), n, n), x, self.matrix.as_slice(), &mut images);
-            gemm(&Gemm::nt(rows.len(), k, n), x, vectors.as_slice(), &mut products);
-            for (i, (image, products)) in rows.zip(images.chunks_exact(n).zip(products.chunks_exact(k))) {
+            // With themselves and the vectors before.
+            let others = rows.end;
+            gemm(&Gemm::nt(rows.len(), others, n), x, vectors.as_slice(), &mut products);
+            for (i, (image, products)) in rows.zip(images.chunks_exact(n).zip(products.chunks_exact(others))) {
                 let parts = image.iter().zip(vectors.row(i)).map(|(image, x)| image.f64() - values[i] * x.f64());
                 residual = worse(residual, parts.map(|r| r * r).sum::<f64>().sqrt());
                 for (j, product) in products.iter().enumerate() {

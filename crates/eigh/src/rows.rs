@@ -17,7 +17,7 @@ pub(crate) fn rearrange<E>(
     columns: Range<usize>,
     moves: impl IntoIterator<Item = (usize, usize)>,
 ) -> Vec<usize> {
-    let count = q.len() / n;
+    let count = q.len() / n.max(1);
     let (mut at, mut row_at): (Vec<usize>, Vec<usize>) = ((0..count).collect(), (0..count).collect());
     for (place, row) in moves {
         let from = at[row];
@@ -45,6 +45,7 @@ mod tests {
             assert!(moves.iter().all(|&(place, row)| at[row] == place), "{moves:?}");
             assert!((0..4).all(|row| q[3 * at[row]..3 * at[row] + 3] == before[3 * row..3 * row + 3]), "{moves:?}");
         }
+        assert!(rearrange::<f64>(&mut [], 0, 0..0, []).is_empty());
         let mut q = before;
         rearrange(&mut q, 3, 1..2, [(0, 2)]);
         assert_eq!(q, [0, 7, 2, 3, 4, 5, 6, 1, 8, 9, 10, 11]);
