@@ -1,14 +1,14 @@
 //! The eigensolver next to faer's and nalgebra's: values only, all pairs and the ten largest, on Gram matrices of rank `0.9 n`.
 //!
-//! `cargo bench -p vivit-benches --features peers --bench eigen` measures sizes up to 1152 with criterion, with `EIGEN_LARGE=1` also
-//! 2000 and 4000. `EIGEN_ROUNDS=5` measures all of these without criterion: every round runs each solver once, so that other
+//! `cargo bench -p vivit-benches --features peers --bench eigen` measures all sizes with criterion, in a quarter of an hour or so on
+//! two cores. `EIGEN_ROUNDS=5` measures them without criterion: every round runs each solver once, so that other
 //! load on the machine hits all of them alike, and medians are printed as rows of a table. `EIGEN_SIZES=100,640` chooses sizes.
 //! Threads are rayon's, `RAYON_NUM_THREADS`; faer is measured with one and with all of them, nalgebra has one.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::{BenchmarkId, Criterion, SamplingMode};
 use faer::{Mat, Par, Side};
 use nalgebra::{DMatrix, RealField, SymmetricEigen};
 use vivit::eigh::{Reduction, eigh, eigvalsh};
@@ -17,7 +17,7 @@ use vivit::tensor::{Gemm, gemm};
 
 /// Sizes up to which nalgebra takes part.
 const NALGEBRA: usize = 1152;
-/// Sizes from which on criterion runs on request only.
+/// Sizes from which on no round is spent on warming up.
 const LARGE: usize = 2000;
 /// Vectors of a partial request.
 const TOP: usize = 10;
@@ -81,8 +81,10 @@ fn tasks<E: Scalar + RealField + faer::traits::RealField>(n: usize) -> Vec<Task>
 fn criterion_run<E: Scalar + RealField + faer::traits::RealField>(criterion: &mut Criterion, n: usize) {
     for (request, solver, run) in tasks::<E>(n) {
         let mut group = criterion.benchmark_group(format!("eigen/{}/{request}/{n}", E::NAME));
-        let seconds = if n < 500 { 2 } else { 5 };
-        group.sample_size(if n < 500 { 20 } else { 10 }).measurement_time(Duration::from_secs(seconds));
+        let small = n < 500;
+        group.sample_size(if small { 20 } else { 10 }).measurement_time(Duration::from_secs(2));
+        // As many runs per sample, one if they take long.
+        group.sampling_mode(if small { SamplingMode::Auto } else { SamplingMode::Flat });
         group.warm_up_time(Duration::from_millis(300));
         group.bench_function(BenchmarkId::from_parameter(solver), |bencher| {
             bencher.iter_custom(|rounds| (0..rounds).map(|_| run()).sum());
@@ -137,8 +139,7 @@ fn main() {
         return;
     }
     let mut criterion = Criterion::default().configure_from_args();
-    let large = variable("EIGEN_LARGE").is_some();
-    for n in sizes.into_iter().filter(|&n| large || n < LARGE) {
+    for n in sizes {
         criterion_run::<f32>(&mut criterion, n);
         criterion_run::<f64>(&mut criterion, n);
     }

@@ -15,7 +15,19 @@
 //! - Values are ascending; row `k` of the vectors belongs to value `k`.
 //! - The entry of largest magnitude of each vector (the first one, if there are several) is positive.
 //! - Results are the same bit for bit with any number of threads.
-//! - Debug builds check what they return against the matrix, release builds if asked to ([`Reduction::checked`]).
+//! - Debug builds check what they return against the matrix, release builds if asked to ([`EighOptions`]).
+//!
+//! Memory: the matrix is taken over, and the reflectors are stored in it. Beyond that, in entries of the matrix:
+//!
+//! | request | while it runs | result |
+//! |---|---|---|
+//! | [`eigvalsh`], [`Reduction::new`] | O(n · block) | n |
+//! | [`eigh`] | n² + O(n · block) | n² |
+//! | [`Reduction::vectors`] of few indices, `k ≤ n / 5` | 4 k n + O(n · block) | k n |
+//! | the same of many, or within large clusters | n² + O(n · block) | k n |
+//! | the check, where wanted | n² more | |
+//!
+//! with blocks of at most 256 rows or columns; O(n · block) is at most `2 n · block + 3 block²` for every thread.
 //!
 //! ```
 //! use vivit_eigh::{Reduction, eigh};
@@ -36,6 +48,7 @@ mod error;
 mod inverse_iteration;
 mod kernels;
 mod ql;
+mod rows;
 mod scale;
 mod secular;
 mod team;
@@ -51,6 +64,23 @@ use vivit_tensor::{Matrix, Scalar};
 
 /// Size of a matrix from which on threads are worth while.
 pub(crate) const PARALLEL: usize = 256;
+
+/// Options of all requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EighOptions {
+    /// Whether results are checked against the matrix, of which a copy is kept, and refused with [`Error::Inaccurate`] if they are
+    /// not what the crate promises; in debug builds by default.
+    ///
+    /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ − I|`, in `2 n² k + n k²` operations
+    /// for `k` of them. Of values alone, sum and sum of squares are compared with trace and Frobenius norm, in O(n) operations.
+    pub check: bool,
+}
+
+impl Default for EighOptions {
+    fn default() -> Self {
+        EighOptions { check: cfg!(debug_assertions) }
+    }
+}
 
 /// A symmetric matrix reduced to tridiagonal form, with its eigenvalues; eigenvectors follow on request.
 #[derive(Clone, Debug)]
@@ -84,22 +114,21 @@ impl<E: Scalar> Reduction<E> {
     ///
     /// # Errors
     /// If the matrix is not square, if an entry of the lower triangle is not finite, if an eigenvalue is too large for the
-    /// element type, or if the iteration does not converge, which is not known to happen.
+    /// element type, if the iteration does not converge, which is not known to happen, or if a check that is wanted fails.
     pub fn new(a: Matrix<E>) -> Result<Self, Error> {
-        pooled(a.rows(), || Self::of(Householder::new(a, cfg!(debug_assertions))?))
+        Self::with_options(a, EighOptions::default())
     }
 
-    /// [`Reduction::new`] that keeps a copy of the matrix and checks against it whatever is returned, in release builds too.
+    /// [`Reduction::new`] with options, which [`Reduction::vectors`] follows, too.
     ///
     /// # Errors
-    /// As for [`Reduction::new`], and [`Error::Inaccurate`], here and in [`Reduction::vectors`].
-    pub fn checked(a: Matrix<E>) -> Result<Self, Error> {
-        pooled(a.rows(), || Self::of(Householder::new(a, true)?))
+    /// As for [`Reduction::new`].
+    pub fn with_options(a: Matrix<E>, options: EighOptions) -> Result<Self, Error> {
+        pooled(a.rows(), || Self::of(Householder::new(a, options)?))
     }
 
     fn of(householder: Householder<E>) -> Result<Self, Error> {
-        let n = householder.t.d.len();
-        let values = values::values(&householder.t).map_err(|index| Error::NoConvergence { index, n })?;
+        let values = values::values(&householder.t);
         let rounded = householder.round(&values.values)?;
         Ok(Reduction { householder, values, rounded })
     }
@@ -115,7 +144,7 @@ impl<E: Scalar> Reduction<E> {
     /// much as all.
     ///
     /// # Errors
-    /// If an index is repeated or not below the number of eigenvalues; otherwise as for [`Reduction::checked`].
+    /// If an index is repeated or not below the number of eigenvalues; otherwise as for [`Reduction::new`].
     pub fn vectors(&self, indices: &[usize]) -> Result<Matrix<E>, Error> {
         let n = self.rounded.len();
         let mut place = vec![None; n];
@@ -129,14 +158,10 @@ impl<E: Scalar> Reduction<E> {
             place.iter().enumerate().filter_map(|(index, place)| place.map(|place| (index, place))).unzip();
         let few = sorted.len() * 5 <= n || n <= 8;
         let few = few.then(|| inverse_iteration::vectors::<E>(&self.householder.t, &self.values, &sorted)).flatten();
-        let mut vectors = Matrix::zeros(sorted.len(), n);
-        match few {
-            Some(few) => places.iter().enumerate().for_each(|(i, &place)| vectors.row_mut(place).copy_from_slice(few.row(i))),
-            None => {
-                let (_, all) = self.householder.all()?;
-                indices.iter().enumerate().for_each(|(i, &index)| vectors.row_mut(i).copy_from_slice(all.row(index)));
-            }
-        }
+        let mut vectors = match few {
+            Some(few) => select(few, places.into_iter().zip(0..), indices.len()),
+            None => select(self.householder.all()?.1, indices.iter().copied().enumerate(), indices.len()),
+        };
         let values: Vec<f64> = indices.iter().map(|&index| self.values.values[index]).collect();
         self.householder.finish(&values, &mut vectors)?;
         Ok(vectors)
@@ -145,7 +170,7 @@ impl<E: Scalar> Reduction<E> {
     /// The `k` largest eigenvalues, ascending, with their vectors; all of them if there are no more than `k`.
     ///
     /// # Errors
-    /// As for [`Reduction::checked`].
+    /// As for [`Reduction::new`].
     pub fn top(&self, k: usize) -> Result<Eigen<E>, Error> {
         self.pairs_from(self.rounded.len().saturating_sub(k))
     }
@@ -153,7 +178,7 @@ impl<E: Scalar> Reduction<E> {
     /// The eigenvalues above a threshold, ascending, with their vectors; none if the threshold is not a number.
     ///
     /// # Errors
-    /// As for [`Reduction::checked`].
+    /// As for [`Reduction::new`].
     pub fn above(&self, threshold: E) -> Result<Eigen<E>, Error> {
         let count = self.rounded.iter().rev().take_while(|value| **value > threshold).count();
         self.pairs_from(self.rounded.len() - count)
@@ -167,13 +192,13 @@ impl<E: Scalar> Reduction<E> {
 }
 
 impl<E: Scalar> Householder<E> {
-    fn new(mut a: Matrix<E>, checked: bool) -> Result<Self, Error> {
+    fn new(mut a: Matrix<E>, options: EighOptions) -> Result<Self, Error> {
         if a.rows() != a.cols() {
             return Err(Error::NotSquare { rows: a.rows(), cols: a.cols() });
         }
         let exponent = scale::exponent(&a)?;
         scale::scale(&mut a, exponent);
-        let original = checked.then(|| Original::new(&a));
+        let original = options.check.then(|| Original::new(&a));
         let (t, tau) = tridiagonal::reduce(&mut a);
         Ok(Householder { reflectors: a, tau, t, exponent, original })
     }
@@ -212,13 +237,41 @@ impl<E: Scalar> Householder<E> {
     }
 }
 
+/// Moves rows of a matrix to the front, `(place, row)`, and gives the others back.
+fn select<E: Scalar>(rows: Matrix<E>, moves: impl IntoIterator<Item = (usize, usize)>, count: usize) -> Matrix<E> {
+    let n = rows.cols();
+    let mut entries = rows.into_vec();
+    rows::rearrange(&mut entries, n, 0..n, moves);
+    entries.truncate(count * n);
+    entries.shrink_to_fit();
+    Matrix::new(count, n, entries)
+}
+
 /// All eigenvalues and eigenvectors of a symmetric matrix, of which the lower triangle is read.
 ///
 /// # Errors
-/// As for [`Reduction::checked`].
+/// As for [`Reduction::new`].
 pub fn eigh<E: Scalar>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
+    eigh_with(a, EighOptions::default())
+}
+
+/// [`eigh`] with options.
+///
+/// # Errors
+/// As for [`Reduction::new`].
+///
+/// # Examples
+/// ```
+/// use vivit_eigh::{EighOptions, eigh_with};
+/// use vivit_tensor::Matrix;
+///
+/// let a = Matrix::new(2, 2, vec![2.0, 0.0, 1.0, 2.0]);
+/// let eigen = eigh_with(a, EighOptions { check: true })?; // or an error, if residuals are larger than they should be
+/// # Ok::<(), vivit_eigh::Error>(())
+/// ```
+pub fn eigh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<E>, Error> {
     pooled(a.rows(), || {
-        let householder = Householder::new(a, cfg!(debug_assertions))?;
+        let householder = Householder::new(a, options)?;
         let (values, mut vectors) = householder.all()?;
         let rounded = householder.round(&values)?;
         householder.finish(&values, &mut vectors)?;
@@ -237,4 +290,12 @@ fn pooled<R: Send>(n: usize, f: impl FnOnce() -> R + Send) -> R {
 /// As for [`Reduction::new`].
 pub fn eigvalsh<E: Scalar>(a: Matrix<E>) -> Result<Vec<E>, Error> {
     Ok(Reduction::new(a)?.rounded)
+}
+
+/// [`eigvalsh`] with options.
+///
+/// # Errors
+/// As for [`Reduction::new`].
+pub fn eigvalsh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Vec<E>, Error> {
+    Ok(Reduction::with_options(a, options)?.rounded)
 }

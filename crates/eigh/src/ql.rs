@@ -1,20 +1,33 @@
 //! All eigenpairs of a small tridiagonal matrix by implicit QL iteration with accumulated rotations.
 //!
 //! One step of QL with Wilkinson's shift is a chain of plane rotations (EISPACK's `imtql2`), which are applied to the vectors as
-//! they come. For the sizes at which dividing no longer pays.
+//! they come. For the sizes at which dividing no longer pays. If it does not converge, which is not known to happen, values that do not
+//! depend on it and inverse iteration take its place.
 
 use vivit_tensor::{Matrix, Scalar};
 
+use crate::inverse_iteration;
 use crate::tridiagonal::Tridiagonal;
-use crate::values::{MAX_STEPS, negligible};
+use crate::values::{self, MAX_STEPS, negligible};
 
 /// Ascending eigenvalues and the unit eigenvectors in the rows of a matrix, or where the iteration did not converge.
 pub(crate) fn eigen<E: Scalar>(t: &Tridiagonal) -> Result<(Vec<f64>, Matrix<E>), usize> {
+    iterate(t, MAX_STEPS * t.d.len()).or_else(|at| one_by_one(t).ok_or(at))
+}
+
+/// The same from the values.
+fn one_by_one<E: Scalar>(t: &Tridiagonal) -> Option<(Vec<f64>, Matrix<E>)> {
+    let values = values::values(t);
+    let vectors = inverse_iteration::vectors(t, &values, &(0..t.d.len()).collect::<Vec<_>>())?;
+    Some((values.values, vectors))
+}
+
+/// The same by at most so many QL steps.
+fn iterate<E: Scalar>(t: &Tridiagonal, mut steps: usize) -> Result<(Vec<f64>, Matrix<E>), usize> {
     let n = t.d.len();
     let norm = t.norm();
     let (mut d, mut e) = (t.d.clone(), t.e.clone());
     let mut q = Matrix::from_fn(n, n, |i, j| if i == j { E::one() } else { E::zero() });
-    let mut steps = MAX_STEPS * n;
     let mut l = 0;
     while l < n {
         let m = (l..n - 1).find(|&i| e[i].abs() <= negligible(norm, d[i], d[i + 1])).unwrap_or(n - 1);
@@ -67,4 +80,27 @@ fn step(d: &mut [f64], e: &mut [f64], l: usize, m: usize, mut rotate: impl FnMut
     }
     d[l] -= p;
     e[l] = g;
+}
+
+#[cfg(test)]
+mod tests {
+    use vivit_tensor::Rng;
+
+    use super::*;
+
+    #[test]
+    fn both_ways_find_the_same_pairs() {
+        for n in [2, 3, 9, 32] {
+            let mut rng = Rng::new(n as u64);
+            let t = Tridiagonal { d: rng.uniform(n, 0.0, 1.0), e: rng.uniform(n - 1, 0.1, 1.0) };
+            assert_eq!(iterate::<f64>(&t, 0), Err(0), "n = {n}");
+            let (values, vectors) = eigen::<f64>(&t).unwrap();
+            let (other_values, other_vectors) = one_by_one::<f64>(&t).unwrap();
+            for i in 0..n {
+                assert!((values[i] - other_values[i]).abs() <= 1e-14, "n = {n}, value {i}");
+                let overlap: f64 = vectors.row(i).iter().zip(other_vectors.row(i)).map(|(a, b)| a * b).sum();
+                assert!((overlap.abs() - 1.0).abs() <= 1e-12, "n = {n}, vector {i}");
+            }
+        }
+    }
 }

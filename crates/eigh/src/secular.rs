@@ -19,6 +19,7 @@
 //! and the vectors `ẑⱼ / (dⱼ − λᵢ)` are orthogonal to working precision however close the roots are.
 
 use pulp::{Arch, Simd, WithSimd};
+use vivit_tensor::Scalar;
 
 /// Steps after which the middle of the bracket is taken for a root; a tenth is typical.
 const MAX_STEPS: usize = 100;
@@ -143,11 +144,16 @@ impl Secular<'_> {
     }
 }
 
-/// `x ← zⱼ / (dⱼ − λ)` with `λ = pole + offset`.
-pub(crate) fn vector(d: &[f64], z: &[f64], pole: f64, offset: f64, x: &mut [f64]) {
+/// `x ← factor · zⱼ / (dⱼ − λ)` with `λ = pole + offset`, rounded.
+pub(crate) fn vector<E: Scalar>(d: &[f64], z: &[f64], pole: f64, offset: f64, factor: f64, x: &mut [E]) {
     for ((x, &d), &z) in x.iter_mut().zip(d).zip(z) {
-        *x = z / (d - pole - offset);
+        *x = E::of(z / (d - pole - offset) * factor);
     }
+}
+
+/// The length of the vector `zⱼ / (dⱼ − λ)`.
+pub(crate) fn length(d: &[f64], z: &[f64], pole: f64, offset: f64) -> f64 {
+    sum(d, z, pole, offset).1.sqrt()
 }
 
 /// A place well inside a bracket of one sign, also if its ends differ by orders of magnitude.

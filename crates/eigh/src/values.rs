@@ -3,7 +3,14 @@
 //! The Pal–Walker–Kahan variant of implicit QL works on the squares `eᵢ²` and needs two divisions per step (Parlett, *The
 //! Symmetric Eigenvalue Problem*, section 8-15; LAPACK's `sterf`). An off-diagonal entry is negligible, and the matrix splits there,
 //! if it is below rounding next to its diagonal neighbours or next to the whole matrix; both change eigenvalues by less than
-//! their error. A block is turned around if its small entries are at the end, where QL wants the large ones.
+//! their error. A block is turned around if its small entries are at the end, where QL wants the large ones. A block whose iteration
+//! does not converge is bisected instead, which always ends: the number of negative terms of
+//!
+//! ```text
+//! q₁ = d₁ − x,   qᵢ = dᵢ − x − eᵢ₋₁² / qᵢ₋₁
+//! ```
+//!
+//! is the number of eigenvalues below `x`.
 
 use std::ops::Range;
 
@@ -45,8 +52,13 @@ fn blocks(t: &Tridiagonal) -> Vec<Range<usize>> {
     blocks
 }
 
-/// Computes all eigenvalues. An iteration that does not converge is reported by its position.
-pub(crate) fn values(t: &Tridiagonal) -> Result<Values, usize> {
+/// Computes all eigenvalues.
+pub(crate) fn values(t: &Tridiagonal) -> Values {
+    values_within(t, MAX_STEPS)
+}
+
+/// Computes all eigenvalues with at most `steps` QL steps per eigenvalue on average.
+fn values_within(t: &Tridiagonal, steps: usize) -> Values {
     let norm = t.norm();
     let blocks = blocks(t);
     let mut all = Vec::with_capacity(t.d.len());
@@ -57,20 +69,22 @@ pub(crate) fn values(t: &Tridiagonal) -> Result<Values, usize> {
             d.reverse();
             squares.reverse();
         }
-        ql(&mut d, &mut squares, norm).map_err(|at| rows.start + at)?;
+        if !ql(&mut d, &mut squares, norm, steps * rows.len()) {
+            bisect(&t.d[rows.clone()], &t.e[rows.start..rows.end - 1], norm, &mut d);
+        }
         all.extend(d.into_iter().map(|value| (value, k)));
     }
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (values, block) = all.into_iter().unzip();
-    Ok(Values { values, block, blocks })
+    Values { values, block, blocks }
 }
 
-/// Replaces the diagonal `d` by the eigenvalues, in no particular order; `b` holds the squared off-diagonal entries.
-fn ql(d: &mut [f64], b: &mut [f64], norm: f64) -> Result<(), usize> {
+/// Replaces the diagonal `d` by the eigenvalues, in no particular order; `b` holds the squared off-diagonal entries. False if that
+/// takes too many steps.
+fn ql(d: &mut [f64], b: &mut [f64], norm: f64, mut steps: usize) -> bool {
     let n = d.len();
     let absolute = (f64::EPSILON * norm / 16.0) * (f64::EPSILON * norm / 16.0);
     let relative = f64::EPSILON * f64::EPSILON;
-    let mut steps = MAX_STEPS * n;
     let mut l = 0;
     while l < n {
         let m = (l..n - 1).find(|&i| b[i] <= absolute || b[i] <= relative * (d[i] * d[i + 1]).abs()).unwrap_or(n - 1);
@@ -79,12 +93,44 @@ fn ql(d: &mut [f64], b: &mut [f64], norm: f64) -> Result<(), usize> {
         } else if m == l + 1 {
             (d[l], d[m]) = two(d[l], b[l], d[m]);
             l += 2;
+        } else if steps == 0 {
+            return false;
         } else {
-            steps = steps.checked_sub(1).ok_or(l)?;
+            steps -= 1;
             step(&mut d[l..=m], &mut b[l..m]);
         }
     }
-    Ok(())
+    true
+}
+
+/// The eigenvalues of an unreduced block, ascending, by bisection.
+fn bisect(d: &[f64], e: &[f64], norm: f64, values: &mut [f64]) {
+    let enough = f64::EPSILON * norm / 16.0;
+    let below = |x: f64| {
+        let mut q = d[0] - x;
+        let mut count = usize::from(q < 0.0);
+        for (d, e) in d[1..].iter().zip(e) {
+            // A term that vanishes stands for one at rounding level.
+            let previous = if q.abs() < f64::MIN_POSITIVE { f64::MIN_POSITIVE.copysign(q) } else { q };
+            q = d - x - e * (e / previous);
+            count += usize::from(q < 0.0);
+        }
+        count
+    };
+    // All values lie within the norm, up to rounding.
+    let mut least = -norm * (1.0 + 1e-14);
+    for (k, value) in values.iter_mut().enumerate() {
+        let (mut lo, mut hi) = (least, norm * (1.0 + 1e-14));
+        while hi - lo > f64::max(enough, f64::EPSILON * f64::max(lo.abs(), hi.abs())) {
+            let middle = lo + (hi - lo) / 2.0;
+            if below(middle) > k {
+                hi = middle;
+            } else {
+                lo = middle;
+            }
+        }
+        (*value, least) = (lo + (hi - lo) / 2.0, lo);
+    }
 }
 
 /// The eigenvalues of `[[f, √b], [√b, g]]`.
@@ -136,4 +182,33 @@ fn step(d: &mut [f64], b: &mut [f64]) {
     }
     b[0] = s * p;
     d[0] = shift + gamma;
+}
+
+#[cfg(test)]
+mod tests {
+    use vivit_tensor::Rng;
+
+    use super::*;
+
+    #[test]
+    fn bisection_finds_the_same_values() {
+        for n in [1, 2, 3, 10, 100, 257] {
+            let mut rng = Rng::new(n as u64);
+            let uniform = Tridiagonal { d: rng.uniform(n, -1.0, 1.0), e: rng.uniform(n - 1, -1.0, 1.0) };
+            let zeros = Tridiagonal { d: vec![0.0; n], e: vec![1.0; n - 1] };
+            let at = |i: usize| i as f64 / n as f64;
+            let graded = Tridiagonal {
+                d: (0..n).map(|i| 10f64.powf(-200.0 * at(i))).collect(),
+                e: (1..n).map(|i| 10f64.powf(-200.0 * at(i)) / 3.0).collect(),
+            };
+            let wilkinson = Tridiagonal { d: (0..n).map(|i| (i % 21).abs_diff(10) as f64).collect(), e: vec![1.0; n - 1] };
+            for t in [uniform, zeros, graded, wilkinson] {
+                let (iterated, bisected) = (values(&t), values_within(&t, 0));
+                let bound = 4.0 * (n.max(8) as f64).sqrt() * f64::EPSILON * t.norm();
+                for (a, b) in iterated.values.iter().zip(&bisected.values) {
+                    assert!((a - b).abs() <= bound, "n = {n}: {a} and {b}");
+                }
+            }
+        }
+    }
 }

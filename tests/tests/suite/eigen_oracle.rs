@@ -121,6 +121,23 @@ fn agrees_in_double_precision() {
 }
 
 #[test]
+fn agrees_on_large_matrices() {
+    for n in [640, 1000] {
+        let clusters: Vec<f64> = (0..n).map(|i| if i < n / 3 { 1e-3 } else { 1.0 + (i % 2) as f64 }).collect();
+        let cases = [
+            families::random(n),
+            families::gram(n, n / 10),
+            families::spectrum("three clusters", &clusters),
+            families::wilkinson(n / 21, 1e-7),
+        ];
+        for Case { name, a, .. } in cases {
+            assert_agrees::<f32>(&name, &a, 1.0);
+            assert_agrees::<f64>(&name, &a, 1.0);
+        }
+    }
+}
+
+#[test]
 fn agrees_on_glued_wilkinson_matrices() {
     for Case { name, a, .. } in
         [(1, 0.0), (10, 1e-14), (10, 1e-8), (10, 1e-4), (12, 1.0)].map(|(n, glue)| families::wilkinson(n, glue))
