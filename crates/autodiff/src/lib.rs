@@ -8,6 +8,7 @@
 //! Losses are sums over samples, `L = Σ_n L_n`, and `L_n` includes the reduction's factor; see [`Loss`].
 
 pub mod check;
+mod claim;
 mod error;
 mod forward;
 mod groups;
@@ -21,6 +22,7 @@ mod site;
 mod sweep;
 mod tape;
 
+pub use claim::{Claim, Unsettled};
 pub use error::Error;
 pub use loss::{BceWithLogits, CrossEntropy, Loss, Mse, Reduction};
 pub use map::ParamMap;

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Rng, Shape, Tensor};
 
-use crate::{Error, Graph, Loss, tape};
+use crate::{Claim, Error, Graph, Loss, Unsettled};
 
 /// Columns of the exact loss-Hessian root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -82,12 +82,23 @@ impl<B: Backend> Probe<B> {
     /// # Errors
     /// If the samples, the targets or the columns do not fit, or a number is NaN or infinite.
     pub fn columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
+        let unsettled = Self::start_claims(std::slice::from_ref(self), graph, loss)?;
+        let columns = self.unsettled_columns(graph, loss)?;
+        unsettled.settle()?;
+        Ok(columns)
+    }
+
+    /// As [`columns`](Probe::columns), without looking for NaN and infinities: for a second sweep of a graph and a loss that a first one
+    /// has settled.
+    ///
+    /// # Errors
+    /// If the samples, the targets or the columns do not fit.
+    pub fn unsettled_columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
         if let Seed::Columns(columns) = &self.seed {
             return self.given_columns(graph, columns);
         }
         let (output, n) = (graph.value(), graph.samples());
         self.check_samples(n)?;
-        graph.check_finite()?;
         loss.check(output)?;
         let (columns, what) = match &self.seed {
             Seed::Gradient => {
@@ -120,15 +131,34 @@ impl<B: Backend> Probe<B> {
     pub(crate) fn given_columns(&self, graph: &Graph<B>, columns: &Tensor<B>) -> Result<Tensor<B>, Error> {
         let n = graph.samples();
         self.check_samples(n)?;
-        graph.check_finite()?;
         let chosen = self.samples.as_ref().map_or(n, Vec::len);
         let expected = graph.value().shape().tail().prefixed(&[chosen]);
         let got = columns.shape();
         if got.rank() != expected.rank() + 1 || got.tail() != expected || got[0] == 0 {
             return Err(Error::ColumnsShape { got: got.to_vec(), expected: expected.to_vec() });
         }
-        tape::finite(columns, || "the seed's columns".into())?;
         Ok(columns.clone())
+    }
+
+    /// That the user's own columns are finite.
+    pub(crate) fn own_claims(&self) -> Vec<Claim<B>> {
+        match &self.seed {
+            Seed::Columns(columns) => vec![Claim::finite(columns, "the seed's columns")],
+            Seed::Gradient | Seed::Root(_) => Vec::new(),
+        }
+    }
+
+    /// Has the device look for NaN and infinities in all that goes into a sweep.
+    pub(crate) fn start_claims<'g>(
+        probes: &[Self],
+        graph: &'g Graph<B>,
+        loss: &dyn Loss<B>,
+    ) -> Result<Unsettled<'g, B>, Error> {
+        let mut claims: Vec<Claim<B>> = probes.iter().flat_map(Self::own_claims).collect();
+        if probes.iter().any(|probe| !matches!(probe.seed, Seed::Columns(_))) {
+            claims.extend(loss.claims());
+        }
+        Unsettled::whole(graph, claims)
     }
 
     fn check_samples(&self, n: usize) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use vivit_tensor::{Backend, Tensor};
 
 use crate::site::{Arrived, Columns, Use};
 use crate::tape::Origin;
-use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Seed, Site, Var};
+use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Seed, Site, Unsettled, Var};
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
 #[derive(Clone, Debug)]
@@ -57,13 +57,34 @@ impl<B: Backend> Graph<B> {
         wanted_by: Option<&str>,
         visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
     ) -> Result<(), E> {
+        Ok(self.sweep_unsettled(loss, probes, wanted, wanted_by, visit)?.settle()?)
+    }
+
+    /// As [`sweep`](Graph::sweep), but whether all numbers are finite may still be unknown on return: the results count once that is
+    /// [settled](Unsettled), by itself or by reading one of them. Nothing is read from the device.
+    ///
+    /// # Errors
+    /// As there; of NaN and infinities those that are known at once.
+    pub fn sweep_unsettled<E: From<Error>>(
+        &self,
+        loss: &dyn Loss<B>,
+        probes: &[Probe<B>],
+        wanted: &[Var],
+        wanted_by: Option<&str>,
+        visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
+    ) -> Result<Unsettled<'_, B>, E> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(wanted_by)?;
+        let unsettled = Probe::start_claims(probes, self, loss)?;
         let mut factors = Vec::with_capacity(probes.len());
         for probe in probes {
-            factors.push(Factor { columns: probe.columns(self, loss)?, samples: probe.samples.clone() });
+            factors.push(Factor { columns: probe.unsettled_columns(self, loss)?, samples: probe.samples.clone() });
         }
-        self.propagate(factors, wanted, wanted_by.is_some(), visit)
+        match self.propagate(factors, wanted, wanted_by.is_some(), visit) {
+            Ok(()) => Ok(unsettled),
+            // A visitor may have stumbled over the NaN that the device has just found.
+            Err(error) => Err(unsettled.error_or(error)),
+        }
     }
 
     /// As [`sweep`](Graph::sweep), for columns that are known to fit the output.
@@ -145,12 +166,14 @@ impl<B: Backend> Graph<B> {
     /// If the columns do not fit the output, or a number is NaN or infinite.
     pub fn vjp(&self, columns: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
         let probe = Probe::new(Seed::Columns(columns.clone()));
+        let unsettled = Unsettled::whole(self, probe.own_claims())?;
         let factor = Factor { columns: probe.given_columns(self, columns)?, samples: None };
         let mut products = ParamMap::new();
         self.propagate(vec![factor], &self.params(), false, |site| {
             products.insert(site.param(), site.jac_t(0, Batch::Sum));
             Ok::<(), Error>(())
         })?;
+        unsettled.settle()?;
         Ok(products)
     }
 
@@ -200,6 +223,8 @@ impl<B: Backend> Graph<B> {
     /// As [`loss`](Graph::loss).
     pub fn losses(&self, loss: &dyn Loss<B>) -> Result<Vec<f64>, Error> {
         loss.check(self.value())?;
+        let claims = self.tape().claims.iter().cloned().chain(loss.claims()).collect();
+        let mut unsettled = Unsettled::of(self, claims)?;
         let values = loss.values(self.value());
         if **values.shape() != [self.samples()] {
             return Err(Error::LossNotScalar {
@@ -208,7 +233,7 @@ impl<B: Backend> Graph<B> {
                 samples: self.samples(),
             });
         }
-        Ok(values.to_vec()?.into_iter().map(vivit_tensor::Scalar::f64).collect())
+        Ok(unsettled.read(values)?.into_iter().map(vivit_tensor::Scalar::f64).collect())
     }
 
     /// Plain reverse mode: the gradient `∂L/∂θ` of every parameter, `[*p]`.

@@ -3,8 +3,8 @@
 pub use crate::optim::{DampedNewton, Descent};
 pub use vivit_autodiff::ops::{ConvOptions, PoolOptions};
 pub use vivit_autodiff::{
-    Batch, BceWithLogits, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Seed,
-    Site, Tape, Var,
+    Batch, BceWithLogits, Claim, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns,
+    Seed, Site, Tape, Var,
 };
 pub use vivit_curvature::{
     DirectionalDerivatives, Eigenpairs, Ggn, Group, NewtonStep, Progress, above, constant, nonzero, top_k, top_k_nonzero,
