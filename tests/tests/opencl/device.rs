@@ -7,6 +7,8 @@ use vivit_tests::case::{Case, list, own_cases};
 use vivit_tests::report::Report;
 use vivit_tests::{dense, primitives, reference, zoo};
 
+use crate::runner::elsewhere;
+
 /// A named test.
 type Test<'t> = (String, Box<dyn FnOnce() + 't>);
 
@@ -18,6 +20,8 @@ pub fn tests<'t>(single: &'t OpenCl<f32>, double: Option<&'t OpenCl<f64>>) -> Ve
         of_type(double, &mut all);
     }
     all.push(("unknown devices are errors".into(), Box::new(unknown_devices)));
+    all.push(("no platform is an error at once".into(), Box::new(no_platform)));
+    all.push(("no library is an error at once".into(), Box::new(no_library)));
     all
 }
 
@@ -285,4 +289,42 @@ fn unknown_devices() {
     }
     let error: vivit::Error = Error::NoPlatform.into();
     assert!(error.to_string().contains("pocl-opencl-icd"), "{error}");
+}
+
+/// An empty folder, for as long as `work` takes.
+fn in_a_folder(name: &str, work: impl FnOnce(&std::path::Path)) {
+    let folder = std::env::temp_dir().join(format!("vivit-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    work(&folder);
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// The library without any vendor's implementation behind it.
+fn no_platform() {
+    in_a_folder("no-vendors", |folder| {
+        let (told, seconds) = elsewhere(&[("OCL_ICD_VENDORS", folder)]);
+        if told.starts_with("found") {
+            println!("SKIPPED: this OpenCL library can't be kept from its vendors' implementations");
+            return;
+        }
+        assert!(told.starts_with("NoPlatform") && told.contains("apt-get install pocl-opencl-icd"), "{told}");
+        assert!(seconds < 5.0, "only after {seconds} s");
+    });
+}
+
+/// Libraries of the right name that are none: the program starts all the same.
+fn no_library() {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+        println!("SKIPPED: the library is hidden in the way of Linux");
+        return;
+    }
+    in_a_folder("no-library", |folder| {
+        for file in ["libOpenCL.so.1", "libOpenCL.so"] {
+            std::fs::write(folder.join(file), "no library").expect("a temporary file");
+        }
+        let (told, seconds) = elsewhere(&[("LD_LIBRARY_PATH", folder)]);
+        assert!(told.starts_with("NoLibrary") && told.contains("libOpenCL.so.1"), "{told}");
+        assert!(told.contains("ocl-icd-libopencl1"), "{told}");
+        assert!(seconds < 5.0, "only after {seconds} s");
+    });
 }

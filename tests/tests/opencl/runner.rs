@@ -11,6 +11,17 @@ use crate::device::tests;
 
 /// Tells the second run of the program from the first.
 const SECOND: &str = "VIVIT_TESTS_SECOND_RUN";
+/// Tells a run that is to ask for a device, and to print what comes of it.
+const ASK: &str = "VIVIT_TESTS_ASK_FOR_A_DEVICE";
+
+/// What another process, with these variables, is told when it asks for a device, after how many seconds.
+pub fn elsewhere(variables: &[(&str, &std::path::Path)]) -> (String, f64) {
+    let program = std::env::current_exe().expect("the program's own path");
+    let start = Instant::now();
+    let output = Command::new(program).env(ASK, "1").envs(variables.iter().copied()).output().expect("the program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (String::from_utf8_lossy(&output.stdout).into(), start.elapsed().as_secs_f64())
+}
 
 /// Starts this program again with a kernel cache that no other process uses.
 fn again() -> ExitCode {
@@ -25,6 +36,11 @@ fn again() -> ExitCode {
 
 /// Runs the tests.
 pub fn run() -> ExitCode {
+    if std::env::var_os(ASK).is_some() {
+        let found = OpenCl::<f32>::new(Selector::default());
+        println!("{}", found.map_or_else(|error| format!("{error:?}: {error}"), |cl| format!("found {}", cl.info())));
+        return ExitCode::SUCCESS;
+    }
     if std::env::var_os(SECOND).is_none() {
         return again();
     }
