@@ -175,6 +175,9 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// An allocation that can't be met.
+    pub const OUT_OF_MEMORY: Self = Failure { call: "clCreateBuffer", code: MEM_OBJECT_ALLOCATION_FAILURE };
+
     /// The status by name, where it has one.
     pub fn status(&self) -> String {
         match STATUSES.iter().find(|(code, _)| *code == self.code) {

@@ -148,21 +148,28 @@ impl Session {
         let (mem, size) = match pool.take(size) {
             Some(taken) => taken,
             None => {
-                let first = self.queue.allocate(size);
-                let again = first.or_else(|failure| {
+                let again = self.fresh(size, &pool).or_else(|failure| {
                     if !failure.is_memory() || pool.idle == 0 {
                         return Err(failure);
                     }
                     // Memory that lies idle may be in the way.
                     pool.clear();
                     self.queue.finish()?;
-                    self.queue.allocate(size)
+                    self.fresh(size, &pool)
                 });
                 (again.map_err(|failure| typed(failure, &self.info, size, pool.in_use))?, size)
             }
         };
         pool.in_use += size;
         Ok((mem, size))
+    }
+
+    /// Memory from the device. More than it says it has is not asked for: some drivers put off finding room, and give up when a command runs.
+    fn fresh(&self, size: usize, pool: &Pool) -> Result<Mem, Failure> {
+        if (pool.in_use + pool.idle).saturating_add(size) as u64 > self.info.memory {
+            return Err(Failure::OUT_OF_MEMORY);
+        }
+        self.queue.allocate(size)
     }
 
     /// Takes memory back that nobody uses any more.

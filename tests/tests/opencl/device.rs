@@ -7,7 +7,7 @@ use vivit_tests::case::{Case, list, own_cases};
 use vivit_tests::report::Report;
 use vivit_tests::{dense, primitives, reference, zoo};
 
-use crate::runner::elsewhere;
+use crate::runner::{Only, elsewhere};
 
 /// A named test.
 type Test<'t> = (String, Box<dyn FnOnce() + 't>);
@@ -20,6 +20,7 @@ pub fn tests<'t>(single: &'t OpenCl<f32>, double: Option<&'t OpenCl<f64>>) -> Ve
         of_type(double, &mut all);
     }
     all.push(("unknown devices are errors".into(), Box::new(unknown_devices)));
+    all.push(("memory runs out".into(), Box::new(memory_runs_out)));
     all.push(("no platform is an error at once".into(), Box::new(no_platform)));
     all.push(("no library is an error at once".into(), Box::new(no_library)));
     all
@@ -291,6 +292,47 @@ fn unknown_devices() {
     assert!(error.to_string().contains("pocl-opencl-icd"), "{error}");
 }
 
+/// More arrays than a device holds, none of them too large: in a process where PoCL gives out a gibibyte.
+fn memory_runs_out() {
+    let (told, _) = elsewhere(Only::Fill, "POCL_MEMORY_LIMIT", "1");
+    if told.starts_with("SKIPPED") {
+        print!("{told}");
+        return;
+    }
+    assert!(told.contains("refused") && told.contains("bytes are in use"), "{told}");
+    assert!(told.ends_with("right again: 6\n"), "{told}");
+}
+
+/// Fills a device's memory, prints the error that comes of it, and computes on.
+pub fn fill_memory(cl: &OpenCl<f32>) {
+    let (info, each) = (cl.info(), cl.info().largest_array as usize / 2);
+    if info.memory > 1 << 30 {
+        println!("SKIPPED: memory can't be kept from {}", info.name);
+        return;
+    }
+    let most = info.memory as usize / each + 1;
+    let mut held = Vec::new();
+    let error = (0..most).find_map(|_| {
+        held.push(cl.fill(each / size_of::<f32>(), 1.0));
+        cl.finish().err()
+    });
+    match &error {
+        Some(TensorError::Memory { bytes, in_use, largest, total, .. }) => {
+            println!("{}", error.as_ref().expect("it is there"));
+            let held = (held.len() - 1) * each;
+            assert!(*bytes as usize >= each && *in_use as usize >= held, "{bytes} bytes asked for, {in_use} in use");
+            assert!((*largest, *total) == (info.largest_array, info.memory));
+        }
+        other => panic!("{} arrays of {each} bytes in {}: {other:?}", held.len(), info.memory),
+    }
+    // The last one never was; the first is there, and with it gone there is room again.
+    assert!(cl.download(&held.pop().expect("at least one")).is_err());
+    drop(held);
+    let x = cl.fill(each / size_of::<f32>(), 2.0);
+    let three = cl.reduce(Reduce::Sum, &cl.slice(&x, 0..3), 1, 3, 1);
+    println!("right again: {}", cl.download(&three).expect("there is room")[0]);
+}
+
 /// An empty folder, for as long as `work` takes.
 fn in_a_folder(name: &str, work: impl FnOnce(&std::path::Path)) {
     let folder = std::env::temp_dir().join(format!("vivit-{name}-{}", std::process::id()));
@@ -302,7 +344,7 @@ fn in_a_folder(name: &str, work: impl FnOnce(&std::path::Path)) {
 /// The library without any vendor's implementation behind it.
 fn no_platform() {
     in_a_folder("no-vendors", |folder| {
-        let (told, seconds) = elsewhere(&[("OCL_ICD_VENDORS", folder)]);
+        let (told, seconds) = elsewhere(Only::Open, "OCL_ICD_VENDORS", folder);
         if told.starts_with("found") {
             println!("SKIPPED: this OpenCL library can't be kept from its vendors' implementations");
             return;
@@ -322,7 +364,7 @@ fn no_library() {
         for file in ["libOpenCL.so.1", "libOpenCL.so"] {
             std::fs::write(folder.join(file), "no library").expect("a temporary file");
         }
-        let (told, seconds) = elsewhere(&[("LD_LIBRARY_PATH", folder)]);
+        let (told, seconds) = elsewhere(Only::Open, "LD_LIBRARY_PATH", folder);
         assert!(told.starts_with("NoLibrary") && told.contains("libOpenCL.so.1"), "{told}");
         assert!(told.contains("ocl-icd-libopencl1"), "{told}");
         assert!(seconds < 5.0, "only after {seconds} s");

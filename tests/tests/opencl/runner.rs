@@ -7,18 +7,28 @@ use std::time::Instant;
 use vivit::opencl::Selector;
 use vivit::prelude::*;
 
-use crate::device::tests;
+use crate::device::{fill_memory, tests};
 
 /// Tells the second run of the program from the first.
 const SECOND: &str = "VIVIT_TESTS_SECOND_RUN";
-/// Tells a run that is to ask for a device, and to print what comes of it.
-const ASK: &str = "VIVIT_TESTS_ASK_FOR_A_DEVICE";
+/// Tells a run that is to do one thing only, and to print what comes of it.
+const ONLY: &str = "VIVIT_TESTS_ONLY";
 
-/// What another process, with these variables, is told when it asks for a device, after how many seconds.
-pub fn elsewhere(variables: &[(&str, &std::path::Path)]) -> (String, f64) {
+/// What a process of its own does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Only {
+    /// Asks for a device.
+    Open,
+    /// Fills a device's memory.
+    Fill,
+}
+
+/// What another process, with this variable, prints, and after how many seconds.
+pub fn elsewhere(only: Only, variable: &str, value: impl AsRef<std::ffi::OsStr>) -> (String, f64) {
     let program = std::env::current_exe().expect("the program's own path");
     let start = Instant::now();
-    let output = Command::new(program).env(ASK, "1").envs(variables.iter().copied()).output().expect("the program starts");
+    let output =
+        Command::new(program).env(ONLY, format!("{only:?}")).env(variable, value).output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (String::from_utf8_lossy(&output.stdout).into(), start.elapsed().as_secs_f64())
 }
@@ -36,9 +46,12 @@ fn again() -> ExitCode {
 
 /// Runs the tests.
 pub fn run() -> ExitCode {
-    if std::env::var_os(ASK).is_some() {
-        let found = OpenCl::<f32>::new(Selector::default());
-        println!("{}", found.map_or_else(|error| format!("{error:?}: {error}"), |cl| format!("found {}", cl.info())));
+    if let Some(only) = std::env::var_os(ONLY) {
+        match OpenCl::<f32>::new(Selector::default()) {
+            Err(error) => println!("{error:?}: {error}"),
+            Ok(cl) if only == "Fill" => fill_memory(&cl),
+            Ok(cl) => println!("found {}", cl.info()),
+        }
         return ExitCode::SUCCESS;
     }
     if std::env::var_os(SECOND).is_none() {
