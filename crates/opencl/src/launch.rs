@@ -30,11 +30,13 @@ macro_rules! functions {
         /// The library's functions.
         #[allow(non_snake_case)]
         struct Functions {
+            // SAFETY: a type; the calls say why they keep to the standard.
             $($name: unsafe extern "system" fn($($arg),*) -> $out,)+
             _library: Library,
         }
 
-        // They are what the bindings say. (Compared, never called: so nothing is linked.)
+        // They are what the bindings say.
+        // SAFETY: compared, never called; so nothing is linked either.
         $(const _: unsafe extern "system" fn($($arg),*) -> $out = ffi::$name;)+
 
         impl Functions {

@@ -93,7 +93,7 @@ impl AvgPool {
     /// `1 / (entries counted)` for every window: the sum over a plane of ones. A window of `ceil` may reach beyond the padding, which never
     /// counts.
     fn weights<B: Backend>(&self, backend: &B, window: &Window) -> Tensor<B> {
-        let mut counted = window.clone();
+        let mut counted = *window;
         if self.0.count_include_pad {
             (0..3).for_each(|axis| counted.input[axis] += 2 * window.padding[axis]);
             counted.padding = [0; 3];
