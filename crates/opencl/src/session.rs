@@ -166,7 +166,8 @@ impl Session {
 
     /// Memory from the device. More than it says it has is not asked for: some drivers put off finding room, and give up when a command runs.
     fn fresh(&self, size: usize, pool: &Pool) -> Result<Mem, Failure> {
-        if (pool.in_use + pool.idle).saturating_add(size) as u64 > self.info.memory {
+        let known = self.info.memory > 0;
+        if known && (pool.in_use + pool.idle).saturating_add(size) as u64 > self.info.memory {
             return Err(Failure::OUT_OF_MEMORY);
         }
         self.queue.allocate(size)
