@@ -1,33 +1,28 @@
-//! Looks for an OpenCL library to link, so that the feature `device` builds on machines that have none.
+//! Lets the feature `device` build on machines without an OpenCL library.
 //!
-//! `ocl` is linked only where the crate's code names it. With the library, `cfg(opencl_library)` compiles the backend; without, its
-//! stand-in.
+//! `ocl`'s bindings ask the linker for `-lOpenCL`, though this crate calls none of their functions: it loads them when the program runs.
+//! Where the linker would not find that library, it is given an empty one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(opencl_library)");
     println!("cargo::rerun-if-changed=build.rs");
-    if std::env::var_os("CARGO_FEATURE_DEVICE").is_none() {
+    println!("cargo::rerun-if-env-changed=LIBRARY_PATH");
+    if std::env::var_os("CARGO_FEATURE_DEVICE").is_none() || found() {
         return;
     }
-    if found() {
-        println!("cargo::rustc-cfg=opencl_library");
-    } else {
-        println!(
-            "cargo::warning=no OpenCL library to link was found; this build opens no device (Debian: apt-get install ocl-icd-opencl-dev)"
-        );
-        // A file that never exists: looked for again at the next build, when the library may be there.
-        println!("cargo::rerun-if-changed=no-opencl-library-yet");
-    }
+    let folder = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
+    // The magic number of an archive, and nothing in it.
+    std::fs::write(folder.join("libOpenCL.a"), "!<arch>\n").expect("cargo's folder can be written");
+    println!("cargo::rustc-link-search=native={}", folder.display());
 }
 
 /// Whether the linker would find the library.
 fn found() -> bool {
     let target = |key: &str| std::env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default();
     // macOS has it as a framework; on Windows its place is the user's to tell.
-    if target("OS") != "linux" {
+    if matches!(target("OS").as_str(), "macos" | "windows") {
         return true;
     }
     let linker = std::env::var("RUSTC_LINKER").unwrap_or_else(|_| "cc".into());

@@ -64,6 +64,16 @@ pub enum Error {
     /// An empty choice of samples.
     #[error("the choice of samples is empty; choose at least one, or none at all to use the whole batch")]
     NoSamples,
+    /// A number that is no row of an embedding's table.
+    #[error("input {value} at index {index:?} is no row of the embedding's table: whole numbers from 0 to {}", .rows.saturating_sub(1))]
+    NoRow {
+        /// The number.
+        value: f64,
+        /// Where it is.
+        index: Vec<usize>,
+        /// Rows of the table.
+        rows: usize,
+    },
     /// An operation that mixes samples where a quantity per sample is wanted.
     #[error(
         "operation {op} couples the samples of a batch, so {wanted_by} does not exist; \

@@ -9,6 +9,7 @@
 
 mod averaged;
 pub mod check;
+mod claim;
 mod error;
 mod groups;
 mod linearization;
@@ -25,6 +26,7 @@ mod sweep;
 mod tape;
 
 pub use averaged::Averaged;
+pub use claim::{Claim, Unsettled};
 pub use error::Error;
 pub use linearization::{Gradients, Linearization, Residuals};
 pub use loss::{BceWithLogits, CrossEntropy, Loss, Mse, Reduction};

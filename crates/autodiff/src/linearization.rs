@@ -15,7 +15,7 @@ use vivit_tensor::{Backend, Tensor, Unary};
 use crate::second::residual;
 use crate::sweep::pull_back;
 use crate::tape::Origin;
-use crate::{Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Var};
+use crate::{Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Unsettled, Var};
 
 /// What of the residuals of an operation counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,7 +326,11 @@ impl<B: Backend> Graph<B> {
     /// # Errors
     /// If the columns do not fit the output, or a number is NaN or infinite.
     pub fn vjp(&self, columns: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
-        let columns = Probe::new(Seed::Columns(columns.clone())).given_columns(self, columns)?;
-        Linearization::new(self, &self.params(), None)?.vjp(&columns)
+        let probe = Probe::new(Seed::Columns(columns.clone()));
+        let columns = probe.given_columns(self, columns)?;
+        let unsettled = Unsettled::of(self, probe.own_claims())?;
+        let products = Linearization::new(self, &self.params(), None)?.vjp(&columns)?;
+        unsettled.settle()?;
+        Ok(products)
     }
 }

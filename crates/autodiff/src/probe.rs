@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Rng, Shape, Tensor};
 
-use crate::{Error, Graph, Loss, tape};
+use crate::{Claim, Error, Graph, Loss, Unsettled};
 
 /// Columns of the exact loss-Hessian root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -89,14 +89,25 @@ impl<B: Backend> Probe<B> {
     /// # Errors
     /// If the samples, the targets or the columns do not fit, or a number is NaN or infinite.
     pub fn columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
+        let unsettled = Self::start_claims(std::slice::from_ref(self), graph, loss)?;
+        let columns = self.unsettled_columns(graph, loss)?;
+        unsettled.settle()?;
+        Ok(columns)
+    }
+
+    /// As [`columns`](Probe::columns), without looking for NaN and infinities: for a second sweep of a graph and a loss that a first one
+    /// has settled.
+    ///
+    /// # Errors
+    /// If the samples, the targets or the columns do not fit.
+    pub fn unsettled_columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
         match &self.seed {
             Seed::Columns(columns) => return self.given_columns(graph, columns),
-            Seed::Outputs(outputs) => return self.unit_columns(graph, outputs.as_deref()),
+            Seed::Outputs(outputs) => return self.unsettled_units(graph, outputs.as_deref()),
             _ => {}
         }
         let (output, n) = (graph.value(), graph.samples());
         self.check_samples(n)?;
-        graph.check_finite()?;
         loss.check(output)?;
         let (columns, what) = match &self.seed {
             Seed::Gradient => {
@@ -131,9 +142,14 @@ impl<B: Backend> Probe<B> {
     /// # Errors
     /// If the samples or the outputs do not fit, or a number is NaN or infinite.
     pub fn unit_columns(&self, graph: &Graph<B>, outputs: Option<&[usize]>) -> Result<Tensor<B>, Error> {
+        let columns = self.unsettled_units(graph, outputs)?;
+        graph.check_finite()?;
+        Ok(columns)
+    }
+
+    fn unsettled_units(&self, graph: &Graph<B>, outputs: Option<&[usize]>) -> Result<Tensor<B>, Error> {
         let output = graph.value();
         self.check_samples(graph.samples())?;
-        graph.check_finite()?;
         let shape = output.shape().tail();
         let (c, n) = (shape.size(), self.samples.as_ref().map_or(graph.samples(), Vec::len));
         let eye = Tensor::eye(output.backend(), c);
@@ -153,15 +169,34 @@ impl<B: Backend> Probe<B> {
     pub(crate) fn given_columns(&self, graph: &Graph<B>, columns: &Tensor<B>) -> Result<Tensor<B>, Error> {
         let n = graph.samples();
         self.check_samples(n)?;
-        graph.check_finite()?;
         let chosen = self.samples.as_ref().map_or(n, Vec::len);
         let expected = graph.value().shape().tail().prefixed(&[chosen]);
         let got = columns.shape();
         if got.rank() != expected.rank() + 1 || got.tail() != expected || got[0] == 0 {
             return Err(Error::ColumnsShape { got: got.to_vec(), expected: expected.to_vec() });
         }
-        tape::finite(columns, || "the seed's columns".into())?;
         Ok(columns.clone())
+    }
+
+    /// That the user's own columns are finite.
+    pub(crate) fn own_claims(&self) -> Vec<Claim<B>> {
+        match &self.seed {
+            Seed::Columns(columns) => vec![Claim::finite(columns, "the seed's columns")],
+            Seed::Gradient | Seed::Root(_) | Seed::Hessian(_) | Seed::Outputs(_) => Vec::new(),
+        }
+    }
+
+    /// Has the device look for NaN and infinities in all that goes into a sweep.
+    pub(crate) fn start_claims<'g>(
+        probes: &[Self],
+        graph: &'g Graph<B>,
+        loss: &dyn Loss<B>,
+    ) -> Result<Unsettled<'g, B>, Error> {
+        let mut claims: Vec<Claim<B>> = probes.iter().flat_map(Self::own_claims).collect();
+        if probes.iter().any(|probe| !matches!(probe.seed, Seed::Columns(_) | Seed::Outputs(_))) {
+            claims.extend(loss.claims());
+        }
+        Unsettled::whole(graph, claims)
     }
 
     pub(crate) fn check_samples(&self, n: usize) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use vivit_tensor::{Backend, Tensor};
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
 use crate::tape::Origin;
-use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Site, Var};
+use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Site, Unsettled, Var};
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
 #[derive(Clone, Debug)]
@@ -82,6 +82,22 @@ impl<B: Backend> Graph<B> {
         wanted_by: Option<&str>,
         visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
     ) -> Result<(), E> {
+        Ok(self.sweep_unsettled(loss, probes, wanted, wanted_by, visit)?.settle()?)
+    }
+
+    /// As [`sweep`](Graph::sweep), but whether all numbers are finite may still be unknown on return: the results count once that is
+    /// [settled](Unsettled), by itself or by reading one of them. Nothing is read from the device.
+    ///
+    /// # Errors
+    /// As there; of NaN and infinities those that are known at once.
+    pub fn sweep_unsettled<E: From<Error>>(
+        &self,
+        loss: &dyn Loss<B>,
+        probes: &[Probe<B>],
+        wanted: &[Var],
+        wanted_by: Option<&str>,
+        visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
+    ) -> Result<Unsettled<'_, B>, E> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(wanted_by)?;
         let is_hessian = |probe: &Probe<B>| matches!(probe.seed, Seed::Hessian(_));
@@ -90,21 +106,26 @@ impl<B: Backend> Graph<B> {
             self.check_apart(Some(wanted_by))?;
             self.check_second(wanted, wanted_by)?;
         }
+        let unsettled = Probe::start_claims(probes, self, loss)?;
         let mut factors = Vec::with_capacity(probes.len());
         for probe in probes {
-            factors.push(Factor { columns: probe.columns(self, loss)?, samples: probe.samples.clone() });
+            factors.push(Factor { columns: probe.unsettled_columns(self, loss)?, samples: probe.samples.clone() });
         }
         let mut bends = Vec::new();
         for (number, probe) in probes.iter().enumerate().filter(|(_, probe)| is_hessian(probe)) {
             let chosen = probe.samples.as_ref().map_or(self.samples(), Vec::len);
-            let gradient = Probe::new(Seed::Gradient).of(probe.samples.clone()).columns(self, loss)?;
+            let gradient = Probe::new(Seed::Gradient).of(probe.samples.clone()).unsettled_columns(self, loss)?;
             // The residuals are linear in the gradient: this makes them estimate the whole batch's, as the root does.
             let columns = gradient.scale(self.samples() as f64 / chosen as f64);
             bends.push(Bend { probe: number, gradient: factors.len() });
             factors.push(Factor { columns, samples: probe.samples.clone() });
         }
         let apart = wanted_by.is_some() || !bends.is_empty();
-        self.travel(factors, &bends, probes.len(), wanted, apart, visit)
+        match self.travel(factors, &bends, probes.len(), wanted, apart, visit) {
+            Ok(()) => Ok(unsettled),
+            // A visitor may have stumbled over the NaN that the device has just found.
+            Err(error) => Err(unsettled.error_or(error)),
+        }
     }
 
     /// As [`sweep`](Graph::sweep), for columns that are known to fit the output.
@@ -306,6 +327,8 @@ impl<B: Backend> Graph<B> {
     /// As [`loss`](Graph::loss).
     pub fn losses(&self, loss: &dyn Loss<B>) -> Result<Vec<f64>, Error> {
         loss.check(self.value())?;
+        let claims = self.tape().claims.iter().cloned().chain(loss.claims()).collect();
+        let mut unsettled = Unsettled::of(self, claims)?;
         let values = loss.values(self.value());
         if **values.shape() != [self.samples()] {
             return Err(Error::LossNotScalar {
@@ -314,7 +337,7 @@ impl<B: Backend> Graph<B> {
                 samples: self.samples(),
             });
         }
-        Ok(values.to_vec()?.into_iter().map(vivit_tensor::Scalar::f64).collect())
+        Ok(unsettled.read(values)?.into_iter().map(vivit_tensor::Scalar::f64).collect())
     }
 
     /// Plain reverse mode: the gradient `∂L/∂θ` of every parameter, `[*p]`.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use vivit_tensor::{Backend, Tensor};
 
-use crate::{Error, Op};
+use crate::{Claim, Error, Op, Unsettled};
 
 /// A value on a tape: a copyable position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,7 @@ pub(crate) struct Node<B: Backend> {
 pub struct Tape<B: Backend> {
     backend: B,
     pub(crate) nodes: Vec<Node<B>>,
+    pub(crate) claims: Vec<Claim<B>>,
 }
 
 impl<B: Backend> fmt::Debug for Tape<B> {
@@ -64,7 +65,7 @@ impl<B: Backend> fmt::Debug for Tape<B> {
 impl<B: Backend> Tape<B> {
     /// An empty tape.
     pub fn new(backend: &B) -> Self {
-        Tape { backend: backend.clone(), nodes: Vec::new() }
+        Tape { backend: backend.clone(), nodes: Vec::new(), claims: Vec::new() }
     }
 
     /// The backend.
@@ -108,6 +109,11 @@ impl<B: Backend> Tape<B> {
         let value = op.forward(&values);
         let batched = args.iter().any(|&arg| self.is_batched(arg));
         self.push(Node { origin: Origin::Op(Box::new(op)), args: args.to_vec(), value, batched })
+    }
+
+    /// What an operation takes for granted of its arguments' numbers; looked at with the inputs before any result is returned.
+    pub fn claim(&mut self, claim: Claim<B>) {
+        self.claims.push(claim);
     }
 
     /// The value of a variable.
@@ -245,25 +251,33 @@ impl<B: Backend> Graph<B> {
     /// # Errors
     /// Naming the first array at fault, in the order of the tape.
     pub fn check_finite(&self) -> Result<(), Error> {
+        Unsettled::whole(self, Vec::new())?.settle()
+    }
+
+    /// That inputs, parameters, output and what the tape's operations claim are finite; nothing once that is known.
+    pub(crate) fn claims(&self) -> Vec<Claim<B>> {
         if self.finite.get().is_some() {
-            return Ok(());
+            return Vec::new();
         }
-        let leaves = self.tape.nodes.iter().filter(|node| matches!(node.origin, Origin::Input | Origin::Param { .. }));
-        let (leaves, output) = (leaves.collect::<Vec<_>>(), self.value());
-        let arrays: Vec<&Tensor<B>> = leaves.iter().map(|leaf| &leaf.value).chain([output]).collect();
-        let bufs: Vec<&B::Buf> = arrays.iter().map(|array| array.buf()).collect();
-        if let Some((number, at)) = self.tape.backend().first_non_finite_of(&bufs)? {
-            let what = match leaves.get(number).map(|leaf| &leaf.origin) {
-                Some(Origin::Param { name }) => format!("parameter {name}"),
-                Some(_) => {
-                    format!("input {}", leaves[..number].iter().filter(|leaf| matches!(leaf.origin, Origin::Input)).count())
+        let (mut claims, mut inputs) = (Vec::new(), 0);
+        for node in &self.tape.nodes {
+            match &node.origin {
+                Origin::Param { name } => claims.push(Claim::finite(&node.value, format!("parameter {name}"))),
+                Origin::Input => {
+                    claims.push(Claim::finite(&node.value, format!("input {inputs}")));
+                    inputs += 1;
                 }
-                None => "the model's output".into(),
-            };
-            return Err(non_finite(arrays[number], at, what)?);
+                Origin::Constant | Origin::Op(_) => {}
+            }
         }
+        claims.extend(self.tape.claims.iter().cloned());
+        claims.push(Claim::finite(self.value(), "the model's output"));
+        claims
+    }
+
+    /// Remembers that all claims hold.
+    pub(crate) fn is_finite(&self) {
         let _ = self.finite.set(());
-        Ok(())
     }
 
     /// The operations that the output depends on.
@@ -289,18 +303,4 @@ fn depends_on<B: Backend>(tape: &Tape<B>, leaf: impl Fn(usize) -> bool) -> Vec<b
         depends.push(leaf(at) || node.args.iter().any(|arg| depends[arg.index()]));
     }
     depends
-}
-
-/// Checks an array for NaN and infinities.
-pub(crate) fn finite<B: Backend>(array: &Tensor<B>, what: impl Fn() -> String) -> Result<(), Error> {
-    let Some(at) = array.first_non_finite()? else { return Ok(()) };
-    Err(non_finite(array, at, what())?)
-}
-
-/// What is wrong with an array at position `at`.
-fn non_finite<B: Backend>(array: &Tensor<B>, at: usize, what: String) -> Result<Error, Error> {
-    let value = vivit_tensor::Scalar::f64(array.to_vec()?[at]);
-    let strides = array.shape().strides();
-    let index = (0..array.shape().rank()).map(|axis| at / strides[axis] % array.shape()[axis]).collect();
-    Ok(Error::NonFinite { what, index, value })
 }

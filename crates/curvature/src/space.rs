@@ -2,7 +2,7 @@
 
 use vivit_autodiff::{Batch, Factor, ParamMap, Reduction, Site, Var};
 use vivit_eigh::Reduction as Tridiagonal;
-use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Scalar, Strides, Tensor};
+use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Scalar, Strides, Tensor, Unary};
 
 use crate::gram::GramBlocks;
 use crate::{DirectionalDerivatives, Error, Ggn, Group};
@@ -89,21 +89,22 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         probes.extend(gradients.then(|| ggn.grad_probe()));
         let mut blocks: Vec<Option<GramBlocks<B>>> = groups.iter().map(|_| None).collect();
         let (mut done, total) = (0, wanted.len());
-        graph.sweep(ggn.loss, &probes, &wanted, Some("a GGN per sample"), |site: &Site<'_, B>| {
-            let [rows, n_grad] = [0, 1].map(|probe| if probe == 1 && !gradients { 0 } else { site.rows(probe) });
-            let block = blocks[group_of[site.param()]]
-                .get_or_insert_with(|| GramBlocks::new(graph.tape().backend(), rows, gradients.then_some(n_grad)));
-            block.add(site)?;
-            done += 1;
-            ggn.report(Progress::Gram { done, total });
-            Ok::<(), Error>(())
-        })?;
+        let mut unsettled =
+            graph.sweep_unsettled(ggn.loss, &probes, &wanted, Some("a GGN per sample"), |site: &Site<'_, B>| {
+                let [rows, n_grad] = [0, 1].map(|probe| if probe == 1 && !gradients { 0 } else { site.rows(probe) });
+                let block = blocks[group_of[site.param()]]
+                    .get_or_insert_with(|| GramBlocks::new(graph.tape().backend(), rows, gradients.then_some(n_grad)));
+                block.add(site)?;
+                done += 1;
+                ggn.report(Progress::Gram { done, total });
+                Ok::<(), Error>(())
+            })?;
         let total = groups.len();
         let mut spaces = Vec::with_capacity(total);
         for (group, block) in blocks.into_iter().enumerate() {
             let block = block.expect("every group has a parameter, and every parameter was visited");
-            let cross = block.cross.map(|cross| cross.to_matrix()).transpose()?;
-            let eigen = Tridiagonal::new(block.ggn.to_matrix()?).map_err(|source| Error::Eigen { group, source })?;
+            let cross = block.cross.map(|cross| unsettled.read_matrix(cross)).transpose()?;
+            let eigen = Tridiagonal::new(unsettled.read_matrix(block.ggn)?).map_err(|source| Error::Eigen { group, source })?;
             spaces.push(GroupSpace { eigen, cross });
             ggn.report(Progress::Eigenvalues { done: group + 1, total });
         }
@@ -203,7 +204,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
             let last = (first + COLUMNS).min(total);
             let some = Matrix::new(last - first, weights.cols(), (first..last).flat_map(|k| weights.row(k).to_vec()).collect());
             let columns = self.apply_v(group, &some)?;
-            let signs = signs(&columns, last - first)?;
+            let signs = signs(&columns);
             for (var, column) in columns {
                 let ones = vec![1; column.shape().rank() - 1];
                 let signs = signs.reshape([&[last - first], &ones[..]].concat().as_slice());
@@ -257,7 +258,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
     /// `V w` for each row w of `weights: [K, R]`: `Σ_n J_nᵀ (Σ_v S_n[:, v] w[v, n])`, a batch-summed sweep of K columns. `[K, *p]` per parameter.
     fn apply_v(&self, group: usize, weights: &Matrix<B::Elem>) -> Result<ParamMap<Tensor<B>>, Error> {
         let (graph, probe) = (self.ggn.graph, self.ggn.ggn_probe());
-        let roots = probe.columns(graph, self.ggn.loss)?;
+        let roots = probe.unsettled_columns(graph, self.ggn.loss)?;
         let (k, v, n) = (weights.rows(), roots.shape()[0], roots.shape()[1]);
         let c = roots.len() / (v * n);
         let weights = Tensor::from_vec(graph.tape().backend(), &[k, v, n], weights.as_slice().to_vec())?;
@@ -300,17 +301,18 @@ fn check_groups<B: Backend>(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<Ve
     Ok(seen.into_iter().map(|(var, _)| var).collect())
 }
 
-/// `±1` per column, `[K]`, so that the entry of largest magnitude over all parameters becomes positive.
-fn signs<B: Backend>(columns: &ParamMap<Tensor<B>>, k: usize) -> Result<Tensor<B>, Error> {
-    let mut extremes = vec![(f64::NEG_INFINITY, f64::NEG_INFINITY); k];
+/// `±1` per column, `[K]`, so that the entry of largest magnitude over all parameters becomes positive; nothing is read.
+fn signs<B: Backend>(columns: &ParamMap<Tensor<B>>) -> Tensor<B> {
+    let (mut high, mut low) = (Vec::new(), Vec::new());
     for (_, column) in columns.iter() {
+        let k = column.shape()[0];
         let flat = column.reshape([k, column.len() / k]);
-        let (high, low) = (flat.reduce(Reduce::Max, 1).to_vec()?, flat.scale(-1.0).reduce(Reduce::Max, 1).to_vec()?);
-        for ((extreme, high), low) in extremes.iter_mut().zip(high).zip(low) {
-            *extreme = (extreme.0.max(high.f64()), extreme.1.max(low.f64()));
-        }
+        high.push(flat.reduce(Reduce::Max, 1).reshape([k, 1]));
+        low.push(flat.scale(-1.0).reduce(Reduce::Max, 1).reshape([k, 1]));
     }
-    let backend = columns.iter().next().expect("a group has a parameter").1.backend().clone();
-    let signs = extremes.into_iter().map(|(high, low)| B::Elem::of(if low > high { -1.0 } else { 1.0 }));
-    Ok(Tensor::from_vec(&backend, &[k], signs.collect())?)
+    let largest = |parts: &[Tensor<B>]| Tensor::concat(parts, 1).reduce(Reduce::Max, 1);
+    let excess = largest(&low).sub(&largest(&high));
+    // The slope of |x| is a sign: 1 above zero, −1 elsewhere.
+    let magnitude = Unary::LeakyRelu(-1.0);
+    Tensor::full(excess.backend(), *excess.shape(), -1.0).unary_chain(magnitude, &excess, &excess.unary(magnitude))
 }

@@ -1,4 +1,4 @@
-//! Where there is no OpenCL library: the same items, and an error for every request for a device.
+//! Without the feature `device`: the same items, and an error for every request for a device.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -18,19 +18,23 @@ pub struct OpenCl<E> {
 /// The devices of all platforms.
 ///
 /// # Errors
-/// Always: this build has no OpenCL library.
+/// Always: this build has no OpenCL in it.
 pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
-    Err(Error::NoLibrary)
+    Err(absent())
+}
+
+fn absent() -> Error {
+    Error::NoLibrary { reason: "this program was built without the feature `opencl`".into() }
 }
 
 impl<E: Scalar> OpenCl<E> {
     /// Opens a device.
     ///
     /// # Errors
-    /// Always: this build has no OpenCL library.
+    /// Always: this build has no OpenCL in it.
     pub fn new(selector: impl Into<Selector>) -> Result<Self, Error> {
         let _ = selector;
-        Err(Error::NoLibrary)
+        Err(absent())
     }
 
     /// The same device with other kernels.

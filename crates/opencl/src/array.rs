@@ -89,6 +89,17 @@ pub(crate) fn lookup<E: Scalar>(cl: &OpenCl<E>, table: &Buf<E>, ids: &Buf<E>, (r
     call.rows(width, ids.len).into(&cl.session, out)
 }
 
+pub(crate) fn row_or_nan<E: Scalar>(cl: &OpenCl<E>, ids: &Buf<E>, rows: usize) -> Buf<E> {
+    let out = cl.session.allocate(ids.len);
+    let call = cl.session.call("row_or_nan").buf(ids).buf(&out).words([rows, ids.len]);
+    call.flat(ids.len).into(&cl.session, out)
+}
+
+pub(crate) fn eye<E: Scalar>(cl: &OpenCl<E>, n: usize) -> Buf<E> {
+    let out = cl.session.allocate(n.saturating_mul(n));
+    cl.session.call("eye").buf(&out).words([n]).rows(n, n).into(&cl.session, out)
+}
+
 pub(crate) fn one_hot<E: Scalar>(cl: &OpenCl<E>, ids: &Buf<E>, classes: usize) -> Buf<E> {
     let out = cl.session.allocate(ids.len * classes);
     let call = cl.session.call("one_hot").buf(ids).buf(&out).words([classes, ids.len]);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use vivit_tensor::{Backend, Binary, ConvDims, Error, Gemm, Reduce, Scalar, Shape, Unary, Window};
+use vivit_tensor::{Backend, Binary, ConvDims, Error, Gemm, Reduce, Scalar, Search, Shape, Unary, Window};
 
 use crate::buffer::Buf;
 use crate::device::OpenCl;
@@ -19,6 +19,10 @@ impl<E: Scalar> Backend for OpenCl<E> {
 
     fn check(&self) -> Result<(), Error> {
         self.session.settle()
+    }
+
+    fn can_read(&self, buf: &Buf<E>) -> bool {
+        buf.block.as_ref().is_ok_and(|block| block.is_of(&self.session))
     }
 
     fn len(&self, buf: &Buf<E>) -> usize {
@@ -134,6 +138,14 @@ impl<E: Scalar> Backend for OpenCl<E> {
         array::lookup(self, table, ids, shape)
     }
 
+    fn row_or_nan(&self, ids: &Buf<E>, rows: usize) -> Result<Buf<E>, Error> {
+        Ok(array::row_or_nan(self, ids, rows))
+    }
+
+    fn eye(&self, n: usize) -> Buf<E> {
+        array::eye(self, n)
+    }
+
     fn one_hot(&self, ids: &Buf<E>, classes: usize) -> Buf<E> {
         array::one_hot(self, ids, classes)
     }
@@ -147,10 +159,25 @@ impl<E: Scalar> Backend for OpenCl<E> {
     }
 
     fn first_non_finite(&self, x: &Buf<E>) -> Result<Option<usize>, Error> {
-        Ok(reduce::first_non_finite(self, &[x])?.map(|(_, at)| at))
+        Ok(reduce::answer(self, &reduce::search_non_finite(self, &[x]))?.map(|(_, at)| at))
     }
 
-    fn first_non_finite_of(&self, arrays: &[&Buf<E>]) -> Result<Option<(usize, usize)>, Error> {
-        reduce::first_non_finite(self, arrays)
+    fn search_non_finite(&self, arrays: &[&Buf<E>]) -> Result<Search<Buf<u32>>, Error> {
+        Ok(Search::Pending(reduce::search_non_finite(self, arrays)))
+    }
+
+    fn answer(&self, search: &Search<Buf<u32>>) -> Result<Option<(usize, usize)>, Error> {
+        match search {
+            Search::Done(found) => Ok(*found),
+            Search::Pending(found) => reduce::answer(self, found),
+        }
+    }
+
+    fn mark(&self, search: &Search<Buf<u32>>, x: &mut Buf<E>) {
+        match search {
+            Search::Done(None) => {}
+            Search::Done(Some(_)) => *x = array::fill(self, x.len, E::of(f64::NAN)),
+            Search::Pending(found) => reduce::mark(self, found, x),
+        }
     }
 }

@@ -22,6 +22,10 @@ impl Block {
         Block { mem: Some(mem), bytes, session }
     }
 
+    pub fn is_of(&self, session: &Arc<Session>) -> bool {
+        Arc::ptr_eq(&self.session, session)
+    }
+
     pub fn mem(&self) -> &Mem {
         self.mem.as_ref().expect("taken on drop only")
     }

@@ -40,6 +40,7 @@ pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
 fn list() -> Result<Vec<(DeviceId, DeviceInfo)>, Error> {
     let failed =
         |device: &str, failure: Failure| Error::Call { device: device.into(), call: failure.call, status: failure.status() };
+    launch::load().map_err(|reason| Error::NoLibrary { reason })?;
     let platforms = launch::platforms().map_err(|failure| failed("OpenCL", failure))?;
     if platforms.is_empty() {
         return Err(Error::NoPlatform);

@@ -4,7 +4,7 @@ use crate::DeviceInfo;
 
 /// What to install where nothing is found.
 pub(crate) const INSTALL: &str =
-    "install the vendor's driver, or PoCL for the CPU (Debian: apt-get install pocl-opencl-icd ocl-icd-opencl-dev)";
+    "install the vendor's driver, or PoCL for the CPU (Debian: apt-get install pocl-opencl-icd ocl-icd-libopencl1)";
 
 /// Errors of opening a device.
 ///
@@ -12,9 +12,12 @@ pub(crate) const INSTALL: &str =
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// This build has no OpenCL in it.
-    #[error("this program was built without an OpenCL library: {INSTALL} and build again with the feature `opencl`")]
-    NoLibrary,
+    /// There is no OpenCL library (the loader of the vendors' implementations), or this build has no OpenCL in it.
+    #[error("no OpenCL library can be loaded ({reason}): {INSTALL}")]
+    NoLibrary {
+        /// Why, in the words of the system.
+        reason: String,
+    },
     /// The library is there, but no vendor's implementation.
     #[error("no OpenCL platform is installed: {INSTALL}")]
     NoPlatform,

@@ -4,40 +4,46 @@
 //! Commands run asynchronously in the order in which they are given; what fails on the way is remembered and returned by the next
 //! `check` or `download`. Memory is pooled. [`OpenCl::transfers`] tells what has moved between host and device.
 //!
-//! Devices need the feature `device` (the facade's feature is `opencl`) and, when the program is built, an OpenCL library to link
-//! (Debian: `ocl-icd-opencl-dev`). Without either, every request for a device is [`Error::NoLibrary`].
+//! Nothing is read back before results are. After the batch, what is sent is small, and none of it is waited for: in the forward pass the
+//! masks of dropout and causal attention and the matrix of an adaptive pooling; in a sweep the targets of a cross-entropy (once per loss),
+//! the numbers of Monte-Carlo draws, the indices of samples that are not evenly spaced, and the weights of eigenvectors and Newton steps.
+//!
+//! Devices need the feature `device` (the facade's feature is `opencl`). Nothing of OpenCL is linked: the library is loaded when the first
+//! device is asked for, so programs are built and start on machines without one. Where there is none, or no vendor's implementation
+//! behind it, asking for a device is at once [`Error::NoLibrary`] or [`Error::NoPlatform`], which say what to install (Debian:
+//! `ocl-icd-libopencl1` is the library, `pocl-opencl-icd` an implementation on the CPU's cores).
 
-#[cfg(not(opencl_library))]
+#[cfg(not(feature = "device"))]
 mod absent;
 mod error;
 mod select;
 
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod array;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod backend;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod buffer;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod device;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod elementwise;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod launch;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod product;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod reduce;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod session;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 mod window;
 
-#[cfg(not(opencl_library))]
+#[cfg(not(feature = "device"))]
 pub use absent::{OpenCl, devices};
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 pub use buffer::Buf;
-#[cfg(opencl_library)]
+#[cfg(feature = "device")]
 pub use device::{OpenCl, devices};
 pub use error::Error;
 pub use select::{DeviceInfo, Kernels, Kind, Selector, Transfers, VARIABLE};

@@ -116,3 +116,11 @@ __kernel void least(INDEX(xs), __global uint *found, const ulong found_start, co
     for (uint i = first; i < end; i++) smallest = min(smallest, xs[xs_start + i]);
     found[found_start + own] = smallest;
 }
+
+// Makes x NaN if one of n searches has found something.
+__kernel void mark(INDEX(found), OUT(x), const uint n) {
+    if (get_global_id(0) > 0) return;
+    uint smallest = ~0u;
+    for (uint i = 0; i < n; i++) smallest = min(smallest, found[found_start + i]);
+    if (smallest != ~0u) x[x_start] = (real)NAN;
+}

@@ -5,6 +5,7 @@ use vivit_tensor::{Error, Reduce, Scalar};
 use crate::Kernels;
 use crate::buffer::Buf;
 use crate::device::OpenCl;
+use crate::session::Outcome;
 
 /// Work-items that share a long axis, as in the kernels.
 const TEAM: usize = 64;
@@ -59,25 +60,43 @@ pub(crate) fn draw_one_hot<E: Scalar>(
     call.flat(u.len()).into(&cl.session, out)
 }
 
-/// Array and position of the first NaN or infinity of several arrays, in one read.
-pub(crate) fn first_non_finite<E: Scalar>(cl: &OpenCl<E>, arrays: &[&Buf<E>]) -> Result<Option<(usize, usize)>, Error> {
-    if arrays.is_empty() {
-        return Ok(None);
-    }
-    let found = cl.session.allocate::<u32>(arrays.len());
+/// Per array the position of its first NaN or infinity, `u32::MAX` where there is none.
+pub(crate) fn search_non_finite<E: Scalar>(cl: &OpenCl<E>, arrays: &[&Buf<E>]) -> Buf<u32> {
+    let mut found = cl.session.allocate::<u32>(arrays.len());
     for (at, x) in arrays.iter().enumerate() {
         let slot = found.slice(at, 1);
-        let mut parts = x.len.div_ceil(PART).max(1);
-        let mut least = if parts == 1 { slot.clone() } else { cl.session.allocate(parts) };
-        let share = if cl.kernels == Kernels::Cores { PART } else { 0 };
-        cl.session.call("non_finite").buf(x).buf(&least).words([x.len, parts, share, 0]).flat(parts).0?;
-        while parts > 1 {
-            let fewer = parts.div_ceil(PART);
-            let next = if fewer == 1 { slot.clone() } else { cl.session.allocate(fewer) };
-            cl.session.call("least").buf(&least).buf(&next).words([parts, fewer, PART, 0]).flat(fewer).0?;
-            (least, parts) = (next, fewer);
+        if let Err(error) = search_into(cl, x, slot).0 {
+            found = cl.session.spoiled(found.len, error);
         }
     }
-    let found = cl.session.download(&found)?;
+    found
+}
+
+fn search_into<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, slot: Buf<u32>) -> Outcome {
+    let mut parts = x.len.div_ceil(PART).max(1);
+    let mut least = if parts == 1 { slot.clone() } else { cl.session.allocate(parts) };
+    let share = if cl.kernels == Kernels::Cores { PART } else { 0 };
+    let mut outcome = cl.session.call("non_finite").buf(x).buf(&least).words([x.len, parts, share, 0]).flat(parts);
+    while parts > 1 && outcome.0.is_ok() {
+        let fewer = parts.div_ceil(PART);
+        let next = if fewer == 1 { slot.clone() } else { cl.session.allocate(fewer) };
+        outcome = cl.session.call("least").buf(&least).buf(&next).words([parts, fewer, PART, 0]).flat(fewer);
+        (least, parts) = (next, fewer);
+    }
+    outcome
+}
+
+/// Reads what searches have found: array and position of the first NaN or infinity.
+pub(crate) fn answer<E: Scalar>(cl: &OpenCl<E>, found: &Buf<u32>) -> Result<Option<(usize, usize)>, Error> {
+    let found = cl.session.download(found)?;
     Ok(found.iter().position(|&at| at != u32::MAX).map(|array| (array, found[array] as usize)))
+}
+
+/// Makes the first entry of `x` NaN if one of the searches has found something.
+pub(crate) fn mark<E: Scalar>(cl: &OpenCl<E>, found: &Buf<u32>, x: &mut Buf<E>) {
+    if x.len > 0 {
+        cl.session.own(x);
+        let outcome = cl.session.call("mark").buf(found).buf(x).words([found.len]).groups(1, [1, 1]);
+        cl.keep(outcome, x);
+    }
 }

@@ -147,7 +147,7 @@ impl From<Kind> for Selector {
 
 impl Selector {
     /// The index of the device that is meant, where `variable` is the environment variable's value.
-    #[cfg_attr(not(opencl_library), allow(dead_code))]
+    #[cfg_attr(not(feature = "device"), allow(dead_code))]
     pub(crate) fn choose(&self, devices: &[DeviceInfo], variable: Option<&str>) -> Result<usize, Error> {
         let no_match = |wanted: &str| Error::NoMatch { wanted: wanted.into(), devices: devices.to_vec() };
         if devices.is_empty() {

@@ -88,11 +88,12 @@ impl Session {
     }
 
     fn device(&self) -> String {
-        format!("OpenCL device {}", self.info.name)
+        device(&self.info)
     }
 
     fn error(&self, failure: Failure) -> TensorError {
-        TensorError::Device { device: self.device(), reason: format!("{} failed with {}", failure.call, failure.status()) }
+        let in_use = if failure.is_memory() { locked(&self.pool).in_use } else { 0 };
+        typed(failure, &self.info, in_use, in_use)
     }
 
     /// Remembers a failure if it is the first.
@@ -147,31 +148,29 @@ impl Session {
         let (mem, size) = match pool.take(size) {
             Some(taken) => taken,
             None => {
-                let first = self.queue.allocate(size);
-                let again = first.or_else(|failure| {
+                let again = self.fresh(size, &pool).or_else(|failure| {
                     if !failure.is_memory() || pool.idle == 0 {
                         return Err(failure);
                     }
                     // Memory that lies idle may be in the way.
                     pool.clear();
                     self.queue.finish()?;
-                    self.queue.allocate(size)
+                    self.fresh(size, &pool)
                 });
-                let refused = |failure: Failure| match failure.is_memory() {
-                    true => TensorError::Memory {
-                        device: self.device(),
-                        bytes: size as u64,
-                        in_use: pool.in_use as u64,
-                        largest: self.info.largest_array,
-                        total: self.info.memory,
-                    },
-                    false => self.error(failure),
-                };
-                (again.map_err(refused)?, size)
+                (again.map_err(|failure| typed(failure, &self.info, size, pool.in_use))?, size)
             }
         };
         pool.in_use += size;
         Ok((mem, size))
+    }
+
+    /// Memory from the device. More than it says it has is not asked for: some drivers put off finding room, and give up when a command runs.
+    fn fresh(&self, size: usize, pool: &Pool) -> Result<Mem, Failure> {
+        let known = self.info.memory > 0;
+        if known && (pool.in_use + pool.idle).saturating_add(size) as u64 > self.info.memory {
+            return Err(Failure::OUT_OF_MEMORY);
+        }
+        self.queue.allocate(size)
     }
 
     /// Takes memory back that nobody uses any more.
@@ -246,6 +245,21 @@ impl Session {
         }
         self.queue.launch(&kernels[name], args, offset, global, local)
     }
+}
+
+/// A device in errors.
+fn device(info: &DeviceInfo) -> String {
+    format!("OpenCL device {}", info.name)
+}
+
+/// A failed call as an error: memory was refused, the device is gone, or what the status says.
+fn typed(failure: Failure, info: &DeviceInfo, asked: usize, in_use: usize) -> TensorError {
+    let (device, reason) = (device(info), format!("{} failed with {}", failure.call, failure.status()));
+    if failure.is_memory() {
+        let (largest, total) = (info.largest_array, info.memory);
+        return TensorError::Memory { device, bytes: asked as u64, in_use: in_use as u64, largest, total };
+    }
+    if failure.is_loss() { TensorError::DeviceLost { device, reason } } else { TensorError::Device { device, reason } }
 }
 
 /// Compiles a program for a device and an element type.
@@ -351,7 +365,7 @@ impl<'s> Call<'s> {
             let (offset, global) = ([0, first * local[1]], [groups[0] * local[0], rows * local[1]]);
             if let Err(failure) = self.session.launch(&self.name, &self.args, offset, global, local) {
                 let mut error = self.session.error(failure);
-                if let TensorError::Device { reason, .. } = &mut error {
+                if let TensorError::Device { reason, .. } | TensorError::DeviceLost { reason, .. } = &mut error {
                     *reason = format!("kernel {}: {reason}", self.name);
                 }
                 return Outcome(Err(error));
@@ -371,6 +385,57 @@ impl Outcome {
         match self.0 {
             Ok(()) => out,
             Err(error) => session.spoiled(out.len, error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    /// No driver here loses its device on demand, so the statuses of those that do are taken from the standard.
+    #[test]
+    fn statuses_become_typed_errors() {
+        let info = DeviceInfo {
+            index: 0,
+            name: "D".into(),
+            platform: "P".into(),
+            kind: Kind::Gpu,
+            version: "OpenCL 1.2".into(),
+            driver: "1".into(),
+            compute_units: 1,
+            memory: 1000,
+            largest_array: 250,
+            local_memory: 64,
+            doubles: false,
+        };
+        let error = |call, code| typed(Failure { call, code }, &info, 300, 700);
+        for (call, code) in [("clCreateBuffer", -4), ("clCreateBuffer", -5), ("clCreateBuffer", -61), ("clCreateBuffer", -6)] {
+            let TensorError::Memory { bytes: 300, in_use: 700, largest: 250, total: 1000, .. } = error(call, code) else {
+                panic!("{call}, {code}: {}", error(call, code))
+            };
+        }
+        // A driver that finds room only when a command runs.
+        for call in ["clEnqueueNDRangeKernel", "clEnqueueWriteBuffer", "clFinish"] {
+            assert!(matches!(error(call, -4), TensorError::Memory { .. }), "{}", error(call, -4));
+        }
+        let lost = [
+            (-2, "CL_DEVICE_NOT_AVAILABLE"),
+            (-33, "CL_INVALID_DEVICE"),
+            (-34, "CL_INVALID_CONTEXT"),
+            (-36, "CL_INVALID_COMMAND_QUEUE"),
+            (-9999, "NVIDIA"),
+        ];
+        for (code, word) in lost {
+            let error = error("clFinish", code);
+            assert!(matches!(error, TensorError::DeviceLost { .. }) && error.to_string().contains(word), "{error}");
+            assert!(error.to_string().contains("open it again"), "{error}");
+        }
+        for (code, word) in [(-5, "CL_OUT_OF_RESOURCES"), (-14, "CL_EXEC_STATUS_ERROR"), (-48, "status -48")] {
+            let error = error("clEnqueueReadBuffer", code);
+            let TensorError::Device { device, reason } = &error else { panic!("{error}") };
+            assert!(device.contains("D") && reason.contains(word) && reason.contains("clEnqueueReadBuffer"), "{error}");
         }
     }
 }

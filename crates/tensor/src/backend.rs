@@ -15,16 +15,20 @@ use crate::{Binary, Error, Gemm, Reduce, Scalar, Shape, Unary, Window};
 /// The required primitives suffice; the provided ones are written with them (or through the host) and are there to be
 /// overridden where a device can do better. Every primitive must return the same bits for the same input, however many
 /// threads run it.
-pub trait Backend: Clone + Debug + 'static {
+pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// The element type.
     type Elem: Scalar;
     /// A buffer of elements. Cloning shares it.
-    type Buf: Clone + Debug;
+    type Buf: Clone + Debug + Send + Sync;
     /// A buffer of 32-bit indices. Cloning shares it.
-    type Index: Clone + Debug;
+    type Index: Clone + Debug + Send + Sync;
 
     /// The device, in words.
     fn device(&self) -> String;
+    /// Whether a buffer is one of this backend's own and has not come to grief: whether keeping it is worth while.
+    fn can_read(&self, _buf: &Self::Buf) -> bool {
+        true
+    }
     /// The first failure of anything that runs asynchronously.
     ///
     /// # Errors
@@ -140,6 +144,24 @@ pub trait Backend: Clone + Debug + 'static {
         out
     }
 
+    /// `ids: [m]` where they are whole numbers below `rows`, NaN where not.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn row_or_nan(&self, ids: &Self::Buf, rows: usize) -> Result<Self::Buf, Error> {
+        let is_row = |id: f64| id >= 0.0 && id < rows as f64 && id.fract() == 0.0;
+        let mut ids = self.download(ids)?;
+        ids.iter_mut().filter(|id| !is_row(id.f64())).for_each(|id| *id = Self::Elem::of(f64::NAN));
+        Ok(self.upload(ids))
+    }
+
+    /// The identity matrix, `[n, n]`.
+    fn eye(&self, n: usize) -> Self::Buf {
+        let mut data = vec![Self::Elem::of(0.0); n * n];
+        data.iter_mut().step_by(n + 1).for_each(|x| *x = Self::Elem::of(1.0));
+        self.upload(data)
+    }
+
     /// Whole numbers `ids: [m]` below `classes` as one-hot rows `[m, classes]`.
     fn one_hot(&self, ids: &Self::Buf, classes: usize) -> Self::Buf {
         let m = self.len(ids);
@@ -192,18 +214,48 @@ pub trait Backend: Clone + Debug + 'static {
         Ok(self.download(x)?.iter().position(|e| !e.f64().is_finite()))
     }
 
-    /// Number and position of the first array with a NaN or infinity, and of that entry. A device needs to be waited for only once.
+    /// Looks for NaN and infinities in several arrays. A device goes on meanwhile: nothing is waited for.
+    ///
+    /// A backend whose searches are [`Pending`](Search::Pending) has its own [`answer`](Backend::answer) and [`mark`](Backend::mark), too.
     ///
     /// # Errors
     /// If the device failed.
-    fn first_non_finite_of(&self, arrays: &[&Self::Buf]) -> Result<Option<(usize, usize)>, Error> {
+    fn search_non_finite(&self, arrays: &[&Self::Buf]) -> Result<Search<Self::Index>, Error> {
         for (number, array) in arrays.iter().enumerate() {
             if let Some(at) = self.first_non_finite(array)? {
-                return Ok(Some((number, at)));
+                return Ok(Search::Done(Some((number, at))));
             }
         }
-        Ok(None)
+        Ok(Search::Done(None))
     }
+
+    /// Number and position of the first array with a NaN or infinity, and of that entry. Waits for a pending search.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn answer(&self, search: &Search<Self::Index>) -> Result<Option<(usize, usize)>, Error> {
+        match search {
+            Search::Done(found) => Ok(*found),
+            Search::Pending(_) => unreachable!("a backend with pending searches answers them"),
+        }
+    }
+
+    /// Makes the first entry of a result NaN if the search has found something, so that reading the result tells; nothing is waited for.
+    fn mark(&self, search: &Search<Self::Index>, x: &mut Self::Buf) {
+        if let Search::Done(Some(_)) = search {
+            let same = x.clone();
+            self.axpy(f64::NAN, &same, x);
+        }
+    }
+}
+
+/// A search for NaN and infinities in several arrays.
+#[derive(Clone, Debug)]
+pub enum Search<I> {
+    /// Number and position of the first array that has one, and of that entry.
+    Done(Option<(usize, usize)>),
+    /// Under way on a device: per array the position of the first one, `u32::MAX` where there is none.
+    Pending(I),
 }
 
 /// Channel counts of a convolution.

@@ -28,7 +28,7 @@ pub enum Error {
     Memory {
         /// The device, in words.
         device: String,
-        /// The number of bytes asked for.
+        /// The number of bytes asked for; all that was in use, where a device finds room only when a command runs.
         bytes: u64,
         /// The number of bytes that the backend held then.
         in_use: u64,
@@ -36,6 +36,14 @@ pub enum Error {
         largest: u64,
         /// The device's memory, in bytes.
         total: u64,
+    },
+    /// A device is gone, and with it all that it held.
+    #[error("{device} is lost ({reason}): open it again, and send it the data again")]
+    DeviceLost {
+        /// The device, in words.
+        device: String,
+        /// What happened.
+        reason: String,
     },
     /// A device failed to run or transfer.
     #[error("{device}: {reason}")]

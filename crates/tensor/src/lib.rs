@@ -16,7 +16,7 @@ mod shape;
 mod tensor;
 mod window;
 
-pub use backend::{Backend, ConvDims};
+pub use backend::{Backend, ConvDims, Search};
 pub use cpu::{Cpu, CpuBuf, CpuIndex, gemm};
 pub use elementwise::{Binary, Reduce, Row, RowVisitor, Unary};
 pub use error::Error;

@@ -69,9 +69,7 @@ impl<B: Backend> Tensor<B> {
 
     /// The identity matrix `[n, n]`.
     pub fn eye(backend: &B, n: usize) -> Self {
-        let mut data = vec![B::Elem::of(0.0); n * n];
-        data.iter_mut().step_by(n + 1).for_each(|x| *x = B::Elem::of(1.0));
-        Tensor { backend: backend.clone(), shape: Shape::from([n, n]), buf: backend.upload(data) }
+        Tensor { backend: backend.clone(), shape: Shape::from([n, n]), buf: backend.eye(n) }
     }
 
     /// The backend.

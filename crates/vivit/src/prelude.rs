@@ -3,8 +3,8 @@
 pub use crate::optim::{DampedNewton, Descent};
 pub use vivit_autodiff::ops::{ConvOptions, PoolOptions};
 pub use vivit_autodiff::{
-    Batch, BceWithLogits, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns, Second,
-    Seed, Share, Site, Tape, Var,
+    Batch, BceWithLogits, Claim, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe, Reduction, Root, RootColumns,
+    Second, Seed, Share, Site, Tape, Var,
 };
 pub use vivit_curvature::{
     CurvatureOperator, DirectionalDerivatives, Eigenpairs, Ggn, GradientGram, Group, LinearOperator, NewtonStep, Ntk, Positive,

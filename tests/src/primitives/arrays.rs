@@ -89,6 +89,15 @@ pub(super) fn tables<B: Backend>(backend: &B) {
         let hot: Vec<f64> = ids.iter().flat_map(|&id| (0..rows).map(move |row| if row == id { 1.0 } else { 0.0 })).collect();
         assert_eq!(read(backend, &backend.one_hot(&ids_buf, rows)), hot);
     }
+    // What is no row is NaN, and the rest as it was.
+    let ids = [0.0, 3.0, 4.0, -1.0, 1.5, f64::NAN, f64::INFINITY, 2.0];
+    let rows = backend.row_or_nan(&backend.upload(ids.map(B::Elem::of).to_vec()), 4).unwrap();
+    let rows: Vec<Option<f64>> = read(backend, &rows).into_iter().map(|row| (!row.is_nan()).then_some(row)).collect();
+    assert_eq!(rows, [Some(0.0), Some(3.0), None, None, None, None, None, Some(2.0)]);
+    for n in [0, 1, 2, 7, 300] {
+        let units: Vec<f64> = (0..n * n).map(|at| if at % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        assert_eq!(read(backend, &backend.eye(n)), units);
+    }
 }
 
 pub(super) fn empty_arrays<B: Backend>(backend: &B) {

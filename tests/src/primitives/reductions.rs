@@ -93,7 +93,18 @@ pub(super) fn non_finite<B: Backend>(backend: &B) {
     }
     assert_eq!(backend.first_non_finite(&backend.upload(Vec::new())).unwrap(), None);
     let [fine, bad] = [1.0, f64::INFINITY].map(|x| backend.upload(vec![B::Elem::of(0.0), B::Elem::of(x)]));
-    assert_eq!(backend.first_non_finite_of(&[&fine, &bad, &bad]).unwrap(), Some((1, 1)));
-    assert_eq!(backend.first_non_finite_of(&[&fine, &fine]).unwrap(), None);
-    assert_eq!(backend.first_non_finite_of(&[]).unwrap(), None);
+    let search = |arrays: &[&B::Buf]| backend.search_non_finite(arrays).unwrap();
+    assert_eq!(backend.answer(&search(&[&fine, &bad, &bad])).unwrap(), Some((1, 1)));
+    assert_eq!(backend.answer(&search(&[&fine, &fine])).unwrap(), None);
+    assert_eq!(backend.answer(&search(&[])).unwrap(), None);
+    // A result tells what a search has found, and is left alone where there was nothing.
+    for (search, found) in [(search(&[&fine, &bad]), true), (search(&[&fine, &fine]), false), (search(&[]), false)] {
+        let (numbers, mut x) = random(backend, 5, 1);
+        let kept = x.clone();
+        backend.mark(&search, &mut x);
+        let marked = read(backend, &x);
+        assert!(marked[0].is_nan() == found && (found || marked == numbers), "{marked:?}");
+        assert_eq!(read(backend, &kept), numbers);
+        backend.mark(&search, &mut backend.fill(0, B::Elem::of(0.0)));
+    }
 }

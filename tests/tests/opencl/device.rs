@@ -7,6 +7,8 @@ use vivit_tests::case::{Case, list, own_cases};
 use vivit_tests::report::Report;
 use vivit_tests::{dense, primitives, reference, zoo};
 
+use crate::runner::{Only, elsewhere};
+
 /// A named test.
 type Test<'t> = (String, Box<dyn FnOnce() + 't>);
 
@@ -18,18 +20,23 @@ pub fn tests<'t>(single: &'t OpenCl<f32>, double: Option<&'t OpenCl<f64>>) -> Ve
         of_type(double, &mut all);
     }
     all.push(("unknown devices are errors".into(), Box::new(unknown_devices)));
+    all.push(("memory runs out".into(), Box::new(memory_runs_out)));
+    all.push(("no platform is an error at once".into(), Box::new(no_platform)));
+    all.push(("no library is an error at once".into(), Box::new(no_library)));
     all
 }
 
 fn of_type<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
     suite(cl, all);
-    let rows: [primitives::Check<OpenCl<E>>; 6] = [
+    let rows: [primitives::Check<OpenCl<E>>; 8] = [
         ("reference cases", reference_cases),
         ("the zoo against finite differences", finite_differences),
-        ("results come back in few reads", reads),
+        ("nothing is read but results", reads),
+        ("nothing is read but results of other models", reads_of_other_models),
         ("the same bits from run to run", same_bits),
         ("refused memory", refused_memory),
         ("NaN is found", nan),
+        ("bad numbers on the device are found", bad_numbers),
     ];
     all.extend(rows.map(|(name, test)| -> Test<'t> { (format!("{}: {name}", E::NAME), Box::new(move || test(cl))) }));
 }
@@ -79,30 +86,75 @@ fn network<E: Scalar>(cl: &OpenCl<E>) -> (Sequential<OpenCl<E>>, Tensor<OpenCl<E
     (model, x, CrossEntropy::mean(vec![0, 3, 1, 2, 0, 1]))
 }
 
-/// `VᵀV` and `Vᵀg` of each group are the results; the one number beside them says that nothing was NaN.
+/// What `work` moves.
+fn moved<E: Scalar>(cl: &OpenCl<E>, work: impl FnOnce()) -> [u64; 3] {
+    let before = cl.transfers();
+    work();
+    let after = cl.transfers();
+    let reads = after.downloads - before.downloads;
+    [after.uploads - before.uploads, reads, after.downloaded_bytes - before.downloaded_bytes]
+}
+
+/// `VᵀV` and `Vᵀg` of each group are the results, and all that is read. A loss sends its targets once; nothing else is sent.
 fn reads<E: Scalar>(cl: &OpenCl<E>) {
     let (model, x, loss) = network(cl);
-    for groups in [1, 3] {
-        let before = cl.transfers();
-        let graph = model.forward(&x).expect("it fits");
-        assert_eq!(cl.transfers().downloads, before.downloads, "the forward pass reads from the device");
+    for (groups, targets) in [(1, 2), (3, 0)] {
+        let graph = std::cell::OnceCell::new();
+        assert_eq!(moved(cl, || graph.set(model.forward(&x).expect("it fits")).expect("once")), [0; 3], "the forward pass");
+        let graph = graph.get().expect("set above");
         let params = graph.params();
         let share = params.len().div_ceil(groups);
         let list: Vec<Group<'_>> = params.chunks(share).map(|params| Group::new(params.to_vec(), top_k(2))).collect();
         assert_eq!(list.len(), groups);
-        let ggn = Ggn::new(&graph, &loss);
-        let derivatives = ggn.directional_derivatives(&list).expect("there are two directions");
-        let after = cl.transfers();
-        assert_eq!(after.downloads - before.downloads, 2 * groups as u64 + 1, "with {groups} groups");
-        let rows = (derivatives[0].gram_eigenvectors.cols() * size_of::<E>()) as u64;
-        let gram = rows * rows / size_of::<E>() as u64;
-        let verdict = 4 * (params.len() as u64 + 2);
-        assert_eq!(after.downloaded_bytes - before.downloaded_bytes, groups as u64 * (gram + rows * 6) + verdict);
+        let ggn = Ggn::new(graph, &loss);
+        // Rows (column, sample) of V: C − 1 = 3 columns of 6 samples.
+        let (size, rows) = (size_of::<E>() as u64, 18);
+        let bytes = groups as u64 * size * (rows * rows + rows * 6);
+        let all = moved(cl, || drop(ggn.directional_derivatives(&list).expect("there are two directions")));
+        assert_eq!(all, [targets, 2 * groups as u64, bytes], "with {groups} groups");
+        // Eigenvectors stay on the device. Their weights are sent, per group.
+        let vectors = moved(cl, || drop(ggn.eigenpairs(&list).expect("there are two directions")));
+        assert_eq!(vectors, [groups as u64, groups as u64, groups as u64 * size * rows * rows], "with {groups} groups");
+        let steps = moved(cl, || drop(ggn.newton_step(&list, constant(0.1)).expect("there are two directions")));
+        assert_eq!(steps, [groups as u64, 2 * groups as u64, bytes], "with {groups} groups");
     }
-    let before = cl.transfers().downloads;
+    // Results that stay on the device come with one read of what it has found of NaN: four bytes for each parameter, input and output.
     let graph = model.forward(&x).expect("it fits");
-    graph.backward(&loss).expect("it is finite");
-    assert_eq!(cl.transfers().downloads - before, 1, "a gradient reads the verdict on NaN and nothing else");
+    let verdict = 4 * (graph.params().len() as u64 + 2);
+    assert_eq!(moved(cl, || drop(graph.backward(&loss).expect("it is finite"))), [0, 1, verdict]);
+    assert_eq!(moved(cl, || drop(graph.backward(&loss).expect("it is finite"))), [0; 3], "what is known is not asked again");
+}
+
+/// Other losses, and layers that check or weigh their input: nothing is read but results.
+fn reads_of_other_models<E: Scalar>(cl: &OpenCl<E>) {
+    let table = || vec![embedding(5, 4), flatten(), linear(12, 3)];
+    let pools = || vec![avg_pool1d(3, 2), adaptive_avg_pool(&[2]), flatten(), linear(4, 3)];
+    let numbers = |shape: &[usize], scale: f64| {
+        let data = (0..shape.iter().product()).map(|at| E::of((at % 5) as f64 * scale)).collect();
+        Tensor::from_vec(cl, shape, data).expect("it fits")
+    };
+    let targets = || numbers(&[6, 3], 0.25);
+    let losses: [Box<dyn Loss<OpenCl<E>>>; 3] = [
+        Box::new(Mse::mean(targets())),
+        Box::new(BceWithLogits::mean(targets())),
+        Box::new(BceWithLogits::sum(targets()).pos_weight(Tensor::full(cl, [3], 2.0))),
+    ];
+    // The adaptive pooling's matrix is sent with the forward pass.
+    for (layers, x, sent) in [(table(), numbers(&[6, 3], 1.0), 0), (pools(), numbers(&[6, 2, 9], 0.5), 1)] {
+        let model = Sequential::new(cl, layers, 1).expect("a sound model");
+        for loss in &losses {
+            let graph = std::cell::OnceCell::new();
+            let forward = moved(cl, || graph.set(model.forward(&x).expect("it fits")).expect("once"));
+            assert_eq!(forward, [sent, 0, 0], "the forward pass");
+            let graph = graph.get().expect("set above");
+            let groups = [Group::new(graph.params(), top_k(2))];
+            let ggn = Ggn::new(graph, loss.as_ref());
+            let [sent, read, _] = moved(cl, || drop(ggn.directional_derivatives(&groups).expect("there are two directions")));
+            assert_eq!([sent, read], [0, 2], "{}", loss.name());
+            let [sent, read, _] = moved(cl, || drop(graph.losses(loss.as_ref()).expect("it is finite")));
+            assert_eq!([sent, read], [0, 1], "{}", loss.name());
+        }
+    }
 }
 
 fn same_bits<E: Scalar>(cl: &OpenCl<E>) {
@@ -150,14 +202,77 @@ fn refused_memory<E: Scalar>(cl: &OpenCl<E>) {
     assert!(message.contains("4294967296"), "{message}");
 }
 
+/// Whatever is asked for, NaN is an error, and the error says where.
 fn nan<E: Scalar>(cl: &OpenCl<E>) {
-    let (model, _, loss) = network(cl);
+    let (model, fine, loss) = network(cl);
     let mut data: Vec<E> = Rng::new(2).normal(6 * 2 * 36);
     data[77] = E::of(f64::NAN);
     let x = Tensor::from_vec(cl, &[6, 2, 6, 6], data).expect("it fits");
-    let graph = model.forward(&x).expect("shapes fit");
-    let message = graph.backward(&loss).expect_err("NaN").to_string();
-    assert!(message.contains("input 0") && message.contains("NaN"), "{message}");
+    let check = |message: String| assert!(message.contains("input 0") && message.contains("[1, 0, 0, 5]"), "{message}");
+    let graph = || model.forward(&x).expect("shapes fit");
+    check(graph().backward(&loss).expect_err("NaN").to_string());
+    let now = graph();
+    let groups = [Group::new(now.params(), top_k(2))];
+    let ggn = Ggn::new(&now, &loss);
+    check(ggn.directional_derivatives(&groups).expect_err("NaN").to_string());
+    check(ggn.spectrum(&groups).expect_err("NaN").to_string());
+    check(ggn.eigenpairs(&groups).expect_err("NaN").to_string());
+    check(ggn.newton_step(&groups, constant(0.1)).expect_err("NaN").to_string());
+    check(run(&now, &loss, (BatchGrad::new(),)).expect_err("NaN").to_string());
+    let columns = Tensor::full(cl, now.value().shape().prefixed(&[1]), 1.0);
+    check(now.vjp(&columns).expect_err("NaN").to_string());
+    let graph = model.forward(&fine).expect("it fits");
+    let message = graph.vjp(&columns.scale(f64::INFINITY)).expect_err("infinite").to_string();
+    assert!(message.contains("the seed's columns") && message.contains("[0, 0, 0]"), "{message}");
+    assert!(Ggn::new(&graph, &loss).spectrum(&groups).is_ok());
+}
+
+/// Targets, weights and ids that no host has seen.
+fn bad_numbers<E: Scalar>(cl: &OpenCl<E>) {
+    let array = |shape: &[usize], bad: f64, at: usize| {
+        let mut data = vec![E::of(0.5); shape.iter().product()];
+        data[at] = E::of(bad);
+        Tensor::from_vec(cl, shape, data).expect("it fits")
+    };
+    let model = Sequential::new(cl, vec![linear(2, 3)], 1).expect("a sound model");
+    let graph = model.forward(&array(&[4, 2], 1.0, 0)).expect("it fits");
+    let groups = [Group::new(graph.params(), top_k(1))];
+    let check = |loss: &dyn Loss<OpenCl<E>>, words: &[&str]| {
+        let messages = [
+            graph.backward(loss).expect_err("bad numbers").to_string(),
+            graph.losses(loss).expect_err("bad numbers").to_string(),
+            Ggn::new(&graph, loss).directional_derivatives(&groups).expect_err("bad numbers").to_string(),
+        ];
+        for message in messages {
+            words.iter().for_each(|word| assert!(message.contains(word), "{word}: {message}"));
+        }
+    };
+    check(&Mse::mean(array(&[4, 3], f64::NAN, 5)), &["the target", "[1, 2]", "NaN"]);
+    for bad in [1.5, -0.25, 1.0 + 2.0 * E::EPSILON.f64(), -1e-30] {
+        check(&BceWithLogits::mean(array(&[4, 3], bad, 5)), &["position 5", "[0, 1]"]);
+    }
+    for bad in [0.0, -1.0, f64::INFINITY] {
+        let weights = array(&[3], bad, 1);
+        check(&BceWithLogits::mean(array(&[4, 3], 1.0, 0)).pos_weight(weights), &["pos_weight", "positive"]);
+    }
+    for good in [0.0, 1.0] {
+        assert!(graph.losses(&BceWithLogits::mean(array(&[4, 3], good, 2))).is_ok());
+    }
+    let model = Sequential::new(cl, vec![embedding(4, 2), flatten(), linear(4, 3)], 1).expect("a sound model");
+    for bad in [4.0, -1.0, 1.5] {
+        let ids = Tensor::from_vec(cl, &[2, 2], [0.0, 3.0, bad, 1.0].map(E::of).to_vec()).expect("it fits");
+        let graph = model.forward(&ids).expect("not known yet");
+        let groups = [Group::new(graph.params(), top_k(1))];
+        let loss = CrossEntropy::mean(vec![0, 2]);
+        let messages = [
+            graph.backward(&loss).expect_err("no row").to_string(),
+            graph.loss(&loss).expect_err("no row").to_string(),
+            Ggn::new(&graph, &loss).spectrum(&groups).expect_err("no row").to_string(),
+        ];
+        for message in messages {
+            assert!(message.contains("[1, 0]") && message.contains("0 to 3"), "{message}");
+        }
+    }
 }
 
 fn unknown_devices() {
@@ -175,4 +290,83 @@ fn unknown_devices() {
     }
     let error: vivit::Error = Error::NoPlatform.into();
     assert!(error.to_string().contains("pocl-opencl-icd"), "{error}");
+}
+
+/// More arrays than a device holds, none of them too large: in a process where PoCL gives out a gibibyte.
+fn memory_runs_out() {
+    let (told, _) = elsewhere(Only::Fill, "POCL_MEMORY_LIMIT", "1");
+    if told.starts_with("SKIPPED") {
+        print!("{told}");
+        return;
+    }
+    assert!(told.contains("refused") && told.contains("bytes are in use"), "{told}");
+    assert!(told.ends_with("right again: 6\n"), "{told}");
+}
+
+/// Fills a device's memory, prints the error that comes of it, and computes on.
+pub fn fill_memory(cl: &OpenCl<f32>) {
+    let (info, each) = (cl.info(), cl.info().largest_array as usize / 2);
+    if info.memory > 1 << 30 {
+        println!("SKIPPED: memory can't be kept from {}", info.name);
+        return;
+    }
+    let most = info.memory as usize / each + 1;
+    let mut held = Vec::new();
+    let error = (0..most).find_map(|_| {
+        held.push(cl.fill(each / size_of::<f32>(), 1.0));
+        cl.finish().err()
+    });
+    match &error {
+        Some(TensorError::Memory { bytes, in_use, largest, total, .. }) => {
+            println!("{}", error.as_ref().expect("it is there"));
+            let held = (held.len() - 1) * each;
+            assert!(*bytes as usize >= each && *in_use as usize >= held, "{bytes} bytes asked for, {in_use} in use");
+            assert!((*largest, *total) == (info.largest_array, info.memory));
+        }
+        other => panic!("{} arrays of {each} bytes in {}: {other:?}", held.len(), info.memory),
+    }
+    // The last one never was; the first is there, and with it gone there is room again.
+    assert!(cl.download(&held.pop().expect("at least one")).is_err());
+    drop(held);
+    let x = cl.fill(each / size_of::<f32>(), 2.0);
+    let three = cl.reduce(Reduce::Sum, &cl.slice(&x, 0..3), 1, 3, 1);
+    println!("right again: {}", cl.download(&three).expect("there is room")[0]);
+}
+
+/// An empty folder, for as long as `work` takes.
+fn in_a_folder(name: &str, work: impl FnOnce(&std::path::Path)) {
+    let folder = std::env::temp_dir().join(format!("vivit-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    work(&folder);
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// The library without any vendor's implementation behind it.
+fn no_platform() {
+    in_a_folder("no-vendors", |folder| {
+        let (told, seconds) = elsewhere(Only::Open, "OCL_ICD_VENDORS", folder);
+        if told.starts_with("found") {
+            println!("SKIPPED: this OpenCL library can't be kept from its vendors' implementations");
+            return;
+        }
+        assert!(told.starts_with("NoPlatform") && told.contains("apt-get install pocl-opencl-icd"), "{told}");
+        assert!(seconds < 5.0, "only after {seconds} s");
+    });
+}
+
+/// Libraries of the right name that are none: the program starts all the same.
+fn no_library() {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+        println!("SKIPPED: the library is hidden in the way of Linux");
+        return;
+    }
+    in_a_folder("no-library", |folder| {
+        for file in ["libOpenCL.so.1", "libOpenCL.so"] {
+            std::fs::write(folder.join(file), "no library").expect("a temporary file");
+        }
+        let (told, seconds) = elsewhere(Only::Open, "LD_LIBRARY_PATH", folder);
+        assert!(told.starts_with("NoLibrary") && told.contains("libOpenCL.so.1"), "{told}");
+        assert!(told.contains("ocl-icd-libopencl1"), "{told}");
+        assert!(seconds < 5.0, "only after {seconds} s");
+    });
 }

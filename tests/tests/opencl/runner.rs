@@ -7,10 +7,31 @@ use std::time::Instant;
 use vivit::opencl::Selector;
 use vivit::prelude::*;
 
-use crate::device::tests;
+use crate::device::{fill_memory, tests};
 
 /// Tells the second run of the program from the first.
 const SECOND: &str = "VIVIT_TESTS_SECOND_RUN";
+/// Tells a run that is to do one thing only, and to print what comes of it.
+const ONLY: &str = "VIVIT_TESTS_ONLY";
+
+/// What a process of its own does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Only {
+    /// Asks for a device.
+    Open,
+    /// Fills a device's memory.
+    Fill,
+}
+
+/// What another process, with this variable, prints, and after how many seconds.
+pub fn elsewhere(only: Only, variable: &str, value: impl AsRef<std::ffi::OsStr>) -> (String, f64) {
+    let program = std::env::current_exe().expect("the program's own path");
+    let start = Instant::now();
+    let output =
+        Command::new(program).env(ONLY, format!("{only:?}")).env(variable, value).output().expect("the program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (String::from_utf8_lossy(&output.stdout).into(), start.elapsed().as_secs_f64())
+}
 
 /// Starts this program again with a kernel cache that no other process uses.
 fn again() -> ExitCode {
@@ -25,6 +46,14 @@ fn again() -> ExitCode {
 
 /// Runs the tests.
 pub fn run() -> ExitCode {
+    if let Some(only) = std::env::var_os(ONLY) {
+        match OpenCl::<f32>::new(Selector::default()) {
+            Err(error) => println!("{error:?}: {error}"),
+            Ok(cl) if only == "Fill" => fill_memory(&cl),
+            Ok(cl) => println!("found {}", cl.info()),
+        }
+        return ExitCode::SUCCESS;
+    }
     if std::env::var_os(SECOND).is_none() {
         return again();
     }

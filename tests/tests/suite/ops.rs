@@ -206,8 +206,8 @@ proptest! {
     #[test]
     fn adaptive_pools(n in 1usize..3, c in 1usize..3, axes in prop::collection::vec((1usize..6, 1usize..6), 1..4), seed in 0u64..1000) {
         let input: Vec<usize> = axes.iter().map(|x| x.0).collect();
-        let output = axes.iter().map(|x| x.1).collect();
-        assert_right(&AdaptiveAvgPool { output }, &[random(&[&[n, c], &input[..]].concat(), seed)], &[true]);
+        let output: Vec<usize> = axes.iter().map(|x| x.1).collect();
+        assert_right(&AdaptiveAvgPool::new(&Host::new(), &input, &output), &[random(&[&[n, c], &input[..]].concat(), seed)], &[true]);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //! ℓ = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)      ℓ′ = w σ − π y      ℓ″ = w σ (1 − σ)
 //! ```
 
-use vivit_tensor::{Backend, Rng, Scalar, Tensor, Unary};
+use vivit_tensor::{Backend, Rng, Tensor, Unary};
 
-use crate::{Error, Loss, Reduction, RootColumns, tape};
+use crate::{Claim, Error, Loss, Reduction, RootColumns};
 
 const NAME: &str = "BCE with logits";
 
@@ -69,21 +69,31 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
             let expected = format!("{output}");
             return Err(Error::TargetShape { loss: NAME, output: output.to_vec(), target: target.to_vec(), expected });
         }
-        tape::finite(&self.target, || "the target".into())?;
-        let targets = self.target.to_vec()?;
-        if let Some(position) = targets.iter().position(|y| !(0.0..=1.0).contains(&y.f64())) {
-            let value = targets[position].f64();
-            return Err(Error::TargetOutOfRange { loss: NAME, position, value, low: 0.0, high: 1.0 });
-        }
         let Some(weight) = &self.pos_weight else { return Ok(()) };
-        let option = |expected: String, got: String| Err(Error::LossOption { loss: NAME, what: "pos_weight", expected, got });
         if weight.shape().broadcast(output) != Some(*output) {
-            return option(format!("of a shape that broadcasts to {output}"), weight.shape().to_string());
+            let (expected, got) = (format!("of a shape that broadcasts to {output}"), weight.shape().to_string());
+            return Err(Error::LossOption { loss: NAME, what: "pos_weight", expected, got });
         }
-        match weight.to_vec()?.iter().find(|weight| !(weight.f64() > 0.0 && weight.f64().is_finite())) {
-            Some(bad) => option("positive and finite".into(), bad.to_string()),
-            None => Ok(()),
+        Ok(())
+    }
+
+    fn claims(&self) -> Vec<Claim<B>> {
+        let y = &self.target;
+        // y (1 − y) ≥ 0 exactly where 0 ≤ y ≤ 1, and only then is its root a number.
+        let inside = y.sub(&y.mul(y)).unary(Unary::Sqrt);
+        let outside = |position, value| Error::TargetOutOfRange { loss: NAME, position, value, low: 0.0, high: 1.0 };
+        let mut claims = vec![Claim::finite(y, "the target"), Claim::witnessed(inside, y, outside)];
+        if let Some(weight) = &self.pos_weight {
+            // ln π is finite exactly where 0 < π < ∞.
+            let got = |_, value: f64| Error::LossOption {
+                loss: NAME,
+                what: "pos_weight",
+                expected: "positive and finite".into(),
+                got: value.to_string(),
+            };
+            claims.push(Claim::witnessed(weight.unary(Unary::Ln), weight, got));
         }
+        claims
     }
 
     fn values(&self, output: &Tensor<B>) -> Tensor<B> {

@@ -5,6 +5,7 @@
 
 mod bce;
 mod cross_entropy;
+mod kept;
 mod mse;
 
 use std::fmt::Debug;
@@ -14,7 +15,7 @@ pub use cross_entropy::CrossEntropy;
 pub use mse::Mse;
 use vivit_tensor::{Backend, Rng, Tensor};
 
-use crate::{Error, RootColumns};
+use crate::{Claim, Error, RootColumns};
 
 /// How the samples' losses become one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -34,11 +35,16 @@ pub trait Loss<B: Backend>: Debug {
     /// How samples are reduced. Per-sample results speak of the unreduced losses `s·L_n` with `s = N` for `Mean`, 1 for `Sum`.
     fn reduction(&self) -> Reduction;
 
-    /// Checks that the targets fit the output and are numbers.
+    /// Checks that the targets fit the output, as far as the host knows them.
     ///
     /// # Errors
     /// If not, naming what and where.
     fn check(&self, output: &Tensor<B>) -> Result<(), Error>;
+
+    /// What must hold of numbers that lie on the device, targets for one; no result is returned before a device has looked.
+    fn claims(&self) -> Vec<Claim<B>> {
+        Vec::new()
+    }
 
     /// `L_n`: `[N]`.
     fn values(&self, output: &Tensor<B>) -> Tensor<B>;

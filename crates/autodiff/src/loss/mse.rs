@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Rng, Tensor, Unary};
 
-use crate::{Error, Loss, Reduction, RootColumns, tape};
+use crate::{Claim, Error, Loss, Reduction, RootColumns};
 
 /// Squared error over all entries of `[N, *]`; the mean divides by `N·C`, as PyTorch's does.
 #[derive(Clone, Debug)]
@@ -50,7 +50,11 @@ impl<B: Backend> Loss<B> for Mse<B> {
                 expected: format!("{output}"),
             });
         }
-        tape::finite(&self.target, || "the target".into())
+        Ok(())
+    }
+
+    fn claims(&self) -> Vec<Claim<B>> {
+        vec![Claim::finite(&self.target, "the target")]
     }
 
     fn values(&self, output: &Tensor<B>) -> Tensor<B> {

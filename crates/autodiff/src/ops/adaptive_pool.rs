@@ -6,19 +6,24 @@ use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// The means of windows that cover each plane of x `[N, C, *in]`, to `[N, C, *output]`.
 #[derive(Clone, Debug)]
-pub struct AdaptiveAvgPool {
+pub struct AdaptiveAvgPool<B: Backend> {
     /// Lengths of the result's spatial axes.
-    pub output: Vec<usize>,
+    output: Vec<usize>,
+    /// The means as a matrix `[windows, entries]`, sent to the device once.
+    means: Tensor<B>,
 }
 
-impl AdaptiveAvgPool {
-    /// The means as a matrix `[windows, entries]`.
-    fn matrix<B: Backend>(&self, x: &Tensor<B>) -> Tensor<B> {
-        let input = &x.shape()[2..];
-        assert!(input.len() == self.output.len(), "adaptive pooling to {:?} of {}", self.output, x.shape());
+impl<B: Backend> AdaptiveAvgPool<B> {
+    /// The pooling of planes `input` to planes `output`.
+    ///
+    /// # Panics
+    /// If the number of axes differs.
+    #[track_caller]
+    pub fn new(backend: &B, input: &[usize], output: &[usize]) -> Self {
+        assert!(input.len() == output.len(), "adaptive pooling to {output:?} of planes {input:?}");
         let mut weights = vec![1.0];
         let (mut rows, mut cols) = (1, 1);
-        for (&from, &to) in input.iter().zip(&self.output) {
+        for (&from, &to) in input.iter().zip(output) {
             let mut wider = vec![0.0; rows * to * cols * from];
             for row in 0..rows {
                 for o in 0..to {
@@ -33,17 +38,22 @@ impl AdaptiveAvgPool {
             (weights, rows, cols) = (wider, rows * to, cols * from);
         }
         let weights = weights.into_iter().map(B::Elem::of).collect();
-        Tensor::from_buf(x.backend(), [rows, cols], x.backend().upload(weights))
+        AdaptiveAvgPool { output: output.to_vec(), means: Tensor::from_buf(backend, [rows, cols], backend.upload(weights)) }
     }
 
-    fn mean<B: Backend>(&self, x: &Tensor<B>, means: &Tensor<B>) -> Tensor<B> {
-        let [windows, entries] = **means.shape() else { unreachable!("a matrix") };
+    /// Windows and entries of a plane.
+    fn dims(&self) -> [usize; 2] {
+        [self.means.shape()[0], self.means.shape()[1]]
+    }
+
+    fn mean(&self, x: &Tensor<B>) -> Tensor<B> {
+        let [windows, entries] = self.dims();
         let planes = x.len() / entries;
-        x.gemm(&Gemm::nt(planes, windows, entries), means, [planes, windows])
+        x.gemm(&Gemm::nt(planes, windows, entries), &self.means, [planes, windows])
     }
 }
 
-impl<B: Backend> Op<B> for AdaptiveAvgPool {
+impl<B: Backend> Op<B> for AdaptiveAvgPool<B> {
     fn name(&self) -> &'static str {
         "adaptive average pooling"
     }
@@ -51,19 +61,18 @@ impl<B: Backend> Op<B> for AdaptiveAvgPool {
     fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
         let x = args[0];
         let shape = [&x.shape()[..2], &self.output[..]].concat();
-        self.mean(x, &self.matrix(x)).reshape(&shape)
+        self.mean(x).reshape(&shape)
     }
 
     /// `M` times the matrix of means.
     fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
-        let means = self.matrix(io.args[0]);
-        let [windows, entries] = **means.shape() else { unreachable!("a matrix") };
+        let [windows, entries] = self.dims();
         let shape = io.args[0].shape().prefixed(&mat.shape()[..1]);
-        mat.gemm(&Gemm::new(mat.len() / windows, entries, windows), &means, shape)
+        mat.gemm(&Gemm::new(mat.len() / windows, entries, windows), &self.means, shape)
     }
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
-        self.mean(tangent, &self.matrix(io.args[0])).reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
+        self.mean(tangent).reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
@@ -78,6 +87,7 @@ impl<B: Backend> Tape<B> {
     /// If the number of spatial axes differs.
     #[track_caller]
     pub fn adaptive_avg_pool(&mut self, x: Var, output: &[usize]) -> Var {
-        self.record(AdaptiveAvgPool { output: output.to_vec() }, &[x])
+        let pool = AdaptiveAvgPool::new(self.backend(), &self.value(x).shape()[2..], output);
+        self.record(pool, &[x])
     }
 }

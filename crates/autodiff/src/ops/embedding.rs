@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Gemm, Tensor};
 
-use crate::{Batch, Io, Op, Order, Outer, Positions, Second, Tape, Var};
+use crate::{Batch, Claim, Error, Io, Op, Order, Outer, Positions, Second, Tape, Var};
 
 /// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary, F]`; result `[N, *, F]`.
 ///
@@ -77,10 +77,23 @@ impl<B: Backend> Tape<B> {
     /// Rows of a table: x `[N, *]` of whole numbers, w `[vocabulary, F]`, to `[N, *, F]`.
     ///
     /// # Panics
-    /// If a number of x is no row of w, or the table carries a sample axis.
+    /// If the host knows that a number of x is no row of w (on a device that is an error of the first sweep), or the table carries a sample
+    /// axis.
     #[track_caller]
     pub fn embedding(&mut self, x: Var, table: Var) -> Var {
         assert!(!self.is_batched(table), "embedding: the table must not carry a sample axis");
+        let (ids, rows) = (self.value(x).clone(), self.value(table).shape()[0]);
+        // Where this fails the device has, and says so later.
+        if let Ok(row) = self.backend().row_or_nan(ids.buf(), rows) {
+            let witness = Tensor::from_buf(self.backend(), *ids.shape(), row);
+            let shape = *ids.shape();
+            let fault = move |at: usize, value: f64| {
+                let strides = shape.strides();
+                let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
+                Error::NoRow { value, index, rows }
+            };
+            self.claim(Claim::witnessed(witness, &ids, fault));
+        }
         self.record(Embedding, &[x, table])
     }
 }

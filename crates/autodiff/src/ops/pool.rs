@@ -1,6 +1,6 @@
 //! Max and average pooling over one to three spatial axes.
 
-use vivit_tensor::{Backend, Scalar, Tensor, Window};
+use vivit_tensor::{Backend, Scalar, Tensor, Unary, Window};
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
@@ -94,26 +94,17 @@ impl<B: Backend> Op<B> for MaxPool {
 pub struct AvgPool(pub PoolOptions);
 
 impl AvgPool {
-    /// `1 / (entries counted)` for every window.
+    /// `1 / (entries counted)` for every window: the sum over a plane of ones. A window of `ceil` may reach beyond the padding, which never
+    /// counts.
     fn weights<B: Backend>(&self, backend: &B, window: &Window) -> Tensor<B> {
-        let counted = |axis: usize, o: usize| {
-            let first = o * window.stride[axis];
-            let (padding, input, end) = (window.padding[axis], window.input[axis], first + window.kernel[axis]);
-            if self.0.count_include_pad {
-                end.min(input + 2 * padding) - first
-            } else {
-                end.min(input + padding) - first.max(padding)
-            }
-        };
-        let mut weights = Vec::with_capacity(window.output_len());
-        for o0 in 0..window.output[0] {
-            for o1 in 0..window.output[1] {
-                for o2 in 0..window.output[2] {
-                    weights.push(B::Elem::of(1.0 / (counted(0, o0) * counted(1, o1) * counted(2, o2)) as f64));
-                }
-            }
+        let mut counted = *window;
+        if self.0.count_include_pad {
+            (0..3).for_each(|axis| counted.input[axis] += 2 * window.padding[axis]);
+            counted.padding = [0; 3];
         }
-        Tensor::from_buf(backend, [weights.len()], backend.upload(weights))
+        let ones = backend.fill(counted.input_len(), B::Elem::of(1.0));
+        let counts = Tensor::from_buf(backend, [window.output_len()], backend.window_sum(&ones, 1, &counted));
+        counts.unary(Unary::Recip)
     }
 
     fn mean<B: Backend>(&self, x: &Tensor<B>, window: &Window) -> Tensor<B> {

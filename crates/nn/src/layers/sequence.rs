@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{AttentionParams, RecurrentParams};
-use vivit_tensor::{Backend, Scalar, Tensor};
+use vivit_tensor::{Backend, Scalar, Search, Tensor};
 
 use crate::description::DescriptionError;
 use crate::{Error, Init, Layer, Own, ParamSpec, Recorder, ShapeError};
@@ -43,12 +43,12 @@ impl<B: Backend> Layer<B> for Embedding {
     }
 
     fn check_input(&self, x: &Tensor<B>) -> Result<(), Error> {
-        let numbers = x.to_vec()?;
-        let fits = |x: &B::Elem| x.f64() >= 0.0 && x.f64() < self.vocabulary as f64 && x.f64().fract() == 0.0;
-        let Some(at) = numbers.iter().position(|x| !fits(x)) else { return Ok(()) };
+        // A device that does not know at once is asked with everything else, before any result is returned.
+        let rows = x.backend().row_or_nan(x.buf(), self.vocabulary)?;
+        let Search::Done(Some((_, at))) = x.backend().search_non_finite(&[&rows])? else { return Ok(()) };
         let (shape, strides) = (x.shape(), x.shape().strides());
         let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
-        Err(Error::Vocabulary { value: numbers[at].f64(), index, vocabulary: self.vocabulary })
+        Err(Error::Vocabulary { value: x.to_vec()?[at].f64(), index, vocabulary: self.vocabulary })
     }
 
     fn describe(&self) -> Result<Value, DescriptionError> {

@@ -1,0 +1,151 @@
+//! What must hold of numbers that lie on a device: looked at there while the work goes on, settled before any result is returned.
+
+use std::fmt;
+use std::rc::Rc;
+
+use vivit_tensor::{Backend, Matrix, Scalar, Search, Tensor};
+
+use crate::{Error, Graph};
+
+/// Makes the error of a position and the value there.
+type Fault = Rc<dyn Fn(usize, f64) -> Error>;
+
+/// The claim that an array has no NaN and no infinity, and the error if it has.
+#[derive(Clone)]
+pub struct Claim<B: Backend> {
+    array: Tensor<B>,
+    /// Where the error's value is read.
+    shown: Tensor<B>,
+    fault: Fault,
+}
+
+impl<B: Backend> fmt::Debug for Claim<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "claim of {}", self.array.shape())
+    }
+}
+
+impl<B: Backend> Claim<B> {
+    /// That `array` is finite; errors call it `what`.
+    pub fn finite(array: &Tensor<B>, what: impl Into<String>) -> Self {
+        let (what, shape) = (what.into(), *array.shape());
+        let fault = move |at: usize, value| {
+            let strides = shape.strides();
+            let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
+            Error::NonFinite { what: what.clone(), index, value }
+        };
+        Claim { array: array.clone(), shown: array.clone(), fault: Rc::new(fault) }
+    }
+
+    /// That all entries of `of` are as they should be: `witness`, of the same length, is finite exactly where they are. `fault` makes the
+    /// error of a position in `of` and the value there.
+    pub fn witnessed(witness: Tensor<B>, of: &Tensor<B>, fault: impl Fn(usize, f64) -> Error + 'static) -> Self {
+        assert_eq!(witness.len(), of.len(), "a witness for every entry");
+        Claim { array: witness, shown: of.clone(), fault: Rc::new(fault) }
+    }
+
+    fn error(&self, at: usize) -> Result<Error, Error> {
+        Ok((self.fault)(at, self.shown.to_vec()?[at].f64()))
+    }
+}
+
+/// Claims that a device may still be looking at. Results count once they are settled.
+#[must_use = "results count only once the claims are settled"]
+pub struct Unsettled<'g, B: Backend> {
+    graph: &'g Graph<B>,
+    /// Whether the graph's own numbers are among the claims.
+    whole: bool,
+    claims: Vec<Claim<B>>,
+    search: Search<B::Index>,
+}
+
+impl<B: Backend> fmt::Debug for Unsettled<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsettled").field("claims", &self.claims).field("search", &self.search).finish()
+    }
+}
+
+impl<'g, B: Backend> Unsettled<'g, B> {
+    /// Has the device look at all numbers of a graph, and at more; does not wait.
+    ///
+    /// # Errors
+    /// If the device failed, or knows already that a claim does not hold: the first one's error.
+    pub(crate) fn whole(graph: &'g Graph<B>, more: Vec<Claim<B>>) -> Result<Self, Error> {
+        let mut claims = graph.claims();
+        claims.extend(more);
+        Self::start(graph, true, claims)
+    }
+
+    /// As [`whole`](Unsettled::whole), of the claims alone.
+    pub(crate) fn of(graph: &'g Graph<B>, claims: Vec<Claim<B>>) -> Result<Self, Error> {
+        Self::start(graph, false, claims)
+    }
+
+    fn start(graph: &'g Graph<B>, whole: bool, claims: Vec<Claim<B>>) -> Result<Self, Error> {
+        let arrays: Vec<&B::Buf> = claims.iter().map(|claim| claim.array.buf()).collect();
+        let search = if claims.is_empty() { Search::Done(None) } else { graph.tape().backend().search_non_finite(&arrays)? };
+        let mut unsettled = Unsettled { graph, whole, claims, search };
+        if matches!(unsettled.search, Search::Done(_)) {
+            unsettled.wait()?;
+        }
+        Ok(unsettled)
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
+        match self.graph.tape().backend().answer(&self.search)? {
+            Some((number, at)) => Err(self.claims[number].error(at)?),
+            None => {
+                self.holds();
+                Ok(())
+            }
+        }
+    }
+
+    fn holds(&mut self) {
+        if self.whole {
+            self.graph.is_finite();
+        }
+        self.search = Search::Done(None);
+    }
+
+    /// Waits for the device's answer.
+    ///
+    /// # Errors
+    /// If a claim does not hold, or the device failed.
+    pub fn settle(mut self) -> Result<(), Error> {
+        self.wait()
+    }
+
+    /// The error of the first claim that does not hold; if all do, `other`.
+    pub(crate) fn error_or<E: From<Error>>(self, other: E) -> E {
+        self.settle().map_or_else(E::from, |()| other)
+    }
+
+    /// Reads a result: its entries tell, too, whether the claims hold, so nothing else is waited for.
+    ///
+    /// # Errors
+    /// If a claim does not hold, or the device failed.
+    pub fn read(&mut self, mut result: Tensor<B>) -> Result<Vec<B::Elem>, Error> {
+        if matches!(self.search, Search::Done(None)) {
+            return Ok(result.to_vec()?);
+        }
+        self.graph.tape().backend().mark(&self.search, result.buf_mut());
+        let entries = result.to_vec()?;
+        // Without a number to tell, or with a NaN that may be the result's own, the device is asked.
+        if entries.first().is_some_and(|first| first.f64().is_finite()) {
+            self.holds()
+        } else {
+            self.wait()?
+        }
+        Ok(entries)
+    }
+
+    /// As [`read`](Unsettled::read), as a matrix: the first axis indexes rows.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_matrix(&mut self, result: Tensor<B>) -> Result<Matrix<B::Elem>, Error> {
+        let (rows, cols) = (result.shape()[0], result.shape().tail().size());
+        Ok(Matrix::new(rows, cols, self.read(result)?))
+    }
+}
