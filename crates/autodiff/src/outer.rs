@@ -119,6 +119,13 @@ impl<B: Backend> Outer<B> {
         (0..d.o).step_by(rows).map(move |first| first..(first + rows).min(d.o))
     }
 
+    /// Ranges of samples whose expanded products hold at most `entries` numbers (but one sample at least).
+    pub fn sample_blocks(&self, entries: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
+        let d = self.dims();
+        let samples = (entries / (d.v * d.g * d.o * d.i).max(1)).clamp(1, d.n.max(1));
+        (0..d.n).step_by(samples).map(move |first| first..(first + samples).min(d.n))
+    }
+
     /// V, entries in the parameter's order: `[V, N, G·O·I]`.
     #[must_use]
     pub fn kept(&self) -> Tensor<B> {
@@ -140,14 +147,21 @@ impl<B: Backend> Outer<B> {
     /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`, always out-feature by out-feature.
     #[must_use]
     pub fn expand(&self, rows: Range<usize>) -> Tensor<B> {
+        self.expand_part(0..self.dims().n, rows)
+    }
+
+    /// As [`expand`](Outer::expand), of some samples: `[V, samples.len(), G · rows.len() · I]`.
+    #[must_use]
+    pub fn expand_part(&self, samples: Range<usize>, rows: Range<usize>) -> Tensor<B> {
         let d = self.dims();
-        let (m, st, zt) = (rows.len(), d.o * d.t, d.t * d.i);
+        let (n, m, st, zt) = (samples.len(), rows.len(), d.o * d.t, d.t * d.i);
         let g = Gemm { m, ..self.product() };
-        let g = Gemm { a: g.a.at(rows.start * g.a.row), ..g }
-            .batch(d.v, d.n * d.g * st, 0, d.n * d.g * m * d.i)
-            .batch(d.n, d.g * st, d.g * zt, d.g * m * d.i)
+        let (a, b) = (samples.start * d.g * st + rows.start * g.a.row, samples.start * d.g * zt);
+        let g = Gemm { a: g.a.at(a), b: g.b.at(b), ..g }
+            .batch(d.v, d.n * d.g * st, 0, n * d.g * m * d.i)
+            .batch(n, d.g * st, d.g * zt, d.g * m * d.i)
             .batch(d.g, st, zt, m * d.i);
-        self.s.gemm(&g, &self.z, [d.v, d.n, d.g * m * d.i])
+        self.s.gemm(&g, &self.z, [d.v, n, d.g * m * d.i])
     }
 
     /// The products summed over samples, entries in the parameter's order: `[V, G·O·I]`.

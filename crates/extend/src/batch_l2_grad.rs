@@ -2,10 +2,10 @@
 //!
 //! With `g_n = Σ_t s_t ⊗ z_t` the gradients need not be formed: `‖g_n‖² = Σ_{t,t'} ⟨s_t, s_t'⟩ ⟨z_t, z_t'⟩`, for one position `‖s‖² ‖z‖²`
 //! (Goodfellow, *Efficient per-example gradient computations*, arXiv 1510.01799). That costs `T² (O + I)` per sample; where forming them costs
-//! less, `T O I`, they are formed, some out-features at a time.
+//! less, `T O I`, they are formed, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Positions};
-use vivit_tensor::{Backend, Gemm, Strides, Tensor, Unary};
+use vivit_tensor::{Backend, Gemm, Reduce, Strides, Tensor};
 
 use crate::constructors::{of_gradient, per_parameter};
 
@@ -27,14 +27,14 @@ per_parameter! { BatchL2Grad, Tensor<B>, |site| {
 /// `Σ x²` of each sample of `[1, N, *]`.
 fn of_expanded<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
     let n = x.shape()[1];
-    x.unary(Unary::Square).reshape([n, x.len() / n]).sum(1)
+    x.reshape([n, x.len() / n]).reduce(Reduce::SumSquares, 1)
 }
 
 fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     let d = outer.dims();
     if d.t == 1 {
         // Of each group, then summed over groups.
-        let norms = |x: &Tensor<B>, len: usize| x.unary(Unary::Square).reshape([d.n, d.g, len]).sum(2);
+        let norms = |x: &Tensor<B>, len: usize| x.reshape([d.n, d.g, len]).reduce(Reduce::SumSquares, 2);
         return norms(outer.s(), d.o).mul(&norms(outer.z(), d.i)).sum(1);
     }
     if d.t * (d.o + d.i) < d.o * d.i {
@@ -49,8 +49,6 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
         };
         return gram(outer.s(), d.o).mul(&gram(outer.z(), d.i)).sum(1);
     }
-    let mut blocks = outer.row_blocks(BLOCK).map(|rows| of_expanded(&outer.expand(rows)));
-    let mut norms = blocks.next().expect("a weight has out-features");
-    blocks.for_each(|block| norms.axpy(1.0, &block));
-    norms
+    let blocks = outer.sample_blocks(BLOCK).map(|samples| of_expanded(&outer.expand_part(samples, 0..d.o)));
+    Tensor::concat(&blocks.collect::<Vec<_>>(), 0)
 }

@@ -1,10 +1,10 @@
 //! Squares of a factor's entries, added up over columns: what every diagonal is made of.
 //!
 //! With the outer-product structure `V[v, n] = Σ_t s ⊗ z` and one position, the square factors: `(Σ_v ± s[v, n]²) ⊗ z[n]²`. With more
-//! positions the sum over t comes before the square, so V is expanded, some out-features at a time.
+//! positions the sum over t comes before the square, so V is expanded, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Share};
-use vivit_tensor::{Backend, Tensor, Unary};
+use vivit_tensor::{Backend, Reduce, Tensor, Unary};
 
 /// Numbers of V that are expanded at a time.
 const BLOCK: usize = 1 << 22;
@@ -28,13 +28,14 @@ pub(crate) fn total<B: Backend>(shares: &[Share<'_, '_, B>], batch: Batch) -> Te
 /// `x: [V, N, *]`
 fn of_expanded<B: Backend>(x: &Tensor<B>, signs: Option<&Tensor<B>>, batch: Batch) -> Tensor<B> {
     let (v, n) = (x.shape()[0], x.shape()[1]);
-    let mut squares = x.unary(Unary::Square).reshape([v, n, x.len() / (v * n)]);
+    let d = x.len() / (v * n);
     if let Some(signs) = signs {
-        squares = squares.mul(&signs.reshape([v, n, 1]));
+        let squares = x.unary(Unary::Square).reshape([v, n, d]).mul(&signs.reshape([v, n, 1]));
+        return if batch == Batch::Sum { squares.reshape([v * n, d]).sum(0) } else { squares.sum(0) };
     }
     match batch {
-        Batch::Sum => squares.reshape([v * n, x.len() / (v * n)]).sum(0),
-        Batch::Keep => squares.sum(0),
+        Batch::Sum => x.reshape([v * n, d]).reduce(Reduce::SumSquares, 0),
+        Batch::Keep => x.reshape([v, n, d]).reduce(Reduce::SumSquares, 0),
     }
 }
 
@@ -53,11 +54,19 @@ fn of_outer<B: Backend>(outer: &Outer<B>, signs: Option<&Tensor<B>>, batch: Batc
             Batch::Keep => product.kept().reshape([d.n, d.g * d.o * d.i]),
         };
     }
-    let kept = if batch == Batch::Keep { d.n } else { 1 };
-    let blocks = outer.row_blocks(BLOCK).map(|rows| {
-        let len = rows.len();
-        of_expanded(&outer.expand(rows), signs, batch).reshape([kept, d.g, len, d.i])
+    let all = 0..d.o;
+    let blocks = outer.sample_blocks(BLOCK).map(|samples| {
+        let signs = signs.map(|signs| signs.pad(&[(0, 0), (-(samples.start as isize), -((d.n - samples.end) as isize))]));
+        of_expanded(&outer.expand_part(samples, all.clone()), signs.as_ref(), batch)
     });
-    let whole = outer.in_parameter_order(&Tensor::concat(&blocks.collect::<Vec<_>>(), 2));
-    if batch == Batch::Keep { whole.reshape([d.n, d.g * d.o * d.i]) } else { whole.reshape([d.g * d.o * d.i]) }
+    if batch == Batch::Keep {
+        let kept = Tensor::concat(&blocks.collect::<Vec<_>>(), 0).reshape([d.n, d.g, d.o, d.i]);
+        return outer.in_parameter_order(&kept).reshape([d.n, d.g * d.o * d.i]);
+    }
+    let sum = blocks.reduce(|mut sum, block| {
+        sum.axpy(1.0, &block);
+        sum
+    });
+    let sum = sum.expect("a batch holds a sample").reshape([d.g, d.o, d.i]);
+    outer.in_parameter_order(&sum).reshape([d.g * d.o * d.i])
 }

@@ -6,9 +6,11 @@
 #define TEAM 64
 
 #define PLUS(A, B) ((A) + (B))
+#define ITSELF(A) (A)
+#define SQUARE_OF(A) ((A) * (A))
 
 // x [outer, axis, inner] to [outer, inner], a work-item per result; shape = (outer * inner, axis, inner).
-#define REDUCTION(NAME, F, EMPTY)                                                                                                          \
+#define REDUCTION(NAME, OF, F, EMPTY)                                                                                                      \
     __kernel void reduce_##NAME(IN(xs), OUT(out), const uint4 shape) {                                                                    \
         const uint i = get_global_id(0);                                                                                                   \
         if (i >= shape.x) return;                                                                                                          \
@@ -18,7 +20,7 @@
             const uint end = min(first + RUN, shape.y);                                                                                    \
             real part = EMPTY;                                                                                                             \
             for (uint a = first; a < end; a++) {                                                                                           \
-                const real next = x[a * shape.z];                                                                                          \
+                const real next = OF(x[a * shape.z]);                                                                                      \
                 part = F(part, next);                                                                                                      \
             }                                                                                                                              \
             whole = F(whole, part);                                                                                                        \
@@ -34,7 +36,7 @@
         const uint end = shape.w ? min(first + shape.w, shape.y) : shape.y;                                                                \
         real part = EMPTY;                                                                                                                 \
         for (uint a = first; a < end; a += step) {                                                                                         \
-            const real next = x[a * shape.z];                                                                                              \
+            const real next = OF(x[a * shape.z]);                                                                                          \
             part = F(part, next);                                                                                                          \
         }                                                                                                                                  \
         parts[own] = part;                                                                                                                 \
@@ -45,8 +47,9 @@
         if (own == 0) out[out_start + i] = parts[0];                                                                                       \
     }
 
-REDUCTION(sum, PLUS, ZERO)
-REDUCTION(max, LARGER, -INFINITY)
+REDUCTION(sum, ITSELF, PLUS, ZERO)
+REDUCTION(sum_squares, SQUARE_OF, PLUS, ZERO)
+REDUCTION(max, ITSELF, LARGER, -INFINITY)
 
 // Softmax over the middle axis, shifted by the maximum; shape = (outer * inner, axis, inner).
 __kernel void softmax(IN(xs), OUT(out), const uint4 shape) {

@@ -20,6 +20,7 @@ pub(crate) fn reduce<E: Scalar>(cl: &OpenCl<E>, f: Reduce, x: &Buf<E>, outer: us
     assert_eq!(x.len, outer * axis * inner, "reduction of [{outer}, {axis}, {inner}]");
     let name = match f {
         Reduce::Sum => "sum",
+        Reduce::SumSquares => "sum_squares",
         Reduce::Max => "max",
     };
     let results = outer * inner;

@@ -194,6 +194,8 @@ pub enum Binary {
 pub enum Reduce {
     /// The sum; 0 of nothing.
     Sum,
+    /// The sum of squares; 0 of nothing.
+    SumSquares,
     /// The maximum; −∞ of nothing.
     Max,
 }

@@ -25,6 +25,9 @@ pub(super) fn reductions<B: Backend>(backend: &B) {
         let name = format!("[{outer}, {axis}, {inner}]");
         assert_close::<B>(&name, &read(backend, &backend.reduce(Reduce::Sum, &x_buf, outer, axis, inner)), &sums, axis);
         assert_eq!(read(backend, &backend.reduce(Reduce::Max, &x_buf, outer, axis, inner)), most, "{name}");
+        let squares: Vec<f64> = (0..outer * inner).map(|at| list(at).iter().map(|x| x * x).sum()).collect();
+        let got = read(backend, &backend.reduce(Reduce::SumSquares, &x_buf, outer, axis, inner));
+        assert_close::<B>(&name, &got, &squares, axis);
     }
     for axis in [3, 500] {
         for at in [0, 1, axis - 1] {

@@ -3,6 +3,9 @@
 
 use vivit::autodiff::ops::{Linear, Map};
 use vivit::autodiff::{Error, check};
+use vivit::curvature::{
+    LanczosOptions, PowerIterationOptions, TraceOptions, Which, hutch_plus_plus, hutchinson_trace, lanczos, power_iteration,
+};
 use vivit::extend;
 use vivit::prelude::*;
 use vivit_tests::zoo::{self, Host, Kind, Problem};
@@ -312,6 +315,48 @@ fn sampled_quantities_converge_to_the_exact_ones() {
             fisher.apply(&vector).unwrap().to_vec().unwrap()
         });
     }
+}
+
+#[test]
+fn matrix_free_methods_agree_with_the_gram_route() {
+    let layers = vec![conv2d(1, 3, 2), tanh(), flatten(), linear(12, 6), sigmoid(), linear(6, 3)];
+    let (graph, loss) = setting(layers, &[6, 1, 3, 3], classes(), 20);
+    let operator = Product::ggn(&graph, loss.as_ref()).build().unwrap();
+    let spectrum = Ggn::new(&graph, loss.as_ref()).spectrum(&[Group::new(graph.params(), top_k(4))]).unwrap().remove(0);
+    let top = &spectrum[spectrum.len() - 4..];
+    let mut descending = top.to_vec();
+    descending.reverse();
+    let krylov = lanczos(&operator, 4, &LanczosOptions { tolerance: 1e-10, ..LanczosOptions::default() }).unwrap();
+    let power =
+        power_iteration(&operator, 4, &PowerIterationOptions { tolerance: 1e-9, max_iterations: 20_000, ..Default::default() });
+    for found in [&krylov.eigenvalues, &power.unwrap().eigenvalues] {
+        let mut found = found.clone();
+        found.sort_by(|a, b| b.total_cmp(a));
+        assert_close(&found, &descending, 1e-8);
+    }
+    // The vectors are those of the Gram route, up to their signs.
+    let pairs = Ggn::new(&graph, loss.as_ref()).eigenpairs(&[Group::new(graph.params(), top_k(4))]).unwrap().remove(0);
+    let gram = operator.flatten(&pairs.eigenvectors).unwrap().to_matrix().unwrap();
+    let free = krylov.eigenvectors.to_matrix().unwrap();
+    for k in 0..4 {
+        let best =
+            (0..4).map(|j| free.row(j).iter().zip(gram.row(k)).map(|(a, b)| a * b).sum::<f64>().abs()).fold(0.0f64, f64::max);
+        assert!((best - 1.0).abs() <= 1e-7, "vector {k}: {best}");
+    }
+    // Traces: exact from the spectrum, estimated within five standard errors (about one failure in 1.7 million seeds; the seed is fixed).
+    let trace: f64 = spectrum.iter().sum();
+    let estimate = hutchinson_trace(&operator, &TraceOptions { vectors: 400, ..TraceOptions::default() }).unwrap();
+    assert!((estimate.value - trace).abs() <= 5.0 * estimate.standard_error.unwrap(), "{estimate:?} for {trace}");
+    let plus = hutch_plus_plus(&operator, &TraceOptions { vectors: 60, ..TraceOptions::default() }).unwrap();
+    assert!((plus.value - trace).abs() <= 0.05 * trace, "{plus:?} for {trace}");
+    // The Hessian is indefinite: its extreme eigenvalues by Lanczos and densely.
+    let hessian = Product::hessian(&graph, loss.as_ref()).build().unwrap();
+    let dense = hessian.apply(&Tensor::eye(&Host::new(), hessian.dim())).unwrap().to_matrix().unwrap();
+    let values = vivit::eigh::eigvalsh(dense).unwrap();
+    assert!(values[0] < 0.0);
+    let options = LanczosOptions { which: Which::Smallest, tolerance: 1e-9, ..LanczosOptions::default() };
+    let smallest = lanczos(&hessian, 1, &options).unwrap().eigenvalues[0];
+    assert!((smallest - values[0]).abs() <= 1e-8 * values[values.len() - 1], "{smallest} for {}", values[0]);
 }
 
 #[test]

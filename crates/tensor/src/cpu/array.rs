@@ -172,18 +172,27 @@ pub(super) fn pad<E: Scalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) ->
 }
 
 pub(super) fn reduce<E: Scalar>(f: Reduce, x: &[E], outer: usize, axis: usize, inner: usize) -> CpuBuf<E> {
+    let shape = [outer, axis, inner];
     match f {
-        Reduce::Sum => fold_axis(E::zero(), |a, b| a + b, x, outer, axis, inner),
+        Reduce::Sum => fold_axis(E::zero(), |x| x, |a, b| a + b, x, shape),
+        Reduce::SumSquares => fold_axis(E::zero(), |x| x * x, |a, b| a + b, x, shape),
         // NaN wins, so that it can't hide behind a maximum.
-        Reduce::Max => fold_axis(E::neg_infinity(), |a, b| if a > b || a.is_nan() { a } else { b }, x, outer, axis, inner),
+        Reduce::Max => fold_axis(E::neg_infinity(), |x| x, |a, b| if a > b || a.is_nan() { a } else { b }, x, shape),
     }
 }
 
-fn fold_axis<E: Scalar>(empty: E, f: impl Fn(E, E) -> E + Sync, x: &[E], outer: usize, axis: usize, inner: usize) -> CpuBuf<E> {
+/// Folds `of(x)` over the middle axis with `f`.
+fn fold_axis<E: Scalar>(
+    empty: E,
+    of: impl Fn(E) -> E + Sync,
+    f: impl Fn(E, E) -> E + Sync,
+    x: &[E],
+    [outer, axis, inner]: [usize; 3],
+) -> CpuBuf<E> {
     if inner == 1 {
         return filled(outer, 1, |first, out| {
             for (i, out) in out.iter_mut().enumerate() {
-                *out = fold_run(empty, &f, &x[(first + i) * axis..][..axis]);
+                *out = fold_run(empty, &of, &f, &x[(first + i) * axis..][..axis]);
             }
         });
     }
@@ -195,28 +204,34 @@ fn fold_axis<E: Scalar>(empty: E, f: impl Fn(E, E) -> E + Sync, x: &[E], outer: 
             part.fill(empty);
             for a in 0..axis {
                 let x = &x[(o * axis + a) * inner + at..][..len];
-                part.iter_mut().zip(x).for_each(|(out, x)| *out = f(*out, *x));
+                part.iter_mut().zip(x).for_each(|(out, x)| *out = f(*out, of(*x)));
             }
             (first, out) = (first + len, rest);
         }
     })
 }
 
-/// Folds a contiguous run in eight lanes and, when it is long, in blocks: a fixed order that vectorises and keeps rounding low.
-fn fold_run<E: Scalar>(empty: E, f: &(impl Fn(E, E) -> E + Sync), x: &[E]) -> E {
-    if x.len() > CHUNK {
-        let parts: Vec<E> = x.par_chunks(CHUNK).map(|part| fold_run(empty, f, part)).collect();
-        return fold_run(empty, f, &parts);
+/// Folds a contiguous run, when it is long in blocks: a fixed order that keeps rounding low.
+fn fold_run<E: Scalar>(empty: E, of: &(impl Fn(E) -> E + Sync), f: &(impl Fn(E, E) -> E + Sync), x: &[E]) -> E {
+    if x.len() <= CHUNK {
+        return fold_lanes(empty, of, f, x);
     }
+    let parts: Vec<E> = x.par_chunks(CHUNK).map(|part| fold_lanes(empty, of, f, part)).collect();
+    fold_lanes(empty, &|x| x, f, &parts)
+}
+
+/// Folds a contiguous run in eight lanes: a fixed order that vectorises.
+fn fold_lanes<E: Scalar>(empty: E, of: &impl Fn(E) -> E, f: &impl Fn(E, E) -> E, x: &[E]) -> E {
     let mut lanes = [empty; 8];
     let chunks = x.chunks_exact(8);
     let rest = chunks.remainder();
     for chunk in chunks {
         for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = f(*lane, *x);
+            *lane = f(*lane, of(*x));
         }
     }
-    lanes.iter().chain(rest).fold(empty, |a, &b| f(a, b))
+    let rest = rest.iter().fold(empty, |a, &b| f(a, of(b)));
+    f(lanes.iter().fold(empty, |a, &b| f(a, b)), rest)
 }
 
 /// Rows of a block of the symmetric product.
