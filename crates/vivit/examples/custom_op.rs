@@ -2,6 +2,7 @@
 //!
 //! Two functions are needed, the value and the transposed Jacobian applied to a matrix. Then the library can check the
 //! derivatives, and the operation takes part in gradients, per-sample gradients and everything that the GGN is used for.
+//! A third one, its second derivatives, lets it take part in the Hessian as well.
 //!
 //! Run it with `cargo run --release --example custom_op`. It fails if a check does.
 
@@ -42,6 +43,31 @@ impl<B: Backend> Op<B> for Swish {
             (_, Batch::Keep) => mat.mul(&x.mul(x).mul(&slope)),
             (_, Batch::Sum) => mat.mul(&x.mul(x).mul(&slope)).sum(1),
         }
+    }
+
+    /// Only the Hessian needs these. With `σ″ = σ′(1 − 2σ)` at `βx`, what `Jᵀm` changes by along a tangent t is `m t` times
+    ///
+    /// - x, x: `2βσ′ + β²x σ″`
+    /// - x, β and β, x: `2xσ′ + βx² σ″`
+    /// - β, β: `x³σ″`
+    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+        Second::product(move |io, mat, tangent, batch| {
+            let (x, beta) = (io.args[0], io.args[1]);
+            let argument = x.mul(beta);
+            let sigma = argument.unary(Unary::Sigmoid);
+            let slope = sigma.sub(&sigma.mul(&sigma));
+            let bend = slope.sub(&slope.mul(&sigma).scale(2.0));
+            let second = match (wrt, along) {
+                (0, 0) => slope.scale(2.0).add(&argument.mul(&bend)).mul(beta),
+                (1, 1) => x.mul(x).mul(x).mul(&bend),
+                _ => slope.scale(2.0).add(&argument.mul(&bend)).mul(x),
+            };
+            // A tangent of β has no sample axis.
+            let k = tangent.shape()[0];
+            let tangent = if along == 0 { tangent.clone() } else { tangent.reshape(beta.shape().prefixed(&[k, 1])) };
+            let product = mat.mul(&second).mul(&tangent);
+            if wrt == 1 && batch == Batch::Sum { product.sum(1) } else { product }
+        })
     }
 }
 
@@ -88,5 +114,9 @@ fn main() -> Result<ExitCode, vivit::Error> {
     for n in 0..graph.samples() {
         println!("  n = {n}: γ = {:>8.4?}  λ = {:>7.4?}", derivatives.gammas.row(n), derivatives.lambdas.row(n));
     }
+
+    // 5. The Hessian's diagonal beside the GGN's.
+    let (hessian, ggn) = run(&graph, &loss, (DiagHessian::new(), DiagGgn::exact()))?;
+    println!("\nDiagonal in β: Hessian {:.4?}, GGN {:.4?}", hessian[beta].to_vec()?, ggn[beta].to_vec()?);
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

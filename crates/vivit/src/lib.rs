@@ -1,5 +1,7 @@
 //! See a network's curvature: the eigenvalues and eigenvectors of its generalized Gauss-Newton matrix, and how every sample's loss bends
 //! along them.
+//!
+//! The [`guide`] tells which quantity answers which question, and what it costs.
 
 pub use vivit_autodiff as autodiff;
 pub use vivit_curvature as curvature;
@@ -12,6 +14,8 @@ pub use vivit_tensor as tensor;
 
 mod choice;
 mod error;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 pub mod optim;
 pub mod prelude;
 
