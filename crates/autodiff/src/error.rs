@@ -100,6 +100,25 @@ pub enum Error {
         /// What was asked for.
         wanted_by: String,
     },
+    /// Second derivatives of an operation that need too many columns.
+    #[error(
+        "the result of {op} at position {position} has {entries} entries per sample: {wanted_by} carries a column for each, {numbers} numbers, beyond \
+         the limit of {limit}; choose fewer samples, narrower layers or parameters closer to the output, or use the GGN, which does without"
+    )]
+    ResidualTooLarge {
+        /// The operation.
+        op: String,
+        /// Its result's position on the tape.
+        position: usize,
+        /// Entries per sample.
+        entries: usize,
+        /// Numbers of all columns.
+        numbers: usize,
+        /// Numbers that are allowed.
+        limit: usize,
+        /// What was asked for.
+        wanted_by: String,
+    },
     /// An output that a model does not have.
     #[error("output {index} is out of range: the model has {outputs} outputs per sample, 0 to {}", .outputs.saturating_sub(1))]
     OutputOutOfRange {

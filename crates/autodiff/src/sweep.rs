@@ -23,6 +23,9 @@ pub struct Factor<B: Backend> {
 /// The chosen samples; `None` for all.
 type Samples = Option<Vec<usize>>;
 
+/// Numbers that the columns of one operation's second derivatives may have.
+const LIMIT: usize = 1 << 32;
+
 /// Factors under way that share their samples.
 struct Stream<B: Backend> {
     samples: Samples,
@@ -101,10 +104,11 @@ impl<B: Backend> Graph<B> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(wanted_by)?;
         let is_hessian = |probe: &Probe<B>| matches!(probe.seed, Seed::Hessian(_));
-        if probes.iter().any(is_hessian) {
+        for probe in probes.iter().filter(|probe| is_hessian(probe)) {
             let wanted_by = wanted_by.unwrap_or("the Hessian");
             self.check_apart(Some(wanted_by))?;
             self.check_second(wanted, wanted_by)?;
+            self.check_residuals(wanted, probe.samples.as_ref().map_or(self.samples(), Vec::len), wanted_by)?;
         }
         let unsettled = Probe::start_claims(probes, self, loss)?;
         let mut factors = Vec::with_capacity(probes.len());
@@ -293,6 +297,24 @@ impl<B: Backend> Graph<B> {
             for (wrt, along) in self.pairs(&node.args, &path, &links) {
                 if matches!(op.second(wrt, along), Second::Missing) {
                     return Err(Error::NoSecondDerivative { op: op.name().into(), wrt, along, wanted_by: wanted_by.into() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if the columns of an operation's second derivatives, for n samples, are too many for any memory.
+    fn check_residuals(&self, wanted: &[Var], n: usize, wanted_by: &str) -> Result<(), Error> {
+        let path = self.path_to(wanted);
+        for (position, node) in self.tape().nodes.iter().enumerate().filter(|(at, _)| path[*at]) {
+            let Origin::Op(op) = &node.origin else { continue };
+            for (wrt, arg) in node.args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
+                let value = self.tape().value(*arg);
+                let entries = value.len() / if self.tape().is_batched(*arg) { self.samples() } else { 1 };
+                let numbers = entries.saturating_mul(entries).saturating_mul(n);
+                if !op.second(wrt, wrt).is_zero() && numbers > LIMIT {
+                    let (op, wanted_by) = (op.name().into(), wanted_by.into());
+                    return Err(Error::ResidualTooLarge { op, position, entries, numbers, limit: LIMIT, wanted_by });
                 }
             }
         }

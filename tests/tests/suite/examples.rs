@@ -59,3 +59,8 @@ fn a_few_lines() {
 fn a_loss_of_ones_own() {
     assert_runs("custom_loss");
 }
+
+#[test]
+fn without_a_matrix() {
+    assert_runs("matrix_free");
+}

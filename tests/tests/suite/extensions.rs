@@ -467,6 +467,12 @@ fn bad_requests_are_errors() {
     assert!(operator.apply(&Tensor::zeros(&Host::new(), [2, 11])).is_err());
     let other: ParamMap<_> = [(graph.params()[1], Tensor::zeros(&Host::new(), [1, 4]))].into_iter().collect();
     assert!(operator.multiply(&other).unwrap_err().to_string().contains("0.bias"));
+    // What no memory holds is an error before any work.
+    let (wide, loss_of_wide) = setting(vec![linear(2, 80_000), tanh(), linear(80_000, 2)], &[1, 2], classes(), 21);
+    let error = run(&wide, loss_of_wide.as_ref(), (DiagHessian::new(),)).unwrap_err().to_string();
+    assert!(error.contains("tanh") && error.contains("80000") && error.contains("DiagHessian"), "{error}");
+    let error = run(&wide, loss_of_wide.as_ref(), (Kfra::new(),)).unwrap_err().to_string();
+    assert!(error.contains("80000") && error.contains("Kfac"), "{error}");
     // A parameter that is used twice has no averaged recursion.
     let (graph, loss) = setting(vec![linear(3, 3), tanh(), shared(0)], &[5, 3], classes(), 19);
     let error = run(&graph, loss.as_ref(), (Kfra::new(),)).unwrap_err().to_string();

@@ -125,21 +125,25 @@ pub(super) fn spread<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E>
 pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Vec<u32> {
     let (from, to, runs) = (w.input_len(), w.output_len(), Runs::new(w));
     let mut index = vec![u32::MAX; planes * to];
-    let search = |best: &mut Vec<E>, p: usize, index: &mut [u32]| {
+    let longest = runs.runs.iter().map(|run| run.len).max().unwrap_or(0);
+    let step = runs.step as u32;
+    let search = |(best, seen): &mut (Vec<E>, Vec<E>), p: usize, index: &mut [u32]| {
         let x = &x[p * from..][..from];
         best.fill(E::neg_infinity());
         for &Run { first, len, at, .. } in &runs.runs {
-            let so_far = best[first..first + len].iter_mut().zip(&mut index[first..first + len]);
-            let seen = x[at..].iter().step_by(runs.step).zip((at as u32..).step_by(runs.step));
-            for ((best, index), (&x, here)) in so_far.zip(seen) {
+            let (best, index) = (&mut best[first..first + len], &mut index[first..first + len]);
+            let seen = every(&x[at..], runs.step, &mut seen[..len]);
+            let mut here = at as u32;
+            for ((best, index), &x) in best.iter_mut().zip(index).zip(seen) {
                 // No branches: which element wins is as good as random.
                 let wins = (x > *best) | (*index == u32::MAX) | (x.is_nan() & !best.is_nan());
                 *best = if wins { x } else { *best };
                 *index = if wins { here } else { *index };
+                here += step;
             }
         }
     };
-    let fresh = || vec![E::zero(); to];
+    let fresh = || (vec![E::zero(); to], vec![E::zero(); longest]);
     if planes * to < super::CHUNK {
         let mut best = fresh();
         index.chunks_exact_mut(to).enumerate().for_each(|(p, index)| search(&mut best, p, index));
@@ -147,6 +151,19 @@ pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Vec<u32> 
         index.par_chunks_exact_mut(to).enumerate().for_each_init(fresh, |best, (p, index)| search(best, p, index));
     }
     index
+}
+
+/// `x[0], x[step], x[2 step] …`, one after the other so that a loop over them vectorises: as many as `out` is long.
+fn every<'a, E: Scalar>(x: &'a [E], step: usize, out: &'a mut [E]) -> &'a [E] {
+    match (step, out.split_last_mut()) {
+        (1, _) => return &x[..out.len()],
+        (2, Some((last, most))) => {
+            *last = x[2 * most.len()];
+            most.iter_mut().zip(x.chunks_exact(2)).for_each(|(out, x)| *out = x[0]);
+        }
+        _ => out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, x)| *out = *x),
+    }
+    out
 }
 
 pub(super) fn take<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window) -> CpuBuf<E> {

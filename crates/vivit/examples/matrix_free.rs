@@ -1,0 +1,70 @@
+//! The curvature of a network without any matrix: leading eigenvalues by Lanczos beside those of the Gram matrix, the Hessian's spectral density,
+//! traces, and a step that is solved for with Kronecker factors.
+//!
+//! Run it with `cargo run --release --example matrix_free`. It fails if the routes do not agree.
+
+use std::process::ExitCode;
+
+use vivit::autodiff::check::relative_error;
+use vivit::prelude::*;
+
+const SAMPLES: usize = 64;
+
+fn main() -> Result<ExitCode, vivit::Error> {
+    let cpu = Cpu::<f64>::new();
+    let model = Sequential::new(&cpu, vec![linear(16, 24), tanh(), linear(24, 12), tanh(), linear(12, 5)], 0)?;
+    let x = Tensor::from_vec(&cpu, &[SAMPLES, 16], Rng::new(1).normal(SAMPLES * 16))?;
+    let loss = CrossEntropy::mean((0..SAMPLES).map(|n| n % 5).collect::<Vec<_>>());
+    let graph = model.forward(&x)?;
+
+    // 1. A matrix known by its products: what one vector costs is a forward and a backward pass.
+    let ggn = Product::ggn(&graph, &loss).build()?;
+    println!("The GGN of {} parameters, known by its products.", ggn.dim());
+    let leading = lanczos(&ggn, 5, &LanczosOptions::default())?;
+    println!("  five largest eigenvalues after {} products: {:.5?}", leading.products, leading.eigenvalues);
+
+    // 2. The same from the Gram matrix, which shows all of them.
+    let spectrum = Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(5))])?.remove(0);
+    let gram: Vec<f64> = spectrum.iter().rev().take(5).copied().collect();
+    println!("  from the Gram matrix:                      {gram:.5?}");
+    let largest = gram[0];
+    let mut passed = leading.eigenvalues.iter().zip(&gram).all(|(a, b)| (a - b).abs() <= 1e-3 * largest);
+
+    // 3. Its trace: exact, and estimated from a few products.
+    let trace: f64 = spectrum.iter().sum();
+    let estimate = hutch_plus_plus(&ggn, &TraceOptions { vectors: 60, ..TraceOptions::default() })?;
+    println!("  trace {trace:.5}, from {} products {:.5}", estimate.products, estimate.value);
+    passed &= (estimate.value - trace).abs() <= 0.1 * trace;
+
+    // 4. The whole spectrum of the Hessian, negative eigenvalues included, as a density.
+    let hessian = Product::hessian(&graph, &loss).build()?;
+    let quadrature = LanczosQuadrature::new(&hessian, &QuadratureOptions { vectors: 60, repeats: 4, ..Default::default() })?;
+    let density = quadrature.density(&DensityOptions { points: 24, ..DensityOptions::default() })?;
+    println!("\nSpectral density of the Hessian, from {} products:", quadrature.products());
+    let most = density.density.iter().fold(0.0f64, |most, p| most.max(*p));
+    for (value, p) in density.grid.iter().zip(&density.density) {
+        // Logarithms of the density over six decades.
+        let width = (60.0 * (1.0 + (p / most).max(1e-6).log10() / 6.0)).round() as usize;
+        println!("  {value:>8.4} {}", "#".repeat(width));
+    }
+
+    // 5. Kronecker factors: solve (B ⊗ A + δ) Δ = −g for every parameter, a damped step per layer.
+    let damping = 0.05;
+    let (gradient, factors) = run(&graph, &loss, (Gradient::new(), Kfac::kflr()))?;
+    let mut step = ParamMap::new();
+    for param in graph.params() {
+        let gradient = &gradient[param];
+        let right = gradient.scale(-1.0).reshape(gradient.shape().prefixed(&[1]));
+        let solved = factors[param].damped(damping)?.solve(&right)?;
+        // What was solved for comes back when it is multiplied.
+        let back = factors[param].damped(damping)?.multiply(&solved)?;
+        passed &= relative_error(&back, &right)? <= 1e-9;
+        step.insert(param, solved.reshape(*gradient.shape()));
+    }
+    let mut moved = model.clone();
+    moved.add_scaled(1.0, &step)?;
+    let (before, after) = (graph.loss(&loss)?, moved.forward(&x)?.loss(&loss)?);
+    println!("\nLoss {before:.4}, after one step by Kronecker factors {after:.4}");
+    passed &= after < before;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
