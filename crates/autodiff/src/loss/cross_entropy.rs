@@ -153,7 +153,7 @@ impl CrossEntropy {
         }
     }
 
-    fn check_derivativestions(&self, shape: &Shape) -> Result<(), Error> {
+    fn check_options(&self, shape: &Shape) -> Result<(), Error> {
         let option = |what, expected: String, got: String| Err(Error::LossOption { loss: NAME, what, expected, got });
         if let Some(weights) = &self.weights {
             if weights.len() != shape[1] {
@@ -218,7 +218,7 @@ impl<B: Backend> Loss<B> for CrossEntropy {
             let expected = "an output [N, C, *] with at least one class on axis 1".into();
             return Err(Error::TargetShape { loss: NAME, output: shape.to_vec(), target: Vec::new(), expected });
         }
-        self.check_derivativestions(&shape)?;
+        self.check_options(&shape)?;
         self.check_targets(&shape)
     }
 
