@@ -7,7 +7,7 @@ use vivit::eigh::eigh;
 use vivit::prelude::*;
 
 use crate::extensions;
-use crate::report::{Report, direction_factors, scaled_error};
+use crate::report::{Report, direction_factors, scaled_error, worse};
 use crate::zoo::{Host, Problem};
 
 const STEP: f64 = 5e-4;
@@ -282,9 +282,9 @@ fn check_curvature<B: Backend>(
             let flip = if dot(&own_gamma, &gamma) < 0.0 { -1.0 } else { 1.0 };
             let own_gamma: Vec<f64> = own_gamma.iter().map(|x| flip * x).collect();
             let grow = factors[own_at];
-            gammas = gammas.max(scaled_error(&own_gamma, &gamma, gradient_scale) / grow);
-            lambdas = lambdas.max(scaled_error(&column(&found.lambdas), &lambda, curvature_scale) / grow);
-            eigenvectors = eigenvectors.max(scaled_error(&aligned, e, 1.0) / grow);
+            gammas = worse(gammas, scaled_error(&own_gamma, &gamma, gradient_scale) / grow);
+            lambdas = worse(lambdas, scaled_error(&column(&found.lambdas), &lambda, curvature_scale) / grow);
+            eigenvectors = worse(eigenvectors, scaled_error(&aligned, e, 1.0) / grow);
             let mean = |list: &[f64]| whole * list.iter().sum::<f64>() / list.len() as f64;
             let weight = -mean(&gamma) / (mean(&lambda) + 0.3);
             step.iter_mut().zip(e).for_each(|(step, e)| *step += weight * e);

@@ -7,7 +7,7 @@ use vivit::prelude::*;
 
 use crate::case::{Array, Case};
 use crate::loss::{self, Unbuilt};
-use crate::report::{Report, direction_factors, scaled_error};
+use crate::report::{Report, direction_factors, scaled_error, worse};
 
 /// The bound on scaled errors in an element type.
 pub fn tolerance<E: Scalar>() -> f64 {
@@ -137,9 +137,11 @@ fn check_extensions<B: Backend>(
             let factors = &factors[var];
             let got = if factor == "0" { Some(factors.b()) } else { factors.a() };
             let fits = got.filter(|got| got.shape().tail()[..] == expected.shape[..]);
-            worst = worst.max(
-                fits.map_or(Ok(f64::INFINITY), |got| Ok::<_, Unbuilt>(scaled_error(&got.to_vec()?, &expected.data, 0.0)))?,
-            );
+            let error = match fits {
+                Some(got) => scaled_error(&got.to_vec()?, &expected.data, 0.0),
+                None => f64::INFINITY,
+            };
+            worst = worse(worst, error);
         }
         report.push(name, "Kflr factors", worst, tolerance::<B::Elem>(), String::new());
     }
@@ -192,7 +194,7 @@ fn per_parameter<B: Backend>(
             [var] if **got[var].shape() == expected.shape[..] => scaled_error(&got[var].to_vec()?, &expected.data, scale),
             _ => f64::INFINITY,
         };
-        worst = Some(worst.map_or(error, |worst| if error.is_nan() { error } else { worst.max(error) }));
+        worst = Some(worse(worst.unwrap_or(0.0), error));
     }
     if let Some(error) = worst {
         report.push(name, quantity, error, tolerance::<B::Elem>(), String::new());
@@ -272,8 +274,8 @@ fn check_group<B: Backend>(
         let (ours, own) = results.spectrum.split_at(results.spectrum.len() - common);
         let (theirs, expected) = spectrum.split_at(spectrum.len() - common);
         let zeros = ours.iter().map(|x| x.f64()).chain(theirs.iter().copied());
-        let stray = zeros.fold(0.0f64, |stray, x| stray.max(x.abs() / largest));
-        let error = scaled_error(own, expected, largest).max(stray);
+        let stray = zeros.fold(0.0, |stray, x| worse(stray, x.abs() / largest));
+        let error = worse(scaled_error(own, expected, largest), stray);
         report.push(name, &format!("spectrum{label}"), error, tolerance, String::new());
     }
 
@@ -301,7 +303,7 @@ fn check_group<B: Backend>(
     let mut worst: f64 = 0.0;
     for (parameter, expected) in case.under(&newton) {
         let var = graph.params_where(|known| known == parameter)[0];
-        worst = worst.max(scaled_error(&results.newton[var].to_vec()?, &expected.data, scale));
+        worst = worse(worst, scaled_error(&results.newton[var].to_vec()?, &expected.data, scale));
     }
     if scale > 0.0 {
         report.push(name, &format!("Newton step{label}"), worst, tolerance * worst_factor, note);
@@ -322,7 +324,7 @@ fn directional_error<E: Scalar>(got: &Matrix<E>, expected: &Array, factors: &[f6
         let ours: Vec<f64> = (0..got.rows()).map(|n| got[(n, at)].f64()).collect();
         aligned_error(&ours, &column(at), scale, signless) / factors[at]
     };
-    (0..k).map(error_of).fold(0.0, |worst: f64, error| if error.is_nan() { error } else { worst.max(error) })
+    (0..k).map(error_of).fold(0.0, worse)
 }
 
 fn aligned_error(ours: &[f64], expected: &[f64], scale: f64, signless: bool) -> f64 {
@@ -352,5 +354,5 @@ fn eigenvector_error<B: Backend>(
         }
     }
     // Entries of a unit vector: its length is their scale.
-    Ok((0..k).map(|at| aligned_error(&ours[at], &theirs[at], 1.0, true) / factors[at]).fold(0.0, f64::max))
+    Ok((0..k).map(|at| aligned_error(&ours[at], &theirs[at], 1.0, true) / factors[at]).fold(0.0, worse))
 }

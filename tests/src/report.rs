@@ -97,6 +97,11 @@ impl Report {
     }
 }
 
+/// The larger one of two errors; NaN, which `f64::max` would hide, if either is.
+pub fn worse(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
 /// Largest difference over the largest magnitude of `expected` (at least `scale`); infinite if the lengths differ.
 pub fn scaled_error<E: Scalar>(got: &[E], expected: &[f64], scale: f64) -> f64 {
     if got.len() != expected.len() {
@@ -104,7 +109,7 @@ pub fn scaled_error<E: Scalar>(got: &[E], expected: &[f64], scale: f64) -> f64 {
     }
     let scale = expected.iter().fold(scale, |scale, x| scale.max(x.abs()));
     let error = got.iter().zip(expected).map(|(g, e)| (g.f64() - e).abs());
-    let worst = error.fold(0.0, |worst: f64, e| if e.is_nan() { f64::NAN } else { worst.max(e) });
+    let worst = error.fold(0.0, worse);
     if worst == 0.0 { 0.0 } else { worst / scale }
 }
 

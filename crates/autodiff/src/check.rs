@@ -179,16 +179,16 @@ fn check_second<B: Backend>(
             Some(given) => given.slice(1, 2),
             None => Tensor::zeros(here.backend(), *here.shape()),
         };
-        // Where the derivative vanishes, the scale is that of what does not change.
+        // Where the derivative vanishes, the scale is that of what does not change. NaN and wrong shapes are no number here, and fail.
         let magnitude = |x: &Tensor<B>| Ok::<f64, Error>(x.to_vec()?.iter().fold(0.0f64, |max, x| max.max(x.f64().abs())));
-        let scale = magnitude(&given)?.max(magnitude(&difference)?).max(magnitude(&here)?);
-        let error = if given.shape() == difference.shape() { magnitude(&given.sub(&difference))? } else { f64::INFINITY };
+        let own = magnitude(&given)?.max(magnitude(&difference)?);
+        let error = relative_error(&given, &difference)?;
+        let error = if error == 0.0 { 0.0 } else { error * own / own.max(magnitude(&here)?) };
         let what = if apart {
             "second derivatives, per sample, and finite differences of Jᵀ·m"
         } else {
             "second derivatives and finite differences of Jᵀ·m"
         };
-        let error = if error == 0.0 { 0.0 } else { error / scale };
         checks.push(Check { what, wrt, error, tolerance: 1e3 * step * step });
     }
     Ok(checks)

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use vivit::prelude::*;
 use vivit::tensor::Rng;
+use vivit_tests::report::worse;
 use vivit_tests::zoo::{Host, Kind, loss};
 
 /// The same cases in every run: a bound on rounding that one case in a million exceeds must not fail somebody else's build.
@@ -125,12 +126,12 @@ impl<B: Backend, O: Op<B>> Op<B> for Opaque<O> {
     }
 }
 
-/// Largest difference of two lists over the largest magnitude (0 if both vanish).
+/// Largest difference of two lists over the largest magnitude (0 if both vanish, NaN if either has one).
 #[track_caller]
 pub fn difference<E: Scalar>(a: &[E], b: &[E]) -> f64 {
     assert_eq!(a.len(), b.len(), "lists of different lengths");
     let scale = a.iter().chain(b).fold(0.0f64, |scale, x| scale.max(x.f64().abs()));
-    let worst = a.iter().zip(b).fold(0.0f64, |worst, (a, b)| worst.max((a.f64() - b.f64()).abs()));
+    let worst = a.iter().zip(b).map(|(a, b)| (a.f64() - b.f64()).abs()).fold(0.0, worse);
     if worst == 0.0 { 0.0 } else { worst / scale }
 }
 
