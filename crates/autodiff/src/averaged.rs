@@ -54,11 +54,7 @@ impl<B: Backend> Averaged<'_, B> {
             let mat = columns.reshape(self.io.out.shape().tail().prefixed(&[columns.shape()[0], 1]));
             let outer = first.with(|io| self.op.outer(io, self.wrt, &mat))?;
             let d = outer.dims();
-            let s = match outer.positions() {
-                crate::Positions::Outside => outer.s().sum(3),
-                crate::Positions::Inside => outer.s().sum(4),
-            };
-            Some((s.reshape([d.v, d.g * d.o]), d.g, d.o))
+            Some((outer.s_summed().reshape([d.v, d.g * d.o]), d.g, d.o))
         };
         let (half, g, o) = at_output(self.q)?;
         let (whole, ..) = at_output(&half.permute(&[1, 0]))?;
@@ -210,10 +206,7 @@ fn over_samples<B: Backend>(io: Io<'_, B>, entries: usize, f: impl Fn(Io<'_, B>,
     for first in (0..total).step_by(step) {
         let last = (first + step).min(total);
         let part = Rows::new(io, first..last).with(|io| f(io, last - first));
-        match &mut sum {
-            Some(sum) => sum.axpy(1.0, &part),
-            empty => *empty = Some(part),
-        }
+        crate::sweep::add(&mut sum, part);
     }
     sum.expect("a batch holds a sample").scale(1.0 / total as f64)
 }

@@ -13,7 +13,7 @@
 use vivit_tensor::{Backend, Tensor, Unary};
 
 use crate::second::residual;
-use crate::sweep::pull_back;
+use crate::sweep::{add, pull_back};
 use crate::tape::Origin;
 use crate::{Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Unsettled, Var};
 
@@ -135,25 +135,19 @@ impl<'g, B: Backend> Linearization<'g, B> {
         for at in (0..tape.nodes.len()).filter(|&at| self.path[at]) {
             tape.nodes[at].args.iter().for_each(|arg| last_use[arg.index()] = at);
         }
-        for at in (0..=self.graph.output().index()).filter(|&at| self.path[at]) {
-            let node = &tape.nodes[at];
-            let Origin::Op(op) = &node.origin else { continue };
-            let args: Vec<&Tensor<B>> = node.args.iter().map(|&arg| self.value(arg)).collect();
-            let batched: Vec<bool> = node.args.iter().map(|&arg| tape.is_batched(arg)).collect();
-            let io = Io { args: &args, out: self.value(Var::at(at)), batched: &batched };
-            let mut sum: Option<Tensor<B>> = None;
-            for (wrt, arg) in node.args.iter().enumerate() {
-                let Some(tangent) = &moved[arg.index()] else { continue };
-                let product = op.jac(io, wrt, tangent);
-                match &mut sum {
-                    Some(sum) => sum.axpy(1.0, &product),
-                    empty => *empty = Some(product),
+        for at in (0..tape.nodes.len()).filter(|&at| self.path[at]) {
+            self.at(at, |op, io, args| {
+                let mut sum = None;
+                for (wrt, arg) in args.iter().enumerate() {
+                    if let Some(tangent) = &moved[arg.index()] {
+                        add(&mut sum, op.jac(io, wrt, tangent));
+                    }
                 }
-            }
-            moved[at] = sum;
-            for arg in node.args.iter().filter(|arg| !keep && last_use[arg.index()] == at) {
-                moved[arg.index()] = None;
-            }
+                moved[at] = sum;
+                for arg in args.iter().filter(|arg| !keep && last_use[arg.index()] == at) {
+                    moved[arg.index()] = None;
+                }
+            });
         }
         Ok((moved, k.unwrap_or(0)))
     }
@@ -302,13 +296,6 @@ fn bent<B: Backend>(
     let k = tangent.shape()[0];
     let tangent = if io.batched[along] { tangent.clone() } else { tangent.reshape(io.args[along].shape().prefixed(&[k, 1])) };
     Some(tangent.mul(&bend))
-}
-
-fn add<B: Backend>(sum: &mut Option<Tensor<B>>, product: Tensor<B>) {
-    match sum {
-        Some(sum) => sum.axpy(1.0, &product),
-        empty => *empty = Some(product),
-    }
 }
 
 impl<B: Backend> Graph<B> {

@@ -86,6 +86,12 @@ impl<B: Backend> Outer<B> {
         &self.s
     }
 
+    /// The factor at the output, summed over positions: `[V, N, G, O]`.
+    #[must_use]
+    pub fn s_summed(&self) -> Tensor<B> {
+        self.s.sum(if self.positions == Positions::Outside { 3 } else { 4 })
+    }
+
     /// The (unfolded) input.
     pub fn z(&self) -> &Tensor<B> {
         &self.z

@@ -200,10 +200,7 @@ impl<B: Backend> Graph<B> {
                         });
                     } else {
                         let product = pull_back(op.as_ref(), io, wrt, &factor, apart);
-                        match &mut stream.factors[arg.index()] {
-                            Some(sum) => sum.axpy(1.0, &product),
-                            empty => *empty = Some(product),
-                        }
+                        add(&mut stream.factors[arg.index()], product);
                     }
                 }
                 for bend in bends.iter().filter(|bend| probes[bend.gradient].0 == number) {
@@ -222,10 +219,7 @@ impl<B: Backend> Graph<B> {
                     if let Some(arrived) = &mut arrivals[arg] {
                         arrived.of(streams.len()).push(Use::here(columns));
                     } else {
-                        match &mut stream.factors[arg] {
-                            Some(sum) => sum.axpy(1.0, &columns),
-                            empty => *empty = Some(columns),
-                        }
+                        add(&mut stream.factors[arg], columns);
                     }
                 }
                 residuals.push(Residual { probe, stream: streams.len(), signs });
@@ -373,6 +367,14 @@ impl<B: Backend> Graph<B> {
             Ok::<(), Error>(())
         })?;
         Ok(gradient)
+    }
+}
+
+/// Adds what has arrived.
+pub(crate) fn add<B: Backend>(sum: &mut Option<Tensor<B>>, more: Tensor<B>) {
+    match sum {
+        Some(sum) => sum.axpy(1.0, &more),
+        empty => *empty = Some(more),
     }
 }
 

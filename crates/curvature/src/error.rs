@@ -97,6 +97,15 @@ pub enum Error {
     /// A quantity that needs gradients where only the GGN was computed.
     #[error("gradients were not part of this Gram space; build it with `Ggn::gram_space`")]
     NoGradients,
+    /// An empty choice of parameters.
+    #[error("the choice of parameters is empty; choose at least one, or none at all to use every parameter")]
+    NoParameters,
+    /// A parameter that is chosen twice.
+    #[error("parameter {name} is chosen twice; choose every parameter once at most")]
+    ParameterTwice {
+        /// The parameter.
+        name: String,
+    },
     /// Vectors that do not fit a linear operator.
     #[error("an operator of dimension {dim} takes vectors [K, {dim}], got {got:?}")]
     VectorsShape {

@@ -8,6 +8,7 @@ use vivit_tensor::{Backend, Matrix, Scalar};
 
 use crate::Error;
 use crate::gram::GramBlocks;
+use crate::group::chosen_params;
 
 /// The Gram matrix of the gradients `g_n = ∂L_n/∂θ` of the samples, the reduction's factor included.
 ///
@@ -70,10 +71,7 @@ impl<'a, B: Backend> GradientGram<'a, B> {
     /// If parameters, samples or targets do not fit, a number is NaN or infinite, or an operation couples samples.
     pub fn matrix(self) -> Result<Matrix<B::Elem>, Error> {
         let graph = self.graph;
-        let params = self.params.unwrap_or_else(|| graph.params());
-        if params.is_empty() {
-            return Err(Error::EmptyGroup { group: 0 });
-        }
+        let params = chosen_params(graph, self.params)?;
         let n = self.samples.as_ref().map_or(graph.samples(), Vec::len);
         let probe = Probe::new(Seed::Gradient).of(self.samples);
         let mut blocks = GramBlocks::new(graph.tape().backend(), n, None);

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use vivit_autodiff::Var;
+use vivit_autodiff::{Graph, Var};
+use vivit_tensor::Backend;
+
+use crate::Error;
 
 /// Chooses directions: the indices to use of ascending eigenvalues.
 type Criterion<'c> = dyn Fn(&[f64]) -> Vec<usize> + 'c;
@@ -34,4 +37,19 @@ impl<'c> Group<'c> {
     pub(crate) fn choose(&self, values: &[f64]) -> Vec<usize> {
         (self.criterion)(values)
     }
+}
+
+/// The chosen parameters of a graph, each once; all that its output depends on if there is no choice.
+pub(crate) fn chosen_params<B: Backend>(graph: &Graph<B>, chosen: Option<Vec<Var>>) -> Result<Vec<Var>, Error> {
+    let params = chosen.unwrap_or_else(|| graph.params());
+    if params.is_empty() {
+        return Err(Error::NoParameters);
+    }
+    for (at, &var) in params.iter().enumerate() {
+        graph.check_param(var)?;
+        if params[..at].contains(&var) {
+            return Err(Error::ParameterTwice { name: graph.tape().param_name(var)?.into() });
+        }
+    }
+    Ok(params)
 }

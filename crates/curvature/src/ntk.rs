@@ -6,6 +6,7 @@ use vivit_tensor::{Backend, Matrix, Tensor};
 
 use crate::Error;
 use crate::gram::{GramBlocks, add_between, add_by_column};
+use crate::group::chosen_params;
 
 /// The tangent kernel between the samples of a graph, or between two choices of them.
 ///
@@ -130,11 +131,7 @@ impl<'a, B: Backend> Ntk<'a, B> {
     /// Shows every parameter with unit columns for the rows and, if they differ, for the columns.
     fn sweep(&self, visit: impl FnMut(&Site<'_, B>) -> Result<(), Error>) -> Result<(), Error> {
         let graph = self.graph;
-        let params = self.params.clone().unwrap_or_else(|| graph.params());
-        if params.is_empty() {
-            return Err(Error::EmptyGroup { group: 0 });
-        }
-        params.iter().try_for_each(|&var| graph.check_param(var))?;
+        let params = chosen_params(graph, self.params.clone())?;
         graph.check_apart(Some("the tangent kernel"))?;
         let sides = if self.rows == self.columns { vec![&self.rows] } else { vec![&self.rows, &self.columns] };
         let factor = |samples: &Option<Vec<usize>>| {

@@ -17,6 +17,7 @@ use vivit_autodiff::{
 };
 use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
 
+use crate::group::chosen_params;
 use crate::operator::check_vectors;
 use crate::{Error, LinearOperator};
 
@@ -127,18 +128,7 @@ impl<'a, B: Backend> Product<'a, B> {
     /// needs.
     pub fn build(self) -> Result<CurvatureOperator<'a, B>, Error> {
         let (graph, loss) = (self.graph, self.loss);
-        let params = self.params.unwrap_or_else(|| graph.params());
-        if params.is_empty() {
-            return Err(Error::EmptyGroup { group: 0 });
-        }
-        let mut seen = ParamMap::new();
-        for &var in &params {
-            graph.check_param(var)?;
-            if seen.insert(var, ()).is_some() {
-                let name = graph.tape().param_name(var)?.into();
-                return Err(Error::RepeatedParameter { name, first: 0, second: 0 });
-            }
-        }
+        let params = chosen_params(graph, self.params)?;
         let linear = Linearization::new(graph, &params, self.samples.clone())?;
         let root = match self.kind {
             Kind::Root(root) => Probe::new(Seed::Root(root)).of(self.samples).columns(graph, loss)?,

@@ -1,8 +1,8 @@
 //! Extensions that differ in what they do with one probe are declared alike: a struct that holds the probe, and its constructors.
 
-/// A quantity of per-sample gradients: `Name::new()`, `.samples(…)`.
-macro_rules! of_gradient {
-    ($(#[$doc:meta])* $name:ident) => {
+/// A struct that holds a probe, and the choice of its samples.
+macro_rules! of_probe {
+    ($(#[$doc:meta])* $name:ident, $samples:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub struct $name<B: vivit_tensor::Backend> {
@@ -10,13 +10,7 @@ macro_rules! of_gradient {
         }
 
         impl<B: vivit_tensor::Backend> $name<B> {
-            /// Of all samples.
-            #[allow(clippy::new_without_default)] // an extension is asked for by name
-            pub fn new() -> Self {
-                $name { probe: vivit_autodiff::Probe::new(vivit_autodiff::Seed::Gradient) }
-            }
-
-            /// Of the chosen samples, in that order.
+            #[doc = $samples]
             #[must_use]
             pub fn samples(mut self, samples: Vec<usize>) -> Self {
                 self.probe.samples = Some(samples);
@@ -26,13 +20,45 @@ macro_rules! of_gradient {
     };
 }
 
+/// A quantity with one seed: `Name::new()`, `.samples(…)`.
+macro_rules! of_seed {
+    ($(#[$doc:meta])* $name:ident, $seed:expr, $samples:literal) => {
+        crate::constructors::of_probe! { $(#[$doc])* $name, $samples }
+
+        impl<B: vivit_tensor::Backend> $name<B> {
+            /// Of all samples.
+            #[allow(clippy::new_without_default)] // an extension is asked for by name
+            pub fn new() -> Self {
+                $name { probe: vivit_autodiff::Probe::new($seed) }
+            }
+        }
+    };
+}
+
+/// A quantity of per-sample gradients.
+macro_rules! of_gradient {
+    ($(#[$doc:meta])* $name:ident) => {
+        crate::constructors::of_seed! {
+            $(#[$doc])* $name, vivit_autodiff::Seed::Gradient, "Of the chosen samples, in that order."
+        }
+    };
+}
+
+/// A quantity of the Hessian.
+macro_rules! of_hessian {
+    ($(#[$doc:meta])* $name:ident) => {
+        crate::constructors::of_seed! {
+            $(#[$doc])* $name, vivit_autodiff::Seed::Hessian(vivit_autodiff::RootColumns::default()),
+            "Of the chosen samples, in that order, scaled by `N/|S|` so that they stand for the whole batch."
+        }
+    };
+}
+
 /// A quantity of the GGN: `Name::exact()`, `Name::sampled(draws, seed)`, `Name::new(root)`, `.samples(…)`.
 macro_rules! of_root {
     ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug)]
-        pub struct $name<B: vivit_tensor::Backend> {
-            probe: vivit_autodiff::Probe<B>,
+        crate::constructors::of_probe! {
+            $(#[$doc])* $name, "Of the chosen samples, in that order, scaled by `N/|S|` so that they stand for the whole batch."
         }
 
         impl<B: vivit_tensor::Backend> $name<B> {
@@ -49,40 +75,6 @@ macro_rules! of_root {
             /// With `draws` Monte-Carlo columns.
             pub fn sampled(draws: usize, seed: u64) -> Self {
                 Self::new(vivit_autodiff::Root::Sampled { draws, seed })
-            }
-
-            /// Of the chosen samples, in that order, scaled by `N/|S|` so that they stand for the whole batch.
-            #[must_use]
-            pub fn samples(mut self, samples: Vec<usize>) -> Self {
-                self.probe.samples = Some(samples);
-                self
-            }
-        }
-    };
-}
-
-/// A quantity of the Hessian: `Name::new()`, `.samples(…)`.
-macro_rules! of_hessian {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug)]
-        pub struct $name<B: vivit_tensor::Backend> {
-            probe: vivit_autodiff::Probe<B>,
-        }
-
-        impl<B: vivit_tensor::Backend> $name<B> {
-            /// Of all samples.
-            #[allow(clippy::new_without_default)] // an extension is asked for by name
-            pub fn new() -> Self {
-                let columns = vivit_autodiff::RootColumns::default();
-                $name { probe: vivit_autodiff::Probe::new(vivit_autodiff::Seed::Hessian(columns)) }
-            }
-
-            /// Of the chosen samples, in that order, scaled by `N/|S|` so that they stand for the whole batch.
-            #[must_use]
-            pub fn samples(mut self, samples: Vec<usize>) -> Self {
-                self.probe.samples = Some(samples);
-                self
             }
         }
     };
@@ -114,4 +106,4 @@ macro_rules! per_parameter {
     };
 }
 
-pub(crate) use {of_gradient, of_hessian, of_root, per_parameter};
+pub(crate) use {of_gradient, of_hessian, of_probe, of_root, of_seed, per_parameter};

@@ -52,11 +52,7 @@ fn factors<B: Backend>(outer: &Outer<B>, shape: vivit_tensor::Shape) -> Kronecke
 fn output_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     let d = outer.dims();
     // [V·N, G, O]
-    let s = match outer.positions() {
-        _ if d.t == 1 => outer.s().clone(),
-        Positions::Outside => outer.s().sum(3),
-        Positions::Inside => outer.s().sum(4),
-    };
+    let s = outer.s_summed();
     let rows = d.v * d.n;
     let side =
         |transposed: bool| if transposed { Strides { offset: 0, row: 1, col: d.g * d.o } } else { Strides::rows(d.g * d.o) };

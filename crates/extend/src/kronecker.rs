@@ -76,11 +76,6 @@ impl<B: Backend> Kronecker<B> {
     /// # Errors
     /// If the device failed.
     pub fn trace(&self) -> Result<f64, Error> {
-        let traces = |x: &Tensor<B>| -> Result<Vec<f64>, Error> {
-            let (g, n) = (x.shape()[0], x.shape()[1]);
-            let x = x.to_vec()?;
-            Ok((0..g).map(|g| (0..n).map(|i| x[(g * n + i) * n + i].f64()).sum()).collect())
-        };
         let b = traces(&self.b)?;
         let Some(a) = &self.a else { return Ok(b.into_iter().sum()) };
         Ok(b.into_iter().zip(traces(a)?).map(|(b, a)| b * a).sum())
@@ -97,13 +92,12 @@ impl<B: Backend> Kronecker<B> {
         let Some(a) = &self.a else {
             return Ok(Kronecker { b: add_identity(&self.b, &vec![damping; g]), ..self.clone() });
         };
-        let traces = |x: &Tensor<B>, n: usize| -> Result<Vec<f64>, Error> {
-            let x = x.to_vec()?;
-            Ok((0..g).map(|g| (0..n).map(|i| x[(g * n + i) * n + i].f64()).sum::<f64>() / n as f64).collect())
-        };
-        let (of_b, of_a) = (traces(&self.b, o)?, traces(a, i)?);
-        let pi: Vec<f64> =
-            of_a.iter().zip(&of_b).map(|(a, b)| if *a > 0.0 && *b > 0.0 { (a / b).sqrt() } else { 1.0 }).collect();
+        let (of_b, of_a) = (traces(&self.b)?, traces(a)?);
+        let pi: Vec<f64> = of_a
+            .iter()
+            .zip(&of_b)
+            .map(|(a, b)| if *a > 0.0 && *b > 0.0 { (a * o as f64 / (b * i as f64)).sqrt() } else { 1.0 })
+            .collect();
         let root = damping.sqrt();
         Ok(Kronecker {
             b: add_identity(&self.b, &pi.iter().map(|pi| root / pi).collect::<Vec<_>>()),
@@ -245,6 +239,13 @@ fn times<B: Backend>(x: &Tensor<B>, p: &Tensor<B>, r: Option<&Tensor<B>>, transp
     let Some(r) = r else { return y };
     let right = if transposed { Gemm::new(o, i, i) } else { Gemm::nt(o, i, i) };
     y.gemm(&right.batch(k, g * o * i, 0, g * o * i).batch(g, o * i, i * i, o * i), r, [k, g, o, i])
+}
+
+/// The trace of every group's matrix.
+fn traces<B: Backend>(x: &Tensor<B>) -> Result<Vec<f64>, Error> {
+    let (g, n) = (x.shape()[0], x.shape()[1]);
+    let x = x.to_vec()?;
+    Ok((0..g).map(|g| (0..n).map(|i| x[(g * n + i) * n + i].f64()).sum()).collect())
 }
 
 /// `x + shift[g] I` of every group.

@@ -178,7 +178,19 @@ fn damped_kronecker_products_invert() {
     // Factored damping is a Kronecker product that lies above the undamped one.
     let factored = first.factored_damping(damping).unwrap();
     let gap = factored.trace().unwrap() - first.trace().unwrap();
-    assert!(gap > damping * first.shape().size() as f64, "{gap}");
+    // π balances the two mixed terms: (B + √δ/π) ⊗ (A + π√δ) has the trace tr B tr A + δ O I + 2 √(δ O I tr B tr A), of every group.
+    let (b, a) = (first.b(), first.a().unwrap());
+    let trace = |x: &Tensor<Host>, g: usize| {
+        let x = x.slice(g, g + 1).reshape(x.shape().tail()).to_matrix().unwrap();
+        (0..x.rows()).map(|i| x[(i, i)]).sum::<f64>()
+    };
+    let expected: f64 = (0..b.shape()[0])
+        .map(|g| {
+            let size = (b.shape()[1] * a.shape()[1]) as f64;
+            damping * size + 2.0 * (damping * size * trace(b, g) * trace(a, g)).sqrt()
+        })
+        .sum();
+    assert!((gap - expected).abs() <= 1e-12 * expected, "{gap} for {expected}");
     assert!(matches!(first.damped(-1.0), Err(extend::Error::Damping { .. })));
     assert!(matches!(first.damped(f64::NAN), Err(extend::Error::Damping { .. })));
     // Five samples leave a factor of 18 inputs singular.
@@ -458,9 +470,19 @@ fn bad_requests_are_errors() {
     assert!(matches!(Ntk::new(&graph).outputs(vec![]).matrix(), Err(vivit::curvature::Error::Autodiff(Error::NoOutputs))));
     assert!(run(&graph, loss, (DiagHessian::new().samples(vec![9]),)).is_err());
     assert!(Product::ggn(&graph, loss).samples(vec![1, 1]).build().is_err());
-    assert!(Product::ggn(&graph, loss).params(Vec::new()).build().is_err());
-    let twice = Product::ggn(&graph, loss).params([graph.params()[0], graph.params()[0]]).build();
-    assert!(twice.unwrap_err().to_string().contains("0.weight"));
+    let twice = [graph.params()[0], graph.params()[0]];
+    for (none, repeated) in [
+        (Product::ggn(&graph, loss).params(Vec::new()).build().err(), Product::ggn(&graph, loss).params(twice).build().err()),
+        (Ntk::new(&graph).params(Vec::new()).trace().err(), Ntk::new(&graph).params(twice).matrix().err()),
+        (
+            GradientGram::new(&graph, loss).params(Vec::new()).matrix().err(),
+            GradientGram::new(&graph, loss).params(twice).matrix().err(),
+        ),
+    ] {
+        assert!(none.unwrap().to_string().contains("choose at least one"));
+        let message = repeated.unwrap().to_string();
+        assert!(message.contains("0.weight") && message.contains("twice"), "{message}");
+    }
     let error = Product::positive_curvature(&graph, loss, Positive::Clipped).build().unwrap_err().to_string();
     assert!(error.contains("softmax"), "{error}");
     let operator = Product::ggn(&graph, loss).params([graph.params()[0]]).build().unwrap();
@@ -530,7 +552,7 @@ fn wrong_second_derivatives_are_found() {
     assert!(checks.iter().all(|check| check.passed() != check.what.starts_with("second")), "{checks:?}");
 }
 
-/// An operation that hides only its outer-product structure.
+/// The same graph with an operation as it is, and without its structure.
 fn structure_and_none<O: Op<Host> + Clone>(op: O, args: &[Tensor<Host>]) -> [Graph<Host>; 2] {
     let graph = |record: &dyn Fn(&mut Tape<Host>, &[Var]) -> Var| {
         let mut tape = Tape::new(&Host::new());
@@ -567,6 +589,7 @@ fn assert_structure_does_not_matter<O: Op<Host> + Clone>(name: &str, op: O, args
     });
     for (which, (fast, generic)) in fast.iter().zip(&generic).enumerate() {
         let error = difference(fast, generic);
+        // Rounding, of sums of some 10⁵ products at most.
         assert!(error <= 1e-11, "{name}, extension {which}: off by {error:e}");
     }
 }
