@@ -13,14 +13,19 @@ use vivit_tests::zoo::{self, Host, Kind, Problem};
 use crate::nets::{Opaque, difference, entries};
 
 /// A row of layers on random data, with random parameters.
-fn setting(layers: Vec<Box<dyn Layer<Host>>>, input: &[usize], kind: Kind, seed: u64) -> (Graph<Host>, Box<dyn Loss<Host>>) {
+pub fn setting(
+    layers: Vec<Box<dyn Layer<Host>>>,
+    input: &[usize],
+    kind: Kind,
+    seed: u64,
+) -> (Graph<Host>, Box<dyn Loss<Host>>) {
     let x = Tensor::from_vec(&Host::new(), input, Rng::new(seed).normal(input.iter().product())).unwrap();
     let graph = Sequential::new(&Host::new(), layers, seed).unwrap().forward(&x).unwrap();
     let loss = zoo::loss(kind, graph.value().shape(), &mut Rng::new(seed + 1));
     (graph, loss)
 }
 
-fn classes() -> Kind {
+pub fn classes() -> Kind {
     Kind::CrossEntropy(Reduction::Mean)
 }
 
@@ -41,7 +46,7 @@ fn dense(factors: &Kronecker<Host>) -> Matrix<f64> {
     factors.multiply(&units).unwrap().reshape([d, d]).to_matrix().unwrap()
 }
 
-fn assert_close(a: &[f64], b: &[f64], tolerance: f64) {
+pub fn assert_close(a: &[f64], b: &[f64], tolerance: f64) {
     let error = difference(a, b);
     assert!(error <= tolerance, "off by {error:e}:\n{a:?}\n{b:?}");
 }
@@ -550,111 +555,4 @@ fn wrong_second_derivatives_are_found() {
     }
     let checks = check::check_derivatives(&Undefined, &[x], &[true], 1).unwrap();
     assert!(checks.iter().all(|check| check.passed() != check.what.starts_with("second")), "{checks:?}");
-}
-
-/// The same graph with an operation as it is, and without its structure.
-fn structure_and_none<O: Op<Host> + Clone>(op: O, args: &[Tensor<Host>]) -> [Graph<Host>; 2] {
-    let graph = |record: &dyn Fn(&mut Tape<Host>, &[Var]) -> Var| {
-        let mut tape = Tape::new(&Host::new());
-        let mut vars = vec![tape.input(args[0].clone())];
-        vars.extend(args[1..].iter().map(|arg| tape.param(arg.clone())));
-        let y = record(&mut tape, &vars);
-        let y = tape.flatten(y);
-        Graph::new(tape, y).unwrap()
-    };
-    [graph(&|tape, vars| tape.record(op.clone(), vars)), graph(&|tape, vars| tape.record(Opaque(op.clone()), vars))]
-}
-
-/// What extensions make of the structure is what they make of the expanded factors.
-fn assert_structure_does_not_matter<O: Op<Host> + Clone>(name: &str, op: O, args: &[Tensor<Host>]) {
-    let graphs = structure_and_none(op, args);
-    let target =
-        Tensor::from_vec(&Host::new(), graphs[0].value().shape(), Rng::new(3).normal(graphs[0].value().len())).unwrap();
-    let loss = Mse::mean(target);
-    let [fast, generic] = graphs.map(|graph| {
-        let (l2, squared, variance, diagonal, each, batch) = run(
-            &graph,
-            &loss,
-            (
-                BatchL2Grad::new(),
-                SumGradSquared::new(),
-                Variance::new(),
-                DiagGgn::sampled(8, 1),
-                BatchDiagGgn::sampled(2, 1),
-                BatchGrad::new(),
-            ),
-        )
-        .unwrap();
-        [l2, squared, variance, diagonal, each, batch].map(|map| entries(&map))
-    });
-    for (which, (fast, generic)) in fast.iter().zip(&generic).enumerate() {
-        let error = difference(fast, generic);
-        // Rounding, of sums of some 10⁵ products at most.
-        assert!(error <= 1e-11, "{name}, extension {which}: off by {error:e}");
-    }
-}
-
-#[test]
-fn the_structure_of_outer_products_does_not_matter() {
-    use vivit::autodiff::ops::{Conv, ConvOptions, ConvTranspose};
-    let random =
-        |shape: &[usize], seed| Tensor::from_vec(&Host::new(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap();
-    // One position; few (products over positions are cheaper) and many (gradients are formed), in both layouts, with groups, and where the
-    // parameter's axes are the other way round.
-    assert_structure_does_not_matter("linear", Linear, &[random(&[4, 5], 1), random(&[6, 5], 2)]);
-    assert_structure_does_not_matter("linear, 2 positions", Linear, &[random(&[4, 2, 9], 1), random(&[8, 9], 2)]);
-    assert_structure_does_not_matter("linear, 40 positions", Linear, &[random(&[3, 40, 3], 1), random(&[2, 3], 2)]);
-    let conv = Conv(ConvOptions { groups: 2, ..ConvOptions::new(2) });
-    assert_structure_does_not_matter("conv, 1 position", conv.clone(), &[random(&[3, 4, 3, 3], 1), random(&[6, 2, 3, 3], 2)]);
-    assert_structure_does_not_matter("conv, 2 positions", conv.clone(), &[random(&[3, 4, 3, 4], 1), random(&[6, 2, 3, 3], 2)]);
-    assert_structure_does_not_matter("conv, 64 positions", conv, &[random(&[3, 4, 8, 8], 1), random(&[6, 2, 1, 1], 2)]);
-    let transposed = ConvTranspose { options: ConvOptions { groups: 2, ..ConvOptions::new(1) }, output_padding: vec![0] };
-    assert_structure_does_not_matter("transposed, 2", transposed.clone(), &[random(&[3, 4, 2], 1), random(&[4, 3, 5], 2)]);
-    assert_structure_does_not_matter("transposed, 20", transposed, &[random(&[3, 4, 20], 1), random(&[4, 1, 2], 2)]);
-    // So many samples that they are expanded in more than one block, in all of the ways.
-    let padded = Conv(ConvOptions { padding: vec![1; 2], ..ConvOptions::new(2) });
-    let many = 2000;
-    assert!(many * 32 * 8 * 9 > 1 << 22);
-    assert_structure_does_not_matter("many samples", padded, &[random(&[many, 8, 6, 6], 1), random(&[32, 8, 3, 3], 2)]);
-}
-
-#[test]
-fn signs_follow_their_samples() {
-    // So many samples that the signed columns are squared in two blocks; each half of them fits in one.
-    let n = 4000;
-    let (columns, entries_of_weight) = (4 * 9, 4 * 2 * 2 * 2);
-    assert!(n * columns * entries_of_weight > 1 << 22 && n / 2 * columns * entries_of_weight <= 1 << 22);
-    let layers = vec![Conv2d { bias: false, ..Conv2d::new(2, 4, 2) }.boxed(), tanh(), flatten(), linear(36, 2)];
-    let (graph, loss) = setting(layers, &[n, 2, 4, 4], classes(), 23);
-    let weight = graph.params()[..1].to_vec();
-    let of = |extension: DiagHessian<Host>| run_for(&graph, loss.as_ref(), &weight, (extension,)).unwrap().0;
-    let whole = of(DiagHessian::new());
-    // Each half estimates the whole, and their mean is it.
-    let mut mean = of(DiagHessian::new().samples((0..n / 2).collect()))[weight[0]].scale(0.5);
-    mean.axpy(0.5, &of(DiagHessian::new().samples((n / 2..n).collect()))[weight[0]]);
-    assert_close(&whole[weight[0]].to_vec().unwrap(), &mean.to_vec().unwrap(), 1e-12);
-    let (ggn,) = run_for(&graph, loss.as_ref(), &weight, (DiagGgn::exact(),)).unwrap();
-    assert!(difference(&whole[weight[0]].to_vec().unwrap(), &ggn[weight[0]].to_vec().unwrap()) > 1e-3, "signs matter here");
-}
-
-#[test]
-fn factors_of_chosen_samples_estimate_the_whole() {
-    let (graph, loss) = setting(vec![linear(3, 4), tanh(), linear(4, 3)], &[6, 3], classes(), 22);
-    let samples = vec![4, 1, 5];
-    let (factors, roots) =
-        run(&graph, loss.as_ref(), (Kfac::kflr().samples(samples.clone()), SqrtGgn::exact().samples(samples.clone()))).unwrap();
-    for (var, v) in roots.iter().filter(|(var, _)| graph.tape().param_name(*var).unwrap().ends_with("bias")) {
-        // A bias's block is exact: V Vᵀ, scaled for the whole batch.
-        let rows = v.shape()[0] * v.shape()[1];
-        let d = v.len() / rows;
-        let v = v.reshape([rows, d]).to_matrix().unwrap();
-        let block = Matrix::from_fn(d, d, |i, j| (0..rows).map(|r| v[(r, i)] * v[(r, j)]).sum::<f64>());
-        assert_close(&factors[var].b().to_vec().unwrap(), block.as_slice(), 1e-13);
-        // The weight before it has the same factor at its output.
-        let weight = graph.params()[graph.params().iter().position(|other| *other == var).unwrap() - 1];
-        assert_close(&factors[weight].b().to_vec().unwrap(), block.as_slice(), 1e-13);
-    }
-    let x = Rng::new(22).normal::<f64>(18);
-    let mean = Matrix::from_fn(3, 3, |i, j| samples.iter().map(|n| x[n * 3 + i] * x[n * 3 + j]).sum::<f64>() / 3.0);
-    assert_close(&factors[graph.params()[0]].a().unwrap().to_vec().unwrap(), mean.as_slice(), 1e-13);
 }

@@ -13,6 +13,7 @@ mod optimizers;
 mod options;
 mod primitives;
 mod properties;
+mod structure;
 mod support;
 mod threads;
 mod training;
