@@ -7,7 +7,7 @@ use vivit_autodiff::{Batch, Error, Outer, Site};
 use vivit_tensor::{Backend, Gemm, Scalar, Tensor};
 
 /// Numbers of V that are expanded at a time.
-const BLOCK: usize = 1 << 25;
+const BLOCK: usize = 1 << 23;
 
 /// The Gram blocks of one parameter group.
 #[derive(Debug)]

@@ -49,6 +49,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn download(&self, buf: &Self::Buf) -> Result<Vec<Self::Elem>, Error>;
     /// A buffer of `len` times `value`.
     fn fill(&self, len: usize, value: Self::Elem) -> Self::Buf;
+    /// A buffer of `len` elements of any value, for a product that overwrites all of it.
+    fn scratch(&self, len: usize) -> Self::Buf {
+        self.fill(len, Self::Elem::of(0.0))
+    }
     /// The elements in `range`, shared where the device can.
     fn slice(&self, x: &Self::Buf, range: Range<usize>) -> Self::Buf;
     /// Reads `x` as an array of `shape` with the given strides (0 repeats): permutation, broadcasting, sub-sampling in one.
@@ -119,7 +123,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         let ConvDims { groups, c, o } = dims;
         let (k, t) = (c * window.kernel_len(), window.output_len());
         let unfolded = self.unfold(x, n * groups * c, window);
-        let mut y = self.fill(n * groups * o * t, Self::Elem::of(0.0));
+        let mut y = self.scratch(n * groups * o * t);
         let g = Gemm::new(o, t, k).batch(n, 0, groups * k * t, groups * o * t).batch(groups, o * k, k * t, o * t);
         self.gemm(&g, w, &unfolded, &mut y);
         y
@@ -129,7 +133,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn conv_transposed(&self, y: &Self::Buf, w: &Self::Buf, n: usize, dims: ConvDims, window: &Window) -> Self::Buf {
         let ConvDims { groups, c, o } = dims;
         let (k, t) = (c * window.kernel_len(), window.output_len());
-        let mut unfolded = self.fill(n * groups * k * t, Self::Elem::of(0.0));
+        let mut unfolded = self.scratch(n * groups * k * t);
         let g = Gemm::tn(k, t, o).batch(n, 0, groups * o * t, groups * k * t).batch(groups, o * k, o * t, k * t);
         self.gemm(&g, w, y, &mut unfolded);
         self.fold(&unfolded, n * groups * c, window)
@@ -139,7 +143,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn lookup(&self, table: &Self::Buf, ids: &Self::Buf, (rows, width): (usize, usize)) -> Self::Buf {
         let m = self.len(ids);
         let hot = self.one_hot(ids, rows);
-        let mut out = self.fill(m * width, Self::Elem::of(0.0));
+        let mut out = self.scratch(m * width);
         self.gemm(&Gemm::new(m, width, rows), &hot, table, &mut out);
         out
     }

@@ -114,6 +114,11 @@ impl Gemm {
         self
     }
 
+    /// Number of entries of C that the product writes.
+    pub fn written(&self) -> usize {
+        self.m * self.n * self.batch.iter().filter(|axis| axis.c > 0 || axis.len <= 1).map(|axis| axis.len).product::<usize>()
+    }
+
     /// Checks that every access stays inside buffers of the given lengths and that no two entries of C coincide.
     ///
     /// # Panics

@@ -5,11 +5,14 @@ use std::fmt::{Debug, Display};
 use num_traits::{Float, NumAssign};
 
 use crate::cpu::kernel::MatMul;
+use crate::cpu::pool::Pooled;
 
 /// A real element type, `f32` or `f64`.
 ///
 /// The trait is sealed: kernels are written for exactly these two.
-pub trait Scalar: Float + NumAssign + MatMul + Debug + Display + Default + Send + Sync + std::iter::Sum + 'static {
+pub trait Scalar:
+    Float + NumAssign + MatMul + Pooled + Debug + Display + Default + Send + Sync + std::iter::Sum + 'static
+{
     /// The type's name as the command line spells it: `"f32"` or `"f64"`.
     const NAME: &'static str;
     /// Unit roundoff doubled, `2⁻²³` or `2⁻⁵²`.

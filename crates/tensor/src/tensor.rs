@@ -362,7 +362,11 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     #[must_use]
     pub fn gemm(&self, g: &Gemm, other: &Self, shape: impl Into<Shape>) -> Self {
-        let mut out = Tensor::zeros(&self.backend, shape);
+        let shape = shape.into();
+        // Entries that the product leaves out, or adds to, are zero.
+        let covered = !g.accumulate && g.written() == shape.size();
+        let buf = if covered { self.backend.scratch(shape.size()) } else { self.backend.fill(shape.size(), B::Elem::of(0.0)) };
+        let mut out = Tensor::from_buf(&self.backend, shape, buf);
         self.backend.gemm(g, &self.buf, &other.buf, &mut out.buf);
         out
     }

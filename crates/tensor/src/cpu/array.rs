@@ -153,6 +153,7 @@ pub(super) fn pad<E: Scalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) ->
     let strides = shape.strides();
     let inner = if rank == 0 { 1 } else { padded[rank - 1] };
     filled(padded.iter().product(), inner, |first, out| {
+        out.fill(E::zero());
         'rows: for (i, out) in out.chunks_exact_mut(inner.max(1)).enumerate() {
             let (mut at, mut start) = (first / inner + i, 0);
             for axis in (0..rank.saturating_sub(1)).rev() {

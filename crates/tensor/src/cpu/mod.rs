@@ -2,6 +2,7 @@
 
 mod array;
 pub(crate) mod kernel;
+pub(crate) mod pool;
 mod window;
 
 use std::fmt::Debug;
@@ -12,10 +13,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 pub use kernel::gemm;
+use pool::Storage;
 
 use crate::{Backend, Binary, ConvDims, Error, Gemm, Reduce, Scalar, Shape, Unary, Window};
 
 /// The host as a device. Uses the current `rayon` pool; the results do not depend on its size.
+///
+/// The memory of large arrays is kept for the next ones, within the most that was ever in use at once, until
+/// [`release_memory`](Cpu::release_memory).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu<E>(PhantomData<E>);
 
@@ -24,29 +29,40 @@ impl<E: Scalar> Cpu<E> {
     pub fn new() -> Self {
         Cpu(PhantomData)
     }
+
+    /// Returns the memory that dropped arrays of this element type have left to the operating system; gives the number of bytes.
+    pub fn release_memory(&self) -> usize {
+        E::pool().release()
+    }
 }
 
 /// A shared range of host memory.
 #[derive(Clone)]
-pub struct CpuBuf<E> {
-    data: Arc<Vec<E>>,
+pub struct CpuBuf<E: Scalar> {
+    data: Arc<Storage<E>>,
     start: usize,
     len: usize,
 }
 
-impl<E> Debug for CpuBuf<E> {
+impl<E: Scalar> Debug for CpuBuf<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "CpuBuf({} elements)", self.len)
     }
 }
 
-impl<E> From<Vec<E>> for CpuBuf<E> {
+impl<E: Scalar> From<Vec<E>> for CpuBuf<E> {
     fn from(data: Vec<E>) -> Self {
+        Storage::from(data).into()
+    }
+}
+
+impl<E: Scalar> From<Storage<E>> for CpuBuf<E> {
+    fn from(data: Storage<E>) -> Self {
         CpuBuf { start: 0, len: data.len(), data: Arc::new(data) }
     }
 }
 
-impl<E> Deref for CpuBuf<E> {
+impl<E: Scalar> Deref for CpuBuf<E> {
     type Target = [E];
     #[inline]
     fn deref(&self) -> &[E] {
@@ -58,7 +74,7 @@ impl<E: Scalar> CpuBuf<E> {
     /// The elements for writing; copies first if the memory is shared.
     fn to_mut(&mut self) -> &mut [E] {
         if Arc::get_mut(&mut self.data).is_none() {
-            *self = self.to_vec().into();
+            *self = filled(self.len, 1, |first, copy| copy.copy_from_slice(&self[first..first + copy.len()]));
         }
         let data = Arc::get_mut(&mut self.data).expect("unshared just now");
         &mut data[self.start..self.start + self.len]
@@ -66,17 +82,33 @@ impl<E: Scalar> CpuBuf<E> {
 }
 
 /// Shared indices in host memory.
-#[derive(Clone, Debug)]
-pub struct CpuIndex(Arc<Vec<u32>>);
+#[derive(Clone)]
+pub struct CpuIndex(Arc<Storage<u32>>);
+
+impl Debug for CpuIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CpuIndex({} indices)", self.0.len())
+    }
+}
 
 /// Elements per task of a loop that does little per element.
 const CHUNK: usize = 1 << 14;
 
-/// Fills a new buffer chunk by chunk: `fill(first position, chunk)`; in parallel when there is enough of it.
+/// Fills a new buffer chunk by chunk: `fill(first position, chunk)`; in parallel when there is enough of it. A chunk holds anything
+/// before, and `fill` overwrites all of it.
 fn filled<E: Scalar>(len: usize, chunk: usize, fill: impl Fn(usize, &mut [E]) + Sync) -> CpuBuf<E> {
-    let mut out = vec![E::zero(); len];
+    let mut out = scratch(len);
     for_chunks(&mut out, chunk, fill);
     out.into()
+}
+
+/// Memory for `len` elements, whatever it holds; nothing that makes sense in a debug build.
+fn scratch<E: Scalar>(len: usize) -> Storage<E> {
+    let mut out = Storage::stale(len);
+    if cfg!(debug_assertions) {
+        out.fill(E::nan());
+    }
+    out
 }
 
 /// Visits `out` in chunks of whole multiples of `chunk`, in parallel when there is enough of it.
@@ -109,7 +141,7 @@ impl<E: Scalar> Backend for Cpu<E> {
     }
 
     fn upload_index(&self, data: Vec<u32>) -> CpuIndex {
-        CpuIndex(Arc::new(data))
+        CpuIndex(Arc::new(data.into()))
     }
 
     fn download(&self, buf: &CpuBuf<E>) -> Result<Vec<E>, Error> {
@@ -117,7 +149,11 @@ impl<E: Scalar> Backend for Cpu<E> {
     }
 
     fn fill(&self, len: usize, value: E) -> CpuBuf<E> {
-        vec![value; len].into()
+        filled(len, 1, |_, out| out.fill(value))
+    }
+
+    fn scratch(&self, len: usize) -> CpuBuf<E> {
+        scratch(len).into()
     }
 
     fn slice(&self, x: &CpuBuf<E>, range: Range<usize>) -> CpuBuf<E> {
@@ -252,6 +288,7 @@ impl<E: Scalar> Backend for Cpu<E> {
         let ids = &**ids;
         filled(ids.len() * classes, classes, |first, out| {
             for (i, out) in out.chunks_exact_mut(classes.max(1)).enumerate() {
+                out.fill(E::zero());
                 out[ids[first / classes + i].f64() as usize] = E::one();
             }
         })

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::CpuBuf;
+use super::pool::Storage;
+use super::{CpuBuf, scratch};
 use crate::{ConvDims, Gemm, Scalar, Window};
 
 /// Neighbouring windows along the innermost axis for which one kernel element sees the input, not the padding.
@@ -105,6 +106,7 @@ pub(super) fn fold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
 pub(super) fn sum<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
     let (from, runs) = (w.input_len(), Runs::new(w));
     planewise(planes, w.output_len(), |p, out| {
+        out.fill(E::zero());
         let x = &x[p * from..][..from];
         for &Run { first, len, at, .. } in &runs.runs {
             out[first..first + len].iter_mut().zip(x[at..].iter().step_by(runs.step)).for_each(|(out, x)| *out += *x);
@@ -115,6 +117,7 @@ pub(super) fn sum<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
 pub(super) fn spread<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
     let (from, runs) = (w.output_len(), Runs::new(w));
     planewise(planes, w.input_len(), |p, out| {
+        out.fill(E::zero());
         let x = &x[p * from..][..from];
         for &Run { first, len, at, .. } in &runs.runs {
             add_spread(&x[first..first + len], &mut out[at..], runs.step);
@@ -122,13 +125,14 @@ pub(super) fn spread<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E>
     })
 }
 
-pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Vec<u32> {
+pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Storage<u32> {
     let (from, to, runs) = (w.input_len(), w.output_len(), Runs::new(w));
-    let mut index = vec![u32::MAX; planes * to];
+    let mut index = Storage::stale(planes * to);
     let longest = runs.runs.iter().map(|run| run.len).max().unwrap_or(0);
     let step = runs.step as u32;
-    let search = |(best, seen): &mut (Vec<E>, Vec<E>), p: usize, index: &mut [u32]| {
+    let search = |(best, seen): &mut (Storage<E>, Storage<E>), p: usize, index: &mut [u32]| {
         let x = &x[p * from..][..from];
+        index.fill(u32::MAX);
         best.fill(E::neg_infinity());
         for &Run { first, len, at, .. } in &runs.runs {
             let (best, index) = (&mut best[first..first + len], &mut index[first..first + len]);
@@ -143,7 +147,7 @@ pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Vec<u32> 
             }
         }
     };
-    let fresh = || (vec![E::zero(); to], vec![E::zero(); longest]);
+    let fresh = || (scratch(to), scratch(longest));
     if planes * to < super::CHUNK {
         let mut best = fresh();
         index.chunks_exact_mut(to).enumerate().for_each(|(p, index)| search(&mut best, p, index));
@@ -177,6 +181,7 @@ pub(super) fn take<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window)
 pub(super) fn put<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window) -> CpuBuf<E> {
     let (from, to) = (w.output_len(), w.input_len());
     planewise(x.len() / from, to, |p, out| {
+        out.fill(E::zero());
         let (x, index) = (&x[p * from..][..from], &index[p % planes * from..][..from]);
         x.iter().zip(index).for_each(|(x, &at)| out[at as usize] += *x);
     })
@@ -225,9 +230,9 @@ pub(super) fn conv_transposed<E: Scalar>(y: &[E], w: &[E], n: usize, dims: ConvD
 }
 
 /// Runs `job(sample, its output, a scratch buffer of the thread)` for all samples.
-fn samplewise<E: Scalar>(n: usize, len: usize, scratch: usize, job: impl Fn(usize, &mut [E], &mut Vec<E>) + Sync) -> CpuBuf<E> {
-    let mut out = vec![E::zero(); n * len];
-    let fresh = || vec![E::zero(); scratch];
+fn samplewise<E: Scalar>(n: usize, len: usize, scratch: usize, job: impl Fn(usize, &mut [E], &mut [E]) + Sync) -> CpuBuf<E> {
+    let mut out = super::scratch(n * len);
+    let fresh = || super::scratch(scratch);
     if n <= 1 || n * scratch < super::CHUNK {
         let mut scratch = fresh();
         out.chunks_exact_mut(len.max(1)).enumerate().for_each(|(sample, out)| job(sample, out, &mut scratch));
