@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+pub(super) use super::kernel::syrk;
 use super::{CHUNK, CpuBuf, filled};
-use crate::{Binary, Gemm, Reduce, Row, RowVisitor, Scalar, Shape, Strides, Unary};
+use crate::{Binary, Reduce, Row, RowVisitor, Scalar, Shape, Unary};
 
 pub(super) fn unary<E: Scalar>(f: Unary, x: &[E]) -> CpuBuf<E> {
     struct Map<'a, E>(&'a [E]);
@@ -233,16 +234,4 @@ fn fold_lanes<E: Scalar>(empty: E, of: &impl Fn(E) -> E, f: &impl Fn(E, E) -> E,
     }
     let rest = rest.iter().fold(empty, |a, &b| f(a, of(b)));
     f(lanes.iter().fold(empty, |a, &b| f(a, b)), rest)
-}
-
-/// Rows of a block of the symmetric product.
-const BLOCK: usize = 256;
-
-/// The lower half of `C += A Aᵀ`, a block of rows at a time; what lies above the diagonal in a block on it is computed too.
-pub(super) fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
-    c.par_chunks_mut(BLOCK * r.max(1)).enumerate().for_each(|(block, c)| {
-        let (first, len) = (block * BLOCK, c.len() / r);
-        let g = Gemm { b: Strides::transposed(d), c: Strides::rows(r), ..Gemm::new(len, first + len, d) };
-        super::gemm(&g.accumulating(), &a[first * d..][..len * d], a, c);
-    });
 }

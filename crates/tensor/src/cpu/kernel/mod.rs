@@ -1,0 +1,322 @@
+//! The matrix product on the host: strided, batched, threaded, the same bits for any number of threads.
+//!
+//! This is the only module of the crate that may use `unsafe`: it runs micro-kernels on raw pointers, hands them to `matrixmultiply` where
+//! it has no kernel of its own, and lets threads write disjoint parts of one output. [`Gemm::check`] proves the bounds and the
+//! disjointness first.
+#![allow(unsafe_code)]
+
+use rayon::prelude::*;
+
+use crate::{Gemm, Scalar, Strides};
+
+use blocked::Kernel;
+use dot::Dots;
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod blocked;
+mod dot;
+mod pack;
+#[cfg(test)]
+mod tests;
+
+/// A matrix that is read: its first entry and the distances of its rows and columns.
+pub type Operand<E> = (*const E, [usize; 2]);
+/// A matrix that is written.
+pub type Output<E> = (*mut E, [usize; 2]);
+
+/// The single-threaded strided products behind [`Scalar`].
+pub trait MatMul: Sized + Copy + pack::Pack + 'static {
+    /// `C = alpha · A B + beta · C` with (row, column) strides, by `matrixmultiply`.
+    ///
+    /// # Safety
+    /// `a`, `b`, `c` must be valid for every entry that the dimensions and strides address, `c` exclusively so.
+    unsafe fn matmul(dims: [usize; 3], alpha: Self, a: Operand<Self>, b: Operand<Self>, beta: Self, c: Output<Self>);
+
+    /// The micro-kernels of our own, if this machine has the instructions for them.
+    fn kernel() -> Option<&'static Kernel<Self>>;
+
+    /// Dot products by the best instructions that this machine has.
+    fn dots() -> &'static Dots<Self>;
+}
+
+macro_rules! matmul {
+    ($elem:ty, $gemm:path, $name:ident) => {
+        impl MatMul for $elem {
+            #[inline]
+            unsafe fn matmul(
+                [m, k, n]: [usize; 3],
+                alpha: Self,
+                (a, sa): Operand<Self>,
+                (b, sb): Operand<Self>,
+                beta: Self,
+                (c, sc): Output<Self>,
+            ) {
+                let [sa, sb, sc] = [sa, sb, sc].map(|s| s.map(|stride| stride as isize));
+                // SAFETY: the caller's promise is exactly what `matrixmultiply` asks for.
+                unsafe { $gemm(m, k, n, alpha, a, sa[0], sa[1], b, sb[0], sb[1], beta, c, sc[0], sc[1]) }
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[inline]
+            fn kernel() -> Option<&'static Kernel<Self>> {
+                is_x86_feature_detected!("avx512f").then_some(&avx512::$name)
+            }
+
+            #[cfg(not(target_arch = "x86_64"))]
+            fn kernel() -> Option<&'static Kernel<Self>> {
+                None
+            }
+
+            #[inline]
+            fn dots() -> &'static Dots<Self> {
+                #[cfg(target_arch = "x86_64")]
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    return &dot::$name;
+                }
+                &Dots::PORTABLE
+            }
+        }
+    };
+}
+matmul!(f32, matrixmultiply::sgemm, F32);
+matmul!(f64, matrixmultiply::dgemm, F64);
+
+/// Rows and columns of one task's tile of C. Fixed, so that the partition never depends on the number of threads.
+const TILE: (usize, usize) = (256, 512);
+/// Multiply-adds below which a product runs on the calling thread: starting tasks would cost more.
+const SERIAL: usize = 1 << 16;
+/// A product of at least so many multiply-adds, with so many entries and so many rows and columns, is packed once for all threads.
+const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
+/// Parts of a long sum that are computed on their own if C is too small to be shared: at most so many, of so many steps and
+/// multiply-adds at least.
+const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
+/// Steps from which on entries are computed as dot products, if there are only so many, or one row or column.
+const DOTS: (usize, usize) = (64, 256);
+/// Rows of a task of the symmetric product without micro-kernels of our own.
+const STRIP: usize = 256;
+
+struct Shared<E>(*mut E);
+// SAFETY: tasks write through the pointer at disjoint places only (`Gemm::check`), and the borrow of C outlives them.
+unsafe impl<E: Send> Send for Shared<E> {}
+// SAFETY: as above.
+unsafe impl<E: Send> Sync for Shared<E> {}
+
+impl<E> Shared<E> {
+    fn get(&self) -> *mut E {
+        self.0
+    }
+}
+
+/// Runs the product that `g` describes on host slices.
+///
+/// # Panics
+/// If `g` reads or writes outside a slice, or writes an entry of C twice.
+#[track_caller]
+pub fn gemm<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
+    g.check(a.len(), b.len(), c.len());
+    let kept: Vec<_> = g.batch.iter().filter(|axis| axis.c > 0 || axis.len == 1).copied().collect();
+    let summed: Vec<_> = g.batch.iter().filter(|axis| axis.c == 0 && axis.len != 1).copied().collect();
+    let items: usize = kept.iter().map(|axis| axis.len).product();
+    let terms: usize = summed.iter().map(|axis| axis.len).product();
+    if g.m == 0 || g.n == 0 || items == 0 {
+        return;
+    }
+    let tools = Tools::new();
+    if items == 1 && terms == 1 && g.k > 0 {
+        // SAFETY: `check` has shown that the whole product stays inside the slices, and C is borrowed for writing.
+        unsafe {
+            let (a, b, c) = (a.as_ptr().add(g.a.offset), b.as_ptr().add(g.b.offset), c.as_mut_ptr().add(g.c.offset));
+            let [a, b] = [(a, [g.a.row, g.a.col]), (b, [g.b.row, g.b.col])];
+            if tools.together([g.m, g.k, g.n], E::of(g.alpha), a, b, g.accumulate, (c, [g.c.row, g.c.col]), false) {
+                return;
+            }
+        }
+    }
+    let tiles = (g.m.div_ceil(TILE.0), g.n.div_ceil(TILE.1));
+    let per_item = tiles.0 * tiles.1;
+    let (a_ptr, b_ptr, c_ptr) = (Shared(a.as_ptr().cast_mut()), Shared(b.as_ptr().cast_mut()), Shared(c.as_mut_ptr()));
+    // Items of tiny products pay for every division.
+    let offset = |axes: &[crate::BatchAxis], mut at: usize| {
+        let (mut a, mut b, mut c) = (0, 0, 0);
+        for (level, axis) in axes.iter().enumerate().rev() {
+            let mut i = at;
+            if level > 0 {
+                (i, at) = (at % axis.len, at / axis.len);
+            }
+            (a, b, c) = (a + i * axis.a, b + i * axis.b, c + i * axis.c);
+        }
+        (a, b, c)
+    };
+    let task = |at: usize| {
+        let (item, row, col) = if per_item == 1 {
+            (at, 0, 0)
+        } else {
+            let tile = at % per_item;
+            (at / per_item, tile / tiles.1 * TILE.0, tile % tiles.1 * TILE.1)
+        };
+        let (rows, cols) = (TILE.0.min(g.m - row), TILE.1.min(g.n - col));
+        let (a0, b0, c0) = offset(&kept, item);
+        let c0 = g.c.offset + c0 + row * g.c.row + col * g.c.col;
+        let mut add = g.accumulate;
+        if terms == 0 || g.k == 0 {
+            if !g.accumulate {
+                for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
+                    // SAFETY: an entry of this task's tile of C, inside it by `check`.
+                    unsafe { *c_ptr.get().add(c0 + i * g.c.row + j * g.c.col) = E::zero() };
+                }
+            }
+            return;
+        }
+        for term in 0..terms {
+            let (a1, b1, _) = offset(&summed, term);
+            let a0 = g.a.offset + a0 + a1 + row * g.a.row;
+            let b0 = g.b.offset + b0 + b1 + col * g.b.col;
+            // SAFETY: `check` has shown that the whole product stays inside the slices; this is a part of it. A and B are
+            // only read; the tile of C is this task's own.
+            unsafe {
+                tools.product(
+                    [rows, g.k, cols],
+                    E::of(g.alpha),
+                    (a_ptr.get().add(a0), [g.a.row, g.a.col]),
+                    (b_ptr.get().add(b0), [g.b.row, g.b.col]),
+                    add,
+                    (c_ptr.get().add(c0), [g.c.row, g.c.col]),
+                    false,
+                );
+            }
+            add = true;
+        }
+    };
+    let tasks = items * per_item;
+    let work = (g.m * g.n * g.k.max(1)).saturating_mul(items).saturating_mul(terms.max(1));
+    if tasks == 1 || work < SERIAL {
+        (0..tasks).for_each(task);
+    } else {
+        let share = (tasks * SERIAL / work).clamp(1, tasks);
+        (0..tasks).into_par_iter().with_min_len(share).for_each(task);
+    }
+}
+
+/// The lower half of `C += A Aᵀ`, for `A: [r, d]` and `C: [r, r]`; what is above the diagonal may change.
+pub fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
+    assert!(a.len() >= r * d && c.len() >= r * r, "symmetric product [{r}, {d}] of {} entries to {}", a.len(), c.len());
+    let tools = Tools::<E>::new();
+    let (left, right) = ((a.as_ptr(), [d, 1]), (a.as_ptr(), [1, d]));
+    // SAFETY: both matrices are inside their slices, and C is borrowed for writing.
+    if unsafe { tools.together([r, d, r], E::one(), left, right, true, (c.as_mut_ptr(), [r, 1]), true) } {
+        return;
+    }
+    c.par_chunks_mut(STRIP * r.max(1)).enumerate().for_each(|(strip, c)| {
+        let (first, len) = (strip * STRIP, c.len() / r);
+        let g = Gemm { b: Strides::transposed(d), c: Strides::rows(r), ..Gemm::new(len, first + len, d) };
+        gemm(&g.accumulating(), &a[first * d..][..len * d], a, c);
+    });
+}
+
+/// What this machine computes products with.
+#[derive(Clone, Copy)]
+struct Tools<E: 'static> {
+    kernel: Option<&'static Kernel<E>>,
+    dots: &'static Dots<E>,
+}
+
+impl<E: Scalar> Tools<E> {
+    fn new() -> Self {
+        Tools { kernel: E::kernel(), dots: E::dots() }
+    }
+
+    /// One product by all threads, if it is one that they gain from sharing; whether it was.
+    ///
+    /// # Safety
+    /// As for [`MatMul::matmul`].
+    unsafe fn together(
+        self,
+        [m, k, n]: [usize; 3],
+        alpha: E,
+        a: Operand<E>,
+        b: Operand<E>,
+        add: bool,
+        c: Output<E>,
+        lower: bool,
+    ) -> bool {
+        let work = m * n * k;
+        if work >= SHARED.0 && m * n >= SHARED.1 && m.min(n) >= SHARED.2 {
+            if let Some(kernel) = self.kernel {
+                // SAFETY: the caller's promise; the machine has the kernel's instructions.
+                unsafe { kernel.shared([m, k, n], alpha, a, b, add, c, lower) };
+                return true;
+            }
+        }
+        let parts = SPLIT.0.min(k / SPLIT.1).min(work / SPLIT.2);
+        if parts < 2 || m > TILE.0 || n > TILE.1 {
+            return false;
+        }
+        let len = k.div_ceil(parts).next_multiple_of(16);
+        let mut sums = vec![E::zero(); k.div_ceil(len) * m * n];
+        let (sa, sb) = (a.1, b.1);
+        let (a_ptr, b_ptr) = (Shared(a.0.cast_mut()), Shared(b.0.cast_mut()));
+        sums.par_chunks_exact_mut(m * n).enumerate().for_each(|(part, sums)| {
+            let first = part * len;
+            let dims = [m, len.min(k - first), n];
+            // SAFETY: steps of the sum from `first` on, into places of this part's own.
+            unsafe {
+                let (left, right) = (a_ptr.get().add(first * sa[1]), b_ptr.get().add(first * sb[0]));
+                self.product(dims, E::one(), (left, sa), (right, sb), false, (sums.as_mut_ptr(), [n, 1]), lower);
+            }
+        });
+        for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            let sum = alpha * sums[i * n + j..].iter().step_by(m * n).copied().sum::<E>();
+            // SAFETY: an entry of C.
+            unsafe {
+                let c = c.0.add(i * c.1[0] + j * c.1[1]);
+                *c = if add { *c + sum } else { sum };
+            }
+        }
+        true
+    }
+
+    /// The product on the calling thread, or at least its lower half. Outer products (k = 1) into contiguous rows are written directly.
+    ///
+    /// # Safety
+    /// As for [`MatMul::matmul`].
+    unsafe fn product(
+        self,
+        [m, k, n]: [usize; 3],
+        alpha: E,
+        (a, sa): Operand<E>,
+        (b, sb): Operand<E>,
+        add: bool,
+        (c, sc): Output<E>,
+        lower: bool,
+    ) {
+        if k == 1 && sb[1] == 1 && sc[1] == 1 && !add {
+            for i in 0..m {
+                // SAFETY: rows of B and C are contiguous here and valid by the caller's promise.
+                let (factor, b, c) = unsafe {
+                    (
+                        alpha * *a.add(i * sa[0]),
+                        std::slice::from_raw_parts(b, n),
+                        std::slice::from_raw_parts_mut(c.add(i * sc[0]), n),
+                    )
+                };
+                for (c, b) in c.iter_mut().zip(b) {
+                    *c = factor * *b;
+                }
+            }
+            return;
+        }
+        // SAFETY: the caller's promise; the machine has the tools' instructions.
+        unsafe {
+            let along = sa[1] == 1 && sb[0] == 1 && k >= DOTS.0;
+            if along && (m * n <= DOTS.1 || m == 1 || n == 1) {
+                self.dots.product([m, k, n], alpha, (a, sa), (b, sb), add, (c, sc));
+            } else if let Some(kernel) = self.kernel {
+                kernel.product([m, k, n], alpha, (a, sa), (b, sb), add, (c, sc), lower);
+            } else {
+                let beta = if add { E::one() } else { E::zero() };
+                E::matmul([m, k, n], alpha, (a, sa), (b, sb), beta, (c, sc));
+            }
+        }
+    }
+}
