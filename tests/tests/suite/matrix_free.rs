@@ -203,16 +203,18 @@ fn lanczos_does_not_miss_copies() {
     let diagonal = Diagonal::new(&values);
     let of = |options: LanczosOptions| lanczos(&diagonal, 3, &options).unwrap().eigenvalues;
     let are = |got: Vec<f64>, expected: [f64; 3]| got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-6);
+    let mut missed = 0;
     for seed in 0..10 {
         let options = LanczosOptions { tolerance: 1e-6, seed, ..Default::default() };
         for block in [1, 2, 4] {
             let got = of(LanczosOptions { block, ..options });
             assert!(are(got.clone(), [3.0, 3.0, 2.0]), "block {block}, seed {seed}: {got:?}");
         }
-        let got = of(LanczosOptions { copies: false, ..options });
-        assert!(are(got.clone(), [3.0, 2.0, 1.5]), "nothing was missed, so this tests nothing: {got:?}");
+        // Rounding may bring a copy back.
+        missed += usize::from(are(of(LanczosOptions { copies: false, ..options }), [3.0, 2.0, 1.5]));
         assert!(are(of(LanczosOptions { copies: false, block: 2, ..options }), [3.0, 3.0, 2.0]));
     }
+    assert!(missed >= 5, "hardly anything was missed, so this tests little: {missed} of 10");
 }
 
 #[test]
