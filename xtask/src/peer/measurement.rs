@@ -101,6 +101,8 @@ pub struct Measurement {
     pub seconds: f64,
     /// Peak memory of the process in 10⁶ bytes, where the system tells.
     pub megabytes: Option<f64>,
+    /// The slowest round's time ÷ the fastest's.
+    pub spread: f64,
 }
 
 impl Measurement {
@@ -115,6 +117,7 @@ impl Measurement {
             threads: fields.number("threads")?,
             seconds: fields.number("median_s")?,
             megabytes: fields.number_or_null("peak_mb")?,
+            spread: 1.0,
         })
     }
 
@@ -122,7 +125,9 @@ impl Measurement {
     pub fn median(rounds: &[Self]) -> Option<Self> {
         let seconds = median(rounds.iter().map(|round| round.seconds).collect())?;
         let megabytes = median(rounds.iter().filter_map(|round| round.megabytes).collect());
-        Some(Measurement { seconds, megabytes, ..rounds[0].clone() })
+        let extreme = |choose: fn(f64, f64) -> f64| rounds.iter().map(|round| round.seconds).reduce(choose);
+        let spread = extreme(f64::max)? / extreme(f64::min)?;
+        Some(Measurement { seconds, megabytes, spread, ..rounds[0].clone() })
     }
 }
 
@@ -144,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_last_line_is_read() {
-        let expected = Measurement { params: 535_818.0, threads: 2.0, seconds: 0.25, megabytes: Some(61.2) };
+        let expected = Measurement { params: 535_818.0, threads: 2.0, seconds: 0.25, megabytes: Some(61.2), spread: 1.0 };
         assert_eq!(Measurement::read(&format!("a note\n{LINE}\n\n")).unwrap(), expected);
         let without_peak = LINE.replace("61.2", "null");
         assert_eq!(Measurement::read(&without_peak).unwrap().megabytes, None);
@@ -169,9 +174,9 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median(vec![]), None);
-        let round = |seconds, megabytes| Measurement { params: 1.0, threads: 2.0, seconds, megabytes };
+        let round = |seconds, megabytes| Measurement { params: 1.0, threads: 2.0, seconds, megabytes, spread: 1.0 };
         let rounds = [round(3.0, Some(10.0)), round(1.0, None), round(2.0, Some(20.0))];
-        assert_eq!(Measurement::median(&rounds), Some(round(2.0, Some(15.0))));
+        assert_eq!(Measurement::median(&rounds), Some(Measurement { spread: 3.0, ..round(2.0, Some(15.0)) }));
         assert_eq!(Measurement::median(&[]), None);
     }
 }

@@ -80,6 +80,17 @@ impl Row {
     }
 }
 
+/// Rounds that differ by more than this factor were disturbed.
+const SPREAD: f64 = 1.5;
+
+/// The sides whose rounds differ too much to be trusted.
+fn disturbed(rows: &[Row]) -> Vec<String> {
+    let sides = rows.iter().flat_map(|row| [(row, "ours", &row.ours), (row, "peer", &row.peer)]);
+    let measured = sides.filter_map(|(row, side, outcome)| Some((row, side, outcome.as_ref().ok()?.spread)));
+    let far = measured.filter(|(_, _, spread)| *spread > SPREAD);
+    far.map(|(row, side, spread)| format!("{} ({side}, by {})", row.job.name(), three_digits(spread))).collect()
+}
+
 /// The whole record.
 pub fn record(setting: &Setting, rows: &[Row]) -> String {
     let Setting { date, machine, commit, rustc, peer, command, threads, rounds } = setting;
@@ -106,6 +117,14 @@ pub fn record(setting: &Setting, rows: &[Row]) -> String {
         let met = compared.iter().filter(|(ratio, mark)| ratio >= mark).count();
         let _ = writeln!(text, "\nMarks met: {met} of the {} that could be compared.", compared.len());
     }
+    let disturbed = disturbed(rows);
+    if !disturbed.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n**Not to be trusted**: rounds differ by more than a factor of {SPREAD} for {}. Measure again with nothing else running.",
+            disturbed.join(", ")
+        );
+    }
     text
 }
 
@@ -131,7 +150,7 @@ mod tests {
     const JOB: Job = Job { net: "mlp", task: "dd", samples: 128, peer_reps: 1, marks: [80.0, 10.0] };
 
     fn outcome(seconds: f64, megabytes: Option<f64>) -> Outcome {
-        Ok(Measurement { params: 1.0, threads: 2.0, seconds, megabytes })
+        Ok(Measurement { params: 1.0, threads: 2.0, seconds, megabytes, spread: 1.0 })
     }
 
     #[test]
