@@ -3,6 +3,7 @@
 mod ci;
 mod files;
 mod layers;
+mod peer;
 mod source;
 mod tidy;
 
@@ -20,6 +21,8 @@ usage: cargo xtask VERB [ARGUMENTS]
   bench NET TASK N [OPTIONS]
                         measure one task and print one line of JSON; without arguments, explain them
                         (both take `--backend opencl[:DEVICE]`)
+  bench --peer [--python PATH] [--jobs FILTER...] [--rounds R] [--threads T] [--out FILE]
+                        measure this library and the Python peer in turn (benches/peer/README.md); write benches/record/peer.md
   ci [--skip STEP]...   everything that must hold before a change is merged; stop at the first that fails
 ";
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         ("tidy", []) => exit(check_tidy(&root).map(|()| 0)),
         ("layers", []) => exit(check_layers(&root).map(|()| 0)),
         ("verify", args) => exit(ci::program(&root, ci::VERIFY, args)),
+        ("bench", args) if args.iter().any(|arg| arg == "--peer") => peer::run(&root, args),
         ("bench", args) => exit(ci::program(&root, ci::BENCH, args)),
         ("ci", args) => ci::run(&root, args),
         ("help" | "--help" | "-h", []) => {
