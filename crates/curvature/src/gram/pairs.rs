@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use vivit_autodiff::Outer;
-use vivit_tensor::{Backend, Gemm, Strides, Tensor};
+use vivit_tensor::{Backend, Gemm, Scalar, Strides, Tensor};
 
 use super::cost::{ContractionDims, GramBlock};
 
@@ -104,6 +104,7 @@ pub(super) fn add<B: Backend>(
     let tiles = if via == Via::Positions { Tiles::positions(&dims, limit) } else { Tiles::one_side(&dims, limit) };
     let symmetric = block == GramBlock::Symmetric;
     let backend = c.backend().clone();
+    let mut p = backend.fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, B::Elem::of(0.0));
     for ms in ranges(0..e.n, tiles.chunk) {
         let right = Side::new(b, ms.clone());
         for ns in ranges(0..d.n, tiles.block).filter(|ns| !symmetric || ns.end > ms.start) {
@@ -113,8 +114,8 @@ pub(super) fn add<B: Backend>(
                 let diagonal = if symmetric { n.start.clamp(seen.start, seen.end) } else { seen.end };
                 for (of, alpha) in [(seen.start..diagonal, 1.0), (diagonal..seen.end.min(n.end.max(diagonal)), 0.5)] {
                     for m in ranges(of, tiles.tile[1]) {
-                        let p = prepared.p(n.clone(), &right, m.clone());
-                        contract(&backend, (&p, n.clone()), (&right, m), c, place, (block, alpha));
+                        prepared.fill_p(&mut p, n.clone(), &right, m.clone());
+                        contract((&p, d.v, n.clone()), (&right, m), c, place, (block, alpha));
                     }
                 }
             }
@@ -161,8 +162,8 @@ impl<B: Backend> Prepared<B> {
         Prepared::Positions(left, k)
     }
 
-    /// `P: [n, V, G, m, T, O]`
-    fn p(&self, n: Range<usize>, right: &Side<B>, m: Range<usize>) -> Tensor<B> {
+    /// Writes `P: [n, V, G, m, T, O]`.
+    fn fill_p(&self, to: &mut B::Buf, n: Range<usize>, right: &Side<B>, m: Range<usize>) {
         let first = m.start - right.samples.start;
         match self {
             Prepared::Positions(left, k) => {
@@ -180,7 +181,7 @@ impl<B: Backend> Prepared<B> {
                     t * o,
                     p,
                 );
-                k.gemm(&product, &left.s, [n.len(), v, g, m.len(), t, o])
+                k.backend().gemm(&product, k.buf(), left.s.buf(), to);
             }
             Prepared::OneSide(samples, expanded) => {
                 let [v, held, g, o, i] = **expanded.shape() else { unreachable!("made with five axes") };
@@ -197,7 +198,7 @@ impl<B: Backend> Prepared<B> {
                     o * i,
                     p,
                 );
-                right.z.gemm(&product, expanded, [n.len(), v, g, m.len(), t, o])
+                expanded.backend().gemm(&product, right.z.buf(), expanded.buf(), to);
             }
         }
     }
@@ -205,15 +206,14 @@ impl<B: Backend> Prepared<B> {
 
 /// `c += alpha · ⟨P[n, m][v], s[w, m]⟩`; with `ByColumn` for w = v only.
 fn contract<B: Backend>(
-    backend: &B,
-    (p, n): (&Tensor<B>, Range<usize>),
+    (p, v, n): (&B::Buf, usize, Range<usize>),
     (right, m): (&Side<B>, Range<usize>),
     c: &mut Tensor<B>,
     place: Place,
     (block, alpha): (GramBlock, f64),
 ) {
     let [w, held, g, t, o] = **right.s.shape() else { unreachable!("made with five axes") };
-    let (v, k) = (p.shape()[1], t * o);
+    let k = t * o;
     let (of_v, of_n, of_w) = (g * m.len() * k, v * g * m.len() * k, held * g * k);
     let b = Strides::rows(1).at((m.start - right.samples.start) * g * k);
     let to = n.start * place.n + m.start * place.m;
@@ -228,7 +228,8 @@ fn contract<B: Backend>(
         product.batch(n.len(), of_n, 0, place.n)
     };
     let product = product.batch(m.len(), k, g * k, place.m).batch(g, m.len() * k, k, 0);
-    backend.gemm(&product.scaled(alpha).accumulating(), p.buf(), right.s.buf(), c.buf_mut());
+    let backend = c.backend().clone();
+    backend.gemm(&product.scaled(alpha).accumulating(), p, right.s.buf(), c.buf_mut());
 }
 
 /// `lower += C + Cᵀ` for square matrices.
