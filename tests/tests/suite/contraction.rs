@@ -103,7 +103,9 @@ fn the_cheapest_order_is_chosen() {
     assert_eq!(symmetric(dims(9, 128, [144, 96, 576])), Order::Expand);
     assert_eq!(symmetric(dims(9, 128, [36, 128, 864])), Order::Positions);
     assert_eq!(symmetric(dims(10, 128, [36, 128, 864])), Order::Positions);
-    assert_eq!(symmetric(dims(10, 128, [1, 512, 1152])), Order::Factors);
+    for [o, i] in [[512, 1152], [256, 512], [10, 256]] {
+        assert_eq!(symmetric(dims(10, 128, [1, o, i])), Order::Factors);
+    }
     // All-CNN-C: many, of which one more is the gradient's; memory does not stand in the way.
     for v in [99, 100] {
         for n in [2, 8, 64] {

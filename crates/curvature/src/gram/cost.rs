@@ -1,7 +1,7 @@
 //! What each contraction order costs, from dimensions alone, and the choice of the cheapest.
 //!
 //! Times are compared in multiply-adds of a large matrix product. A number that is written or read once in between counts as
-//! [`MOVED`] of them.
+//! [`MOVED`] of them, a product for a single pair of samples as [`STARTED`] more.
 
 use std::fmt;
 
@@ -12,6 +12,9 @@ use super::pairs::Tiles;
 /// Multiply-adds of a large product that take as long as writing or reading one number: the ratio of a core's arithmetic (some 50 G/s
 /// in f32) to what it streams from its outer caches (some 6 G numbers/s), rounded. Estimated, not fitted.
 const MOVED: f64 = 8.0;
+
+/// Multiply-adds of a large product that take as long as starting a small one: some tenth of a microsecond. Estimated, too.
+const STARTED: f64 = 4096.0;
 
 /// Default of [`Contraction::memory`].
 const MEMORY: usize = 1 << 27;
@@ -226,7 +229,9 @@ impl ContractionDims {
                 (multiply_adds, moved, Tiles::one_side(self, limit).numbers, usize::from(symmetric))
             }
         };
-        Some(ContractionCost { multiply_adds, moved, bytes: numbers.saturating_mul(size), matrices })
+        let by_pair = matches!(order, ContractionOrder::Positions | ContractionOrder::OneSide);
+        let started = if by_pair { pairs * g } else { 0.0 };
+        Some(ContractionCost { multiply_adds, moved, started, bytes: numbers.saturating_mul(size), matrices })
     }
 
     /// Out-features that are expanded at a time.
@@ -242,6 +247,8 @@ pub struct ContractionCost {
     pub multiply_adds: f64,
     /// Numbers that are written or read in between.
     pub moved: f64,
+    /// Small products, for a single pair of samples and a group.
+    pub started: f64,
     /// Bytes of intermediate products at a time.
     pub bytes: usize,
     /// Matrices of the Gram block's own size that are needed besides; not part of `bytes`. All parameters of a group share them.
@@ -251,7 +258,7 @@ pub struct ContractionCost {
 impl ContractionCost {
     /// The time, in multiply-adds of a large matrix product: what orders are compared by.
     pub fn equivalents(&self) -> f64 {
-        self.multiply_adds + MOVED * self.moved
+        self.multiply_adds + MOVED * self.moved + STARTED * self.started
     }
 
     /// One contraction after another.
@@ -259,6 +266,7 @@ impl ContractionCost {
         ContractionCost {
             multiply_adds: self.multiply_adds + other.multiply_adds,
             moved: self.moved + other.moved,
+            started: self.started + other.started,
             bytes: self.bytes.max(other.bytes),
             matrices: self.matrices.max(other.matrices),
         }
