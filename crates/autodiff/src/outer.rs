@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use vivit_tensor::{Backend, Gemm, Strides, Tensor};
+use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
 
 /// Which of position and feature is the inner axis of `s` and `z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +148,33 @@ impl<B: Backend> Outer<B> {
         let rank = x.shape().rank();
         let axes: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
         x.permute(&axes)
+    }
+
+    /// The factors of some samples with features innermost: `s: [V, samples.len(), G, T, O]` and `z: [G, samples.len(), T, I]`.
+    ///
+    /// Copies them unless they lie like that.
+    #[must_use]
+    pub fn features_inside(&self, samples: Range<usize>) -> (Tensor<B>, Tensor<B>) {
+        let (d, n, backend) = (self.dims(), samples.len(), self.s.backend());
+        let (st, zt) = (d.t * d.o, d.t * d.i);
+        let inside = |features: usize| if self.positions == Positions::Outside { (features, 1) } else { (1, d.t) };
+        let s = if self.positions == Positions::Outside && n == d.n {
+            self.s.clone()
+        } else {
+            let (shape, (t, o)) = ([d.v, n, d.g, d.t, d.o], inside(d.o));
+            let from = backend.slice(self.s.buf(), samples.start * d.g * st..self.s.len());
+            let strides = [d.n * d.g * st, d.g * st, st, t, o];
+            Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &strides))
+        };
+        let shape = [d.g, n, d.t, d.i];
+        let z = if self.positions == Positions::Outside && d.g == 1 {
+            self.z.slice(samples.start, samples.end).reshape(shape)
+        } else {
+            let (t, i) = inside(d.i);
+            let from = backend.slice(self.z.buf(), samples.start * d.g * zt..self.z.len());
+            Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &[zt, d.g * zt, t, i]))
+        };
+        (s, z)
     }
 
     /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`, always out-feature by out-feature.

@@ -225,6 +225,20 @@ impl<'a, B: Backend> Site<'a, B> {
         std::iter::once(self.share(probe)).chain(signed).collect()
     }
 
+    /// All the visitor's probes as the columns of one share, one probe after the other, if they have the same samples and so travel together.
+    pub fn stacked(&self) -> Option<Share<'_, 'a, B>> {
+        let (&first, rest) = self.probes.split_first()?;
+        let (stream, mut columns) = self.arrived.probes[first].clone();
+        for &probe in rest {
+            let (other, next) = &self.arrived.probes[probe];
+            if (*other, next.start) != (stream, columns.end) {
+                return None;
+            }
+            columns.end = next.end;
+        }
+        Some(Share { uses: &self.arrived.uses[stream], columns, signs: None })
+    }
+
     /// Columns times samples of the probe, `V·N_S`.
     #[track_caller]
     pub fn rows(&self, probe: usize) -> usize {

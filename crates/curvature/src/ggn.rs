@@ -5,7 +5,7 @@ use std::fmt;
 use vivit_autodiff::{Graph, Loss, Probe, Root, RootColumns, Seed};
 use vivit_tensor::Backend;
 
-use crate::{DirectionalDerivatives, Eigenpairs, Error, GramSpace, Group, NewtonStep, Progress};
+use crate::{Contraction, DirectionalDerivatives, Eigenpairs, Error, GramSpace, Group, NewtonStep, Progress};
 
 /// The generalized Gauss-Newton matrix of a graph's loss, and how it is to be approximated.
 ///
@@ -19,6 +19,7 @@ pub struct Ggn<'a, B: Backend> {
     pub(crate) root: Root,
     pub(crate) grad_samples: Option<Vec<usize>>,
     pub(crate) ggn_samples: Option<Vec<usize>>,
+    pub(crate) contraction: Contraction,
     pub(crate) progress: Option<Box<dyn Fn(Progress) + 'a>>,
 }
 
@@ -29,6 +30,7 @@ impl<B: Backend> fmt::Debug for Ggn<'_, B> {
             .field("root", &self.root)
             .field("grad_samples", &self.grad_samples)
             .field("ggn_samples", &self.ggn_samples)
+            .field("contraction", &self.contraction)
             .finish_non_exhaustive()
     }
 }
@@ -36,7 +38,8 @@ impl<B: Backend> fmt::Debug for Ggn<'_, B> {
 impl<'a, B: Backend> Ggn<'a, B> {
     /// The exact GGN over all samples.
     pub fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
-        Ggn { graph, loss, root: Root::default(), grad_samples: None, ggn_samples: None, progress: None }
+        let (root, contraction) = (Root::default(), Contraction::default());
+        Ggn { graph, loss, root, grad_samples: None, ggn_samples: None, contraction, progress: None }
     }
 
     /// The exact root with this choice of columns.
@@ -66,6 +69,14 @@ impl<'a, B: Backend> Ggn<'a, B> {
     #[must_use]
     pub fn grad_samples(mut self, samples: impl Into<Vec<usize>>) -> Self {
         self.grad_samples = Some(samples.into());
+        self
+    }
+
+    /// In which order the Gram matrix is contracted, and in how much memory. Default: the cheapest, parameter by parameter, in 128 MiB;
+    /// [`GramSpace::report`] tells.
+    #[must_use]
+    pub fn contraction(mut self, contraction: Contraction) -> Self {
+        self.contraction = contraction;
         self
     }
 

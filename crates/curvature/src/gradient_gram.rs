@@ -6,9 +6,9 @@
 use vivit_autodiff::{Graph, Loss, Probe, Seed, Site, Var};
 use vivit_tensor::{Backend, Matrix, Scalar};
 
-use crate::Error;
 use crate::gram::GramBlocks;
 use crate::group::chosen_params;
+use crate::{Contraction, Error};
 
 /// The Gram matrix of the gradients `g_n = ∂L_n/∂θ` of the samples, the reduction's factor included.
 ///
@@ -36,12 +36,13 @@ pub struct GradientGram<'a, B: Backend> {
     params: Option<Vec<Var>>,
     samples: Option<Vec<usize>>,
     centred: bool,
+    contraction: Contraction,
 }
 
 impl<'a, B: Backend> GradientGram<'a, B> {
     /// Of all parameters and samples, not centred.
     pub fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
-        GradientGram { graph, loss, params: None, samples: None, centred: false }
+        GradientGram { graph, loss, params: None, samples: None, centred: false, contraction: Contraction::default() }
     }
 
     /// Of these parameters only.
@@ -65,6 +66,13 @@ impl<'a, B: Backend> GradientGram<'a, B> {
         self
     }
 
+    /// In which order products of gradients are contracted, and in how much memory. Default: the cheapest, parameter by parameter, in 128 MiB.
+    #[must_use]
+    pub fn contraction(mut self, contraction: Contraction) -> Self {
+        self.contraction = contraction;
+        self
+    }
+
     /// The matrix `[N_S, N_S]`.
     ///
     /// # Errors
@@ -74,10 +82,15 @@ impl<'a, B: Backend> GradientGram<'a, B> {
         let params = chosen_params(graph, self.params)?;
         let n = self.samples.as_ref().map_or(graph.samples(), Vec::len);
         let probe = Probe::new(Seed::Gradient).of(self.samples);
-        let mut blocks = GramBlocks::new(graph.tape().backend(), n, None);
+        let mut blocks: Option<GramBlocks<B>> = None;
         let wanted_by = Some("the Gram matrix of per-sample gradients");
-        graph.sweep(self.loss, &[probe], &params, wanted_by, |site: &Site<'_, B>| Ok::<(), Error>(blocks.add(site)?))?;
-        let lower = blocks.ggn.to_matrix()?;
+        graph.sweep(self.loss, &[probe], &params, wanted_by, |site: &Site<'_, B>| {
+            let new = || GramBlocks::new(graph.tape().backend(), site, false, self.contraction);
+            blocks.get_or_insert_with(new).add(site, 0)?;
+            Ok::<(), Error>(())
+        })?;
+        let (lower, _) = blocks.expect("at least one parameter was visited").finish();
+        let lower = lower.to_matrix()?;
         let whole = Matrix::from_fn(n, n, |i, j| lower[(i.max(j), i.min(j))]);
         Ok(if self.centred { centre(&whole) } else { whole })
     }

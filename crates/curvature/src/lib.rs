@@ -42,6 +42,7 @@ pub use directions::DirectionalDerivatives;
 pub use error::Error;
 pub use ggn::Ggn;
 pub use gradient_gram::GradientGram;
+pub use gram::{Contraction, ContractionCost, ContractionDims, ContractionOrder, GramBlock, GramReport, GramRow};
 pub use group::Group;
 pub use lanczos::{LanczosOptions, LeadingEigenpairs, Which, lanczos};
 pub use ntk::Ntk;

@@ -4,9 +4,9 @@
 use vivit_autodiff::{Factor, Graph, Probe, Seed, Site, Var};
 use vivit_tensor::{Backend, Matrix, Tensor};
 
-use crate::Error;
 use crate::gram::{GramBlocks, add_between, add_by_column};
 use crate::group::chosen_params;
+use crate::{Contraction, Error};
 
 /// The tangent kernel between the samples of a graph, or between two choices of them.
 ///
@@ -36,12 +36,13 @@ pub struct Ntk<'a, B: Backend> {
     outputs: Option<Vec<usize>>,
     rows: Option<Vec<usize>>,
     columns: Option<Vec<usize>>,
+    contraction: Contraction,
 }
 
 impl<'a, B: Backend> Ntk<'a, B> {
     /// Between all samples, for all outputs, of all parameters.
     pub fn new(graph: &'a Graph<B>) -> Self {
-        Ntk { graph, params: None, outputs: None, rows: None, columns: None }
+        Ntk { graph, params: None, outputs: None, rows: None, columns: None, contraction: Contraction::default() }
     }
 
     /// Of these parameters only: kernels of disjoint choices add up.
@@ -72,6 +73,13 @@ impl<'a, B: Backend> Ntk<'a, B> {
         self
     }
 
+    /// In which order products of Jacobians are contracted, and in how much memory. Default: the cheapest, parameter by parameter, in 128 MiB.
+    #[must_use]
+    pub fn contraction(mut self, contraction: Contraction) -> Self {
+        self.contraction = contraction;
+        self
+    }
+
     /// The whole kernel `[C·N, C·M]`; row `c·N + n` belongs to output c of sample n.
     ///
     /// # Errors
@@ -81,17 +89,19 @@ impl<'a, B: Backend> Ntk<'a, B> {
         if self.rows == self.columns {
             let mut blocks: Option<GramBlocks<B>> = None;
             self.sweep(|site| {
-                let blocks = blocks.get_or_insert_with(|| GramBlocks::new(backend, site.rows(0), None));
-                Ok(blocks.add(site)?)
+                let blocks = blocks.get_or_insert_with(|| GramBlocks::new(backend, site, false, self.contraction));
+                blocks.add(site, 0)?;
+                Ok(())
             })?;
-            let lower = blocks.expect("at least one parameter was visited").ggn.to_matrix()?;
+            let (lower, _) = blocks.expect("at least one parameter was visited").finish();
+            let lower = lower.to_matrix()?;
             let n = lower.rows();
             return Ok(Matrix::from_fn(n, n, |i, j| lower[(i.max(j), i.min(j))]));
         }
         let mut cross: Option<Tensor<B>> = None;
         self.sweep(|site| {
             let cross = cross.get_or_insert_with(|| Tensor::zeros(backend, [site.rows(0), site.rows(1)]));
-            add_between(cross, site, (0, 1));
+            add_between(cross, site, (0, 1), self.contraction);
             Ok(())
         })?;
         Ok(cross.expect("at least one parameter was visited").to_matrix()?)
@@ -122,7 +132,7 @@ impl<'a, B: Backend> Ntk<'a, B> {
         self.sweep(|site| {
             let (n, m) = (site.samples(0), site.samples(second));
             let cross = cross.get_or_insert_with(|| Tensor::zeros(backend, [site.rows(0) / n, n, m]));
-            add_by_column(cross, site, (0, second));
+            add_by_column(cross, site, (0, second), self.contraction);
             Ok(())
         })?;
         Ok(cross.expect("at least one parameter was visited"))

@@ -5,7 +5,7 @@ use vivit_eigh::Reduction as Tridiagonal;
 use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Scalar, Strides, Tensor, Unary};
 
 use crate::gram::GramBlocks;
-use crate::{DirectionalDerivatives, Error, Ggn, Group};
+use crate::{DirectionalDerivatives, Error, Ggn, GramReport, Group};
 
 /// Columns that an eigenvector sweep carries at a time: bounds its memory to that of an ordinary GGN sweep.
 const COLUMNS: usize = 16;
@@ -77,6 +77,7 @@ pub struct GramSpace<'a, B: Backend> {
     ggn: &'a Ggn<'a, B>,
     groups: &'a [Group<'a>],
     spaces: Vec<GroupSpace<B::Elem>>,
+    report: GramReport,
 }
 
 impl<'a, B: Backend> GramSpace<'a, B> {
@@ -88,13 +89,14 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         let mut probes = vec![ggn.ggn_probe()];
         probes.extend(gradients.then(|| ggn.grad_probe()));
         let mut blocks: Vec<Option<GramBlocks<B>>> = groups.iter().map(|_| None).collect();
+        let mut report = GramReport::default();
         let (mut done, total) = (0, wanted.len());
         let mut unsettled =
             graph.sweep_unsettled(ggn.loss, &probes, &wanted, Some("a GGN per sample"), |site: &Site<'_, B>| {
-                let [rows, n_grad] = [0, 1].map(|probe| if probe == 1 && !gradients { 0 } else { site.rows(probe) });
-                let block = blocks[group_of[site.param()]]
-                    .get_or_insert_with(|| GramBlocks::new(graph.tape().backend(), rows, gradients.then_some(n_grad)));
-                block.add(site)?;
+                let group = group_of[site.param()];
+                let block = blocks[group]
+                    .get_or_insert_with(|| GramBlocks::new(graph.tape().backend(), site, gradients, ggn.contraction));
+                report.rows.push(block.add(site, group)?);
                 done += 1;
                 ggn.report(Progress::Gram { done, total });
                 Ok::<(), Error>(())
@@ -103,12 +105,18 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         let mut spaces = Vec::with_capacity(total);
         for (group, block) in blocks.into_iter().enumerate() {
             let block = block.expect("every group has a parameter, and every parameter was visited");
-            let cross = block.cross.map(|cross| unsettled.read_matrix(cross)).transpose()?;
-            let eigen = Tridiagonal::new(unsettled.read_matrix(block.ggn)?).map_err(|source| Error::Eigen { group, source })?;
+            let (block, cross) = block.finish();
+            let cross = cross.map(|cross| unsettled.read_matrix(cross)).transpose()?;
+            let eigen = Tridiagonal::new(unsettled.read_matrix(block)?).map_err(|source| Error::Eigen { group, source })?;
             spaces.push(GroupSpace { eigen, cross });
             ggn.report(Progress::Eigenvalues { done: group + 1, total });
         }
-        Ok(GramSpace { ggn, groups, spaces })
+        Ok(GramSpace { ggn, groups, spaces, report })
+    }
+
+    /// In which order every parameter's share of the Gram matrices was contracted, and what that cost.
+    pub fn report(&self) -> &GramReport {
+        &self.report
     }
 
     /// All eigenvalues of a group's Gram matrix, ascending.

@@ -7,10 +7,10 @@ pub use vivit_autodiff::{
     Second, Seed, Share, Site, Tape, Var,
 };
 pub use vivit_curvature::{
-    CurvatureOperator, DensityOptions, DirectionalDerivatives, Eigenpairs, Ggn, GradientGram, Group, LanczosOptions,
-    LanczosQuadrature, LinearOperator, LogDensityOptions, NewtonStep, Ntk, Positive, PowerIterationOptions, Product, Progress,
-    QuadratureOptions, TraceOptions, Which, above, constant, hutch_plus_plus, hutchinson_diagonal, hutchinson_trace, lanczos,
-    nonzero, power_iteration, top_k, top_k_nonzero,
+    Contraction, ContractionOrder, CurvatureOperator, DensityOptions, DirectionalDerivatives, Eigenpairs, Ggn, GradientGram,
+    GramReport, Group, LanczosOptions, LanczosQuadrature, LinearOperator, LogDensityOptions, NewtonStep, Ntk, Positive,
+    PowerIterationOptions, Product, Progress, QuadratureOptions, TraceOptions, Which, above, constant, hutch_plus_plus,
+    hutchinson_diagonal, hutchinson_trace, lanczos, nonzero, power_iteration, top_k, top_k_nonzero,
 };
 pub use vivit_extend::{
     BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Extension, Gradient, Jacobian, Kfac, Kfra,

@@ -1,6 +1,7 @@
 //! The library's test suite, in one binary.
 
 mod bad_input;
+mod contraction;
 mod eigen_oracle;
 mod eigensolver;
 mod examples;

@@ -1,0 +1,206 @@
+//! The Gram engine: one parameter's share of `VᵀV` and `Vᵀg`, added up while the sweep passes.
+//!
+//! Rows are (column, sample) pairs, `v·N_S + n`. Gradients of the same samples are one more column behind V's. Where V has
+//! outer-product structure, `cost` chooses in which order a share is contracted.
+
+mod cost;
+mod expand;
+mod factors;
+mod pairs;
+mod report;
+
+use std::ops::Range;
+
+use vivit_autodiff::{Batch, Error, Outer, Site};
+use vivit_tensor::{Backend, Tensor};
+
+pub use cost::{Contraction, ContractionCost, ContractionDims, ContractionOrder, GramBlock};
+pub use report::{GramReport, GramRow};
+
+use pairs::{Place, Via};
+
+/// The Gram blocks of one parameter group.
+#[derive(Debug)]
+pub(crate) struct GramBlocks<B: Backend> {
+    /// `VᵀV`, `[R, R]`, R being the columns times samples of V and, if they have the same samples, of g behind it; the lower half counts.
+    lower: Tensor<B>,
+    /// As `lower`, of what goes pair by pair of samples: `C + Cᵀ` counts. Made when needed.
+    pairs: Option<Tensor<B>>,
+    /// `Vᵀg`, `[R, N_grad]`, if gradients of other samples travel too.
+    cross: Option<Tensor<B>>,
+    /// Rows of `lower` that belong to g.
+    gradients: usize,
+    contraction: Contraction,
+}
+
+impl<B: Backend> GramBlocks<B> {
+    /// For sites like the given one: probe 0 is V, probe 1 (with `gradients`) the gradient.
+    pub fn new(backend: &B, site: &Site<'_, B>, gradients: bool, contraction: Contraction) -> Self {
+        let rows = site.rows(0);
+        let n = if gradients { site.rows(1) } else { 0 };
+        let apart = gradients && site.stacked().is_none();
+        let (cross, n) = if apart { (Some(Tensor::zeros(backend, [rows, n])), 0) } else { (None, n) };
+        let lower = Tensor::zeros(backend, [rows + n, rows + n]);
+        GramBlocks { lower, pairs: None, cross, gradients: n, contraction }
+    }
+
+    /// Adds a parameter's share.
+    pub fn add(&mut self, site: &Site<'_, B>, group: usize) -> Result<GramRow, Error> {
+        let share = site.stacked().filter(|_| self.cross.is_none()).unwrap_or_else(|| site.share(0));
+        let (samples, entries, size) = (site.samples(0), site.value().len(), size_of::<B::Elem>());
+        let columns = share.rows() / samples;
+        let mut row = GramRow {
+            param: site.param(),
+            name: site.name().into(),
+            group,
+            entries,
+            columns,
+            samples,
+            structure: None,
+            order: ContractionOrder::Raw,
+            cross: None,
+            refused: None,
+            cost: ContractionCost::default(),
+        };
+        let v = share.outer();
+        // Without structure the parameter is one row of features, used once.
+        let plain = vivit_autodiff::OuterDims { v: columns, n: samples, g: 1, t: 1, o: 1, i: entries };
+        let dims = v.as_ref().map_or(plain, Outer::dims);
+        let asked = self.contraction;
+        let contraction = if v.is_some() { asked } else { Contraction { order: Some(ContractionOrder::Raw), ..asked } };
+        (row.order, row.cost) = contraction.choose(&ContractionDims::symmetric(dims), size);
+        row.structure = v.as_ref().map(Outer::dims);
+        row.refused = asked.order.filter(|&order| order != row.order);
+        if let Some(cross) = &self.cross {
+            let n = cross.shape()[1];
+            let block = ContractionDims::between(dims, site.rows(1) / n, n);
+            // What is expanded for one serves the other.
+            let expanded = matches!(row.order, ContractionOrder::Raw | ContractionOrder::Expand);
+            let order = if expanded { Some(row.order) } else { contraction.order };
+            let (order, cost) = Contraction { order, ..contraction }.choose(&block, size);
+            (row.cross, row.cost) = (Some(order), row.cost.and(cost));
+        }
+        let Some(v) = v.filter(|_| row.order != ContractionOrder::Raw) else {
+            let v = share.jac_t(Batch::Keep);
+            expand::add_raw_symmetric(&mut self.lower, &v);
+            if let Some(cross) = &mut self.cross {
+                expand::add_raw_between(cross, &v, &site.jac_t(1, Batch::Keep));
+            }
+            return Ok(row);
+        };
+        let limit = contraction.memory / size;
+        let g = self.cross.is_some().then(|| site.outer(1).expect("structure does not depend on the probe"));
+        match row.order {
+            ContractionOrder::Expand => {
+                expand::add_symmetric(&mut self.lower, &v, self.cross.as_mut().zip(g.as_ref()), limit);
+                return Ok(row);
+            }
+            ContractionOrder::Factors => factors::add_symmetric(&mut self.lower, &v),
+            order => {
+                let (r, n) = (self.lower.shape()[0], samples);
+                let pairs = self.pairs.get_or_insert_with(|| Tensor::zeros(self.lower.backend(), [r, r]));
+                let place = Place { v: n * r, n: r, w: n, m: 1 };
+                pairs::add(pairs, place, (&v, &v), GramBlock::Symmetric, via(order), limit);
+            }
+        }
+        if let (Some(cross), Some(g), Some(order)) = (&mut self.cross, &g, row.cross) {
+            add_outer_between(cross, &v, g, order, limit);
+        }
+        Ok(row)
+    }
+
+    /// `VᵀV`, `[R, R]`, of which the lower half counts, and `Vᵀg`, `[R, N_grad]`, if gradients travelled too.
+    pub fn finish(mut self) -> (Tensor<B>, Option<Tensor<B>>) {
+        if let Some(pairs) = self.pairs.take() {
+            pairs::fold(&mut self.lower, &pairs);
+        }
+        if self.gradients == 0 {
+            return (self.lower, self.cross);
+        }
+        let (all, n) = (self.lower.shape()[0], self.gradients);
+        let r = all - n;
+        let cut = [(0, 0), (0, -(n as isize))];
+        let ggn = self.lower.slice(0, r).pad(&cut);
+        let cross = self.lower.slice(r, all).pad(&cut).permute(&[1, 0]);
+        (ggn, Some(cross))
+    }
+}
+
+/// Adds a parameter's share of `VᵀW` to `cross: [R, R′]`, V and W being the columns of two probes of a site.
+pub(crate) fn add_between<B: Backend>(
+    cross: &mut Tensor<B>,
+    site: &Site<'_, B>,
+    (v, w): (usize, usize),
+    contraction: Contraction,
+) {
+    if let Some((a, b, order)) = structure(site, (v, w), contraction, dims_between) {
+        return add_outer_between(cross, &a, &b, order, contraction.memory / size_of::<B::Elem>());
+    }
+    expand::add_raw_between(cross, &site.jac_t(v, Batch::Keep), &site.jac_t(w, Batch::Keep));
+}
+
+/// Adds a parameter's share of `V_cᵀ W_c`, column by column, to `cross: [C, N, N′]`.
+pub(crate) fn add_by_column<B: Backend>(
+    cross: &mut Tensor<B>,
+    site: &Site<'_, B>,
+    (v, w): (usize, usize),
+    contraction: Contraction,
+) {
+    let by_column = |a: &Outer<B>, b: &Outer<B>| ContractionDims::by_column(a.dims(), b.dims().n);
+    let Some((a, b, order)) = structure(site, (v, w), contraction, by_column) else {
+        return expand::add_raw_by_column(cross, &site.jac_t(v, Batch::Keep), &site.jac_t(w, Batch::Keep));
+    };
+    let limit = contraction.memory / size_of::<B::Elem>();
+    match order {
+        ContractionOrder::Factors => factors::add_by_column(cross, &a, &b),
+        ContractionOrder::Expand | ContractionOrder::Raw => expand::add_by_column(cross, &a, &b, limit),
+        order => {
+            let (n, m) = (cross.shape()[1], cross.shape()[2]);
+            let place = Place { v: n * m, n: m, w: 0, m: 1 };
+            pairs::add(cross, place, (&a, &b), GramBlock::ByColumn, via(order), limit);
+        }
+    }
+}
+
+/// Two probes' structures and the order to contract them in; `None` if V is to be used as it is.
+fn structure<B: Backend>(
+    site: &Site<'_, B>,
+    (v, w): (usize, usize),
+    contraction: Contraction,
+    dims: impl Fn(&Outer<B>, &Outer<B>) -> ContractionDims,
+) -> Option<(Outer<B>, Outer<B>, ContractionOrder)> {
+    let (a, b) = (site.outer(v)?, site.outer(w)?);
+    let (order, _) = contraction.choose(&dims(&a, &b), size_of::<B::Elem>());
+    (order != ContractionOrder::Raw).then_some((a, b, order))
+}
+
+/// Adds `VᵀW` to `cross: [V·N, W·M]`.
+fn add_outer_between<B: Backend>(cross: &mut Tensor<B>, v: &Outer<B>, w: &Outer<B>, order: ContractionOrder, limit: usize) {
+    match order {
+        ContractionOrder::Factors => factors::add_between(cross, v, w),
+        ContractionOrder::Expand | ContractionOrder::Raw => expand::add_between(cross, v, w, limit),
+        order => {
+            let (d, e) = (v.dims(), w.dims());
+            let cols = e.v * e.n;
+            let (left, right) = ((d.n * cols, cols), (e.n, 1));
+            // The side of fewer columns meets positions first.
+            let (sides, left, right) = if e.v < d.v { ((w, v), right, left) } else { ((v, w), left, right) };
+            let place = Place { v: left.0, n: left.1, w: right.0, m: right.1 };
+            pairs::add(cross, place, sides, GramBlock::Between, via(order), limit);
+        }
+    }
+}
+
+fn via(order: ContractionOrder) -> Via {
+    if order == ContractionOrder::OneSide { Via::OneSide } else { Via::Positions }
+}
+
+fn dims_between<B: Backend>(v: &Outer<B>, w: &Outer<B>) -> ContractionDims {
+    ContractionDims::between(v.dims(), w.dims().v, w.dims().n)
+}
+
+/// Ranges of `rows` out-features.
+fn blocks_of<B: Backend>(outer: &Outer<B>, rows: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
+    let o = outer.dims().o;
+    (0..o).step_by(rows).map(move |first| first..(first + rows).min(o))
+}

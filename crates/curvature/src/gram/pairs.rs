@@ -1,0 +1,239 @@
+//! The orders that go through pairs of samples, `Positions` and `OneSide`.
+//!
+//! Both make `P[n, m][v, t′, o] = Σ_t ⟨z[n, t], z[m, t′]⟩ s[v, n, t, o]` and contract it with `s[w, m, t′, o]`, over `t′` and `o`:
+//!
+//! ```text
+//! Positions   P = K s_n      K[t′, t] = ⟨z[m, t′], z[n, t]⟩
+//! OneSide     P = z_m V_nᵀ   V_n = Σ_t s[n, t] ⊗ z[n, t]
+//! ```
+//!
+//! Features are innermost everywhere, so that every product runs along contiguous rows. Blocks are nested: a *chunk* of samples m, for it a *block* of
+//! samples n (with its K or V), in it *tiles* of pairs whose P fits into a cache.
+
+use std::ops::Range;
+
+use vivit_autodiff::Outer;
+use vivit_tensor::{Backend, Gemm, Scalar, Strides, Tensor};
+
+use super::cost::{ContractionDims, GramBlock};
+
+/// Numbers of K or of expanded samples from which on more of them no longer make a faster product.
+const BLOCK: usize = 1 << 21;
+/// Numbers of P per tile: little enough to stay in a cache until they are contracted.
+const TILE: usize = 1 << 20;
+
+/// How many samples are worked on at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiles {
+    /// Samples m whose factors are held.
+    chunk: usize,
+    /// Samples n whose K or V is held.
+    block: usize,
+    /// Samples n and m of a tile.
+    tile: [usize; 2],
+    /// Numbers held at most.
+    pub numbers: usize,
+}
+
+impl Tiles {
+    pub fn positions(dims: &ContractionDims, limit: usize) -> Self {
+        let t = dims.left.t;
+        Tiles::new(dims, limit, dims.left.g * t * t, 0)
+    }
+
+    pub fn one_side(dims: &ContractionDims, limit: usize) -> Self {
+        let d = dims.narrow_first().left;
+        Tiles::new(dims, limit, 0, d.v * d.g * d.o * d.i)
+    }
+
+    /// Half of the limit for a chunk, a quarter for a block that holds `per_pair` and `per_sample` numbers, a quarter for P.
+    fn new(dims: &ContractionDims, limit: usize, per_pair: usize, per_sample: usize) -> Self {
+        let dims = dims.narrow_first();
+        let (d, m) = (dims.left, dims.samples);
+        let [left, right] = [d.v, dims.columns].map(|columns| d.g * d.t * (columns * d.o + d.i));
+        let p = d.v * d.g * d.t * d.o;
+        let at_most = |numbers: usize, each: usize, most: usize| (numbers / each.max(1)).clamp(1, most.max(1));
+        let chunk = at_most(limit / 2, right, at_most(limit / 4, per_pair, m));
+        let held = per_sample + chunk * per_pair;
+        let block = at_most(limit / 4, left + held, at_most(BLOCK, held, d.n));
+        let pairs = at_most((limit / 4).min(TILE), p, usize::MAX);
+        // On the diagonal of a symmetric block, tiles are computed in full: an eighth too much at most.
+        let most = if dims.block == GramBlock::Symmetric { d.n.div_ceil(8).min(block) } else { block };
+        let tile_n = at_most(pairs, chunk, most);
+        let tile = [tile_n, at_most(pairs, tile_n, chunk)];
+        let numbers = chunk * right + block * (left + held) + tile[0] * tile[1] * p;
+        Tiles { chunk, block, tile, numbers }
+    }
+}
+
+/// Where the product of column v of sample n and column w of sample m is added: distances in the result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub v: usize,
+    pub n: usize,
+    pub w: usize,
+    pub m: usize,
+}
+
+/// What the left side is prepared as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Via {
+    Positions,
+    OneSide,
+}
+
+/// Ranges of at most `step` that make up `range`.
+fn ranges(range: Range<usize>, step: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(step).map(move |first| first..(first + step).min(end))
+}
+
+/// Adds the products of the columns of `a` and `b` to `c`, where `place` says.
+///
+/// Symmetric: of each pair of samples that differ only the one with n > m, and half of those with n = m; the result is `C + Cᵀ`.
+pub(super) fn add<B: Backend>(
+    c: &mut Tensor<B>,
+    place: Place,
+    (a, b): (&Outer<B>, &Outer<B>),
+    block: GramBlock,
+    via: Via,
+    limit: usize,
+) {
+    let (d, e) = (a.dims(), b.dims());
+    let dims = ContractionDims { block, left: d, columns: e.v, samples: e.n };
+    let tiles = if via == Via::Positions { Tiles::positions(&dims, limit) } else { Tiles::one_side(&dims, limit) };
+    let symmetric = block == GramBlock::Symmetric;
+    let backend = c.backend().clone();
+    let mut p = backend.fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, B::Elem::of(0.0));
+    for ms in ranges(0..e.n, tiles.chunk) {
+        let right = Side::new(b, ms.clone());
+        for ns in ranges(0..d.n, tiles.block).filter(|ns| !symmetric || ns.end > ms.start) {
+            let seen = ms.start..if symmetric { ms.end.min(ns.end) } else { ms.end };
+            let prepared = Prepared::new(a, ns.clone(), &right, seen.len(), via);
+            for n in ranges(ns, tiles.tile[0]).filter(|n| !symmetric || n.end > seen.start) {
+                let diagonal = if symmetric { n.start.clamp(seen.start, seen.end) } else { seen.end };
+                for (of, alpha) in [(seen.start..diagonal, 1.0), (diagonal..seen.end.min(n.end.max(diagonal)), 0.5)] {
+                    for m in ranges(of, tiles.tile[1]) {
+                        prepared.fill_p(&mut p, n.clone(), &right, m.clone());
+                        contract((&p, d.v, n.clone()), (&right, m), c, place, (block, alpha));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The factors of some samples, features innermost.
+struct Side<B: Backend> {
+    samples: Range<usize>,
+    /// `[V, samples, G, T, O]`
+    s: Tensor<B>,
+    /// `[G, samples, T, I]`
+    z: Tensor<B>,
+}
+
+impl<B: Backend> Side<B> {
+    fn new(outer: &Outer<B>, samples: Range<usize>) -> Self {
+        let (s, z) = outer.features_inside(samples.clone());
+        Side { samples, s, z }
+    }
+}
+
+/// Samples n, ready to make P with samples m.
+enum Prepared<B: Backend> {
+    /// The side and `K: [G, seen · T, samples · T]`.
+    Positions(Side<B>, Tensor<B>),
+    /// The samples and their `V: [V, samples, G, O, I]`.
+    OneSide(Range<usize>, Tensor<B>),
+}
+
+impl<B: Backend> Prepared<B> {
+    /// For the first `seen` samples of `right`.
+    fn new(outer: &Outer<B>, samples: Range<usize>, right: &Side<B>, seen: usize, via: Via) -> Self {
+        let d = outer.dims();
+        if via == Via::OneSide {
+            let v = outer.expand_part(samples.clone(), 0..d.o).reshape([d.v, samples.len(), d.g, d.o, d.i]);
+            return Prepared::OneSide(samples, v);
+        }
+        let left = Side::new(outer, samples);
+        let (rows, cols) = (seen * d.t, left.samples.len() * d.t);
+        let g = Gemm::nt(rows, cols, d.i).batch(d.g, right.samples.len() * d.t * d.i, cols * d.i, rows * cols);
+        let k = right.z.gemm(&g, &left.z, [d.g, rows, cols]);
+        Prepared::Positions(left, k)
+    }
+
+    /// Writes `P: [n, V, G, m, T, O]`.
+    fn fill_p(&self, to: &mut B::Buf, n: Range<usize>, right: &Side<B>, m: Range<usize>) {
+        let first = m.start - right.samples.start;
+        match self {
+            Prepared::Positions(left, k) => {
+                let [v, held, g, t, o] = **left.s.shape() else { unreachable!("made with five axes") };
+                let (rows, cols, at) = (k.shape()[1], k.shape()[2], n.start - left.samples.start);
+                let product = Gemm {
+                    a: Strides::rows(cols).at(first * t * cols + at * t),
+                    b: Strides::rows(o).at(at * g * t * o),
+                    ..Gemm::new(m.len() * t, o, t)
+                };
+                let p = m.len() * t * o;
+                let product = product.batch(n.len(), t, g * t * o, v * g * p).batch(v, 0, held * g * t * o, g * p).batch(
+                    g,
+                    rows * cols,
+                    t * o,
+                    p,
+                );
+                k.backend().gemm(&product, k.buf(), left.s.buf(), to);
+            }
+            Prepared::OneSide(samples, expanded) => {
+                let [v, held, g, o, i] = **expanded.shape() else { unreachable!("made with five axes") };
+                let (t, at) = (right.z.shape()[2], n.start - samples.start);
+                let product = Gemm {
+                    a: Strides::rows(i).at(first * t * i),
+                    b: Strides::transposed(i).at(at * g * o * i),
+                    ..Gemm::new(m.len() * t, o, i)
+                };
+                let p = m.len() * t * o;
+                let product = product.batch(n.len(), 0, g * o * i, v * g * p).batch(v, 0, held * g * o * i, g * p).batch(
+                    g,
+                    right.samples.len() * t * i,
+                    o * i,
+                    p,
+                );
+                expanded.backend().gemm(&product, right.z.buf(), expanded.buf(), to);
+            }
+        }
+    }
+}
+
+/// `c += alpha · ⟨P[n, m][v], s[w, m]⟩`; with `ByColumn` for w = v only.
+fn contract<B: Backend>(
+    (p, v, n): (&B::Buf, usize, Range<usize>),
+    (right, m): (&Side<B>, Range<usize>),
+    c: &mut Tensor<B>,
+    place: Place,
+    (block, alpha): (GramBlock, f64),
+) {
+    let [w, held, g, t, o] = **right.s.shape() else { unreachable!("made with five axes") };
+    let k = t * o;
+    let (of_v, of_n, of_w) = (g * m.len() * k, v * g * m.len() * k, held * g * k);
+    let b = Strides::rows(1).at((m.start - right.samples.start) * g * k);
+    let to = n.start * place.n + m.start * place.m;
+    let product = if block == GramBlock::ByColumn {
+        let (a, c) = (Strides { row: of_n, ..Strides::rows(1) }, Strides { row: place.n, ..Strides::rows(1) });
+        let product = Gemm { a, b, c: c.at(to), ..Gemm::new(n.len(), 1, k) };
+        product.batch(v, of_v, of_w, place.v)
+    } else {
+        let b = Strides { col: of_w, ..b };
+        let c = Strides { offset: to, row: place.v, col: place.w };
+        let product = Gemm { a: Strides { row: of_v, ..Strides::rows(1) }, b, c, ..Gemm::new(v, w, k) };
+        product.batch(n.len(), of_n, 0, place.n)
+    };
+    let product = product.batch(m.len(), k, g * k, place.m).batch(g, m.len() * k, k, 0);
+    let backend = c.backend().clone();
+    backend.gemm(&product.scaled(alpha).accumulating(), p, right.s.buf(), c.buf_mut());
+}
+
+/// `lower += C + Cᵀ` for square matrices.
+pub(super) fn fold<B: Backend>(lower: &mut Tensor<B>, pairs: &Tensor<B>) {
+    lower.axpy(1.0, pairs);
+    lower.axpy(1.0, &pairs.permute(&[1, 0]));
+}
