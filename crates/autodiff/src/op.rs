@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
 
-use crate::{Outer, Second};
+use crate::{Outer, OuterDims, Second};
 
 /// Whether a parameter product sums over the sample axis or keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,39 @@ impl<B: Backend> Io<'_, B> {
     /// Number of samples; 1 where nothing carries the sample axis.
     pub fn samples(&self) -> usize {
         if self.out_batched() { self.out.shape()[0] } else { 1 }
+    }
+
+    /// Entries of an argument, per sample if it carries the sample axis.
+    pub fn share(&self, arg: usize) -> usize {
+        self.args[arg].len() / if self.batched[arg] { self.samples() } else { 1 }
+    }
+
+    /// Entries of the result, per sample if it carries the sample axis.
+    pub fn out_share(&self) -> usize {
+        self.out.len() / self.samples()
+    }
+}
+
+/// What a product with a Jacobian's transpose takes, besides what it reads and its result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Multiply-adds per column and sample.
+    pub multiply_adds: usize,
+    /// Numbers that it holds meanwhile, per column and sample.
+    pub per_column: usize,
+    /// Numbers that it holds meanwhile, per sample, for all columns together.
+    pub per_sample: usize,
+}
+
+impl Effort {
+    /// Multiply-adds alone: nothing is held that grows with the samples.
+    pub fn of(multiply_adds: usize) -> Self {
+        Effort { multiply_adds, ..Effort::default() }
+    }
+
+    /// Numbers held for `rows` columns times samples of `samples` samples.
+    pub fn numbers(&self, rows: usize, samples: usize) -> usize {
+        self.per_column * rows + self.per_sample * samples
     }
 }
 
@@ -100,6 +133,20 @@ pub trait Op<B: Backend>: AsAny + Debug {
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         let _ = (io, wrt, mat);
         None
+    }
+
+    /// The lengths of [`outer`](Op::outer)'s axes for one column and one sample, from shapes alone.
+    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+        let _ = (io, wrt);
+        None
+    }
+
+    /// What [`jac_t`](Op::jac_t) per sample, or [`outer`](Op::outer) where there is one, takes: for estimates before any work.
+    ///
+    /// The default: a multiply-add for every number of the larger side, and memory for three copies of it.
+    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+        let side = io.share(wrt).max(io.out_share());
+        Effort { multiply_adds: side, per_column: 3 * side, per_sample: 0 }
     }
 
     /// Second derivatives in the pair of arguments (wrt, along): what the Hessian needs, and nothing else does.

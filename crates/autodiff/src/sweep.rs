@@ -110,11 +110,7 @@ impl<B: Backend> Graph<B> {
             self.check_second(wanted, wanted_by)?;
             self.check_residuals(wanted, probe.samples.as_ref().map_or(self.samples(), Vec::len), wanted_by)?;
         }
-        let unsettled = Probe::start_claims(probes, self, loss)?;
-        let mut factors = Vec::with_capacity(probes.len());
-        for probe in probes {
-            factors.push(Factor { columns: probe.unsettled_columns(self, loss)?, samples: probe.samples.clone() });
-        }
+        let (mut factors, unsettled) = self.seeds(loss, probes)?;
         let mut bends = Vec::new();
         for (number, probe) in probes.iter().enumerate().filter(|(_, probe)| is_hessian(probe)) {
             let chosen = probe.samples.as_ref().map_or(self.samples(), Vec::len);
@@ -130,6 +126,22 @@ impl<B: Backend> Graph<B> {
             // A visitor may have stumbled over the NaN that the device has just found.
             Err(error) => Err(unsettled.error_or(error)),
         }
+    }
+
+    /// The columns of every probe at the output, and the claim that all numbers that went into them, and the tape's, are finite.
+    ///
+    /// For sweeps that the caller cuts into several: [`check_apart`](Graph::check_apart) first, [`propagate`](Graph::propagate) then. Of a
+    /// Hessian's probe only the root is there.
+    ///
+    /// # Errors
+    /// As [`sweep_unsettled`](Graph::sweep_unsettled).
+    pub fn seeds(&self, loss: &dyn Loss<B>, probes: &[Probe<B>]) -> Result<(Vec<Factor<B>>, Unsettled<'_, B>), Error> {
+        let unsettled = Probe::start_claims(probes, self, loss)?;
+        let mut factors = Vec::with_capacity(probes.len());
+        for probe in probes {
+            factors.push(Factor { columns: probe.unsettled_columns(self, loss)?, samples: probe.samples.clone() });
+        }
+        Ok((factors, unsettled))
     }
 
     /// As [`sweep`](Graph::sweep), for columns that are known to fit the output.

@@ -3,7 +3,7 @@
 use vivit_tensor::{Backend, Binary, Tensor, Unary};
 
 use crate::op::sum_to;
-use crate::{Batch, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// An elementwise map of two values. Axes of length one repeat; a value without a sample axis repeats for every sample.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,16 @@ impl<B: Backend> Op<B> for Arithmetic {
     fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
         let keep = batch == Batch::Keep && io.out_batched() && !io.batched[wrt];
         sum_to(&self.partial(io, wrt, mat.clone()), io.args[wrt].shape(), keep)
+    }
+
+    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+        let side = io.out_share();
+        let copies = match (self.0, wrt) {
+            (Binary::Add | Binary::Sub, _) => 1,
+            (Binary::Mul, _) | (Binary::Div, 0) => 2,
+            (Binary::Div, _) => 3,
+        };
+        Effort { per_column: copies * side, ..Effort::of(side) }
     }
 
     fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {

@@ -5,7 +5,7 @@
 
 use vivit_tensor::{Backend, ConvDims, Tensor, Window};
 
-use crate::{Batch, Io, Op, Outer, Positions, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Var};
 
 /// Options of a convolution, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,22 @@ impl<B: Backend> Op<B> for Conv {
 
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         (wrt == 1).then(|| self.outer(io, mat))
+    }
+
+    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+        let (window, ConvDims { groups: g, c, o }) = self.geometry(io.args[0], io.args[1]);
+        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g, t: window.output_len(), o, i: c * window.kernel_len() })
+    }
+
+    /// For the weight, the unfolded input is held.
+    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+        let (window, ConvDims { groups, c, .. }) = self.geometry(io.args[0], io.args[1]);
+        let i = c * window.kernel_len();
+        match wrt {
+            0 => Effort::of(io.out_share() * i),
+            1 => Effort { per_sample: groups * i * window.output_len(), ..Effort::of(io.out_share() * i) },
+            _ => Effort::of(io.out_share()),
+        }
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {

@@ -6,7 +6,7 @@
 use vivit_tensor::{Backend, ConvDims, Tensor, Window};
 
 use crate::ops::ConvOptions;
-use crate::{Batch, Io, Op, Order, Outer, Positions, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var};
 
 /// A transposed convolution. Arguments: x `[N, C, *in]`, w `[C, O/groups, *kernel]` and, optionally, b `[O]`; result `[N, O, *out]` with
 /// `out = (in − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding`.
@@ -136,6 +136,22 @@ impl<B: Backend> Op<B> for ConvTranspose {
 
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         (wrt == 1).then(|| self.outer(io, mat))
+    }
+
+    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+        let (window, ConvDims { groups: g, c, o }) = self.geometry(io.args[0], io.args[1]);
+        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g, t: window.output_len(), o: c * window.kernel_len(), i: o })
+    }
+
+    /// For the weight, the unfolded factor is held.
+    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+        let (window, ConvDims { groups, c, .. }) = self.geometry(io.args[0], io.args[1]);
+        let k = c * window.kernel_len();
+        match wrt {
+            0 => Effort::of(io.share(0) * k),
+            1 => Effort { per_column: groups * k * window.output_len(), ..Effort::of(io.share(0) * k) },
+            _ => Effort::of(io.out_share()),
+        }
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {

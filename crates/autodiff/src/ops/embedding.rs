@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Gemm, Tensor};
 
-use crate::{Batch, Claim, Error, Io, Op, Order, Outer, Positions, Second, Tape, Var};
+use crate::{Batch, Claim, Effort, Error, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var};
 
 /// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary, F]`; result `[N, *, F]`.
 ///
@@ -65,6 +65,17 @@ impl<B: Backend> Op<B> for Embedding {
 
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         (wrt == 1).then(|| Self::outer(io, mat))
+    }
+
+    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+        let (i, o) = (io.args[1].shape()[0], io.args[1].shape()[1]);
+        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0), o, i })
+    }
+
+    /// The ids are held as one-hot rows.
+    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+        let rows = io.args[1].shape()[0];
+        Effort { per_sample: io.share(0) * rows, ..Effort::of(io.out_share() * rows) }
     }
 
     /// None in the table; ids are whole numbers.

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Gemm, Tensor};
 
-use crate::{Batch, Io, Op, Outer, Positions, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Var};
 
 /// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` and, optionally, b `[O]`.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,15 @@ impl<B: Backend> Op<B> for Linear {
 
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         (wrt == 1).then(|| outer(io, mat))
+    }
+
+    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+        let (o, i) = (io.args[1].shape()[0], io.args[1].shape()[1]);
+        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0) / i, o, i })
+    }
+
+    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+        Effort::of(io.out_share() * if wrt == 2 { 1 } else { io.args[1].shape()[1] })
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Gemm, Strides, Tensor};
 
-use crate::{Batch, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// Batched matrix product of `[…, I, K]` and `[…, K, J]` (with `transposed`, `[…, J, K]`), equal leading axes.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +84,10 @@ impl<B: Backend> Op<B> for MatMul {
         } else {
             a.gemm(&g.batch(k, 0, d.items * sb, d.items * sy).batch(d.items, sa, sb, sy), tangent, shape)
         }
+    }
+
+    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+        Effort::of(io.out_share() * self.dims(io.args[0], io.args[1]).k)
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Tensor};
 
-use crate::{Batch, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// Pads the last `pads.len()` axes with zeros, `(before, after)` each; negative numbers crop.
 #[derive(Clone, Debug)]
@@ -34,6 +34,10 @@ impl<B: Backend> Op<B> for ZeroPad {
 
     fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         self.apply(tangent, 1)
+    }
+
+    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+        Effort::of(io.out_share())
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Tensor};
 
-use crate::{Batch, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// Axis `i` of the result is axis `order[i]` of the argument, the sample axis counted.
 #[derive(Clone, Debug)]
@@ -37,6 +37,10 @@ impl<B: Backend> Op<B> for Permute {
 
     fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         self.apply(tangent, false)
+    }
+
+    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+        Effort::of(io.out_share())
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {

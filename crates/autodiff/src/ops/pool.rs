@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Scalar, Tensor, Unary, Window};
 
-use crate::{Batch, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// Options of a pooling, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,11 @@ impl<B: Backend> Op<B> for MaxPool {
         let index = backend.argmax(x.buf(), planes, &window);
         let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
         Tensor::from_buf(backend, shape, backend.take(tangent.buf(), &index, planes, &window))
+    }
+
+    /// The positions of the maxima are held.
+    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+        Effort { per_sample: io.out_share(), ..Effort::of(io.share(wrt)) }
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {

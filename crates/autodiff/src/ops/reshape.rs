@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Shape, Tensor};
 
-use crate::{Batch, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// Reshapes to the held shape (the sample axis, where there is one, included).
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,10 @@ impl<B: Backend> Op<B> for Reshape {
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         tangent.reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
+    }
+
+    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+        Effort::of(io.out_share())
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
