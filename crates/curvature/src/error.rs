@@ -180,6 +180,22 @@ pub enum Error {
         /// Why not.
         source: vivit_eigh::Error,
     },
+    /// Not even the smallest slices fit into the memory budget.
+    #[error(
+        "{need} bytes are needed at a time even if samples and columns are swept one by one ({tape} for the tape, {gram} for the Gram matrices), but \
+         the budget is {budget}; raise it (`Ggn::memory_budget`), choose fewer samples (`Ggn::ggn_samples`) or smaller groups, or draw Monte-Carlo \
+         columns (`Ggn::monte_carlo`)"
+    )]
+    Memory {
+        /// Bytes that are needed.
+        need: usize,
+        /// Bytes that are allowed.
+        budget: usize,
+        /// Bytes of the tape's values.
+        tape: usize,
+        /// Bytes of the Gram matrices.
+        gram: usize,
+    },
     /// Recording, seeding or sweeping failed.
     #[error(transparent)]
     Autodiff(#[from] vivit_autodiff::Error),

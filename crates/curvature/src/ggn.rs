@@ -5,7 +5,7 @@ use std::fmt;
 use vivit_autodiff::{Graph, Loss, Probe, Root, RootColumns, Seed};
 use vivit_tensor::Backend;
 
-use crate::{Contraction, DirectionalDerivatives, Eigenpairs, Error, GramSpace, Group, NewtonStep, Progress};
+use crate::{Contraction, DirectionalDerivatives, Eigenpairs, Error, GramSpace, Group, NewtonStep, Plan, Progress};
 
 /// The generalized Gauss-Newton matrix of a graph's loss, and how it is to be approximated.
 ///
@@ -20,6 +20,7 @@ pub struct Ggn<'a, B: Backend> {
     pub(crate) grad_samples: Option<Vec<usize>>,
     pub(crate) ggn_samples: Option<Vec<usize>>,
     pub(crate) contraction: Contraction,
+    pub(crate) budget: Option<usize>,
     pub(crate) progress: Option<Box<dyn Fn(Progress) + 'a>>,
 }
 
@@ -31,6 +32,7 @@ impl<B: Backend> fmt::Debug for Ggn<'_, B> {
             .field("grad_samples", &self.grad_samples)
             .field("ggn_samples", &self.ggn_samples)
             .field("contraction", &self.contraction)
+            .field("budget", &self.budget)
             .finish_non_exhaustive()
     }
 }
@@ -39,7 +41,7 @@ impl<'a, B: Backend> Ggn<'a, B> {
     /// The exact GGN over all samples.
     pub fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
         let (root, contraction) = (Root::default(), Contraction::default());
-        Ggn { graph, loss, root, grad_samples: None, ggn_samples: None, contraction, progress: None }
+        Ggn { graph, loss, root, grad_samples: None, ggn_samples: None, contraction, budget: None, progress: None }
     }
 
     /// The exact root with this choice of columns.
@@ -77,6 +79,17 @@ impl<'a, B: Backend> Ggn<'a, B> {
     #[must_use]
     pub fn contraction(mut self, contraction: Contraction) -> Self {
         self.contraction = contraction;
+        self
+    }
+
+    /// Bytes that may be in use at a time, those of the tape's values among them. Default: three quarters of the memory that the device has (the
+    /// machine, or the container, on the CPU).
+    ///
+    /// What does not fit is cut into slices of samples, then of columns, and every slice is swept again with each of the others: the same
+    /// results up to rounding, in less memory and more time. See [`plan`](Ggn::plan).
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.budget = Some(bytes);
         self
     }
 
@@ -134,6 +147,20 @@ impl<'a, B: Backend> Ggn<'a, B> {
         damping: impl Fn(&DirectionalDerivatives<B::Elem>) -> Vec<f64>,
     ) -> Result<NewtonStep<B>, Error> {
         self.gram_space(groups)?.newton_step(damping)
+    }
+
+    /// What a [`gram_space`](Ggn::gram_space) of these groups will take: memory, multiply-adds, how each parameter is contracted, and how the
+    /// work is cut. Nothing but the seeds at the output is computed.
+    ///
+    /// # Errors
+    /// As [`gram_space`](Ggn::gram_space).
+    pub fn plan(&self, groups: &[Group<'_>]) -> Result<Plan, Error> {
+        GramSpace::plan(self, groups)
+    }
+
+    pub(crate) fn budget(&self) -> usize {
+        let known = || self.graph.tape().backend().memory().map_or(usize::MAX, |bytes| bytes / 4 * 3);
+        self.budget.unwrap_or_else(known)
     }
 
     pub(crate) fn ggn_probe(&self) -> Probe<B> {

@@ -1,11 +1,13 @@
 //! Gram space: what a sweep leaves behind, and everything that is read off it.
 
-use vivit_autodiff::{Batch, Factor, ParamMap, Reduction, Site, Var};
+use vivit_autodiff::{Batch, Factor, ParamMap, Reduction, Site, StreamShape, Unsettled, Var};
 use vivit_eigh::Reduction as Tridiagonal;
 use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Scalar, Strides, Tensor, Unary};
 
 use crate::gram::GramBlocks;
-use crate::{DirectionalDerivatives, Error, Ggn, GramReport, Group};
+use crate::plan::{Job, cut};
+use crate::slices::{self, HostBlocks};
+use crate::{DirectionalDerivatives, Error, Ggn, GramReport, Group, Plan, Slices};
 
 /// Columns that an eigenvector sweep carries at a time: bounds its memory to that of an ordinary GGN sweep.
 const COLUMNS: usize = 16;
@@ -63,6 +65,9 @@ struct GroupSpace<E> {
     cross: Option<Matrix<E>>,
 }
 
+/// All groups' spaces, and how they came about.
+type Spaces<E> = (Vec<GroupSpace<E>>, GramReport);
+
 /// Chosen directions in Gram space.
 struct GramEigenpairs<E> {
     indices: Vec<usize>,
@@ -82,36 +87,26 @@ pub struct GramSpace<'a, B: Backend> {
 
 impl<'a, B: Backend> GramSpace<'a, B> {
     pub(crate) fn new(ggn: &'a Ggn<'a, B>, groups: &'a [Group<'a>], gradients: bool) -> Result<Self, Error> {
-        let graph = ggn.graph;
-        let wanted = check_groups(ggn, groups)?;
-        let group_of: ParamMap<usize> =
-            groups.iter().enumerate().flat_map(|(at, group)| group.params.iter().map(move |&var| (var, at))).collect();
-        let mut probes = vec![ggn.ggn_probe()];
-        probes.extend(gradients.then(|| ggn.grad_probe()));
-        let mut blocks: Vec<Option<GramBlocks<B>>> = groups.iter().map(|_| None).collect();
-        let mut report = GramReport::default();
-        let (mut done, total) = (0, wanted.len());
-        let mut unsettled =
-            graph.sweep_unsettled(ggn.loss, &probes, &wanted, Some("a GGN per sample"), |site: &Site<'_, B>| {
-                let group = group_of[site.param()];
-                let block = blocks[group]
-                    .get_or_insert_with(|| GramBlocks::new(graph.tape().backend(), site, gradients, ggn.contraction));
-                report.rows.push(block.add(site, group)?);
-                done += 1;
-                ggn.report(Progress::Gram { done, total });
-                Ok::<(), Error>(())
-            })?;
-        let total = groups.len();
-        let mut spaces = Vec::with_capacity(total);
-        for (group, block) in blocks.into_iter().enumerate() {
-            let block = block.expect("every group has a parameter, and every parameter was visited");
-            let (block, cross) = block.finish();
-            let cross = cross.map(|cross| unsettled.read_matrix(cross)).transpose()?;
-            let eigen = Tridiagonal::new(unsettled.read_matrix(block)?).map_err(|source| Error::Eigen { group, source })?;
-            spaces.push(GroupSpace { eigen, cross });
-            ggn.report(Progress::Eigenvalues { done: group + 1, total });
+        let (wanted, group_of) = check_groups(ggn, groups)?;
+        let (seeds, mut unsettled) = seeds(ggn, gradients)?;
+        let job = Job { ggn, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds };
+        let plan = job.plan()?;
+        let done = if plan.slices == Slices::WHOLE { whole(&job, &plan, &mut unsettled) } else { sliced(&job, plan) };
+        match done {
+            Ok((spaces, report)) => Ok(GramSpace { ggn, groups, spaces, report }),
+            // The work may have stumbled over the NaN that the device has just found.
+            Err(error) => {
+                unsettled.settle()?;
+                Err(error)
+            }
         }
-        Ok(GramSpace { ggn, groups, spaces, report })
+    }
+
+    pub(crate) fn plan(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<Plan, Error> {
+        let (wanted, group_of) = check_groups(ggn, groups)?;
+        let (seeds, unsettled) = seeds(ggn, true)?;
+        unsettled.settle()?;
+        Job { ggn, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds }.plan()
     }
 
     /// In which order every parameter's share of the Gram matrices was contracted, and what that cost.
@@ -263,6 +258,23 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         Ok(NewtonStep { step, directions })
     }
 
+    /// In how many slices of samples a sweep of (columns, samples) fits the memory budget; one sample at a time if none does.
+    fn passes(&self, params: &[Var], (columns, samples): (usize, usize), chosen: bool) -> usize {
+        let (graph, size) = (self.ggn.graph, size_of::<B::Elem>());
+        let spaces: usize = self.spaces.iter().map(|space| space.eigen.values().len().pow(2)).sum::<usize>() * size;
+        let room = self.ggn.budget().saturating_sub(graph.held_bytes() + spaces);
+        let mut passes = 1;
+        while passes < samples {
+            let stream = StreamShape { columns, samples: samples.div_ceil(passes), chosen: chosen || passes > 1 };
+            let sweep = graph.plan_sweep(&[stream], params, |site| 2 * columns * site.entries * size);
+            if sweep.peak <= room {
+                break;
+            }
+            passes = (passes * 2).min(samples);
+        }
+        passes
+    }
+
     /// `V w` for each row w of `weights: [K, R]`: `Σ_n J_nᵀ (Σ_v S_n[:, v] w[v, n])`, a batch-summed sweep of K columns. `[K, *p]` per parameter.
     fn apply_v(&self, group: usize, weights: &Matrix<B::Elem>) -> Result<ParamMap<Tensor<B>>, Error> {
         let (graph, probe) = (self.ggn.graph, self.ggn.ggn_probe());
@@ -278,18 +290,73 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         };
         let shape = roots.shape().tail().prefixed(&[k]);
         let columns = weights.gemm(&g.batch(n, 1, c, c), &roots, shape);
-        let factor = Factor { columns, samples: probe.samples };
-        let mut result = ParamMap::new();
-        graph.propagate(vec![factor], &self.groups[group].params, false, |site| {
-            result.insert(site.param(), site.jac_t(0, Batch::Sum).reshape(site.shape().prefixed(&[k])));
-            Ok::<(), Error>(())
-        })?;
+        let params = &self.groups[group].params;
+        let mut result: ParamMap<Tensor<B>> = ParamMap::new();
+        for some in cut(n, self.passes(params, (k, n), probe.samples.is_some())) {
+            let factor = slices::part(&Factor { columns: columns.clone(), samples: probe.samples.clone() }, &(0..k, some));
+            graph.propagate(vec![factor], params, false, |site| {
+                let share = site.jac_t(0, Batch::Sum).reshape(site.shape().prefixed(&[k]));
+                match result.get_mut(site.param()) {
+                    Some(sum) => sum.axpy(1.0, &share),
+                    None => drop(result.insert(site.param(), share)),
+                }
+                Ok::<(), Error>(())
+            })?;
+        }
         Ok(result)
     }
 }
 
-/// Checks that every parameter is in the graph and in one group, and returns them all.
-fn check_groups<B: Backend>(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<Vec<Var>, Error> {
+/// V's columns and, if gradients are wanted, the gradient's.
+fn seeds<'a, B: Backend>(ggn: &Ggn<'a, B>, gradients: bool) -> Result<(Vec<Factor<B>>, Unsettled<'a, B>), Error> {
+    ggn.graph.check_apart(Some("a GGN per sample"))?;
+    let mut probes = vec![ggn.ggn_probe()];
+    probes.extend(gradients.then(|| ggn.grad_probe()));
+    Ok(ggn.graph.seeds(ggn.loss, &probes)?)
+}
+
+/// Eigenvalues of all groups, from one sweep.
+fn whole<B: Backend>(job: &Job<'_, '_, B>, plan: &Plan, unsettled: &mut Unsettled<'_, B>) -> Result<Spaces<B::Elem>, Error> {
+    let (ggn, gradients) = (job.ggn, job.seeds.len() > 1);
+    let backend = ggn.graph.tape().backend();
+    let mut blocks: Vec<Option<GramBlocks<B>>> = job.groups.iter().map(|_| None).collect();
+    let mut report = GramReport::default();
+    let (mut done, total) = (0, job.wanted.len());
+    ggn.graph.propagate(job.seeds.to_vec(), job.wanted, true, |site: &Site<'_, B>| {
+        let group = job.group_of[site.param()];
+        let block = blocks[group].get_or_insert_with(|| GramBlocks::new(backend, site, gradients, plan.contraction));
+        report.rows.push(block.add(site, group)?);
+        done += 1;
+        ggn.report(Progress::Gram { done, total });
+        Ok::<(), Error>(())
+    })?;
+    let total = job.groups.len();
+    let mut spaces = Vec::with_capacity(total);
+    for (group, block) in blocks.into_iter().enumerate() {
+        let block = block.expect("every group has a parameter, and every parameter was visited");
+        let (block, cross) = block.finish();
+        let cross = cross.map(|cross| unsettled.read_matrix(cross)).transpose()?;
+        let eigen = Tridiagonal::new(unsettled.read_matrix(block)?).map_err(|source| Error::Eigen { group, source })?;
+        spaces.push(GroupSpace { eigen, cross });
+        ggn.report(Progress::Eigenvalues { done: group + 1, total });
+    }
+    Ok((spaces, report))
+}
+
+/// Eigenvalues of all groups, slice by slice.
+fn sliced<B: Backend>(job: &Job<'_, '_, B>, plan: Plan) -> Result<Spaces<B::Elem>, Error> {
+    let total = job.groups.len();
+    let mut spaces = Vec::with_capacity(total);
+    for (group, HostBlocks { ggn, cross }) in slices::run(job, &plan)?.into_iter().enumerate() {
+        let eigen = Tridiagonal::new(ggn).map_err(|source| Error::Eigen { group, source })?;
+        spaces.push(GroupSpace { eigen, cross });
+        job.ggn.report(Progress::Eigenvalues { done: group + 1, total });
+    }
+    Ok((spaces, plan.report))
+}
+
+/// Checks that every parameter is in the graph and in one group, and returns them all and the group of each.
+fn check_groups<B: Backend>(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<(Vec<Var>, ParamMap<usize>), Error> {
     let graph = ggn.graph;
     if groups.is_empty() {
         return Err(Error::NoGroups);
@@ -306,7 +373,7 @@ fn check_groups<B: Backend>(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<Ve
             }
         }
     }
-    Ok(seen.into_iter().map(|(var, _)| var).collect())
+    Ok((seen.iter().map(|(var, _)| var).collect(), seen))
 }
 
 /// `±1` per column, `[K]`, so that the entry of largest magnitude over all parameters becomes positive; nothing is read.

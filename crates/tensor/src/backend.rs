@@ -36,6 +36,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
+    /// Bytes of memory that the device has, if that is known.
+    fn memory(&self) -> Option<usize> {
+        None
+    }
     /// Number of elements of a buffer.
     fn len(&self, buf: &Self::Buf) -> usize;
     /// Moves host data to the device.

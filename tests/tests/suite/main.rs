@@ -8,6 +8,7 @@ mod examples;
 mod extensions;
 mod loss;
 mod matrix_free;
+mod memory;
 mod nets;
 mod ops;
 mod optimizers;

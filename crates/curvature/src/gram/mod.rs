@@ -11,7 +11,7 @@ mod report;
 
 use std::ops::Range;
 
-use vivit_autodiff::{Batch, Error, Outer, Site};
+use vivit_autodiff::{Batch, Error, Outer, OuterDims, Site, Var};
 use vivit_tensor::{Backend, Tensor};
 
 pub use cost::{Contraction, ContractionCost, ContractionDims, ContractionOrder, GramBlock};
@@ -47,39 +47,13 @@ impl<B: Backend> GramBlocks<B> {
     /// Adds a parameter's share.
     pub fn add(&mut self, site: &Site<'_, B>, group: usize) -> Result<GramRow, Error> {
         let share = site.stacked().filter(|_| self.cross.is_none()).unwrap_or_else(|| site.share(0));
-        let (samples, entries, size) = (site.samples(0), site.value().len(), size_of::<B::Elem>());
-        let columns = share.rows() / samples;
-        let mut row = GramRow {
-            param: site.param(),
-            name: site.name().into(),
-            group,
-            entries,
-            columns,
-            samples,
-            structure: None,
-            order: ContractionOrder::Raw,
-            cross: None,
-            refused: None,
-            cost: ContractionCost::default(),
-        };
+        let (samples, size) = (site.samples(0), size_of::<B::Elem>());
         let v = share.outer();
-        // Without structure the parameter is one row of features, used once.
-        let plain = vivit_autodiff::OuterDims { v: columns, n: samples, g: 1, t: 1, o: 1, i: entries };
-        let dims = v.as_ref().map_or(plain, Outer::dims);
-        let asked = self.contraction;
-        let contraction = if v.is_some() { asked } else { Contraction { order: Some(ContractionOrder::Raw), ..asked } };
-        (row.order, row.cost) = contraction.choose(&ContractionDims::symmetric(dims), size);
-        row.structure = v.as_ref().map(Outer::dims);
-        row.refused = asked.order.filter(|&order| order != row.order);
-        if let Some(cross) = &self.cross {
-            let n = cross.shape()[1];
-            let block = ContractionDims::between(dims, site.rows(1) / n, n);
-            // What is expanded for one serves the other.
-            let expanded = matches!(row.order, ContractionOrder::Raw | ContractionOrder::Expand);
-            let order = if expanded { Some(row.order) } else { contraction.order };
-            let (order, cost) = Contraction { order, ..contraction }.choose(&block, size);
-            (row.cross, row.cost) = (Some(order), row.cost.and(cost));
-        }
+        let target = Target { param: site.param(), name: site.name(), entries: site.value().len(), group };
+        let block = (share.rows() / samples, samples);
+        let cross = self.cross.as_ref().map(|cross| (site.rows(1) / cross.shape()[1], cross.shape()[1]));
+        let row = GramRow::of(target, v.as_ref().map(Outer::dims), block, cross, self.contraction, size);
+        let contraction = self.contraction;
         let Some(v) = v.filter(|_| row.order != ContractionOrder::Raw) else {
             let v = share.jac_t(Batch::Keep);
             expand::add_raw_symmetric(&mut self.lower, &v);
@@ -137,6 +111,68 @@ pub(crate) fn add_between<B: Backend>(
         return add_outer_between(cross, &a, &b, order, contraction.memory / size_of::<B::Elem>());
     }
     expand::add_raw_between(cross, &site.jac_t(v, Batch::Keep), &site.jac_t(w, Batch::Keep));
+}
+
+/// What [`add_between`] of blocks of (columns, samples) costs.
+pub(crate) fn cost_between(
+    structure: Option<OuterDims>,
+    entries: usize,
+    (v, n): (usize, usize),
+    (w, m): (usize, usize),
+    contraction: Contraction,
+    size: usize,
+) -> ContractionCost {
+    let (dims, contraction) = as_rows(structure, entries, (v, n), contraction);
+    contraction.choose(&ContractionDims::between(dims, w, m), size).1
+}
+
+/// The dimensions of (columns, samples) of a parameter, and how it can be contracted: without structure it is one row of features, used
+/// once.
+fn as_rows(
+    structure: Option<OuterDims>,
+    entries: usize,
+    (v, n): (usize, usize),
+    asked: Contraction,
+) -> (OuterDims, Contraction) {
+    match structure {
+        Some(dims) => (OuterDims { v, n, ..dims }, asked),
+        None => (OuterDims { v, n, g: 1, t: 1, o: 1, i: entries }, Contraction { order: Some(ContractionOrder::Raw), ..asked }),
+    }
+}
+
+/// Whose share a row of a report is about.
+pub(crate) struct Target<'a> {
+    pub param: Var,
+    pub name: &'a str,
+    pub entries: usize,
+    pub group: usize,
+}
+
+impl GramRow {
+    /// The choice for a block of (columns, samples) and its product with gradients of other samples, if there are such.
+    pub(crate) fn of(
+        target: Target<'_>,
+        structure: Option<OuterDims>,
+        (columns, samples): (usize, usize),
+        cross: Option<(usize, usize)>,
+        asked: Contraction,
+        size: usize,
+    ) -> Self {
+        let Target { param, name, entries, group } = target;
+        let (dims, contraction) = as_rows(structure, entries, (columns, samples), asked);
+        let (order, mut cost) = contraction.choose(&ContractionDims::symmetric(dims), size);
+        let cross = cross.map(|(w, m)| {
+            // What is expanded for one serves the other.
+            let expanded = matches!(order, ContractionOrder::Raw | ContractionOrder::Expand);
+            let order = if expanded { Some(order) } else { contraction.order };
+            let (order, more) = Contraction { order, ..contraction }.choose(&ContractionDims::between(dims, w, m), size);
+            cost = cost.and(more);
+            order
+        });
+        let structure = structure.map(|_| dims);
+        let refused = asked.order.filter(|&asked| asked != order);
+        GramRow { param, name: name.into(), group, entries, columns, samples, structure, order, cross, refused, cost }
+    }
 }
 
 /// Adds a parameter's share of `V_cᵀ W_c`, column by column, to `cross: [C, N, N′]`.

@@ -8,9 +8,10 @@ mod window;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
+use sysinfo::System;
 
 pub use kernel::gemm;
 use pool::Storage;
@@ -130,6 +131,16 @@ impl<E: Scalar> Backend for Cpu<E> {
 
     fn device(&self) -> String {
         format!("CPU ({}, {} threads)", E::NAME, rayon::current_num_threads())
+    }
+
+    fn memory(&self) -> Option<usize> {
+        static MEMORY: OnceLock<usize> = OnceLock::new();
+        Some(*MEMORY.get_or_init(|| {
+            let mut system = System::new();
+            system.refresh_memory();
+            let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+            usize::try_from(system.total_memory().min(group)).unwrap_or(usize::MAX)
+        }))
     }
 
     fn len(&self, buf: &CpuBuf<E>) -> usize {
