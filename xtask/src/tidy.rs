@@ -35,8 +35,9 @@ const ABSENCES: [Absence; 3] = [
 const WITHOUT_OPS: [&str; 2] = ["crates/extend/src/", "crates/curvature/src/"];
 
 /// The only files with `unsafe`.
-const UNSAFE_FILES: [&str; 7] = [
+const UNSAFE_FILES: [&str; 8] = [
     "crates/tensor/src/cpu/kernel/mod.rs",
+    "crates/tensor/src/cpu/kernel/arena.rs",
     "crates/tensor/src/cpu/kernel/avx512.rs",
     "crates/tensor/src/cpu/kernel/blocked.rs",
     "crates/tensor/src/cpu/kernel/dot.rs",

@@ -37,6 +37,17 @@ impl<E: Scalar> Cpu<E> {
     }
 }
 
+/// Bytes of memory that the machine has, or the container.
+fn machine_memory() -> usize {
+    static MEMORY: OnceLock<usize> = OnceLock::new();
+    *MEMORY.get_or_init(|| {
+        let mut system = System::new();
+        system.refresh_memory();
+        let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+        usize::try_from(system.total_memory().min(group)).unwrap_or(usize::MAX)
+    })
+}
+
 /// A shared range of host memory.
 #[derive(Clone)]
 pub struct CpuBuf<E: Scalar> {
@@ -117,11 +128,25 @@ fn for_chunks<E: Scalar>(out: &mut [E], chunk: usize, fill: impl Fn(usize, &mut 
     let chunk = chunk.max(1) * (CHUNK / chunk.max(1)).max(1);
     if out.len() <= chunk {
         if !out.is_empty() {
-            fill(0, out);
+            wide(|| fill(0, out));
         }
     } else {
-        out.par_chunks_mut(chunk).enumerate().for_each(|(at, part)| fill(at * chunk, part));
+        out.par_chunks_mut(chunk).enumerate().for_each(|(at, part)| wide(|| fill(at * chunk, part)));
     }
+}
+
+/// Runs a loop that the compiler vectorises with the widest vectors of this machine that it knows; the same bits with any.
+#[inline(always)]
+fn wide<R>(work: impl FnOnce() -> R) -> R {
+    struct Work<F>(F);
+    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Work<F> {
+        type Output = R;
+        #[inline(always)]
+        fn call(self) -> R {
+            (self.0)()
+        }
+    }
+    pulp::Arch::new().dispatch(Work(work))
 }
 
 impl<E: Scalar> Backend for Cpu<E> {
@@ -134,13 +159,7 @@ impl<E: Scalar> Backend for Cpu<E> {
     }
 
     fn memory(&self) -> Option<usize> {
-        static MEMORY: OnceLock<usize> = OnceLock::new();
-        Some(*MEMORY.get_or_init(|| {
-            let mut system = System::new();
-            system.refresh_memory();
-            let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
-            usize::try_from(system.total_memory().min(group)).unwrap_or(usize::MAX)
-        }))
+        Some(machine_memory())
     }
 
     fn len(&self, buf: &CpuBuf<E>) -> usize {

@@ -1,21 +1,18 @@
-//! Memory that large arrays leave behind, kept for the next ones.
-//!
-//! The operating system hands out fresh pages slowly: a sweep that returned every array to it would spend as long in page faults as in
-//! arithmetic. What is kept never raises the peak: live and spare memory together stay within the most that was ever live at once.
+//! Memory of arrays: large ones share an [arena](super::kernel::arena), that of smaller ones is kept for the next ones of their kind.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytemuck::{AnyBitPattern, NoUninit};
-use memmap2::MmapMut;
+
+use super::kernel::arena::{self, Block};
 
 /// Bytes from which on an array's memory is kept; the allocator is fast below.
 const LARGE: usize = 1 << 15;
-/// Bytes from which on memory comes from the operating system directly, in pages of [`PAGE`] bytes where there are such.
-const MAPPED: usize = 1 << 22;
-/// A large page.
-const PAGE: usize = 1 << 21;
-
+/// Bytes from which on memory comes from the arena.
+const BLOCK: usize = 1 << 22;
+/// The part of the most that was live, one in so many bytes, that may be live without need: larger memory than an array asks for.
+const WASTE: usize = 8;
 /// Element types with a pool of their own.
 pub trait Pooled: AnyBitPattern + NoUninit + Default + Send + Sync {
     /// The pool.
@@ -35,20 +32,15 @@ pooled!(f32 f64 u32);
 /// Initialised memory.
 enum Memory<E> {
     Own(Vec<E>),
-    Mapped(MmapMut),
+    Shared(Block),
 }
 
 impl<E: Pooled> Memory<E> {
     /// Memory for `len` elements at least.
     fn new(len: usize) -> Self {
         let bytes = len * size_of::<E>();
-        if bytes >= MAPPED {
-            if let Ok(map) = MmapMut::map_anon(bytes.next_multiple_of(PAGE)) {
-                // Large pages are a matter of speed only: without them nothing is lost.
-                #[cfg(target_os = "linux")]
-                let _ = map.advise(memmap2::Advice::HugePage);
-                return Memory::Mapped(map);
-            }
+        if let Some(block) = (bytes >= BLOCK).then(|| Block::new(bytes)).flatten() {
+            return Memory::Shared(block);
         }
         Memory::Own(vec![E::default(); len])
     }
@@ -56,27 +48,27 @@ impl<E: Pooled> Memory<E> {
     fn elements(&self) -> &[E] {
         match self {
             Memory::Own(own) => own,
-            Memory::Mapped(map) => bytemuck::cast_slice(map),
+            Memory::Shared(block) => bytemuck::cast_slice(block.bytes()),
         }
     }
 
     fn elements_mut(&mut self) -> &mut [E] {
         match self {
             Memory::Own(own) => own,
-            Memory::Mapped(map) => bytemuck::cast_slice_mut(map),
+            Memory::Shared(block) => bytemuck::cast_slice_mut(block.bytes_mut()),
         }
     }
 
-    /// Bytes that it takes.
+    /// Bytes that the pool counts: the arena does for itself.
     fn bytes(&self) -> usize {
         match self {
             Memory::Own(own) => own.capacity() * size_of::<E>(),
-            Memory::Mapped(map) => map.len(),
+            Memory::Shared(_) => 0,
         }
     }
 }
 
-/// The spare memory for one element type.
+/// The spare memory for one element type, outside the arena. Live and spare memory together stay within the most that was ever live.
 pub struct Pool<E>(Mutex<State<E>>);
 
 /// All sizes in bytes.
@@ -85,6 +77,8 @@ struct State<E> {
     spare: Vec<Memory<E>>,
     kept: usize,
     live: usize,
+    /// Bytes of what is live that its arrays do not need.
+    waste: usize,
     most: usize,
 }
 
@@ -98,7 +92,7 @@ impl<E: Pooled> State<E> {
 
 impl<E: Pooled> Pool<E> {
     const fn new() -> Self {
-        Pool(Mutex::new(State { spare: Vec::new(), kept: 0, live: 0, most: 0 }))
+        Pool(Mutex::new(State { spare: Vec::new(), kept: 0, live: 0, waste: 0, most: 0 }))
     }
 
     fn state(&self) -> MutexGuard<'_, State<E>> {
@@ -106,21 +100,24 @@ impl<E: Pooled> Pool<E> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Spare memory for `len` elements, whatever it holds, if some fits without much waste.
+    /// Spare memory for `len` elements, whatever it holds: the least that fits. All that is wasted together stays small beside the peak.
     fn take(&self, len: usize) -> Option<Memory<E>> {
         let mut state = self.state();
         let least = len * size_of::<E>();
-        let fits = |spare: &Memory<E>| spare.elements().len() >= len && spare.bytes() <= least + least / 4;
+        let allowed = least + (state.most / WASTE).saturating_sub(state.waste);
+        let fits = |spare: &Memory<E>| spare.elements().len() >= len && spare.bytes() <= allowed;
         let best = (0..state.spare.len()).filter(|&at| fits(&state.spare[at])).min_by_key(|&at| state.spare[at].bytes())?;
         let memory = state.remove(best);
         state.live += memory.bytes();
+        state.waste += memory.bytes() - least;
         Some(memory)
     }
 
     /// Counts fresh memory as live. Spare memory has to go where both together would be more than was ever live.
-    fn joined(&self, bytes: usize) {
+    fn joined(&self, memory: &Memory<E>, len: usize) {
         let mut state = self.state();
-        state.live += bytes;
+        state.live += memory.bytes();
+        state.waste += memory.bytes() - len * size_of::<E>();
         state.most = state.most.max(state.live);
         let mut gone = Vec::new();
         while state.live + state.kept > state.most && !state.spare.is_empty() {
@@ -129,21 +126,22 @@ impl<E: Pooled> Pool<E> {
         drop(state);
     }
 
-    fn left(&self, memory: Memory<E>) {
+    fn left(&self, memory: Memory<E>, len: usize) {
         let mut state = self.state();
         state.live -= memory.bytes();
+        state.waste -= memory.bytes() - len * size_of::<E>();
         state.kept += memory.bytes();
         state.spare.push(memory);
     }
 
-    /// Returns all spare memory; gives the number of bytes.
+    /// Returns all spare memory, the arena's too; gives the number of bytes.
     pub fn release(&self) -> usize {
         let mut state = self.state();
         let (gone, bytes) = (std::mem::take(&mut state.spare), state.kept);
         (state.kept, state.most) = (0, state.live);
         drop(state);
         drop(gone);
-        bytes
+        bytes + arena::release()
     }
 }
 
@@ -156,14 +154,14 @@ pub struct Storage<E: Pooled> {
 impl<E: Pooled> Storage<E> {
     /// `len` elements of any value: to be overwritten.
     pub fn stale(len: usize) -> Self {
-        let kept = if len * size_of::<E>() < LARGE { None } else { E::pool().take(len) };
-        let memory = kept.unwrap_or_else(|| Self::counted(Memory::new(len)));
+        let kept = if (LARGE..BLOCK).contains(&(len * size_of::<E>())) { E::pool().take(len) } else { None };
+        let memory = kept.unwrap_or_else(|| Self::counted(Memory::new(len), len));
         Storage { memory, len }
     }
 
-    fn counted(memory: Memory<E>) -> Memory<E> {
+    fn counted(memory: Memory<E>, len: usize) -> Memory<E> {
         if memory.bytes() >= LARGE {
-            E::pool().joined(memory.bytes());
+            E::pool().joined(&memory, len);
         }
         memory
     }
@@ -171,14 +169,15 @@ impl<E: Pooled> Storage<E> {
 
 impl<E: Pooled> From<Vec<E>> for Storage<E> {
     fn from(data: Vec<E>) -> Self {
-        Storage { len: data.len(), memory: Self::counted(Memory::Own(data)) }
+        let len = data.len();
+        Storage { len, memory: Self::counted(Memory::Own(data), len) }
     }
 }
 
 impl<E: Pooled> Drop for Storage<E> {
     fn drop(&mut self) {
         if self.memory.bytes() >= LARGE {
-            E::pool().left(std::mem::replace(&mut self.memory, Memory::Own(Vec::new())));
+            E::pool().left(std::mem::replace(&mut self.memory, Memory::Own(Vec::new())), self.len);
         }
     }
 }
@@ -214,35 +213,28 @@ mod tests {
         let pool = Pool::new();
         let fresh = |len| {
             let memory = Memory::<f32>::new(len);
-            pool.joined(memory.bytes());
+            pool.joined(&memory, len);
             memory
         };
-        let (small, large) = (fresh(1 << 14), fresh(1 << 20));
-        assert_eq!((small.bytes(), large.bytes()), (1 << 16, 1 << 22));
+        let (small, large) = (fresh(1 << 14), fresh(1 << 19));
+        assert_eq!((small.bytes(), large.bytes()), (1 << 16, 1 << 21));
         let most = small.bytes() + large.bytes();
         assert_eq!(counts(&pool), (0, most, most));
-        pool.left(large);
-        assert_eq!(counts(&pool), (1 << 22, 1 << 16, most));
-        assert!(pool.take(1 << 19).is_none(), "twice what is needed is too much");
-        assert!(pool.take((1 << 20) + 1).is_none(), "too small");
-        let large = pool.take((1 << 20) - 5).expect("fits");
+        pool.left(large, 1 << 19);
+        assert_eq!(counts(&pool), (1 << 21, 1 << 16, most));
+        assert!(pool.take(1 << 18).is_none(), "half of it would be wasted");
+        assert!(pool.take((1 << 19) + 1).is_none(), "too small");
+        let large = pool.take((1 << 19) - 5).expect("fits");
         assert_eq!(counts(&pool), (0, most, most));
-        pool.left(small);
-        pool.left(large);
+        assert_eq!(pool.state().waste, 20);
+        pool.left(small, 1 << 14);
+        pool.left(large, (1 << 19) - 5);
+        assert_eq!(pool.state().waste, 0);
         // The oldest goes first, and no more than has to.
         let other = fresh(1 << 14);
-        assert_eq!(counts(&pool), (1 << 22, 1 << 16, most));
-        pool.left(other);
-        assert_eq!(pool.release(), most);
+        assert_eq!(counts(&pool), (1 << 21, 1 << 16, most));
+        pool.left(other, 1 << 14);
+        assert!(pool.release() >= most, "and what the arena had");
         assert_eq!(counts(&pool), (0, 0, 0));
-    }
-
-    #[test]
-    fn memory_comes_zeroed_and_in_whole_pages() {
-        for len in [1, 1 << 13, (1 << 20) + 1] {
-            let memory = Memory::<f64>::new(len);
-            assert!(memory.elements().len() >= len && memory.elements().iter().all(|&x| x == 0.0));
-        }
-        assert_eq!(Memory::<f64>::new((1 << 20) + 1).bytes(), (1 << 23) + PAGE);
     }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::pool::Storage;
-use super::{CpuBuf, scratch};
+use super::{CpuBuf, scratch, wide};
 use crate::{ConvDims, Gemm, Scalar, Window};
 
 /// Neighbouring windows along the innermost axis for which one kernel element sees the input, not the padding.
@@ -126,28 +126,40 @@ pub(super) fn spread<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E>
 }
 
 pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Storage<u32> {
-    let (from, to, runs) = (w.input_len(), w.output_len(), Runs::new(w));
+    let (from, to, runs, covered) = (w.input_len(), w.output_len(), Runs::new(w), covers(w));
     let mut index = Storage::stale(planes * to);
-    let longest = runs.runs.iter().map(|run| run.len).max().unwrap_or(0);
-    let step = runs.step as u32;
+    // Where each window sees kernel element 0; the others are as far from there in every window.
+    let mut corners = vec![0; to];
+    if covered {
+        for run in runs.runs.iter().filter(|run| run.k == 0) {
+            let seen = (run.at as u32..).step_by(runs.step);
+            corners[run.first..][..run.len].iter_mut().zip(seen).for_each(|(corner, at)| *corner = at);
+        }
+    }
     let search = |(best, seen): &mut (Storage<E>, Storage<E>), p: usize, index: &mut [u32]| {
         let x = &x[p * from..][..from];
+        if covered {
+            for runs_of in runs.runs.chunk_by(|a, b| a.k == b.k) {
+                for &Run { first, len, at, .. } in runs_of {
+                    every(&x[at..], runs.step, &mut seen[first..first + len]);
+                }
+                let Run { k, first, at, .. } = runs_of[0];
+                keep_larger(k == 0, (best, index), seen, &corners, at as u32 - corners[first]);
+            }
+            return;
+        }
         index.fill(u32::MAX);
         best.fill(E::neg_infinity());
         for &Run { first, len, at, .. } in &runs.runs {
-            let (best, index) = (&mut best[first..first + len], &mut index[first..first + len]);
-            let seen = every(&x[at..], runs.step, &mut seen[..len]);
-            let mut here = at as u32;
-            for ((best, index), &x) in best.iter_mut().zip(index).zip(seen) {
-                // No branches: which element wins is as good as random.
-                let wins = (x > *best) | (*index == u32::MAX) | (x.is_nan() & !best.is_nan());
-                *best = if wins { x } else { *best };
-                *index = if wins { here } else { *index };
-                here += step;
+            for window in first..first + len {
+                let here = at + (window - first) * runs.step;
+                if index[window] == u32::MAX || wins(x[here], best[window]) {
+                    (best[window], index[window]) = (x[here], here as u32);
+                }
             }
         }
     };
-    let fresh = || (scratch(to), scratch(longest));
+    let fresh = || (scratch(to), scratch(to));
     if planes * to < super::CHUNK {
         let mut best = fresh();
         index.chunks_exact_mut(to).enumerate().for_each(|(p, index)| search(&mut best, p, index));
@@ -157,17 +169,42 @@ pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Storage<u
     index
 }
 
-/// `x[0], x[step], x[2 step] …`, one after the other so that a loop over them vectorises: as many as `out` is long.
-fn every<'a, E: Scalar>(x: &'a [E], step: usize, out: &'a mut [E]) -> &'a [E] {
+/// Whether x takes the place of the best so far: if it is larger, or the first NaN.
+#[inline(always)]
+fn wins<E: Scalar>(x: E, best: E) -> bool {
+    // Not `x > best`: a comparison with NaN is false.
+    #[allow(clippy::neg_cmp_op_on_partial_ord, clippy::eq_op)]
+    let wins = !(x <= best) & (best == best);
+    wins
+}
+
+/// Of what all windows see at one kernel element, what wins, and its position; at the first one, everything.
+fn keep_larger<E: Scalar>(first: bool, (best, index): (&mut [E], &mut [u32]), seen: &[E], corners: &[u32], distance: u32) {
+    wide(|| {
+        let all = best.iter_mut().zip(index).zip(seen.iter().zip(corners));
+        if first {
+            all.for_each(|((best, index), (&x, &corner))| (*best, *index) = (x, corner + distance));
+        } else {
+            // No branches: which element wins is as good as random.
+            all.for_each(|((best, index), (&x, &corner))| {
+                let wins = wins(x, *best);
+                *best = if wins { x } else { *best };
+                *index = if wins { corner + distance } else { *index };
+            });
+        }
+    });
+}
+
+/// `out = x[0], x[step], x[2 step] …`
+fn every<E: Scalar>(x: &[E], step: usize, out: &mut [E]) {
     match (step, out.split_last_mut()) {
-        (1, _) => return &x[..out.len()],
+        (1, _) => out.copy_from_slice(&x[..out.len()]),
         (2, Some((last, most))) => {
             *last = x[2 * most.len()];
             most.iter_mut().zip(x.chunks_exact(2)).for_each(|(out, x)| *out = x[0]);
         }
         _ => out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, x)| *out = *x),
     }
-    out
 }
 
 pub(super) fn take<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window) -> CpuBuf<E> {

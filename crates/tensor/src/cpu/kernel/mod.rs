@@ -12,6 +12,7 @@ use crate::{Gemm, Scalar, Strides};
 use blocked::Kernel;
 use dot::Dots;
 
+pub(super) mod arena;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod blocked;
