@@ -26,6 +26,7 @@ usage: bench NET TASK N [OPTIONS]
   --k K         directions (10; demo: 4)
   --mc M        Monte-Carlo GGN of M draws (exact)
   --sub S       GGN of the first S samples (all)
+  --memory MB   memory budget of the GGN, in 10⁶ bytes (three quarters of the machine's)
   --reps R      timed repetitions, after one that is not (5)
   --threads T   threads (one per core)
   --dtype D     f32 or f64 (f32)
@@ -204,6 +205,8 @@ pub struct Arguments {
     pub draws: Option<usize>,
     /// Number of the GGN's samples, the first ones; `None` for all.
     pub sub: Option<usize>,
+    /// Memory budget of the GGN in 10⁶ bytes; `None` for the library's default.
+    pub memory: Option<usize>,
     /// Timed repetitions.
     pub reps: usize,
     /// Number of threads; `None` for one per core.
@@ -227,7 +230,7 @@ impl Arguments {
                 places.push(arg);
                 continue;
             }
-            let known = ["--k", "--mc", "--sub", "--reps", "--threads", "--dtype", "--backend"];
+            let known = ["--k", "--mc", "--sub", "--memory", "--reps", "--threads", "--dtype", "--backend"];
             let Some(&option) = known.iter().find(|known| **known == arg) else {
                 return Err(format!("there is no option {arg:?}; there are {}", known.join(", ")));
             };
@@ -254,6 +257,7 @@ impl Arguments {
             k: number("--k")?.unwrap_or(net.directions()),
             draws: number("--mc")?,
             sub,
+            memory: number("--memory")?,
             reps: number("--reps")?.unwrap_or(5),
             threads: number("--threads")?,
             element: Element::parse("--dtype", value("--dtype").unwrap_or("f32"))?,
@@ -286,6 +290,7 @@ mod tests {
             k: 10,
             draws: None,
             sub: None,
+            memory: None,
             reps: 5,
             threads: None,
             element: Element::F32,
@@ -304,12 +309,16 @@ mod tests {
             k: 3,
             draws: Some(1),
             sub: Some(8),
+            memory: Some(500),
             reps: 2,
             threads: Some(1),
             element: Element::F64,
             backend: BackendChoice::Cpu,
         };
-        assert_eq!(parse("--k 3 mlp --mc 1 newton 32 --sub 8 --reps 2 --threads 1 --dtype f64").unwrap(), expected);
+        assert_eq!(
+            parse("--k 3 mlp --mc 1 newton 32 --sub 8 --memory 500 --reps 2 --threads 1 --dtype f64").unwrap(),
+            expected
+        );
     }
 
     #[test]
@@ -343,6 +352,7 @@ mod tests {
         refused("mlp grad 4 --k 0", &["--k", "\"0\"", "at least 1"]);
         refused("mlp grad 4 --k -1", &["--k", "\"-1\"", "at least 1"]);
         refused("mlp grad 4 --mc x", &["--mc", "\"x\"", "at least 1"]);
+        refused("mlp grad 4 --memory 0", &["--memory", "\"0\"", "at least 1"]);
         refused("mlp grad 4 --sub 5", &["--sub", "5", "at most N", "4"]);
         refused("mlp grad 4 --dtype f16", &["--dtype", "\"f16\"", "f32, f64"]);
         refused("mlp grad 4 --backend gpu", &["--backend", "\"gpu\"", "cpu or opencl"]);

@@ -23,12 +23,14 @@ pub struct Approximation {
     pub draws: Option<usize>,
     /// Number of the GGN's samples, the first ones; `None` for all.
     pub sub: Option<usize>,
+    /// Memory budget in bytes; `None` for the default.
+    pub memory: Option<usize>,
 }
 
 impl Approximation {
     /// The exact GGN of all samples, along its top `k` directions.
     pub fn exact(k: usize) -> Self {
-        Approximation { k, draws: None, sub: None }
+        Approximation { k, draws: None, sub: None, memory: None }
     }
 }
 
@@ -89,6 +91,9 @@ impl<B: Backend> Problem<B> {
         if let Some(sub) = approximation.sub {
             ggn = ggn.ggn_samples((0..sub).collect::<Vec<_>>());
         }
+        if let Some(memory) = approximation.memory {
+            ggn = ggn.memory_budget(memory);
+        }
         let groups = [Group::new(graph.params(), top_k(approximation.k))];
         match task {
             Task::Eigvalsh => drop(black_box(ggn.spectrum(&groups)?)),
@@ -148,7 +153,7 @@ mod tests {
         assert_eq!(problem.num_params(), 7 * 5 + 5 + 5 * 5 + 5 + 5 * 3 + 3);
         for task in Task::all() {
             problem.solve(task, Approximation::exact(4)).unwrap();
-            problem.solve(task, Approximation { k: 1, draws: Some(1), sub: Some(2) }).unwrap();
+            problem.solve(task, Approximation { k: 1, draws: Some(1), sub: Some(2), memory: None }).unwrap();
         }
     }
 

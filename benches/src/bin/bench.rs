@@ -47,9 +47,10 @@ impl OnBackend for Measurement {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
             pool.map_err(|error| format!("{threads} threads can't be started: {error}"))?;
         }
-        let Arguments { net, task, samples, k, draws, sub, reps, .. } = arguments.clone();
+        let Arguments { net, task, samples, k, draws, sub, memory, reps, .. } = arguments.clone();
         let problem = Problem::new(backend, net, samples).map_err(|error| error.to_string())?;
-        let approximation = Approximation { k, draws, sub };
+        let approximation =
+            Approximation { k, draws, sub, memory: memory.map(|megabytes| megabytes.saturating_mul(1_000_000)) };
         let seconds = measure(reps, || problem.solve(task, approximation)).map_err(|error| error.to_string())?;
         let (params, threads) = (problem.num_params(), rayon::current_num_threads());
         Ok(Report { arguments, params, threads, device: backend.device(), seconds, peak_megabytes: peak_megabytes() })

@@ -74,7 +74,7 @@ impl<'a, B: Backend> Ggn<'a, B> {
         self
     }
 
-    /// In which order the Gram matrix is contracted, and in how much memory. Default: the cheapest, parameter by parameter, in 128 MiB;
+    /// In which order the Gram matrix is contracted, and in how much memory. Default: the cheapest, parameter by parameter, in 64 MiB;
     /// [`GramSpace::report`] tells.
     #[must_use]
     pub fn contraction(mut self, contraction: Contraction) -> Self {

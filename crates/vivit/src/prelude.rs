@@ -8,8 +8,8 @@ pub use vivit_autodiff::{
 };
 pub use vivit_curvature::{
     Contraction, ContractionOrder, CurvatureOperator, DensityOptions, DirectionalDerivatives, Eigenpairs, Ggn, GradientGram,
-    GramReport, Group, LanczosOptions, LanczosQuadrature, LinearOperator, LogDensityOptions, NewtonStep, Ntk, Positive,
-    PowerIterationOptions, Product, Progress, QuadratureOptions, TraceOptions, Which, above, constant, hutch_plus_plus,
+    GramReport, Group, LanczosOptions, LanczosQuadrature, LinearOperator, LogDensityOptions, NewtonStep, Ntk, Plan, Positive,
+    PowerIterationOptions, Product, Progress, QuadratureOptions, Slices, TraceOptions, Which, above, constant, hutch_plus_plus,
     hutchinson_diagonal, hutchinson_trace, lanczos, nonzero, power_iteration, top_k, top_k_nonzero,
 };
 pub use vivit_extend::{
