@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
+use memmap2::{MmapMut, MmapOptions};
 
 /// Blocks are whole numbers of these: large pages, where the system has such.
 const PAGE: usize = 1 << 21;
@@ -155,10 +155,18 @@ impl State {
 }
 
 impl Arena {
-    /// `None` where the system does not reserve addresses.
+    #[cfg(not(unix))]
+    fn drop_pages(&self, _gaps: &[Gap]) {
+        unreachable!("there is no arena");
+    }
+
+    /// `None` where the system does not reserve addresses for nothing.
     fn get() -> Option<&'static Arena> {
         static ARENA: OnceLock<Option<Arena>> = OnceLock::new();
         let reserve = || {
+            if !cfg!(unix) {
+                return None;
+            }
             let len = super::super::machine_memory().checked_mul(ROOM)? / PAGE * PAGE;
             let map = MmapOptions::new().len(len).no_reserve_swap().map_anon().ok()?;
             // Large pages are a matter of speed only: without them nothing is lost.
@@ -174,7 +182,9 @@ impl Arena {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(unix)]
     fn drop_pages(&self, gaps: &[Gap]) {
+        use memmap2::UncheckedAdvice;
         for gap in gaps {
             // SAFETY: the gap belongs to no block, so nothing refers to its pages; whoever gets them next expects any content. The lock
             // is held, so that nobody gets them meanwhile. If the system refuses, the pages just stay.
