@@ -85,7 +85,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Multiply-adds of everything; a flop is half of one.
+    /// Multiply-adds of everything, two flops each.
     pub fn multiply_adds(&self) -> f64 {
         self.sweep_multiply_adds + self.report.multiply_adds() + self.eigen_multiply_adds
     }
@@ -189,7 +189,7 @@ impl<B: Backend> Job<'_, '_, B> {
         });
         let (during, after) = self.gram_bytes(slices, &report);
         let eigen_multiply_adds = self.groups.len() as f64 * (self.rows() as f64).powi(3) * 2.0 / 3.0;
-        // Every slice is swept once with each of the others; without the doubles of the planned pass.
+        // Every slice is swept as often as there are slices; the planned pass carries two.
         let passes = if whole { 1.0 } else { (count * count) as f64 / 2.0 };
         Plan {
             budget,

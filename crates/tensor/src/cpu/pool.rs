@@ -13,6 +13,7 @@ const LARGE: usize = 1 << 15;
 const BLOCK: usize = 1 << 22;
 /// The part of the most that was live, one in so many bytes, that may be live without need: larger memory than an array asks for.
 const WASTE: usize = 8;
+
 /// Element types with a pool of their own.
 pub trait Pooled: AnyBitPattern + NoUninit + Default + Send + Sync {
     /// The pool.
@@ -154,7 +155,7 @@ pub struct Storage<E: Pooled> {
 impl<E: Pooled> Storage<E> {
     /// `len` elements of any value: to be overwritten.
     pub fn stale(len: usize) -> Self {
-        let kept = if (LARGE..BLOCK).contains(&(len * size_of::<E>())) { E::pool().take(len) } else { None };
+        let kept = if len * size_of::<E>() < LARGE { None } else { E::pool().take(len) };
         let memory = kept.unwrap_or_else(|| Self::counted(Memory::new(len), len));
         Storage { memory, len }
     }
