@@ -12,7 +12,8 @@
 //! ```
 //!
 //! with `ℓ_n = s L_n` the unreduced losses: `s = N` for a mean, 1 for a sum. V itself is never stored for a whole network, nor are
-//! eigenvectors made from it: `V ẽ = Σ_n J_nᵀ (S_n ẽ[n])` is an ordinary backward pass.
+//! eigenvectors made from it: `V ẽ = Σ_n J_nᵀ (S_n ẽ[n])` is an ordinary backward pass. Nor do gradients travel beside V where the loss knows
+//! them as combinations of its root's columns, `g_n = S_n α_n`: then `g_nᵀ V ẽ_k = λ_k α_nᵀ ẽ_k[n]`.
 //!
 //! [`Ggn`] is the entrance, [`Group`] says which parameters and which directions.
 
@@ -35,6 +36,7 @@ mod product;
 mod quadrature;
 mod slices;
 mod space;
+mod span;
 mod spectral_density;
 mod trace;
 

@@ -7,6 +7,7 @@ use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Scalar, Strides, Tensor, Unary
 use crate::gram::GramBlocks;
 use crate::plan::{Job, cut};
 use crate::slices::{self, HostBlocks};
+use crate::span::Span;
 use crate::{DirectionalDerivatives, Error, Ggn, GramReport, Group, Plan, Slices};
 
 /// Columns that an eigenvector sweep carries at a time: bounds its memory to that of an ordinary GGN sweep.
@@ -61,7 +62,7 @@ pub struct NewtonStep<B: Backend> {
 #[derive(Debug)]
 struct GroupSpace<E> {
     eigen: Tridiagonal<E>,
-    /// `Vᵀg`, `[R, N_grad]`.
+    /// `Vᵀg`, `[R, N_grad]`, if gradients travelled.
     cross: Option<Matrix<E>>,
 }
 
@@ -82,18 +83,20 @@ pub struct GramSpace<'a, B: Backend> {
     ggn: &'a Ggn<'a, B>,
     groups: &'a [Group<'a>],
     spaces: Vec<GroupSpace<B::Elem>>,
+    /// Gradients, if they were wanted and did not travel.
+    span: Option<Span>,
     report: GramReport,
 }
 
 impl<'a, B: Backend> GramSpace<'a, B> {
     pub(crate) fn new(ggn: &'a Ggn<'a, B>, groups: &'a [Group<'a>], gradients: bool) -> Result<Self, Error> {
         let (wanted, group_of) = check_groups(ggn, groups)?;
-        let (seeds, mut unsettled) = seeds(ggn, gradients)?;
+        let (Seeds { factors: seeds, span }, mut unsettled) = seeds(ggn, gradients)?;
         let job = Job { ggn, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds };
         let plan = job.plan()?;
         let done = if plan.slices == Slices::WHOLE { whole(&job, &plan, &mut unsettled) } else { sliced(&job, plan) };
         match done {
-            Ok((spaces, report)) => Ok(GramSpace { ggn, groups, spaces, report }),
+            Ok((spaces, report)) => Ok(GramSpace { ggn, groups, spaces, span, report }),
             // The work may have stumbled over the NaN that the device has just found.
             Err(error) => {
                 unsettled.settle()?;
@@ -104,7 +107,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
 
     pub(crate) fn plan(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<Plan, Error> {
         let (wanted, group_of) = check_groups(ggn, groups)?;
-        let (seeds, unsettled) = seeds(ggn, true)?;
+        let (Seeds { factors: seeds, .. }, unsettled) = seeds(ggn, true)?;
         unsettled.settle()?;
         Job { ggn, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds }.plan()
     }
@@ -161,30 +164,53 @@ impl<'a, B: Backend> GramSpace<'a, B> {
     }
 
     fn derivatives_of(&self, group: usize) -> Result<DirectionalDerivatives<B::Elem>, Error> {
-        let cross = self.spaces[group].cross.as_ref().ok_or(Error::NoGradients)?;
         let GramEigenpairs { indices, values: eigenvalues, vectors } = self.gram_eigenpairs(group)?;
-        let (k, r, n_grad) = (vectors.rows(), vectors.cols(), cross.cols());
+        let k = vectors.rows();
         let n = self.ggn.graph.samples();
         let n_ggn = self.ggn.ggn_samples.as_ref().map_or(n, Vec::len);
         let s = match self.ggn.loss.reduction() {
             Reduction::Mean => n as f64,
             Reduction::Sum => 1.0,
         };
-        let mut gammas = Matrix::zeros(n_grad, k);
-        let g = Gemm { a: Strides::transposed(n_grad), b: Strides::transposed(r), ..Gemm::new(n_grad, k, r) };
-        vivit_tensor::gemm(&g, cross.as_slice(), vectors.as_slice(), gammas.as_mut_slice());
+        let gammas = self.gammas(group, s, &eigenvalues, &vectors)?;
         let mut lambdas = Matrix::zeros(n_ggn, k);
         for (at, &value) in eigenvalues.iter().enumerate() {
-            let value = value.f64();
-            let scale = B::Elem::of(s / value.sqrt());
-            (0..n_grad).for_each(|n| gammas[(n, at)] *= scale);
-            let e = vectors.row(at);
+            let (value, e) = (value.f64(), vectors.row(at));
             for i in 0..n_ggn {
                 let share: f64 = e[i..].iter().step_by(n_ggn).map(|e| e.f64() * e.f64()).sum();
                 lambdas[(i, at)] = B::Elem::of(s * n_ggn as f64 / n as f64 * value * share);
             }
         }
         Ok(DirectionalDerivatives { eigenvalues, indices, gram_eigenvectors: vectors, gammas, lambdas })
+    }
+
+    /// `γ: [N_grad, K] = s · (g_nᵀ V) ẽ_k / √λ_k`
+    fn gammas(
+        &self,
+        group: usize,
+        s: f64,
+        eigenvalues: &[B::Elem],
+        vectors: &Matrix<B::Elem>,
+    ) -> Result<Matrix<B::Elem>, Error> {
+        let (k, r) = (vectors.rows(), vectors.cols());
+        if let Some(span) = &self.span {
+            let mut gammas = Matrix::zeros(span.len(), k);
+            for (at, value) in eigenvalues.iter().enumerate() {
+                let scale = s * value.f64().sqrt();
+                span.along(vectors.row(at)).enumerate().for_each(|(n, share)| gammas[(n, at)] = B::Elem::of(scale * share));
+            }
+            return Ok(gammas);
+        }
+        let cross = self.spaces[group].cross.as_ref().ok_or(Error::NoGradients)?;
+        let n = cross.cols();
+        let mut gammas = Matrix::zeros(n, k);
+        let g = Gemm { a: Strides::transposed(n), b: Strides::transposed(r), ..Gemm::new(n, k, r) };
+        vivit_tensor::gemm(&g, cross.as_slice(), vectors.as_slice(), gammas.as_mut_slice());
+        for (at, value) in eigenvalues.iter().enumerate() {
+            let scale = B::Elem::of(s / value.f64().sqrt());
+            (0..n).for_each(|n| gammas[(n, at)] *= scale);
+        }
+        Ok(gammas)
     }
 
     /// The chosen eigenvalues with their eigenvectors in parameter format, per group: one batch-summed sweep of K columns each.
@@ -307,12 +333,23 @@ impl<'a, B: Backend> GramSpace<'a, B> {
     }
 }
 
-/// V's columns and, if gradients are wanted, the gradient's.
-fn seeds<'a, B: Backend>(ggn: &Ggn<'a, B>, gradients: bool) -> Result<(Vec<Factor<B>>, Unsettled<'a, B>), Error> {
+/// What is sent backwards, and the gradients if they are known without.
+struct Seeds<B: Backend> {
+    /// V's columns and, if gradients are wanted and not in their span, the gradient's.
+    factors: Vec<Factor<B>>,
+    span: Option<Span>,
+}
+
+fn seeds<'a, B: Backend>(ggn: &Ggn<'a, B>, gradients: bool) -> Result<(Seeds<B>, Unsettled<'a, B>), Error> {
     ggn.graph.check_apart(Some("a GGN per sample"))?;
     let mut probes = vec![ggn.ggn_probe()];
     probes.extend(gradients.then(|| ggn.grad_probe()));
-    Ok(ggn.graph.seeds(ggn.loss, &probes)?)
+    let (mut factors, unsettled) = ggn.graph.seeds(ggn.loss, &probes)?;
+    let span = if gradients { Span::new(ggn, &factors[0])? } else { None };
+    if span.is_some() {
+        factors.truncate(1);
+    }
+    Ok((Seeds { factors, span }, unsettled))
 }
 
 /// Eigenvalues of all groups, from one sweep.

@@ -115,6 +115,37 @@ pub fn loss_on<B: Backend>(backend: &B, kind: Kind, output: &[usize], rng: &mut 
     }
 }
 
+/// A loss that does not tell how its root makes its gradient: gradients travel.
+#[derive(Clone, Copy, Debug)]
+pub struct Reticent<'a, B: Backend>(pub &'a dyn Loss<B>);
+
+impl<B: Backend> Loss<B> for Reticent<'_, B> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn reduction(&self) -> Reduction {
+        self.0.reduction()
+    }
+    fn check(&self, output: &Tensor<B>) -> Result<(), vivit::autodiff::Error> {
+        self.0.check(output)
+    }
+    fn claims(&self) -> Vec<Claim<B>> {
+        self.0.claims()
+    }
+    fn values(&self, output: &Tensor<B>) -> Tensor<B> {
+        self.0.values(output)
+    }
+    fn gradient(&self, output: &Tensor<B>) -> Tensor<B> {
+        self.0.gradient(output)
+    }
+    fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B> {
+        self.0.hessian_root(output, columns)
+    }
+    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, vivit::autodiff::Error> {
+        self.0.sampled_root(output, draws, rng)
+    }
+}
+
 fn random<B: Backend>(backend: &B, shape: &[usize], scale: f64, rng: &mut Rng) -> Tensor<B> {
     Tensor::from_vec(backend, shape, rng.normal(shape.iter().product())).expect("fits").scale(scale)
 }

@@ -4,7 +4,7 @@
 use vivit::autodiff::OuterDims;
 use vivit::curvature::{ContractionDims, ContractionOrder as Order, GramBlock};
 use vivit::prelude::*;
-use vivit_tests::zoo::{Host, Problem, layers, problems};
+use vivit_tests::zoo::{Host, Problem, Reticent, layers, problems};
 
 use crate::nets::{Opaque, difference};
 
@@ -13,7 +13,8 @@ const MEMORY: [usize; 3] = [1, 6000, 1 << 27];
 
 /// The directional derivatives, the kernel in all forms and the gradients' Gram matrix, as lists of numbers.
 fn everything(graph: &Graph<Host>, problem: &Problem, contraction: Contraction) -> Vec<Vec<f64>> {
-    let loss = problem.loss.as_ref();
+    // Its gradients travel.
+    let loss = &Reticent(problem.loss.as_ref());
     let n = graph.samples();
     let mut lists = Vec::new();
     // Equal samples, and others on both sides: more columns on the left, and in the tangent kernel as many.
@@ -189,9 +190,10 @@ fn the_report_tells_what_was_done() {
     let y = tape.linear(y, weight, None);
     let graph = Graph::new(tape, y).unwrap();
     let loss = CrossEntropy::mean([0, 1, 2, 0]);
+    let travelling = Reticent(&loss);
     let groups = [Group::new([kernel, weight], top_k(1)), Group::new([hidden], top_k(1))];
     let report = |contraction, grad: Option<Vec<usize>>| -> GramReport {
-        let mut ggn = Ggn::new(&graph, &loss).contraction(contraction);
+        let mut ggn = Ggn::new(&graph, &travelling).contraction(contraction);
         if let Some(grad) = grad {
             ggn = ggn.grad_samples(grad);
         }
@@ -215,6 +217,9 @@ fn the_report_tells_what_was_done() {
     assert_eq!((row.columns, row.cross), (2, Some(Order::Positions)));
     let (own, other) = (8.0 * 256.0 + 2.0 * 3.0 * 256.0 + 4.0 * 3.0 * 16.0, 8.0 * 256.0 + 3.0 * 256.0 + 2.0 * 3.0 * 16.0);
     assert_eq!(row.cost.multiply_adds, 10.0 * own + 8.0 * other);
+    // Gradients that V's columns make take nothing.
+    let own = Ggn::new(&graph, &loss).gram_space(&groups).unwrap().report().clone();
+    assert!(own.rows().iter().all(|row| (row.columns, row.cross) == (2, None)));
     // Only the last layer has one position.
     let factors = report(Contraction::forced(Order::Factors), None);
     assert_eq!(factors.rows()[0].order, Order::Factors);

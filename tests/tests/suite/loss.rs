@@ -1,7 +1,9 @@
 //! Roots of loss Hessians, exact and sampled.
 
 use vivit::prelude::*;
-use vivit_tests::zoo::{Host, Kind, loss};
+use vivit_tests::zoo::{Host, Kind, Reticent, layers, loss, problems};
+
+use crate::nets::difference;
 
 fn outputs(shape: &[usize], seed: u64) -> Tensor<Host> {
     Tensor::from_vec(&Host::new(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
@@ -69,5 +71,101 @@ fn losses_stay_finite_for_extreme_scores() {
     assert!((values[0] - 1e4).abs() < 1e-9 && (values[1] - 3f64.ln() / 2.0).abs() < 1e-12, "{values:?}");
     for columns in [RootColumns::Outputs, RootColumns::Rank] {
         assert!(loss.hessian_root(&f, columns).to_vec().unwrap().iter().all(|x| x.is_finite()));
+    }
+}
+
+#[test]
+fn the_root_makes_the_gradient() {
+    let kinds = [
+        Kind::Mse(Reduction::Mean),
+        Kind::Mse(Reduction::Sum),
+        Kind::CrossEntropy(Reduction::Mean),
+        Kind::CrossEntropy(Reduction::Sum),
+        Kind::Weighted,
+        Kind::Ignoring,
+        Kind::Smoothed,
+        Kind::Soft,
+        Kind::Bce,
+        Kind::WeightedBce,
+    ];
+    for (shape, seed) in [(&[3, 4][..], 1), (&[2, 2], 2), (&[2, 3, 2], 4), (&[2, 3, 2, 2], 5)] {
+        for (kind, columns) in kinds.into_iter().flat_map(|kind| [(kind, RootColumns::Rank), (kind, RootColumns::Outputs)]) {
+            let loss = loss(kind, shape, &mut Rng::new(seed));
+            for scale in [0.1, 1.0, 4.0] {
+                let f = outputs(shape, seed).scale(scale);
+                let (root, weights) = (loss.hessian_root(&f, columns), loss.gradient_weights(&f, columns).unwrap());
+                let (v, n) = (root.shape()[0], shape[0]);
+                assert_eq!(**weights.shape(), [v, n]);
+                let c = root.len() / (v * n);
+                let made = root.reshape([v, n, c]).mul(&weights.reshape([v, n, 1])).sum(0);
+                let error = difference(&made.to_vec().unwrap(), &loss.gradient(&f).to_vec().unwrap());
+                assert!(error < 1e-12, "{kind:?}, {columns:?}, {f:?}: off by {error:e}");
+            }
+        }
+    }
+}
+
+/// Along eigenvectors that are not unique, gammas may differ in sign, or by a rotation: their sum of squares does not.
+fn squared_gammas(ggn: &Ggn<'_, Host>, params: &[Var]) -> Vec<f64> {
+    let large = |values: &[f64]| {
+        let most = values.last().copied().unwrap_or(0.0);
+        (0..values.len()).rev().filter(|&at| values[at] > 1e-6 * most).collect()
+    };
+    let groups = [Group::new(params, large)];
+    let gammas = ggn.directional_derivatives(&groups).unwrap().remove(0).gammas;
+    (0..gammas.rows()).map(|n| gammas.row(n).iter().map(|gamma| gamma * gamma).sum()).collect()
+}
+
+#[test]
+fn gradients_that_travel_are_those_that_the_root_makes() {
+    for problem in problems().into_iter().chain(layers::each()) {
+        let graph = problem.graph(&problem.params);
+        if graph.check_apart(Some("this test")).is_err() {
+            continue;
+        }
+        let n = graph.samples();
+        let some: Vec<usize> = (0..n).rev().step_by(2).collect();
+        let other: Vec<usize> = (0..n).collect();
+        let travelling = Reticent(problem.loss.as_ref());
+        for columns in [RootColumns::Rank, RootColumns::Outputs] {
+            for (ggn_samples, grad_samples) in [(&other, &other), (&other, &some), (&some, &some), (&some, &other)] {
+                let gammas = [problem.loss.as_ref(), &travelling].map(|loss| {
+                    let ggn = Ggn::new(&graph, loss).columns(columns).ggn_samples(&ggn_samples[..]);
+                    squared_gammas(&ggn.grad_samples(&grad_samples[..]), &graph.params())
+                });
+                let error = difference(&gammas[0], &gammas[1]);
+                assert!(error < 1e-9, "{}, {columns:?}: off by {error:e}", problem.name);
+            }
+        }
+    }
+}
+
+/// Where probabilities are rounded to 0, or columns nearly cancel, the gradient is no combination of the root's columns: it travels.
+#[test]
+fn saturated_losses_have_gradients_too() {
+    let host = Cpu::<f32>::new();
+    let scores = [[1.0, 2.0, 0.5], [200.0, -50.0, 0.0], [-40.0, 3.0, 0.0], [0.0, 60.0, 59.0]];
+    for (labels, bits) in [([0, 1, 0, 0], [0.0, 1.0, 1.0, 0.0]), ([1, 0, 1, 1], [1.0, 0.0, 0.0, 1.0])] {
+        let mut tape = Tape::new(&host);
+        let x = tape.input(Tensor::from_vec(&host, &[4, 4], Tensor::eye(&host, 4).to_vec().unwrap()).unwrap());
+        let rows: Vec<f32> = (0..3).flat_map(|c| scores.iter().map(move |scores| scores[c])).collect();
+        let weight = tape.param(Tensor::from_vec(&host, &[3, 4], rows).unwrap());
+        let y = tape.linear(x, weight, None);
+        let graph = Graph::new(tape, y).unwrap();
+        let target: Vec<f32> = bits.iter().flat_map(|&bit| [bit, 1.0 - bit, 0.0]).collect();
+        let losses: [Box<dyn Loss<Cpu<f32>>>; 2] = [
+            Box::new(CrossEntropy::sum(labels)),
+            Box::new(BceWithLogits::sum(Tensor::from_vec(&host, &[4, 3], target).unwrap())),
+        ];
+        for loss in &losses {
+            let travelling = Reticent(loss.as_ref());
+            let groups = [Group::new([weight], top_k(2))];
+            let gammas = [loss.as_ref(), &travelling].map(|loss| {
+                let directions = Ggn::new(&graph, loss).directional_derivatives(&groups).unwrap().remove(0);
+                directions.gammas.as_slice().iter().map(|&gamma| f64::from(gamma.abs())).collect::<Vec<f64>>()
+            });
+            let error = difference(&gammas[0], &gammas[1]);
+            assert!(error < 1e-5, "{}: {gammas:?}", loss.name());
+        }
     }
 }

@@ -3,7 +3,7 @@
 use vivit::autodiff::{OuterDims, StreamShape};
 use vivit::curvature::{Error, Plan, Slices};
 use vivit::prelude::*;
-use vivit_tests::zoo::{Host, Problem, layers, problems};
+use vivit_tests::zoo::{Host, Problem, Reticent, layers, problems};
 
 use crate::nets::difference;
 
@@ -44,13 +44,16 @@ fn slices_give_what_the_whole_gives() {
         let Some(graph) = separable(&problem) else { continue };
         let n = graph.samples();
         let odd: Vec<usize> = (0..n).rev().step_by(2).collect();
-        for (ggn_samples, grad_samples) in [(None, None), (Some(odd.clone()), None), (None, Some(odd))] {
+        let (loss, travelling) = (problem.loss.as_ref(), Reticent(problem.loss.as_ref()));
+        let choices = [(None, None), (Some(odd.clone()), None), (None, Some(odd))];
+        let losses = [&travelling as &dyn Loss<Host>, &travelling, &travelling, loss];
+        for ((ggn_samples, grad_samples), loss) in choices.iter().chain(&choices[2..]).zip(losses) {
             let own = |budget: Option<usize>| {
-                let mut ggn = Ggn::new(&graph, problem.loss.as_ref());
-                if let Some(samples) = &ggn_samples {
+                let mut ggn = Ggn::new(&graph, loss);
+                if let Some(samples) = ggn_samples {
                     ggn = ggn.ggn_samples(samples.clone());
                 }
-                if let Some(samples) = &grad_samples {
+                if let Some(samples) = grad_samples {
                     ggn = ggn.grad_samples(samples.clone());
                 }
                 if let Some(budget) = budget { ggn.memory_budget(budget) } else { ggn }
@@ -98,8 +101,10 @@ fn plans_know_the_structure_of_every_parameter() {
 fn the_report_of_the_plan_is_that_of_the_work() {
     for problem in problems() {
         let Some(graph) = separable(&problem) else { continue };
-        for grad_samples in [None, Some(vec![0])] {
-            let mut ggn = Ggn::new(&graph, problem.loss.as_ref());
+        let (loss, travelling) = (problem.loss.as_ref(), Reticent(problem.loss.as_ref()));
+        let own: [&dyn Loss<Host>; 3] = [loss, &travelling, &travelling];
+        for (loss, grad_samples) in own.into_iter().zip([None, None, Some(vec![0])]) {
+            let mut ggn = Ggn::new(&graph, loss);
             if let Some(samples) = grad_samples {
                 ggn = ggn.grad_samples(samples);
             }

@@ -6,7 +6,7 @@
 //! ℓ = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)      ℓ′ = w σ − π y      ℓ″ = w σ (1 − σ)
 //! ```
 
-use vivit_tensor::{Backend, Rng, Tensor, Unary};
+use vivit_tensor::{Backend, Binary, Rng, Tensor, Unary};
 
 use crate::{Claim, Error, Loss, Reduction, RootColumns};
 
@@ -51,6 +51,14 @@ impl<B: Backend> BceWithLogits<B> {
         let positive = self.pos_weight.as_ref().map_or_else(|| self.target.clone(), |weight| self.target.mul(weight));
         let w = positive.sub(&self.target).unary(Unary::Shift(1.0));
         (positive, w)
+    }
+
+    /// `√(a w σ(1 − σ))`, the root of every entry's second derivative.
+    fn deviation(&self, output: &Tensor<B>) -> Tensor<B> {
+        let spread = |x: Tensor<B>| x.unary(Unary::Sigmoid);
+        // σ(−f) for 1 − σ(f): nothing cancels where σ is close to one.
+        let variance = spread(output.clone()).mul(&spread(output.scale(-1.0))).mul(&self.weights().1);
+        variance.unary(Unary::Sqrt).scale(self.factor(output).sqrt())
     }
 }
 
@@ -112,12 +120,15 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
     /// `√(a w σ(1 − σ))` on the diagonal.
     fn hessian_root(&self, output: &Tensor<B>, _columns: RootColumns) -> Tensor<B> {
         let (n, c) = (output.shape()[0], output.shape().tail().size());
-        let spread = |x: Tensor<B>| x.unary(Unary::Sigmoid);
-        // σ(−f) for 1 − σ(f): nothing cancels where σ is close to one.
-        let variance = spread(output.clone()).mul(&spread(output.scale(-1.0))).mul(&self.weights().1);
-        let root = variance.unary(Unary::Sqrt).scale(self.factor(output).sqrt());
         let eye = Tensor::eye(output.backend(), c).reshape([c, 1, c]);
-        root.reshape([1, n, c]).mul(&eye).reshape(output.shape().prefixed(&[c]))
+        self.deviation(output).reshape([1, n, c]).mul(&eye).reshape(output.shape().prefixed(&[c]))
+    }
+
+    /// `a (w σ − π y)/√(a w σ(1 − σ))`
+    fn gradient_weights(&self, output: &Tensor<B>, _columns: RootColumns) -> Option<Tensor<B>> {
+        let n = output.shape()[0];
+        let weights = self.gradient(output).binary(Binary::Div, &self.deviation(output));
+        Some(weights.reshape([n, output.len() / n]).permute(&[1, 0]))
     }
 
     /// `√(a w/M) (σ − b)`, `b ~ Bernoulli(σ)`.

@@ -10,7 +10,7 @@
 //! `q_c = u_c ((1 − ε) target_c + ε/C)` for soft targets, 0 for ignored positions. The mean's factor is PyTorch's: `a = 1/Σ u_y` over positions that
 //! are not ignored, `a = 1/(N·T)` for soft targets.
 
-use vivit_tensor::{Backend, Reduce, Rng, Scalar, Shape, Tensor, Unary};
+use vivit_tensor::{Backend, Binary, Reduce, Rng, Scalar, Shape, Tensor, Unary};
 
 use super::kept::Kept;
 use crate::{Error, Loss, Reduction, RootColumns};
@@ -267,6 +267,32 @@ impl<B: Backend> Loss<B> for CrossEntropy {
         // Each column at one position: [V, T', N, C, T] with T' = T only.
         let apart = root.reshape([v, 1, n, c, t]).mul(&Tensor::eye(f.backend(), t).reshape([t, 1, 1, t]));
         apart.reshape(output.shape().prefixed(&[v * t]))
+    }
+
+    /// `h = √(a/w) (w τ − q/τ)`, for which `√(a w) diag(τ) h` is the gradient and `τᵀh = 0`. All C columns take it as it is; the C−1 take `Q h`
+    /// without its first entry, which is zero: `h_c − τ_c h₀/(1 + τ₀)`.
+    fn gradient_weights(&self, output: &Tensor<B>, columns: RootColumns) -> Option<Tensor<B>> {
+        let f = Self::flat(output);
+        let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
+        if c == 1 {
+            return None;
+        }
+        let root_p = f.softmax(1).unary(Unary::Sqrt);
+        let Effective { q, w, a } = self.effective(f.backend(), f.shape());
+        // Ignored positions weigh nothing: 0 of anything but 0 is 0.
+        let root_w = w.unary(Unary::Sqrt).unary(Unary::Shift(f32::MIN_POSITIVE.into()));
+        let h = root_p.mul(&w).sub(&q.binary(Binary::Div, &root_p)).binary(Binary::Div, &root_w).scale(a.sqrt());
+        let first = |x: &Tensor<B>| x.select(1, &[0]);
+        let weights = match columns {
+            RootColumns::Outputs => h,
+            RootColumns::Rank => {
+                let share = first(&h).binary(Binary::Div, &first(&root_p).unary(Unary::Shift(1.0)));
+                let rest: Vec<usize> = (1..c).collect();
+                h.sub(&root_p.mul(&share)).select(1, &rest)
+            }
+        };
+        let v = weights.shape()[1];
+        Some(weights.permute(&[1, 2, 0]).reshape([v * t, n]))
     }
 
     /// `√(a w/M) (p − onehot(ŷ))`, `ŷ ~ Cat(p)` for every position.

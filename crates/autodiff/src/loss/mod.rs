@@ -55,6 +55,15 @@ pub trait Loss<B: Backend>: Debug {
     /// `S` with `∂²L_n/∂f_n² = Σ_v S[v, n] S[v, n]ᵀ`: `[V, N, *]`.
     fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B>;
 
+    /// `α: [V, N]` with `∂L_n/∂f_n = Σ_v α[v, n] S[v, n]`, S being the [`hessian_root`](Loss::hessian_root): the gradient as a combination of
+    /// the root's columns. What depends linearly on the gradient is then known from the root alone, and no gradient has to travel beside it.
+    ///
+    /// `None` (the default) if the loss does not tell; NaN or infinite entries for samples whose gradient is no such combination, in exact
+    /// or in rounded arithmetic.
+    fn gradient_weights(&self, _output: &Tensor<B>, _columns: RootColumns) -> Option<Tensor<B>> {
+        None
+    }
+
     /// `S` with `E[Σ_v S[v, n] S[v, n]ᵀ] = ∂²L_n/∂f_n²` and M = `draws` columns: `[M, N, *]`.
     ///
     /// # Errors

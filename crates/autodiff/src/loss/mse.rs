@@ -75,6 +75,13 @@ impl<B: Backend> Loss<B> for Mse<B> {
         root.reshape([c, 1, c]).broadcast([c, n, c]).reshape(output.shape().prefixed(&[c]))
     }
 
+    /// `√(2a) (f − y)`
+    fn gradient_weights(&self, output: &Tensor<B>, _columns: RootColumns) -> Option<Tensor<B>> {
+        let n = output.shape()[0];
+        let weights = output.sub(&self.target).scale((2.0 * self.factor(output)).sqrt());
+        Some(weights.reshape([n, output.len() / n]).permute(&[1, 0]))
+    }
+
     /// `√(2a/M) · ε`, `ε ~ N(0, I)`
     fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error> {
         let shape = output.shape().prefixed(&[draws]);

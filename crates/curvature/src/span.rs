@@ -1,0 +1,95 @@
+//! Gradients as combinations of V's columns.
+//!
+//! A loss may know its gradient as `g_n = S_n α_n` with S the root of its Hessian. Then `∇L_n = J_nᵀ g_n = V_n α_n` in the parameters, and along an
+//! eigenvector, with `𝒢 ẽ_k = λ_k ẽ_k`,
+//!
+//! ```text
+//! e_kᵀ ∇L_n = ẽ_kᵀ Vᵀ V_n α_n / √λ_k = √λ_k ẽ_k[n]ᵀ α_n
+//! ```
+//!
+//! No gradient travels beside V's columns.
+
+use vivit_autodiff::{Factor, Root};
+use vivit_tensor::{Backend, Matrix, Scalar};
+
+use crate::{Error, Ggn};
+
+/// Most columns that a gradient is combined from: beside more of them, one that travels costs little.
+const MOST: usize = 32;
+/// By how much the combination's terms may exceed the gradient: as much more does rounding weigh.
+const SPREAD: f64 = 128.0;
+
+/// Every gradient's combination.
+#[derive(Debug)]
+pub(crate) struct Span {
+    /// α, `[N_grad, V]`.
+    weights: Matrix<f64>,
+    /// Where the gradient's sample is among V's.
+    samples: Vec<usize>,
+}
+
+impl Span {
+    /// The combinations of V's columns that make the gradients, if all are known and none suffers from rounding.
+    pub fn new<B: Backend>(ggn: &Ggn<'_, B>, v: &Factor<B>) -> Result<Option<Self>, Error> {
+        let (graph, loss) = (ggn.graph, ggn.loss);
+        let Root::Exact(columns) = ggn.root else { return Ok(None) };
+        let (columns_len, chosen, n) = (v.columns.shape()[0], v.columns.shape()[1], graph.samples());
+        if columns_len > MOST {
+            return Ok(None);
+        }
+        let mut places: Vec<Option<usize>> = vec![None; n];
+        match &v.samples {
+            Some(samples) => samples.iter().enumerate().for_each(|(at, &sample)| places[sample] = Some(at)),
+            None => places.iter_mut().enumerate().for_each(|(at, place)| *place = Some(at)),
+        }
+        let wanted: Vec<usize> = ggn.grad_samples.clone().unwrap_or_else(|| (0..n).collect());
+        let Some(samples) = wanted.iter().map(|&sample| places[sample]).collect::<Option<Vec<usize>>>() else {
+            return Ok(None);
+        };
+        let Some(weights) = loss.gradient_weights(graph.value(), columns) else { return Ok(None) };
+        if **weights.shape() != [columns_len, n] {
+            return Err(Error::Autodiff(vivit_autodiff::Error::LossShape {
+                loss: loss.name().into(),
+                what: "gradient weights",
+                got: weights.shape().to_vec(),
+                expected: vec![columns_len, n],
+            }));
+        }
+        let numbers = |values: Vec<B::Elem>| -> Vec<f64> { values.into_iter().map(Scalar::f64).collect() };
+        let (alphas, root) = (numbers(weights.to_vec()?), numbers(v.columns.to_vec()?));
+        let gradient = numbers(loss.gradient(graph.value()).to_vec()?);
+        let c = gradient.len() / n;
+        let norm = |entries: &[f64]| entries.iter().map(|e| e * e).sum::<f64>().sqrt();
+        // The root of some samples is scaled so that its GGN estimates the whole.
+        let scale = (chosen as f64 / n as f64).sqrt();
+        let mut weights = Matrix::zeros(wanted.len(), columns_len);
+        for (row, (&sample, &at)) in wanted.iter().zip(&samples).enumerate() {
+            let mut spread = 0.0;
+            for column in 0..columns_len {
+                let alpha = scale * alphas[column * n + sample];
+                weights[(row, column)] = alpha;
+                spread += alpha.abs() * norm(&root[(column * chosen + at) * c..][..c]);
+            }
+            // False of NaN too.
+            let tame = spread <= SPREAD * norm(&gradient[sample * c..][..c]);
+            if !tame {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Span { weights, samples }))
+    }
+
+    /// Number of gradients.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// `ẽ[n]ᵀ α_n` of every gradient, for a direction `ẽ: [V·N]` in Gram space.
+    pub fn along<E: Scalar>(&self, direction: &[E]) -> impl Iterator<Item = f64> {
+        let n = direction.len() / self.weights.cols().max(1);
+        self.samples.iter().enumerate().map(move |(row, at)| {
+            let entries = direction[*at..].iter().step_by(n);
+            self.weights.row(row).iter().zip(entries).map(|(alpha, e)| alpha * e.f64()).sum()
+        })
+    }
+}
