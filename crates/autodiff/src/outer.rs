@@ -12,13 +12,20 @@ use std::ops::Range;
 
 use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
 
-/// Which of position and feature is the inner axis of `s` and `z`.
+/// Which of position and feature is the inner axis of a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positions {
-    /// `s: [V, N, G, T, O]`, `z: [N, G, T, I]`.
+    /// `s: [V, N, G, T, O]`, or `z: [N, G, T, I]`.
     Outside,
-    /// `s: [V, N, G, O, T]`, `z: [N, G, I, T]`.
+    /// `s: [V, N, G, O, T]`, or `z: [N, G, I, T]`.
     Inside,
+}
+
+impl Positions {
+    /// Distances of positions and of features in a factor of `t` positions and so many features.
+    fn strides(self, t: usize, features: usize) -> (usize, usize) {
+        if self == Positions::Outside { (features, 1) } else { (1, t) }
+    }
 }
 
 /// Which factor comes first in the parameter.
@@ -35,7 +42,8 @@ pub enum Order {
 pub struct Outer<B: Backend> {
     s: Tensor<B>,
     z: Tensor<B>,
-    positions: Positions,
+    /// Of s and of z.
+    positions: [Positions; 2],
     order: Order,
 }
 
@@ -57,15 +65,15 @@ pub struct OuterDims {
 }
 
 impl<B: Backend> Outer<B> {
-    /// The structure with factors `s` and `z`, laid out as `positions` says.
+    /// The structure with factors `s` and `z`, each laid out as `positions` says.
     ///
     /// # Panics
     /// If the shapes do not fit together.
     #[track_caller]
-    pub fn new(s: Tensor<B>, z: Tensor<B>, positions: Positions) -> Self {
+    pub fn new(s: Tensor<B>, z: Tensor<B>, positions: [Positions; 2]) -> Self {
         let outer = Outer { s, z, positions, order: Order::OutIn };
         let (s, z, d) = (outer.s.shape(), outer.z.shape(), outer.dims());
-        let t = if positions == Positions::Outside { z[2] } else { z[3] };
+        let t = if positions[1] == Positions::Outside { z[2] } else { z[3] };
         assert!(s.rank() == 5 && z.rank() == 4 && z[..2] == [d.n, d.g] && t == d.t, "s {s} and z {z} do not fit");
         outer
     }
@@ -89,7 +97,7 @@ impl<B: Backend> Outer<B> {
     /// The factor at the output, summed over positions: `[V, N, G, O]`.
     #[must_use]
     pub fn s_summed(&self) -> Tensor<B> {
-        self.s.sum(if self.positions == Positions::Outside { 3 } else { 4 })
+        self.s.sum(if self.positions[0] == Positions::Outside { 3 } else { 4 })
     }
 
     /// The (unfolded) input.
@@ -97,18 +105,16 @@ impl<B: Backend> Outer<B> {
         &self.z
     }
 
-    /// The layout.
-    pub fn positions(&self) -> Positions {
+    /// The layouts of s and of z.
+    pub fn positions(&self) -> [Positions; 2] {
         self.positions
     }
 
     /// The lengths of the axes.
     pub fn dims(&self) -> OuterDims {
         let (s, z) = (self.s.shape(), self.z.shape());
-        let (t, o, i) = match self.positions {
-            Positions::Outside => (s[3], s[4], z[3]),
-            Positions::Inside => (s[4], s[3], z[2]),
-        };
+        let (t, o) = if self.positions[0] == Positions::Outside { (s[3], s[4]) } else { (s[4], s[3]) };
+        let i = if self.positions[1] == Positions::Outside { z[3] } else { z[2] };
         OuterDims { v: s[0], n: s[1], g: s[2], t, o, i }
     }
 
@@ -157,20 +163,19 @@ impl<B: Backend> Outer<B> {
     pub fn features_inside(&self, samples: Range<usize>) -> (Tensor<B>, Tensor<B>) {
         let (d, n, backend) = (self.dims(), samples.len(), self.s.backend());
         let (st, zt) = (d.t * d.o, d.t * d.i);
-        let inside = |features: usize| if self.positions == Positions::Outside { (features, 1) } else { (1, d.t) };
-        let s = if self.positions == Positions::Outside && n == d.n {
+        let s = if self.positions[0] == Positions::Outside && n == d.n {
             self.s.clone()
         } else {
-            let (shape, (t, o)) = ([d.v, n, d.g, d.t, d.o], inside(d.o));
+            let (shape, (t, o)) = ([d.v, n, d.g, d.t, d.o], self.positions[0].strides(d.t, d.o));
             let from = backend.slice(self.s.buf(), samples.start * d.g * st..self.s.len());
             let strides = [d.n * d.g * st, d.g * st, st, t, o];
             Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &strides))
         };
         let shape = [d.g, n, d.t, d.i];
-        let z = if self.positions == Positions::Outside && d.g == 1 {
+        let z = if self.positions[1] == Positions::Outside && d.g == 1 {
             self.z.slice(samples.start, samples.end).reshape(shape)
         } else {
-            let (t, i) = inside(d.i);
+            let (t, i) = self.positions[1].strides(d.t, d.i);
             let from = backend.slice(self.z.buf(), samples.start * d.g * zt..self.z.len());
             Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &[zt, d.g * zt, t, i]))
         };
@@ -190,10 +195,11 @@ impl<B: Backend> Outer<B> {
         let (n, m, st, zt) = (samples.len(), rows.len(), d.o * d.t, d.t * d.i);
         let g = Gemm { m, ..self.product() };
         let (a, b) = (samples.start * d.g * st + rows.start * g.a.row, samples.start * d.g * zt);
+        // Columns innermost: they share z.
         let g = Gemm { a: g.a.at(a), b: g.b.at(b), ..g }
-            .batch(d.v, d.n * d.g * st, 0, n * d.g * m * d.i)
             .batch(n, d.g * st, d.g * zt, d.g * m * d.i)
-            .batch(d.g, st, zt, m * d.i);
+            .batch(d.g, st, zt, m * d.i)
+            .batch(d.v, d.n * d.g * st, 0, n * d.g * m * d.i);
         self.s.gemm(&g, &self.z, [d.v, n, d.g * m * d.i])
     }
 
@@ -203,7 +209,7 @@ impl<B: Backend> Outer<B> {
         let d = self.dims();
         let (st, zt) = (d.o * d.t, d.t * d.i);
         // Where samples and positions are one contiguous axis: one long product.
-        let g = if self.positions == Positions::Outside && d.g == 1 {
+        let g = if self.positions == [Positions::Outside; 2] && d.g == 1 {
             Gemm::tn(d.o, d.i, d.n * d.t).batch(d.v, d.n * st, 0, d.o * d.i)
         } else {
             self.product().batch(d.v, d.n * d.g * st, 0, d.g * d.o * d.i).batch(d.g, st, zt, d.o * d.i).batch(
@@ -220,10 +226,8 @@ impl<B: Backend> Outer<B> {
     /// One (v, n, g): `[O, T] · [T, I]`.
     fn product(&self) -> Gemm {
         let d = self.dims();
-        let (a, b) = match self.positions {
-            Positions::Outside => (Strides::transposed(d.o), Strides::rows(d.i)),
-            Positions::Inside => (Strides::rows(d.t), Strides::transposed(d.t)),
-        };
+        let ((t, o), (u, i)) = (self.positions[0].strides(d.t, d.o), self.positions[1].strides(d.t, d.i));
+        let (a, b) = (Strides { offset: 0, row: o, col: t }, Strides { offset: 0, row: u, col: i });
         Gemm { a, b, ..Gemm::new(d.o, d.i, d.t) }
     }
 
@@ -234,7 +238,8 @@ impl<B: Backend> Outer<B> {
         if (self.positions, self.order) != (other.positions, other.order) || (d.g, d.o, d.i) != (e.g, e.o, e.i) {
             return None;
         }
-        let (s, z) = if self.positions == Positions::Outside { (3, 2) } else { (4, 3) };
+        let axis = |factor: usize, outside: usize| outside + usize::from(self.positions[factor] == Positions::Inside);
+        let (s, z) = (axis(0, 3), axis(1, 2));
         Some(Outer {
             s: Tensor::concat(&[self.s.clone(), other.s.clone()], s),
             z: Tensor::concat(&[self.z.clone(), other.z.clone()], z),

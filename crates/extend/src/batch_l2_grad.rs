@@ -39,15 +39,16 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     }
     if d.t * (d.o + d.i) < d.o * d.i {
         // [N, G, T, T] each.
-        let gram = |x: &Tensor<B>, len: usize| {
-            let (a, b) = match outer.positions() {
+        let gram = |x: &Tensor<B>, len: usize, positions: Positions| {
+            let (a, b) = match positions {
                 Positions::Outside => (Strides::rows(len), Strides::transposed(len)),
                 Positions::Inside => (Strides::transposed(d.t), Strides::rows(d.t)),
             };
             let g = Gemm { a, b, ..Gemm::new(d.t, d.t, len) };
             x.gemm(&g.batch(d.n * d.g, d.t * len, d.t * len, d.t * d.t), x, [d.n, d.g * d.t * d.t])
         };
-        return gram(outer.s(), d.o).mul(&gram(outer.z(), d.i)).sum(1);
+        let [of_s, of_z] = outer.positions();
+        return gram(outer.s(), d.o, of_s).mul(&gram(outer.z(), d.i, of_z)).sum(1);
     }
     let blocks = outer.sample_blocks(BLOCK).map(|samples| of_expanded(&outer.expand_part(samples, 0..d.o)));
     Tensor::concat(&blocks.collect::<Vec<_>>(), 0)

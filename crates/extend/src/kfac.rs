@@ -64,12 +64,13 @@ fn output_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
 pub(crate) fn input_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     let d = outer.dims();
     let z = outer.z();
-    let (a, b) = match outer.positions() {
+    let positions = outer.positions()[1];
+    let (a, b) = match positions {
         Positions::Outside => (Strides::transposed(d.i), Strides::rows(d.i)),
         Positions::Inside => (Strides::rows(d.t), Strides::transposed(d.t)),
     };
     let zt = d.t * d.i;
-    let sum = if d.g == 1 && outer.positions() == Positions::Outside {
+    let sum = if d.g == 1 && positions == Positions::Outside {
         z.gemm(&Gemm::tn(d.i, d.i, d.n * d.t), z, [1, d.i, d.i])
     } else {
         let g = Gemm { a, b, ..Gemm::new(d.i, d.i, d.t) };

@@ -109,6 +109,13 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         self.axpy(1.0, &product, acc);
     }
 
+    /// What each window sees of `c` planes together: `x: [n, c, *input]` to `[n, windows, c·kernel]`, zero in the padding.
+    fn unfold_windows(&self, x: &Self::Buf, n: usize, c: usize, window: &Window) -> Self::Buf {
+        let (i, t) = (c * window.kernel_len(), window.output_len());
+        let unfolded = self.unfold(x, n * c, window);
+        self.copy_strided(&unfolded, &Shape::from([n, t, i]), &[i * t, 1, t])
+    }
+
     /// Sum over each window of `x: [planes, *input]`, to `[planes, windows]`; the padding counts as zero.
     fn window_sum(&self, x: &Self::Buf, planes: usize, window: &Window) -> Self::Buf {
         let unfolded = self.unfold(x, planes, window);

@@ -50,9 +50,9 @@ impl Conv {
         let (window, ConvDims { groups, c, o }) = self.geometry(x, w);
         let (v, n, t) = (mat.shape()[0], x.shape()[0], window.output_len());
         let i = c * window.kernel_len();
-        let z = x.backend().unfold(x.buf(), n * groups * c, &window);
-        let z = Tensor::from_buf(x.backend(), [n, groups, i, t], z);
-        Outer::new(mat.reshape([v, n, groups, o, t]), z, Positions::Inside)
+        let z = x.backend().unfold_windows(x.buf(), n * groups, c, &window);
+        let z = Tensor::from_buf(x.backend(), [n, groups, t, i], z);
+        Outer::new(mat.reshape([v, n, groups, o, t]), z, [Positions::Inside, Positions::Outside])
     }
 }
 

@@ -66,7 +66,7 @@ impl ConvTranspose {
         let (v, n, t) = (mat.shape()[0], x.shape()[0], window.output_len());
         let s = mat.backend().unfold(mat.buf(), v * n * groups * c, &window);
         let s = Tensor::from_buf(mat.backend(), [v, n, groups, c * window.kernel_len(), t], s);
-        Outer::new(s, x.reshape([n, groups, o, t]), Positions::Inside).ordered(Order::InOut)
+        Outer::new(s, x.reshape([n, groups, o, t]), [Positions::Inside; 2]).ordered(Order::InOut)
     }
 }
 

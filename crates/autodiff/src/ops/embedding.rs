@@ -21,7 +21,7 @@ impl Embedding {
         let (rows, width) = (io.args[1].shape()[0], io.args[1].shape()[1]);
         let t = io.args[0].len() / n;
         let z = Self::one_hot(io).reshape([n, 1, t, rows]);
-        Outer::new(mat.reshape([v, n, 1, t, width]), z, Positions::Outside).ordered(Order::InOut)
+        Outer::new(mat.reshape([v, n, 1, t, width]), z, [Positions::Outside; 2]).ordered(Order::InOut)
     }
 }
 

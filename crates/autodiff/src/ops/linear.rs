@@ -83,7 +83,7 @@ fn outer<B: Backend>(io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
     let (x, w) = (io.args[0], io.args[1]);
     let (v, n, o, i) = (mat.shape()[0], io.samples(), w.shape()[0], w.shape()[1]);
     let t = x.len() / (n * i);
-    Outer::new(mat.reshape([v, n, 1, t, o]), x.reshape([n, 1, t, i]), Positions::Outside)
+    Outer::new(mat.reshape([v, n, 1, t, o]), x.reshape([n, 1, t, i]), [Positions::Outside; 2])
 }
 
 impl<B: Backend> Tape<B> {

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 pub(super) use super::kernel::syrk;
+use super::kernel::transpose;
 use super::{CHUNK, CpuBuf, filled};
 use crate::{Binary, Reduce, Row, RowVisitor, Scalar, Shape, Unary};
 
@@ -96,8 +97,36 @@ fn for_runs<E: Scalar, const N: usize>(axes: &[(usize, [usize; N])], run: impl F
     })
 }
 
+/// Rows and columns from which on matrices are transposed in blocks.
+const LEAST: usize = 4;
+
+/// `[*outer, across, down]`, matrices `x: [down, across]` with rows `step` apart, transposed.
+fn copy_transposed<E: Scalar>(x: &[E], outer: &[(usize, [usize; 1])], [down, across]: [usize; 2], step: usize) -> CpuBuf<E> {
+    let matrices: usize = outer.iter().map(|(len, _)| len).product();
+    filled(matrices * across * down, down, |first, mut out| {
+        let mut row = first / down;
+        while !out.is_empty() {
+            let (mut matrix, col) = (row / across, row % across);
+            let cols = (across - col).min(out.len() / down);
+            let mut start = col;
+            for &(len, [step]) in outer.iter().rev() {
+                start += matrix % len * step;
+                matrix /= len;
+            }
+            let (part, rest) = out.split_at_mut(cols * down);
+            transpose(&x[start..], step, [down, cols], part);
+            (row, out) = (row + cols, rest);
+        }
+    })
+}
+
 pub(super) fn copy_strided<E: Scalar>(x: &[E], shape: &Shape, strides: &[usize]) -> CpuBuf<E> {
     let axes = merged(shape, [strides]);
+    if let [outer @ .., (across, [1]), (down, [step])] = &axes[..] {
+        if *step > 1 && *across.min(down) >= LEAST {
+            return copy_transposed(x, outer, [*down, *across], *step);
+        }
+    }
     let step = axes[axes.len() - 1].1[0];
     for_runs(&axes, |[start], out| match step {
         1 => out.copy_from_slice(&x[start..start + out.len()]),

@@ -271,6 +271,10 @@ impl<E: Scalar> Backend for Cpu<E> {
         window::unfold(x, planes, w)
     }
 
+    fn unfold_windows(&self, x: &CpuBuf<E>, n: usize, c: usize, w: &Window) -> CpuBuf<E> {
+        window::unfold_windows(x, n, c, w)
+    }
+
     fn fold(&self, x: &CpuBuf<E>, planes: usize, w: &Window) -> CpuBuf<E> {
         window::fold(x, planes, w)
     }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::kernel::transpose;
 use super::pool::Storage;
 use super::{CpuBuf, scratch, wide};
 use crate::{ConvDims, Gemm, Scalar, Window};
@@ -95,6 +96,21 @@ fn planewise<E: Scalar>(planes: usize, len: usize, plane: impl Fn(usize, &mut [E
 pub(super) fn unfold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
     let (from, windows, runs, covered) = (w.input_len(), w.output_len(), Runs::new(w), covers(w));
     planewise(planes, w.kernel_len() * windows, |p, out| unfold_plane(&x[p * from..][..from], out, &runs, windows, covered))
+}
+
+pub(super) fn unfold_windows<E: Scalar>(x: &[E], n: usize, c: usize, w: &Window) -> CpuBuf<E> {
+    let (plane, t, k, runs, covered) = (w.input_len(), w.output_len(), w.kernel_len(), Runs::new(w), covers(w));
+    samplewise(n, t * c * k, c * k * t, |sample, out, unfolded| {
+        let x = &x[sample * c * plane..][..c * plane];
+        if is_pointwise(w) {
+            return transpose(x, t, [c, t], out);
+        }
+        unfolded
+            .chunks_exact_mut(k * t)
+            .zip(x.chunks_exact(plane))
+            .for_each(|(out, x)| unfold_plane(x, out, &runs, t, covered));
+        transpose(unfolded, t, [c * k, t], out);
+    })
 }
 
 pub(super) fn fold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {

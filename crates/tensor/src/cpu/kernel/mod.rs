@@ -26,6 +26,8 @@ pub type Operand<E> = (*const E, [usize; 2]);
 /// A matrix that is written.
 pub type Output<E> = (*mut E, [usize; 2]);
 
+pub use pack::transpose;
+
 /// The single-threaded strided products behind [`Scalar`].
 pub trait MatMul: Sized + Copy + pack::Pack + 'static {
     /// `C = alpha · A B + beta · C` with (row, column) strides, by `matrixmultiply`.

@@ -131,6 +131,41 @@ pub unsafe fn panel<E: Pack>(from: *const E, [along, deep]: [usize; 2], [rows, d
     }
 }
 
+/// Whether this machine is one that [`Pack::transpose`] runs on.
+#[inline]
+fn transposes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = is_x86_feature_detected!("avx");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has = true;
+    has
+}
+
+/// `to[k · rows + i] = from[i · stride + k]` for `i` below `rows` and `k` below `depth`.
+///
+/// # Panics
+/// If a place is outside its slice.
+pub fn transpose<E: Pack>(from: &[E], stride: usize, [rows, depth]: [usize; 2], to: &mut [E]) {
+    if rows == 0 || depth == 0 {
+        return;
+    }
+    assert!(
+        from.len() >= (rows - 1) * stride + depth && to.len() >= rows * depth,
+        "transposition of [{rows}, {depth}] with stride {stride} from {} to {}",
+        from.len(),
+        to.len()
+    );
+    let (from, to) = (from.as_ptr(), to.as_mut_ptr());
+    // SAFETY: all places are inside the slices, and the machine has the instructions.
+    unsafe {
+        if transposes() {
+            panel(from, [stride, 1], [rows, depth], to, rows);
+        } else {
+            scattered(from, [stride, 1], [0..rows, 0..depth], to, rows);
+        }
+    }
+}
+
 /// Rows that lie side by side.
 ///
 /// # Safety
