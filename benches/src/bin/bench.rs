@@ -20,11 +20,16 @@ fn main() -> ExitCode {
         }
     };
     let backend = arguments.backend.clone();
-    let report = match arguments.element {
-        Element::F32 => backend.run::<f32, _>(Measurement(arguments)),
-        Element::F64 => backend.run::<f64, _>(Measurement(arguments)),
-    };
-    let report = report.map_err(|error| error.to_string()).and_then(|report| report);
+    let threads = arguments.threads.unwrap_or(0);
+    let report = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| error.to_string());
+    let report = report.and_then(|pool| {
+        // As one of the threads: from outside, every call would wake them and sleep meanwhile.
+        let report = pool.install(|| match arguments.element {
+            Element::F32 => backend.run::<f32, _>(Measurement(arguments)),
+            Element::F64 => backend.run::<f64, _>(Measurement(arguments)),
+        });
+        report.map_err(|error| error.to_string()).and_then(|report| report)
+    });
     match report {
         Ok(report) => {
             println!("{report}");
@@ -43,10 +48,6 @@ impl OnBackend for Measurement {
     type Out = Result<Report, String>;
     fn run<B: Backend>(self, backend: &B) -> Result<Report, String> {
         let arguments = self.0;
-        if let Some(threads) = arguments.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-            pool.map_err(|error| format!("{threads} threads can't be started: {error}"))?;
-        }
         let Arguments { net, task, samples, k, draws, sub, memory, reps, .. } = arguments.clone();
         let problem = Problem::new(backend, net, samples).map_err(|error| error.to_string())?;
         let approximation =

@@ -1,5 +1,7 @@
 //! Sliding windows: unfold, fold, pooling, and convolution without an unfolded copy of the whole batch.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::kernel::transpose;
@@ -49,13 +51,13 @@ impl Runs {
     }
 }
 
-/// `out: [kernel, windows]`, `windows` of them.
-fn unfold_plane<E: Scalar>(x: &[E], out: &mut [E], runs: &Runs, windows: usize, covered: bool) {
+/// `out: [kernel, windows]`, `windows` of them, with rows `stride` apart.
+fn unfold_plane<E: Scalar>(x: &[E], out: &mut [E], stride: usize, runs: &Runs, windows: usize, covered: bool) {
     if !covered {
-        out.fill(E::zero());
+        out.chunks_mut(stride).for_each(|row| row[..windows].fill(E::zero()));
     }
     for &Run { k, first, len, at } in &runs.runs {
-        let out = &mut out[k * windows + first..][..len];
+        let out = &mut out[k * stride + first..][..len];
         if runs.step == 1 {
             out.copy_from_slice(&x[at..at + len]);
         } else {
@@ -69,11 +71,11 @@ fn covers(w: &Window) -> bool {
     (0..3).all(|axis| [0, w.kernel[axis] - 1].iter().all(|&k| w.seen(axis, k) == (0..w.output[axis])))
 }
 
-/// `x: [kernel, windows]`, `windows` of them.
-fn fold_plane<E: Scalar>(x: &[E], out: &mut [E], runs: &Runs, windows: usize) {
+/// `x: [kernel, windows]`, with rows `stride` apart.
+fn fold_plane<E: Scalar>(x: &[E], stride: usize, out: &mut [E], runs: &Runs) {
     out.fill(E::zero());
     for &Run { k, first, len, at } in &runs.runs {
-        add_spread(&x[k * windows + first..][..len], &mut out[at..], runs.step);
+        add_spread(&x[k * stride + first..][..len], &mut out[at..], runs.step);
     }
 }
 
@@ -95,20 +97,22 @@ fn planewise<E: Scalar>(planes: usize, len: usize, plane: impl Fn(usize, &mut [E
 
 pub(super) fn unfold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
     let (from, windows, runs, covered) = (w.input_len(), w.output_len(), Runs::new(w), covers(w));
-    planewise(planes, w.kernel_len() * windows, |p, out| unfold_plane(&x[p * from..][..from], out, &runs, windows, covered))
+    planewise(planes, w.kernel_len() * windows, |p, out| {
+        unfold_plane(&x[p * from..][..from], out, windows, &runs, windows, covered)
+    })
 }
 
 pub(super) fn unfold_windows<E: Scalar>(x: &[E], n: usize, c: usize, w: &Window) -> CpuBuf<E> {
     let (plane, t, k, runs, covered) = (w.input_len(), w.output_len(), w.kernel_len(), Runs::new(w), covers(w));
-    samplewise(n, t * c * k, c * k * t, |sample, out, unfolded| {
-        let x = &x[sample * c * plane..][..c * plane];
+    samplewise(n, 1, t * c * k, c * k * t, |samples, out, unfolded| {
+        let x = &x[samples.start * c * plane..][..c * plane];
         if is_pointwise(w) {
             return transpose(x, t, [c, t], out);
         }
         unfolded
             .chunks_exact_mut(k * t)
             .zip(x.chunks_exact(plane))
-            .for_each(|(out, x)| unfold_plane(x, out, &runs, t, covered));
+            .for_each(|(out, x)| unfold_plane(x, out, t, &runs, t, covered));
         transpose(unfolded, t, [c * k, t], out);
     })
 }
@@ -116,7 +120,7 @@ pub(super) fn unfold_windows<E: Scalar>(x: &[E], n: usize, c: usize, w: &Window)
 pub(super) fn fold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
     let (windows, runs) = (w.output_len(), Runs::new(w));
     let from = w.kernel_len() * windows;
-    planewise(planes, w.input_len(), |p, out| fold_plane(&x[p * from..][..from], out, &runs, windows))
+    planewise(planes, w.input_len(), |p, out| fold_plane(&x[p * from..][..from], windows, out, &runs))
 }
 
 pub(super) fn sum<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
@@ -245,22 +249,37 @@ fn is_pointwise(w: &Window) -> bool {
     w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
 }
 
+/// Columns of a convolution's product, windows of so many samples side by side, up to which more of them make it faster.
+const COLUMNS: usize = 160;
+
+/// Samples whose windows are columns of one product.
+fn together(t: usize) -> usize {
+    (COLUMNS / t.max(1)).max(1)
+}
+
 pub(super) fn conv<E: Scalar>(x: &[E], w: &[E], n: usize, dims: ConvDims, window: &Window) -> CpuBuf<E> {
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
-    let g = Gemm::new(o, t, k).batch(groups, o * k, k * t, o * t);
-    let (runs, covered) = (Runs::new(window), covers(window));
-    samplewise(n, groups * o * t, groups * k * t, |sample, y, unfolded| {
-        let x = &x[sample * groups * c * plane..][..groups * c * plane];
-        if is_pointwise(window) {
-            super::gemm(&g, w, x, y);
-        } else {
-            let to = window.kernel_len() * t;
-            unfolded
-                .chunks_exact_mut(to)
-                .zip(x.chunks_exact(plane))
-                .for_each(|(out, x)| unfold_plane(x, out, &runs, t, covered));
-            super::gemm(&g, w, unfolded, y);
+    let (runs, covered, most) = (Runs::new(window), covers(window), together(t));
+    let wide = if most > 1 { groups * o * most * t } else { 0 };
+    samplewise(n, most, groups * o * t, groups * k * most * t + wide, |samples, y, scratch| {
+        let (first, columns) = (samples.start, samples.len() * t);
+        let g = Gemm::new(o, columns, k).batch(groups, o * k, k * columns, o * columns);
+        if most == 1 && is_pointwise(window) {
+            return super::gemm(&g, w, &x[first * groups * k * t..][..groups * k * t], y);
+        }
+        let (unfolded, wide) = scratch.split_at_mut(groups * k * columns);
+        for sample in samples.clone() {
+            let x = &x[sample * groups * c * plane..][..groups * c * plane];
+            let rows = unfolded[(sample - first) * t..].chunks_mut(window.kernel_len() * columns);
+            rows.zip(x.chunks_exact(plane)).for_each(|(out, x)| unfold_plane(x, out, columns, &runs, t, covered));
+        }
+        if most == 1 {
+            return super::gemm(&g, w, unfolded, y);
+        }
+        super::gemm(&g, w, unfolded, wide);
+        for (at, y) in y.chunks_exact_mut(groups * o * t).enumerate() {
+            y.chunks_exact_mut(t).zip(wide.chunks(columns)).for_each(|(y, wide)| y.copy_from_slice(&wide[at * t..][..t]));
         }
     })
 }
@@ -268,31 +287,50 @@ pub(super) fn conv<E: Scalar>(x: &[E], w: &[E], n: usize, dims: ConvDims, window
 pub(super) fn conv_transposed<E: Scalar>(y: &[E], w: &[E], n: usize, dims: ConvDims, window: &Window) -> CpuBuf<E> {
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
-    let g = Gemm::tn(k, t, o).batch(groups, o * k, o * t, k * t);
-    let runs = Runs::new(window);
-    samplewise(n, groups * c * plane, groups * k * t, |sample, x, unfolded| {
-        let y = &y[sample * groups * o * t..][..groups * o * t];
-        if is_pointwise(window) {
-            super::gemm(&g, w, y, x);
-        } else {
+    let (runs, most) = (Runs::new(window), together(t));
+    let wide = if most > 1 { groups * o * most * t } else { 0 };
+    samplewise(n, most, groups * c * plane, groups * k * most * t + wide, |samples, x, scratch| {
+        let columns = samples.len() * t;
+        let g = Gemm::tn(k, columns, o).batch(groups, o * k, o * columns, k * columns);
+        let y = &y[samples.start * groups * o * t..samples.end * groups * o * t];
+        if most == 1 && is_pointwise(window) {
+            return super::gemm(&g, w, y, x);
+        }
+        let (unfolded, wide) = scratch.split_at_mut(groups * k * columns);
+        if most == 1 {
             super::gemm(&g, w, y, unfolded);
-            let from = window.kernel_len() * t;
-            x.chunks_exact_mut(plane).zip(unfolded.chunks_exact(from)).for_each(|(out, x)| fold_plane(x, out, &runs, t));
+        } else {
+            for (at, y) in y.chunks_exact(groups * o * t).enumerate() {
+                let rows = wide.chunks_mut(columns);
+                y.chunks_exact(t).zip(rows).for_each(|(y, wide)| wide[at * t..][..t].copy_from_slice(y));
+            }
+            super::gemm(&g, w, wide, unfolded);
+        }
+        for (at, x) in x.chunks_exact_mut(groups * c * plane).enumerate() {
+            let rows = unfolded[at * t..].chunks(window.kernel_len() * columns);
+            x.chunks_exact_mut(plane).zip(rows).for_each(|(out, x)| fold_plane(x, columns, out, &runs));
         }
     })
 }
 
-/// Runs `job(sample, its output, a scratch buffer of the thread)` for all samples.
-fn samplewise<E: Scalar>(n: usize, len: usize, scratch: usize, job: impl Fn(usize, &mut [E], &mut [E]) + Sync) -> CpuBuf<E> {
+/// Runs `job(samples, their output, a scratch buffer of the thread)` for all samples, at most `most` of them at a time.
+fn samplewise<E: Scalar>(
+    n: usize,
+    most: usize,
+    len: usize,
+    scratch: usize,
+    job: impl Fn(Range<usize>, &mut [E], &mut [E]) + Sync,
+) -> CpuBuf<E> {
     let mut out = super::scratch(n * len);
     let fresh = || super::scratch(scratch);
-    if n <= 1 || n * scratch < super::CHUNK {
+    let some = |scratch: &mut [E], at: usize, out: &mut [E]| job(at * most..(at * most + most).min(n), out, scratch);
+    let size = (most * len).max(1);
+    if n <= most || n.div_ceil(most) * scratch < super::CHUNK {
         let mut scratch = fresh();
-        out.chunks_exact_mut(len.max(1)).enumerate().for_each(|(sample, out)| job(sample, out, &mut scratch));
+        out.chunks_mut(size).enumerate().for_each(|(at, out)| some(&mut scratch, at, out));
     } else {
-        out.par_chunks_exact_mut(len.max(1))
-            .enumerate()
-            .for_each_init(fresh, |scratch, (sample, out)| job(sample, out, scratch));
+        let chunks = out.par_chunks_mut(size).enumerate();
+        chunks.for_each_init(fresh, |scratch: &mut Storage<E>, (at, out)| some(scratch, at, out));
     }
     out.into()
 }
