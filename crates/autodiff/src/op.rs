@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
 
-use crate::{Outer, OuterDims, Second};
+use crate::{Outer, OuterDims, Route, Second};
 
 /// Whether a parameter product sums over the sample axis or keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +132,18 @@ pub trait Op<B: Backend>: AsAny + Debug {
     /// The structure `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` of the product in argument `wrt`, where it has one.
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         let _ = (io, wrt, mat);
+        None
+    }
+
+    /// [`jac_t`](Op::jac_t) as a [`Route`], if every entry of the result comes from one entry of the only argument.
+    fn route(&self, io: Io<'_, B>) -> Option<Route<B>> {
+        let _ = io;
+        None
+    }
+
+    /// A route that arrives at the result, led on to the only argument, if that is what it then still is.
+    fn reroute(&self, io: Io<'_, B>, route: &Route<B>) -> Option<Route<B>> {
+        let _ = (io, route);
         None
     }
 

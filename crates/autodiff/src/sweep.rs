@@ -9,7 +9,7 @@ use vivit_tensor::{Backend, Tensor};
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
 use crate::tape::Origin;
-use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Site, Unsettled, Var};
+use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Route, Second, Seed, Site, Unsettled, Var};
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
 #[derive(Clone, Debug)]
@@ -182,6 +182,8 @@ impl<B: Backend> Graph<B> {
         for (node, _) in nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
             node.args.iter().for_each(|arg| uses_left[arg.index()] += 1);
         }
+        // Second derivatives are wanted wherever there are any.
+        let (uses, routes) = (uses_left.clone(), bends.is_empty());
         let mut arrivals: Vec<Option<Arrived<'_, B>>> = nodes.iter().map(|_| None).collect();
 
         for at in (0..nodes.len()).rev().filter(|&at| path[at]) {
@@ -210,6 +212,8 @@ impl<B: Backend> Graph<B> {
                             batched: batched.clone(),
                             factor: factor.clone(),
                         });
+                    } else if let Some((arg, route)) = routes.then(|| self.route(stream, &uses, here, io)).flatten() {
+                        add(&mut stream.factors[arg.index()], route.follow(&factor));
                     } else {
                         let product = pull_back(op.as_ref(), io, wrt, &factor, apart);
                         add(&mut stream.factors[arg.index()], product);
@@ -249,6 +253,26 @@ impl<B: Backend> Graph<B> {
             }
         }
         Ok(self.tape().backend().check().map_err(Error::from)?)
+    }
+
+    /// The way back through an operation and those before it, as far as it is a [`Route`] and nothing else meets it; and where it ends.
+    fn route(&self, stream: &mut Stream<B>, uses: &[usize], from: Var, io: Io<'_, B>) -> Option<(Var, Route<B>)> {
+        let nodes = &self.tape().nodes;
+        let inner = |var: Var| {
+            let node = &nodes[var.index()];
+            let Origin::Op(op) = &node.origin else { return None };
+            let [arg] = node.args[..] else { return None };
+            (node.batched && nodes[arg.index()].batched).then_some((op, arg))
+        };
+        let (op, mut at) = inner(from)?;
+        let mut route = op.route(io)?;
+        while let Some((op, arg)) = inner(at).filter(|_| uses[at.index()] == 1) {
+            let (x, y) = (stream.value(self, arg), stream.value(self, at));
+            let Some(next) = op.reroute(Io { args: &[&x], out: &y, batched: &[true] }, &route) else { break };
+            stream.rows[at.index()] = None;
+            (route, at) = (next, arg);
+        }
+        Some((at, route))
     }
 
     /// Stacks factors of equal samples.

@@ -90,6 +90,20 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// The adjoint of [`take`](Backend::take): `out[v, p, index[p, o]] += x[v, p, o]`.
     fn put(&self, x: &Self::Buf, index: &Self::Index, planes: usize, window: &Window) -> Self::Buf;
 
+    /// The positions of an index of `entries` entries moved from planes of shape `from` to planes of shape `to`, which begin `first` behind the
+    /// others' begin; and 1 for every entry that is inside, 0 for the others, whose position may be any. `None` if the backend can't.
+    fn move_index(
+        &self,
+        index: &Self::Index,
+        entries: usize,
+        from: [usize; 3],
+        first: [isize; 3],
+        to: [usize; 3],
+    ) -> Option<(Self::Index, Self::Buf)> {
+        let _ = (index, entries, from, first, to);
+        None
+    }
+
     /// The lower half of `C[r, r] += A[r, d] · Aᵀ`; entries above the diagonal are unspecified.
     fn syrk(&self, r: usize, d: usize, a: &Self::Buf, c: &mut Self::Buf) {
         self.gemm(&Gemm::nt(r, r, d).accumulating(), a, a, c);

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Tensor, Unary};
 
-use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
 
 /// An elementwise map.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,10 @@ impl<B: Backend> Op<B> for Map {
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         tangent.unary_chain(self.0, io.args[0], io.out)
+    }
+
+    fn reroute(&self, io: Io<'_, B>, route: &Route<B>) -> Option<Route<B>> {
+        Some(route.through(self.0, io.args[0], io.out))
     }
 
     fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {

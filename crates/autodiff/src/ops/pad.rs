@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Tensor};
 
-use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
 
 /// Pads the last `pads.len()` axes with zeros, `(before, after)` each; negative numbers crop.
 #[derive(Clone, Debug)]
@@ -34,6 +34,15 @@ impl<B: Backend> Op<B> for ZeroPad {
 
     fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         self.apply(tangent, 1)
+    }
+
+    fn reroute(&self, io: Io<'_, B>, route: &Route<B>) -> Option<Route<B>> {
+        let x = io.args[0];
+        // Around planes.
+        let axes = x.shape().rank().checked_sub(2).filter(|axes| (1..=3).contains(axes) && *axes >= self.pads.len())?;
+        let mut before = vec![0; axes - self.pads.len()];
+        before.extend(self.pads.iter().map(|&(before, _)| before));
+        route.without(x.backend(), *x.shape(), &before)
     }
 
     fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Backend, Scalar, Tensor, Unary, Window};
 
-use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
 
 /// Options of a pooling, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,14 @@ impl PoolOptions {
 #[derive(Clone, Debug)]
 pub struct MaxPool(pub PoolOptions);
 
+impl MaxPool {
+    /// From the windows to their maxima.
+    fn route_of<B: Backend>(&self, x: &Tensor<B>) -> Route<B> {
+        let (window, planes, _) = self.0.geometry(x);
+        Route::new(x.backend().argmax(x.buf(), planes, &window), window, *x.shape())
+    }
+}
+
 impl<B: Backend> Op<B> for MaxPool {
     fn name(&self) -> &'static str {
         "max pooling"
@@ -69,11 +77,11 @@ impl<B: Backend> Op<B> for MaxPool {
 
     /// `M` at the position of each window's maximum.
     fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
-        let (x, backend) = (io.args[0], mat.backend());
-        let (window, planes, _) = self.0.geometry(x);
-        let index = backend.argmax(x.buf(), planes, &window);
-        let shape = x.shape().prefixed(&mat.shape()[..1]);
-        Tensor::from_buf(backend, shape, backend.put(mat.buf(), &index, planes, &window))
+        self.route_of(io.args[0]).follow(mat)
+    }
+
+    fn route(&self, io: Io<'_, B>) -> Option<Route<B>> {
+        Some(self.route_of(io.args[0]))
     }
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {

@@ -20,7 +20,10 @@ use super::cost::{ContractionDims, GramBlock};
 /// Numbers of K or of expanded samples from which on more of them no longer make a faster product.
 const BLOCK: usize = 1 << 21;
 /// Numbers of P per tile: little enough to stay in a cache until they are contracted.
-const TILE: usize = 1 << 20;
+const TILE: usize = 1 << 19;
+
+/// Samples n that share the factors of the samples m of a tile, while these are in the cache.
+const SHARING: usize = 8;
 
 /// How many samples are worked on at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl Tiles {
         let pairs = at_most((limit / 4).min(TILE), p, usize::MAX);
         // On the diagonal of a symmetric block, tiles are computed in full: an eighth too much at most.
         let most = if dims.block == GramBlock::Symmetric { d.n.div_ceil(8).min(block) } else { block };
-        let tile_n = at_most(pairs, chunk, most);
+        let tile_n = at_most(pairs, 1, most.min(SHARING));
         let tile = [tile_n, at_most(pairs, tile_n, chunk)];
         let numbers = chunk * right + block * (left + held) + tile[0] * tile[1] * p;
         Tiles { chunk, block, tile, numbers }

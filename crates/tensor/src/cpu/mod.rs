@@ -291,6 +291,18 @@ impl<E: Scalar> Backend for Cpu<E> {
         window::put(x, &index.0, planes, w)
     }
 
+    fn move_index(
+        &self,
+        index: &CpuIndex,
+        entries: usize,
+        from: [usize; 3],
+        first: [isize; 3],
+        to: [usize; 3],
+    ) -> Option<(CpuIndex, CpuBuf<E>)> {
+        let (moved, inside) = window::move_index(&index.0[..entries], from, first, to);
+        Some((CpuIndex(Arc::new(moved)), inside))
+    }
+
     fn window_sum(&self, x: &CpuBuf<E>, planes: usize, w: &Window) -> CpuBuf<E> {
         window::sum(x, planes, w)
     }

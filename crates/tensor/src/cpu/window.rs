@@ -244,6 +244,31 @@ pub(super) fn put<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window) 
     })
 }
 
+pub(super) fn move_index<E: Scalar>(
+    index: &[u32],
+    from: [usize; 3],
+    first: [isize; 3],
+    to: [usize; 3],
+) -> (Storage<u32>, CpuBuf<E>) {
+    // Where every position goes: planes are small beside the index.
+    let places: Vec<Option<u32>> = (0..from.iter().product::<usize>())
+        .map(|at| {
+            let place = [at / (from[1] * from[2]), at / from[2] % from[1], at % from[2]];
+            let moved = [0, 1, 2].map(|axis| place[axis] as isize - first[axis]);
+            let inside = (0..3).all(|axis| moved[axis] >= 0 && (moved[axis] as usize) < to[axis]);
+            let [a, b, c] = moved.map(|at| at as usize);
+            inside.then(|| ((a * to[1] + b) * to[2] + c) as u32)
+        })
+        .collect();
+    let mut moved = Storage::stale(index.len());
+    let mut inside: Storage<E> = scratch(index.len());
+    moved.iter_mut().zip(inside.iter_mut()).zip(index).for_each(|((moved, inside), &at)| {
+        let place = places[at as usize];
+        (*moved, *inside) = (place.unwrap_or(0), if place.is_some() { E::one() } else { E::zero() });
+    });
+    (moved, inside.into())
+}
+
 /// Whether the unfolded plane is the plane itself (a kernel of one, stride one, no padding).
 fn is_pointwise(w: &Window) -> bool {
     w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
