@@ -44,7 +44,7 @@ pub struct BatchAxis {
 }
 
 /// `C = alpha · Σ A B` or, with `accumulate`, `C += alpha · Σ A B`, for every item of the batch axes that C keeps;
-/// the sum runs over the batch axes that C does not keep, in index order.
+/// the sum runs over the batch axes that C does not keep, in an order that depends on the shape alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
     /// Rows of A and C.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 pub(super) use super::kernel::syrk;
 use super::kernel::transpose;
-use super::{CHUNK, CpuBuf, filled};
+use super::{CHUNK, CpuBuf, filled, wide};
 use crate::{Binary, Reduce, Row, RowVisitor, Scalar, Shape, Unary};
 
 pub(super) fn unary<E: Scalar>(f: Unary, x: &[E]) -> CpuBuf<E> {
@@ -208,7 +208,7 @@ pub(super) fn reduce<E: Scalar>(f: Reduce, x: &[E], outer: usize, axis: usize, i
         Reduce::Sum => fold_axis(E::zero(), |x| x, |a, b| a + b, x, shape),
         Reduce::SumSquares => fold_axis(E::zero(), |x| x * x, |a, b| a + b, x, shape),
         // NaN wins, so that it can't hide behind a maximum.
-        Reduce::Max => fold_axis(E::neg_infinity(), |x| x, |a, b| if a > b || a.is_nan() { a } else { b }, x, shape),
+        Reduce::Max => fold_axis(E::neg_infinity(), |x| x, |a, b| if (a > b) | a.is_nan() { a } else { b }, x, shape),
     }
 }
 
@@ -247,11 +247,12 @@ fn fold_run<E: Scalar>(empty: E, of: &(impl Fn(E) -> E + Sync), f: &(impl Fn(E, 
     if x.len() <= CHUNK {
         return fold_lanes(empty, of, f, x);
     }
-    let parts: Vec<E> = x.par_chunks(CHUNK).map(|part| fold_lanes(empty, of, f, part)).collect();
+    let parts: Vec<E> = x.par_chunks(CHUNK).map(|part| wide(|| fold_lanes(empty, of, f, part))).collect();
     fold_lanes(empty, &|x| x, f, &parts)
 }
 
 /// Folds a contiguous run in eight lanes: a fixed order that vectorises.
+#[inline(always)]
 fn fold_lanes<E: Scalar>(empty: E, of: &impl Fn(E) -> E, f: &impl Fn(E, E) -> E, x: &[E]) -> E {
     let mut lanes = [empty; 8];
     let chunks = x.chunks_exact(8);

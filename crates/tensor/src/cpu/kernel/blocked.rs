@@ -57,6 +57,8 @@ pub const DEPTH: usize = 256;
 const THIN: usize = 32;
 /// Tiles down, and columns, of a part of C that one task computes when the panels are shared.
 const PART: (usize, usize) = (8, 128);
+/// The same where A is Bᵀ and its panels serve both: rows of a part; and rows up to which that gains, as the entries of A then lie further apart.
+const SAME: (usize, usize) = (96, 512);
 /// Columns up to which rows of A are read where they lie, and rows up to which B is.
 const UNPACKED: (usize, usize) = (160, 160);
 /// Steps that are packed at a time, for all columns, where columns lie side by side.
@@ -70,6 +72,8 @@ struct Plan {
     depth: usize,
     /// Rows of a tile.
     rows: usize,
+    /// Whether A is Bᵀ, whose panels then serve both: rows of a tile are some of a panel's columns.
+    same: bool,
 }
 
 impl Plan {
@@ -133,6 +137,7 @@ impl<E: Scalar> Kernel<E> {
             ],
             depth: depth(m, k),
             rows: tile_rows(m),
+            same: false,
         };
         let room = [m, self.packed_cols(n)].map(|len| len * plan.depth.min(k));
         let room = [room[0] * usize::from(plan.pack[0]), room[1] * usize::from(plan.pack[1])];
@@ -170,8 +175,9 @@ impl<E: Scalar> Kernel<E> {
         lower: bool,
     ) {
         let ([m, k, n], a, b, c) = if lower { (dims, a, b, c) } else { turned(dims, a, b, c) };
-        let plan = Plan { pack: [true; 2], depth: depth(m, k), rows: tile_rows(m) };
-        let (rows, cols) = (PART.0 * plan.rows, PART.1);
+        let same = lower && m == n && m <= SAME.1 && (a.0, a.1) == (b.0, [b.1[1], b.1[0]]);
+        let plan = Plan { pack: [!same, true], depth: depth(m, k), rows: tile_rows(m), same };
+        let (rows, cols) = (if same { SAME.0.div_ceil(self.cols()) * self.cols() } else { PART.0 * plan.rows }, PART.1);
         let part = |at: usize, len: usize, end: usize| at * len..(at * len + len).min(end);
         let (down, across) = (m.div_ceil(rows), n.div_ceil(cols));
         let parts: Vec<(usize, usize)> = (0..across)
@@ -179,22 +185,23 @@ impl<E: Scalar> Kernel<E> {
             .filter(|&(i, j)| !lower || part(i, rows, m).end > j * cols)
             .collect();
         let (a_ptr, b_ptr, c_ptr) = (Shared(a.0.cast_mut()), Shared(b.0.cast_mut()), Shared(c.0));
-        let room = [m, self.packed_cols(n)].map(|len| len * plan.depth.min(k));
+        let room = [if same { 0 } else { m }, self.packed_cols(n)].map(|len| len * plan.depth.min(k));
+        let packs = if same { 0 } else { down };
         let (sa, sb, sc) = (a.1, b.1, c.1);
         // Inside the pool from here on: to enter it again and again would cost a wake-up each time.
         rayon::scope(|_| {
             with_buffers(room, |left, right| {
                 let (left, right) = (Shared(left), Shared(right));
                 for (first, len) in plan.blocks(k) {
-                    (0..down + across).into_par_iter().for_each(|at| {
+                    (0..packs + across).into_par_iter().for_each(|at| {
                         // SAFETY: as in `product`; each task packs panels of its own.
                         unsafe {
-                            if at < down {
+                            if at < packs {
                                 let a = (a_ptr.get().cast_const().add(first * sa[1]), sa);
                                 pack_rows(a, m, len, left.get(), part(at, rows, m), plan.rows);
                             } else {
                                 let b = (b_ptr.get().cast_const().add(first * sb[0]), sb);
-                                self.pack_cols(b, n, len, right.get(), part(at - down, cols, n));
+                                self.pack_cols(b, n, len, right.get(), part(at - packs, cols, n));
                             }
                         }
                     });
@@ -251,6 +258,7 @@ impl<E: Scalar> Kernel<E> {
         (c, [down, across]): Output<E>,
     ) {
         let size = size_of::<E>();
+        let panels = b;
         for col in cols.step_by(2 * Self::LANES) {
             let width = self.cols().min(n - col);
             let packed = self.packed_cols(width);
@@ -265,14 +273,23 @@ impl<E: Scalar> Kernel<E> {
             let mut next = rows.start;
             while next < rows.end {
                 let row = next;
-                next += plan.rows;
-                let height = plan.rows.min(m - row);
+                // Tiles of about the same height down a panel.
+                let ahead = (self.cols() - row % self.cols()).min(m - row);
+                let height = if plan.same { ahead.div_ceil(ahead.div_ceil(ROWS)) } else { plan.rows.min(m - row) };
+                next += height;
                 if lower && row + height <= col {
                     continue;
                 }
                 // SAFETY: as for B; the tile is inside C.
                 let ((a, a_row, a_step), c) = unsafe {
-                    let a = if plan.pack[0] { (a.add(row * k), 1, height) } else { (a.add(row * a_row), a_row, a_step) };
+                    let a = if plan.same {
+                        let (panel, at) = (row - row % self.cols(), row % self.cols());
+                        (panels.add(panel * k + at), 1, self.packed_cols(self.cols().min(n - panel)))
+                    } else if plan.pack[0] {
+                        (a.add(row * k), 1, height)
+                    } else {
+                        (a.add(row * a_row), a_row, a_step)
+                    };
                     (a, c.add(row * down + col * across))
                 };
                 let tile = |c: *mut E, c_row: usize, add: bool| Tile {

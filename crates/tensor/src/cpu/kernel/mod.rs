@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Gemm, Scalar, Strides};
+use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 use blocked::Kernel;
 use dot::Dots;
@@ -94,6 +94,8 @@ const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
 /// Parts of a long sum that are computed on their own if C is too small to be shared: at most so many, of so many steps and
 /// multiply-adds at least.
 const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
+/// Tasks that a sum over batch axes is cut into if it has fewer, and entries of all their parts at most.
+const PARTS: (usize, usize) = (16, 1 << 22);
 /// Steps from which on entries are computed as dot products, if there are only so many, or one row or column.
 const DOTS: (usize, usize) = (64, 256);
 /// Rows of a task of the symmetric product without micro-kernels of our own.
@@ -117,6 +119,12 @@ impl<E> Shared<E> {
 /// If `g` reads or writes outside a slice, or writes an entry of C twice.
 #[track_caller]
 pub fn gemm<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
+    checked(g, a, b, c, true);
+}
+
+/// The product, sums over batch axes in parts if they may be.
+#[track_caller]
+fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     g.check(a.len(), b.len(), c.len());
     let kept: Vec<_> = g.batch.iter().filter(|axis| axis.c > 0 || axis.len == 1).copied().collect();
     let summed: Vec<_> = g.batch.iter().filter(|axis| axis.c == 0 && axis.len != 1).copied().collect();
@@ -135,6 +143,9 @@ pub fn gemm<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
                 return;
             }
         }
+    }
+    if in_parts && terms > 1 && g.k > 0 && sum_in_parts(g, &kept, &summed, a, b, c) {
+        return;
     }
     let tiles = (g.m.div_ceil(TILE.0), g.n.div_ceil(TILE.1));
     let per_item = tiles.0 * tiles.1;
@@ -199,6 +210,48 @@ pub fn gemm<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
         let share = (tasks * SERIAL / work).clamp(1, tasks);
         (0..tasks).into_par_iter().with_min_len(share).for_each(task);
     }
+}
+
+/// Few large sums over batch axes, their terms in parts that threads compute on their own; whether it was done.
+fn sum_in_parts<E: Scalar>(g: &Gemm, kept: &[BatchAxis], summed: &[BatchAxis], a: &[E], b: &[E], c: &mut [E]) -> bool {
+    let count = |axes: &[BatchAxis]| axes.iter().map(|axis| axis.len).product::<usize>();
+    let (items, tiles) = (count(kept), g.m.div_ceil(TILE.0) * g.n.div_ceil(TILE.1));
+    let [cut, inner @ ..] = summed else { return false };
+    let entries = items * g.m * g.n;
+    let work = entries.saturating_mul(g.k).saturating_mul(count(summed));
+    let parts = cut.len.min(PARTS.0 / (items * tiles).max(1)).min(work / SPLIT.2);
+    if parts < 2 || entries * parts > PARTS.1 {
+        return false;
+    }
+    let len = cut.len.div_ceil(parts);
+    let mut sums = vec![E::zero(); cut.len.div_ceil(len) * entries];
+    sums.par_chunks_exact_mut(entries).enumerate().for_each(|(part, sums)| {
+        let first = part * len;
+        // The items side by side, and the terms from `first` on.
+        let mut next = entries;
+        let mut batch: Vec<BatchAxis> = Vec::with_capacity(kept.len() + summed.len());
+        for axis in kept {
+            next /= axis.len;
+            batch.push(BatchAxis { c: next, ..*axis });
+        }
+        batch.push(BatchAxis { len: len.min(cut.len - first), ..*cut });
+        batch.extend(inner);
+        let (from_a, from_b) = (g.a.at(first * cut.a), g.b.at(first * cut.b));
+        let part = Gemm { a: from_a, b: from_b, c: Strides::rows(g.n), batch, alpha: 1.0, accumulate: false, ..g.clone() };
+        checked(&part, a, b, sums, false);
+    });
+    let (alpha, mut places) = (E::of(g.alpha), vec![g.c.offset]);
+    for axis in kept {
+        places = places.iter().flat_map(|&at| (0..axis.len).map(move |i| at + i * axis.c)).collect();
+    }
+    for (item, place) in places.into_iter().enumerate() {
+        for (i, j) in (0..g.m).flat_map(|i| (0..g.n).map(move |j| (i, j))) {
+            let sum = alpha * sums[(item * g.m + i) * g.n + j..].iter().step_by(entries).copied().sum::<E>();
+            let c = &mut c[place + i * g.c.row + j * g.c.col];
+            *c = if g.accumulate { *c + sum } else { sum };
+        }
+    }
+    true
 }
 
 /// The lower half of `C += A Aᵀ`, for `A: [r, d]` and `C: [r, r]`; what is above the diagonal may change.
