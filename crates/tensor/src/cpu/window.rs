@@ -59,7 +59,7 @@ fn unfold_plane<E: Scalar>(x: &[E], out: &mut [E], stride: usize, runs: &Runs, w
     for &Run { k, first, len, at } in &runs.runs {
         let out = &mut out[k * stride + first..][..len];
         if runs.step == 1 {
-            out.copy_from_slice(&x[at..at + len]);
+            short_runs(out, &x[at..at + len], |out, x| *out = *x);
         } else {
             out.iter_mut().zip(x[at..].iter().step_by(runs.step)).for_each(|(out, x)| *out = *x);
         }
@@ -79,10 +79,23 @@ fn fold_plane<E: Scalar>(x: &[E], stride: usize, out: &mut [E], runs: &Runs) {
     }
 }
 
+/// `f(out[i], x[i])` for all i. Runs are as short as an image is wide: a few entries at a time, without what longer loops begin with.
+#[inline(always)]
+fn short_runs<E: Scalar>(out: &mut [E], x: &[E], f: impl Fn(&mut E, &E)) {
+    const SOME: usize = 4;
+    let (mut out, mut x) = (out.chunks_exact_mut(SOME), x.chunks_exact(SOME));
+    for (out, x) in (&mut out).zip(&mut x) {
+        for i in 0..SOME {
+            f(&mut out[i], &x[i]);
+        }
+    }
+    out.into_remainder().iter_mut().zip(x.remainder()).for_each(|(out, x)| f(out, x));
+}
+
 /// `out[i · step] += x[i]`
 fn add_spread<E: Scalar>(x: &[E], out: &mut [E], step: usize) {
     if step == 1 {
-        out.iter_mut().zip(x).for_each(|(out, x)| *out += *x);
+        short_runs(&mut out[..x.len()], x, |out, x| *out += *x);
     } else {
         out.iter_mut().step_by(step).zip(x).for_each(|(out, x)| *out += *x);
     }
