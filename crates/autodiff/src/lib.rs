@@ -12,6 +12,7 @@ pub mod check;
 mod claim;
 mod error;
 mod groups;
+mod kept;
 mod linearization;
 pub mod loss;
 mod map;

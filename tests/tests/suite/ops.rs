@@ -281,7 +281,7 @@ proptest! {
         };
         let input: Vec<usize> = options.iter().map(|x| x.2 * (x.0 - 1) + 1 + x.3).collect();
         let x = distinct(&[&[n, c], &input[..]].concat(), seed);
-        assert_right(&MaxPool(pool.clone()), std::slice::from_ref(&x), &[true]);
+        assert_right(&MaxPool::new(pool.clone()), std::slice::from_ref(&x), &[true]);
         let plain = PoolOptions { dilation: vec![1; axes], ..pool };
         assert_right(&AvgPool(plain), &[x], &[true]);
     }

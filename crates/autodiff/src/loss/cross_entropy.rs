@@ -12,7 +12,7 @@
 
 use vivit_tensor::{Backend, Binary, Reduce, Rng, Scalar, Shape, Tensor, Unary};
 
-use super::kept::Kept;
+use crate::kept::Kept;
 use crate::{Error, Loss, Reduction, RootColumns};
 
 const NAME: &str = "cross-entropy";

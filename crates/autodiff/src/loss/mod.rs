@@ -5,7 +5,6 @@
 
 mod bce;
 mod cross_entropy;
-mod kept;
 mod mse;
 
 use std::fmt::Debug;

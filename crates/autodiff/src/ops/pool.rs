@@ -2,6 +2,7 @@
 
 use vivit_tensor::{Backend, Scalar, Tensor, Unary, Window};
 
+use crate::kept::Kept;
 use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
 
 /// Options of a pooling, one entry per spatial axis.
@@ -52,14 +53,30 @@ impl PoolOptions {
 }
 
 /// The largest entry of each window: x `[N, C, *in]` to `[N, C, *out]`. Of several equal ones the first.
+///
+/// Where the maxima of the latest `forward` are is kept: the sweep asks again. A clone keeps nothing.
 #[derive(Clone, Debug)]
-pub struct MaxPool(pub PoolOptions);
+pub struct MaxPool {
+    options: PoolOptions,
+    index: Kept,
+}
 
 impl MaxPool {
+    /// The pooling with these options.
+    pub fn new(options: PoolOptions) -> Self {
+        MaxPool { options, index: Kept::default() }
+    }
+
+    /// The positions of the maxima of `planes` planes.
+    fn index<B: Backend>(&self, x: &Tensor<B>, planes: usize, window: &Window) -> B::Index {
+        let known = |(of, _): &(Tensor<B>, B::Index)| of.shape() == x.shape() && x.backend().same(of.buf(), x.buf());
+        self.index.get(known).map_or_else(|| x.backend().argmax(x.buf(), planes, window), |(_, index)| index)
+    }
+
     /// From the windows to their maxima.
     fn route_of<B: Backend>(&self, x: &Tensor<B>) -> Route<B> {
-        let (window, planes, _) = self.0.geometry(x);
-        Route::new(x.backend().argmax(x.buf(), planes, &window), window, *x.shape())
+        let (window, planes, _) = self.options.geometry(x);
+        Route::new(self.index(x, planes, &window), window, *x.shape())
     }
 }
 
@@ -70,8 +87,8 @@ impl<B: Backend> Op<B> for MaxPool {
 
     fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
         let (x, backend) = (args[0], args[0].backend());
-        let (window, planes, shape) = self.0.geometry(x);
-        let index = backend.argmax(x.buf(), planes, &window);
+        let (window, planes, shape) = self.options.geometry(x);
+        let (_, index) = self.index.keep((x.clone(), backend.argmax(x.buf(), planes, &window)));
         Tensor::from_buf(backend, &shape, backend.take(x.buf(), &index, planes, &window))
     }
 
@@ -86,8 +103,8 @@ impl<B: Backend> Op<B> for MaxPool {
 
     fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
         let (x, backend) = (io.args[0], tangent.backend());
-        let (window, planes, _) = self.0.geometry(x);
-        let index = backend.argmax(x.buf(), planes, &window);
+        let (window, planes, _) = self.options.geometry(x);
+        let index = self.index(x, planes, &window);
         let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
         Tensor::from_buf(backend, shape, backend.take(tangent.buf(), &index, planes, &window))
     }
@@ -164,7 +181,7 @@ impl<B: Backend> Tape<B> {
     /// If no window fits.
     #[track_caller]
     pub fn max_pool(&mut self, x: Var, options: &PoolOptions) -> Var {
-        self.record(MaxPool(options.clone()), &[x])
+        self.record(MaxPool::new(options.clone()), &[x])
     }
 
     /// The mean of each window: x `[N, C, *in]` to `[N, C, *out]`.
