@@ -60,8 +60,8 @@ pub(crate) fn scale_rows<B: Backend>(x: &Tensor<B>, factors: &[f64]) -> Result<T
 
 /// The rows of `x: [K, D]` with the entry of largest magnitude of each made positive.
 pub(crate) fn with_signs<B: Backend>(x: &Tensor<B>) -> Result<Tensor<B>, Error> {
-    let (high, low) = (x.reduce(Reduce::Max, 1).to_vec()?, x.scale(-1.0).reduce(Reduce::Max, 1).to_vec()?);
-    let signs: Vec<f64> = high.iter().zip(&low).map(|(high, low)| if low > high { -1.0 } else { 1.0 }).collect();
+    let (high, low) = (x.reduce(Reduce::Max, 1).to_vec()?, x.reduce(Reduce::Min, 1).to_vec()?);
+    let signs: Vec<f64> = high.iter().zip(&low).map(|(high, low)| if -*low > *high { -1.0 } else { 1.0 }).collect();
     scale_rows(x, &signs)
 }
 

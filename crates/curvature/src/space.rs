@@ -420,10 +420,10 @@ fn signs<B: Backend>(columns: &ParamMap<Tensor<B>>) -> Tensor<B> {
         let k = column.shape()[0];
         let flat = column.reshape([k, column.len() / k]);
         high.push(flat.reduce(Reduce::Max, 1).reshape([k, 1]));
-        low.push(flat.scale(-1.0).reduce(Reduce::Max, 1).reshape([k, 1]));
+        low.push(flat.reduce(Reduce::Min, 1).reshape([k, 1]));
     }
-    let largest = |parts: &[Tensor<B>]| Tensor::concat(parts, 1).reduce(Reduce::Max, 1);
-    let excess = largest(&low).sub(&largest(&high));
+    let over = |parts: &[Tensor<B>], f| Tensor::concat(parts, 1).reduce(f, 1);
+    let excess = over(&low, Reduce::Min).scale(-1.0).sub(&over(&high, Reduce::Max));
     // The slope of |x| is a sign: 1 above zero, −1 elsewhere.
     let magnitude = Unary::LeakyRelu(-1.0);
     Tensor::full(excess.backend(), *excess.shape(), -1.0).unary_chain(magnitude, &excess, &excess.unary(magnitude))

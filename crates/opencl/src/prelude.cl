@@ -15,8 +15,9 @@ typedef VECTOR vector;
 #define INDEX(NAME) __global const uint *NAME, const ulong NAME##_start
 #define AT(NAME) NAME += NAME##_start
 
-// NaN wins, so that it can't hide behind a maximum.
+// NaN wins, so that it can't hide behind a maximum or a minimum.
 #define LARGER(A, B) ((A) > (B) || isnan(A) ? (A) : (B))
+#define SMALLER(A, B) ((A) < (B) || isnan(A) ? (A) : (B))
 
 // Takes the index along an axis of length LEN off AT.
 #define AXIS(AT, LEN, INTO) uint INTO = (AT) % (LEN); AT /= (LEN)

@@ -50,6 +50,7 @@
 REDUCTION(sum, ITSELF, PLUS, ZERO)
 REDUCTION(sum_squares, SQUARE_OF, PLUS, ZERO)
 REDUCTION(max, ITSELF, LARGER, -INFINITY)
+REDUCTION(min, ITSELF, SMALLER, INFINITY)
 
 // Softmax over the middle axis, shifted by the maximum; shape = (outer * inner, axis, inner).
 __kernel void softmax(IN(xs), OUT(out), const uint4 shape) {

@@ -22,6 +22,7 @@ pub(crate) fn reduce<E: Scalar>(cl: &OpenCl<E>, f: Reduce, x: &Buf<E>, outer: us
         Reduce::Sum => "sum",
         Reduce::SumSquares => "sum_squares",
         Reduce::Max => "max",
+        Reduce::Min => "min",
     };
     let results = outer * inner;
     let out = cl.session.allocate(results);

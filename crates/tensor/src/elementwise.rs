@@ -198,4 +198,6 @@ pub enum Reduce {
     SumSquares,
     /// The maximum; −∞ of nothing.
     Max,
+    /// The minimum; ∞ of nothing.
+    Min,
 }

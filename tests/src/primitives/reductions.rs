@@ -22,9 +22,11 @@ pub(super) fn reductions<B: Backend>(backend: &B) {
         let list = |at: usize| (0..axis).map(|a| x[(at / inner * axis + a) * inner + at % inner]).collect::<Vec<_>>();
         let sums: Vec<f64> = (0..outer * inner).map(|at| list(at).iter().sum()).collect();
         let most: Vec<f64> = (0..outer * inner).map(|at| list(at).into_iter().fold(f64::NEG_INFINITY, f64::max)).collect();
+        let least: Vec<f64> = (0..outer * inner).map(|at| list(at).into_iter().fold(f64::INFINITY, f64::min)).collect();
         let name = format!("[{outer}, {axis}, {inner}]");
         assert_close::<B>(&name, &read(backend, &backend.reduce(Reduce::Sum, &x_buf, outer, axis, inner)), &sums, axis);
         assert_eq!(read(backend, &backend.reduce(Reduce::Max, &x_buf, outer, axis, inner)), most, "{name}");
+        assert_eq!(read(backend, &backend.reduce(Reduce::Min, &x_buf, outer, axis, inner)), least, "{name}");
         let squares: Vec<f64> = (0..outer * inner).map(|at| list(at).iter().map(|x| x * x).sum()).collect();
         let got = read(backend, &backend.reduce(Reduce::SumSquares, &x_buf, outer, axis, inner));
         assert_close::<B>(&name, &got, &squares, axis);
@@ -33,8 +35,10 @@ pub(super) fn reductions<B: Backend>(backend: &B) {
         for at in [0, 1, axis - 1] {
             let mut x = vec![B::Elem::of(1.0); axis];
             x[at] = B::Elem::of(f64::NAN);
-            let largest = read(backend, &backend.reduce(Reduce::Max, &backend.upload(x), 1, axis, 1));
-            assert!(largest[0].is_nan(), "a maximum over {axis} hides NaN at {at}");
+            let x = backend.upload(x);
+            for f in [Reduce::Max, Reduce::Min] {
+                assert!(read(backend, &backend.reduce(f, &x, 1, axis, 1))[0].is_nan(), "{f:?} over {axis} hides NaN at {at}");
+            }
         }
     }
 }

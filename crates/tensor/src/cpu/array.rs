@@ -207,7 +207,8 @@ pub(super) fn reduce<E: Scalar>(f: Reduce, x: &[E], outer: usize, axis: usize, i
     match f {
         Reduce::Sum => fold_axis(E::zero(), |x| x, |a, b| a + b, x, shape),
         Reduce::SumSquares => fold_axis(E::zero(), |x| x * x, |a, b| a + b, x, shape),
-        // NaN wins, so that it can't hide behind a maximum.
+        // NaN wins, so that it can't hide behind a minimum or a maximum.
+        Reduce::Min => fold_axis(E::infinity(), |x| x, |a, b| if (a < b) | a.is_nan() { a } else { b }, x, shape),
         Reduce::Max => fold_axis(E::neg_infinity(), |x| x, |a, b| if (a > b) | a.is_nan() { a } else { b }, x, shape),
     }
 }
