@@ -10,7 +10,7 @@
 //! No gradient travels beside V's columns.
 
 use vivit_autodiff::{Factor, Root};
-use vivit_tensor::{Backend, Matrix, Scalar};
+use vivit_tensor::{Backend, Matrix, Reduce, Scalar, Tensor, Unary};
 
 use crate::{Error, Ggn};
 
@@ -55,23 +55,23 @@ impl Span {
                 expected: vec![columns_len, n],
             }));
         }
-        let numbers = |values: Vec<B::Elem>| -> Vec<f64> { values.into_iter().map(Scalar::f64).collect() };
-        let (alphas, root) = (numbers(weights.to_vec()?), numbers(v.columns.to_vec()?));
-        let gradient = numbers(loss.gradient(graph.value()).to_vec()?);
-        let c = gradient.len() / n;
-        let norm = |entries: &[f64]| entries.iter().map(|e| e * e).sum::<f64>().sqrt();
+        let chosen_of = |x: &Tensor<B>, axis: usize| v.samples.as_ref().map_or_else(|| x.clone(), |rows| x.select(axis, rows));
+        let norms =
+            |x: &Tensor<B>, count: usize| x.reshape([count, x.len() / count]).reduce(Reduce::SumSquares, 1).unary(Unary::Sqrt);
         // The root of some samples is scaled so that its GGN estimates the whole.
-        let scale = (chosen as f64 / n as f64).sqrt();
+        let alphas = chosen_of(&weights, 1).scale((chosen as f64 / n as f64).sqrt());
+        let sizes = norms(&v.columns, columns_len * chosen).reshape([columns_len, chosen]);
+        let spread = alphas.unary(Unary::Abs).mul(&sizes).sum(0);
+        let gradient = chosen_of(&norms(&loss.gradient(graph.value()), n), 0);
+        // All in one read.
+        let rows = [alphas, spread.reshape([1, chosen]), gradient.reshape([1, chosen])];
+        let read: Vec<f64> = Tensor::concat(&rows, 0).to_vec()?.into_iter().map(Scalar::f64).collect();
         let mut weights = Matrix::zeros(wanted.len(), columns_len);
-        for (row, (&sample, &at)) in wanted.iter().zip(&samples).enumerate() {
-            let mut spread = 0.0;
-            for column in 0..columns_len {
-                let alpha = scale * alphas[column * n + sample];
-                weights[(row, column)] = alpha;
-                spread += alpha.abs() * norm(&root[(column * chosen + at) * c..][..c]);
-            }
+        for (row, &at) in samples.iter().enumerate() {
+            let of = |column: usize| read[column * chosen + at];
+            (0..columns_len).for_each(|column| weights[(row, column)] = of(column));
             // False of NaN too.
-            let tame = spread <= SPREAD * norm(&gradient[sample * c..][..c]);
+            let tame = of(columns_len) <= SPREAD * of(columns_len + 1);
             if !tame {
                 return Ok(None);
             }
