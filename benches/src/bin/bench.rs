@@ -21,7 +21,8 @@ fn main() -> ExitCode {
     };
     let backend = arguments.backend.clone();
     let threads = arguments.threads.unwrap_or(0);
-    let report = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| error.to_string());
+    let report = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let report = report.map_err(|error| format!("the threads can't be started: {error}"));
     let report = report.and_then(|pool| {
         // As one of the threads: from outside, every call would wake them and sleep meanwhile.
         let report = pool.install(|| match arguments.element {

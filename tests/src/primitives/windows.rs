@@ -55,6 +55,11 @@ pub fn window<B: Backend>(backend: &B, planes: usize, w: &Window, seed: u64) {
         }
     }
     assert_eq!(read(backend, &backend.unfold(&x_buf, planes, w)), unfolded, "unfold: {name}");
+    for (n, c) in [(planes, 1), (1, planes)] {
+        let windows = backend.unfold_windows(&x_buf, n, c, w);
+        let of = |at: usize| unfolded[(at / (c * k * t) * c * k + at % (c * k)) * t + at / (c * k) % t];
+        assert_eq!(read(backend, &windows), (0..unfolded.len()).map(of).collect::<Vec<_>>(), "by window: {name}");
+    }
     assert_close::<B>(&format!("fold: {name}"), &read(backend, &backend.fold(&y_buf, planes, w)), &folded, k);
     assert_close::<B>(&format!("window sum: {name}"), &read(backend, &backend.window_sum(&x_buf, planes, w)), &sums, k);
     assert_close::<B>(&format!("window spread: {name}"), &read(backend, &backend.window_spread(&z_buf, planes, w)), &spread, k);
@@ -76,10 +81,37 @@ pub fn window<B: Backend>(backend: &B, planes: usize, w: &Window, seed: u64) {
     let (m, m_buf) = random(backend, v * planes * len, seed + 3);
     let taken: Vec<f64> = (0..v * planes * t).map(|at| m[at / t * len + chosen[at % (planes * t)]]).collect();
     assert_eq!(read(backend, &backend.take(&m_buf, &index, planes, w)), taken, "take: {name}");
+    moved_index(backend, planes, w, &index, &chosen, &name);
     let (m, m_buf) = random(backend, v * planes * t, seed + 4);
     let mut put = vec![0.0; v * planes * len];
     m.iter().enumerate().for_each(|(at, m)| put[at / t * len + chosen[at % (planes * t)]] += m);
     assert_close::<B>(&format!("put: {name}"), &read(backend, &backend.put(&m_buf, &index, planes, w)), &put, k);
+}
+
+/// Compares positions in planes that begin earlier or later, and end elsewhere, with their definition, on the backends that move them.
+#[track_caller]
+fn moved_index<B: Backend>(backend: &B, planes: usize, w: &Window, index: &B::Index, chosen: &[usize], name: &str) {
+    for first in [[0, 1, 0], [0, -1, 2], [0, 0, 0]] {
+        let to: [usize; 3] = std::array::from_fn(|axis| (w.input[axis] as isize - first[axis]).max(1) as usize);
+        let Some((moved, inside)) = backend.move_index(index, chosen.len(), w.input, first, to) else { return };
+        let place = |at: usize| -> Option<usize> {
+            let from = [at / (w.input[1] * w.input[2]), at / w.input[2] % w.input[1], at % w.input[2]];
+            (0..3).try_fold(0, |sum, axis| {
+                let at = usize::try_from(from[axis] as isize - first[axis]).ok().filter(|&at| at < to[axis])?;
+                Some(sum * to[axis] + at)
+            })
+        };
+        let places: Vec<Option<usize>> = chosen.iter().map(|&at| place(at)).collect();
+        let is_inside: Vec<f64> = places.iter().map(|place| f64::from(u8::from(place.is_some()))).collect();
+        assert_eq!(read(backend, &inside), is_inside, "moved by {first:?}: {name}");
+        // What lies at each position is its number.
+        let len = to.iter().product::<usize>();
+        let numbers = backend.upload((0..planes * len).map(|at| B::Elem::of((at % len) as f64)).collect());
+        let taken = read(backend, &backend.take(&numbers, &moved, planes, &Window { input: to, ..*w }));
+        for (at, place) in places.iter().enumerate().filter_map(|(at, place)| Some((at, (*place)?))) {
+            assert_eq!(taken[at], place as f64, "moved by {first:?}: {name}");
+        }
+    }
 }
 
 pub(super) fn windows<B: Backend>(backend: &B) {
@@ -100,7 +132,7 @@ pub(super) fn windows<B: Backend>(backend: &B) {
 
 pub(super) fn convolutions<B: Backend>(backend: &B) {
     for (at, w) in geometries().iter().enumerate() {
-        for (n, groups, c, o) in [(1, 1, 1, 1), (2, 1, 3, 2), (3, 2, 2, 3), (0, 1, 1, 1)] {
+        for (n, groups, c, o) in [(1, 1, 1, 1), (2, 1, 3, 2), (3, 2, 2, 3), (7, 1, 2, 2), (9, 2, 1, 2), (0, 1, 1, 1)] {
             let (len, kernel, t) = (w.input_len(), w.kernel_len(), w.output_len());
             let dims = ConvDims { groups, c, o };
             let (x, x_buf) = random(backend, n * groups * c * len, at as u64);

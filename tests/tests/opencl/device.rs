@@ -95,7 +95,8 @@ fn moved<E: Scalar>(cl: &OpenCl<E>, work: impl FnOnce()) -> [u64; 3] {
     [after.uploads - before.uploads, reads, after.downloaded_bytes - before.downloaded_bytes]
 }
 
-/// `VᵀV` of each group is the result, and all that is read, but for how V's columns make the gradients, once. A loss sends its targets once; nothing else is sent.
+/// `VᵀV` of each group is the result, and all that is read, but for how V's columns make the gradients, once. A loss sends its targets once;
+/// nothing else is sent.
 fn reads<E: Scalar>(cl: &OpenCl<E>) {
     let (model, x, loss) = network(cl);
     for (groups, targets) in [(1, 2), (3, 0)] {

@@ -1,6 +1,6 @@
 //! Outer products, their blocks and their samples: extensions that use the structure find what those without it find.
 
-use vivit::autodiff::ops::{Conv, ConvOptions, ConvTranspose, Linear};
+use vivit::autodiff::ops::{Conv, ConvOptions, ConvTranspose, Linear, MaxPool, PoolOptions};
 use vivit::prelude::*;
 use vivit_tests::zoo::Host;
 
@@ -111,4 +111,78 @@ fn factors_of_chosen_samples_estimate_the_whole() {
     let x = Rng::new(22).normal::<f64>(18);
     let mean = Matrix::from_fn(3, 3, |i, j| samples.iter().map(|n| x[n * 3 + i] * x[n * 3 + j]).sum::<f64>() / 3.0);
     assert_close(&factors[graph.params()[0]].a().unwrap().to_vec().unwrap(), mean.as_slice(), 1e-13);
+}
+
+/// The same graph with maxima that are routed past what lies before them, and with maxima that are not.
+fn routed_and_not(network: impl Fn(&mut Tape<Host>, Var, &dyn Fn(&mut Tape<Host>, Var) -> Var) -> Var) -> [Graph<Host>; 2] {
+    let random =
+        |shape: &[usize], seed| Tensor::from_vec(&Host::new(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap();
+    let options = PoolOptions { stride: vec![2, 1], padding: vec![1, 0], ..PoolOptions::new(&[3, 2]) };
+    let routed = |tape: &mut Tape<Host>, x: Var| tape.record(MaxPool::new(options.clone()), &[x]);
+    let not = |tape: &mut Tape<Host>, x: Var| tape.record(Opaque(MaxPool::new(options.clone())), &[x]);
+    [&routed as &dyn Fn(&mut Tape<Host>, Var) -> Var, &not].map(|pool| {
+        let mut tape = Tape::new(&Host::new());
+        let x = tape.input(random(&[5, 2, 6, 7], 1));
+        let weight = tape.param(random(&[3, 2, 2, 2], 2));
+        let x = tape.conv(x, weight, None, &ConvOptions::new(2));
+        let y = network(&mut tape, x, pool);
+        Graph::new(tape, y).unwrap()
+    })
+}
+
+#[test]
+fn routes_past_padding_and_maps_do_not_matter() {
+    type Network = fn(&mut Tape<Host>, Var, &dyn Fn(&mut Tape<Host>, Var) -> Var) -> Var;
+    let networks: [(&str, Network); 6] = [
+        ("alone", |tape, x, pool| pool(tape, x)),
+        ("a map", |tape, x, pool| {
+            let x = tape.tanh(x);
+            pool(tape, x)
+        }),
+        ("padding", |tape, x, pool| {
+            let x = tape.zero_pad(x, &[(0, 2), (1, 0)]);
+            pool(tape, x)
+        }),
+        ("cropping", |tape, x, pool| {
+            let x = tape.zero_pad(x, &[(-1, 1)]);
+            pool(tape, x)
+        }),
+        ("several", |tape, x, pool| {
+            let x = tape.sigmoid(x);
+            let x = tape.zero_pad(x, &[(1, -1), (2, 1)]);
+            let x = tape.map(Unary::Shift(-0.7), x);
+            let x = tape.relu(x);
+            let x = tape.zero_pad(x, &[(0, 1)]);
+            pool(tape, x)
+        }),
+        ("what others use", |tape, x, pool| {
+            let x = tape.tanh(x);
+            let padded = tape.zero_pad(x, &[(0, 1), (0, 1)]);
+            let pooled = pool(tape, padded);
+            let again = pool(tape, x);
+            let all = [x, padded, pooled, again].map(|var| tape.flatten(var));
+            tape.concat(&all, 0)
+        }),
+    ];
+    for (name, network) in networks {
+        let [routed, not] = routed_and_not(|tape, x, pool| {
+            let y = network(tape, x, pool);
+            tape.flatten(y)
+        });
+        let target = Rng::new(3).normal(not.value().len());
+        let loss = Mse::sum(Tensor::from_vec(&Host::new(), not.value().shape(), target).unwrap());
+        let results = [routed, not].map(|graph| {
+            let groups = [Group::new(graph.params(), top_k(3))];
+            let step = |ggn: Ggn<'_, Host>| entries(&ggn.newton_step(&groups, constant(1.0)).unwrap().step);
+            [
+                entries(&graph.backward(&loss).unwrap()),
+                step(Ggn::new(&graph, &loss)),
+                step(Ggn::new(&graph, &loss).ggn_samples([3, 1]).grad_samples([0, 1, 4])),
+            ]
+        });
+        for (which, (routed, not)) in results[0].iter().zip(&results[1]).enumerate() {
+            let error = difference(routed, not);
+            assert!(error < 1e-11, "{name}, result {which}: off by {error:e}");
+        }
+    }
 }

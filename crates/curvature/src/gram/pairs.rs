@@ -21,7 +21,6 @@ use super::cost::{ContractionDims, GramBlock};
 const BLOCK: usize = 1 << 21;
 /// Numbers of P per tile: little enough to stay in a cache until they are contracted.
 const TILE: usize = 1 << 19;
-
 /// Samples n that share the factors of the samples m of a tile, while these are in the cache.
 const SHARING: usize = 8;
 

@@ -240,13 +240,17 @@ fn sum_in_parts<E: Scalar>(g: &Gemm, kept: &[BatchAxis], summed: &[BatchAxis], a
         let part = Gemm { a: from_a, b: from_b, c: Strides::rows(g.n), batch, alpha: 1.0, accumulate: false, ..g.clone() };
         checked(&part, a, b, sums, false);
     });
+    let (whole, parts) = sums.split_at_mut(entries);
+    for part in parts.chunks_exact(entries) {
+        whole.iter_mut().zip(part).for_each(|(sum, x)| *sum += *x);
+    }
     let (alpha, mut places) = (E::of(g.alpha), vec![g.c.offset]);
     for axis in kept {
         places = places.iter().flat_map(|&at| (0..axis.len).map(move |i| at + i * axis.c)).collect();
     }
     for (item, place) in places.into_iter().enumerate() {
         for (i, j) in (0..g.m).flat_map(|i| (0..g.n).map(move |j| (i, j))) {
-            let sum = alpha * sums[(item * g.m + i) * g.n + j..].iter().step_by(entries).copied().sum::<E>();
+            let sum = alpha * whole[(item * g.m + i) * g.n + j];
             let c = &mut c[place + i * g.c.row + j * g.c.col];
             *c = if g.accumulate { *c + sum } else { sum };
         }
