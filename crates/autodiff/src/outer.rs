@@ -199,7 +199,8 @@ impl<B: Backend> Outer<B> {
         let g = Gemm { a: g.a.at(a), b: g.b.at(b), ..g }
             .batch(n, d.g * st, d.g * zt, d.g * m * d.i)
             .batch(d.g, st, zt, m * d.i)
-            .batch(d.v, d.n * d.g * st, 0, n * d.g * m * d.i);
+            .batch(d.v, d.n * d.g * st, 0, n * d.g * m * d.i)
+            .skipping_zeros();
         self.s.gemm(&g, &self.z, [d.v, n, d.g * m * d.i])
     }
 
@@ -219,6 +220,7 @@ impl<B: Backend> Outer<B> {
                 0,
             )
         };
+        let g = g.skipping_zeros();
         let sum = self.s.gemm(&g, &self.z, [d.v, d.g, d.o, d.i]);
         self.in_parameter_order(&sum).reshape([d.v, d.g * d.o * d.i])
     }

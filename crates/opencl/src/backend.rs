@@ -137,8 +137,8 @@ impl<E: Scalar> Backend for OpenCl<E> {
         window::conv(self, x, w, n, dims, window)
     }
 
-    fn conv_transposed(&self, y: &Buf<E>, w: &Buf<E>, n: usize, dims: ConvDims, window: &Window) -> Buf<E> {
-        window::conv_transposed(self, y, w, n, dims, window)
+    fn conv_transposed(&self, y: &Buf<E>, w: &Buf<E>, [columns, n]: [usize; 2], dims: ConvDims, window: &Window) -> Buf<E> {
+        window::conv_transposed(self, y, w, columns * n, dims, window)
     }
 
     fn lookup(&self, table: &Buf<E>, ids: &Buf<E>, shape: (usize, usize)) -> Buf<E> {

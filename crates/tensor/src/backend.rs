@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use crate::{Binary, Error, Gemm, Reduce, Scalar, Shape, Unary, Window};
+use crate::{Binary, Error, Gemm, PositionPairs, Reduce, Scalar, Shape, Unary, Window};
 
 /// A device and an element type in one parameter: `Cpu<f32>`, `Cpu<f64>`.
 ///
@@ -128,6 +128,21 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         self.axpy(1.0, &product, acc);
     }
 
+    /// Adds what `pairs` describes to `c`, if the backend is better at it than at the two products that it consists of; whether it was added.
+    ///
+    /// Columns are likely to be zero at the same places, and these may be left out: there, K counts as finite.
+    fn add_position_pairs(
+        &self,
+        pairs: &PositionPairs,
+        k: &Self::Buf,
+        left: &Self::Buf,
+        right: &Self::Buf,
+        c: &mut Self::Buf,
+    ) -> bool {
+        let _ = (pairs, k, left, right, c);
+        false
+    }
+
     /// What each window sees of `c` planes together: `x: [n, c, *input]` to `[n, windows, c·kernel]`, zero in the padding.
     fn unfold_windows(&self, x: &Self::Buf, n: usize, c: usize, window: &Window) -> Self::Buf {
         let (i, t) = (c * window.kernel_len(), window.output_len());
@@ -159,9 +174,18 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         y
     }
 
-    /// The adjoint of [`conv`](Backend::conv) in `x`: `y: [n, groups·o, windows]` to `[n, groups·c, *input]`.
-    fn conv_transposed(&self, y: &Self::Buf, w: &Self::Buf, n: usize, dims: ConvDims, window: &Window) -> Self::Buf {
-        let ConvDims { groups, c, o } = dims;
+    /// The adjoint of [`conv`](Backend::conv) in `x`: `y: [columns, n, groups·o, windows]` to `[columns, n, groups·c, *input]`.
+    ///
+    /// Columns are likely to be zero at the same places, and a backend may leave these out: there, weights count as finite.
+    fn conv_transposed(
+        &self,
+        y: &Self::Buf,
+        w: &Self::Buf,
+        [columns, n]: [usize; 2],
+        dims: ConvDims,
+        window: &Window,
+    ) -> Self::Buf {
+        let (ConvDims { groups, c, o }, n) = (dims, columns * n);
         let (k, t) = (c * window.kernel_len(), window.output_len());
         let mut unfolded = self.scratch(n * groups * k * t);
         let g = Gemm::tn(k, t, o).batch(n, 0, groups * o * t, groups * k * t).batch(groups, o * k, o * t, k * t);

@@ -65,6 +65,9 @@ pub struct Gemm {
     pub alpha: f64,
     /// Add to C instead of overwriting it.
     pub accumulate: bool,
+    /// Whether A is likely to have many zeros, at the same places in all items of a batch axis that shares B. A backend may leave their
+    /// products out: where A is zero, B counts as finite.
+    pub sparse: bool,
 }
 
 impl Gemm {
@@ -80,6 +83,7 @@ impl Gemm {
             batch: Vec::new(),
             alpha: 1.0,
             accumulate: false,
+            sparse: false,
         }
     }
 
@@ -111,6 +115,13 @@ impl Gemm {
     #[must_use]
     pub fn scaled(mut self, alpha: f64) -> Self {
         self.alpha = alpha;
+        self
+    }
+
+    /// Says that A is likely to have many zeros, as [`sparse`](Gemm::sparse) tells.
+    #[must_use]
+    pub fn skipping_zeros(mut self) -> Self {
+        self.sparse = true;
         self
     }
 

@@ -153,10 +153,22 @@ pub(super) fn convolutions<B: Backend>(backend: &B) {
             assert_close::<B>(&name, &read(backend, &backend.conv(&x_buf, &weight_buf, n, dims, w)), &forward, c * kernel);
             assert_close::<B>(
                 &name,
-                &read(backend, &backend.conv_transposed(&y_buf, &weight_buf, n, dims, w)),
+                &read(backend, &backend.conv_transposed(&y_buf, &weight_buf, [1, n], dims, w)),
                 &back,
                 o * kernel,
             );
+        }
+        // Columns that are zero at the same places: as many samples, of which each has a few columns.
+        for (columns, n, groups, c, o) in [(6, 2, 1, 9, 5), (13, 1, 2, 8, 4), (9, 3, 1, 35, 6), (5, 0, 1, 8, 4)] {
+            let (t, dims) = (w.output_len(), ConvDims { groups, c, o });
+            let (_, weight) = random(backend, groups * o * c * w.kernel_len(), 1);
+            let (mut y, _) = random(backend, columns * n * groups * o * t, 2);
+            let len = n * groups * o * t;
+            y.iter_mut().enumerate().filter(|(at, _)| at % len.max(1) % 7 % 3 > 0).for_each(|(_, y)| *y = 0.0);
+            let y = backend.upload(y.into_iter().map(B::Elem::of).collect());
+            let [together, apart] =
+                [[columns, n], [1, columns * n]].map(|n| read(backend, &backend.conv_transposed(&y, &weight, n, dims, w)));
+            assert_close::<B>(&format!("{columns} columns, {dims:?}, {w:?}"), &together, &apart, o * w.kernel_len());
         }
     }
 }

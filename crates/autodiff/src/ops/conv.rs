@@ -82,7 +82,7 @@ impl<B: Backend> Op<B> for Conv {
         let (v, n, o, t) = (mat.shape()[0], x.shape()[0], w.shape()[0], window.output_len());
         match wrt {
             0 => {
-                let product = mat.backend().conv_transposed(mat.buf(), w.buf(), v * n, dims, &window);
+                let product = mat.backend().conv_transposed(mat.buf(), w.buf(), [v, n], dims, &window);
                 Tensor::from_buf(mat.backend(), x.shape().prefixed(&[v]), product)
             }
             1 => {

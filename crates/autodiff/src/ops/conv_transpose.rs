@@ -78,7 +78,7 @@ impl<B: Backend> Op<B> for ConvTranspose {
     fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
         let (x, w) = (args[0], args[1]);
         let (window, dims) = self.geometry(x, w);
-        let y = x.backend().conv_transposed(x.buf(), w.buf(), x.shape()[0], dims, &window);
+        let y = x.backend().conv_transposed(x.buf(), w.buf(), [1, x.shape()[0]], dims, &window);
         let y = self.result(x, w, 1, y);
         let y = y.reshape(y.shape().tail());
         let Some(b) = args.get(2) else { return y };
@@ -119,10 +119,10 @@ impl<B: Backend> Op<B> for ConvTranspose {
         let (k, n, backend) = (tangent.shape()[0], x.shape()[0], x.backend());
         let shape = io.out.shape().prefixed(&[k]);
         match wrt {
-            0 => Tensor::from_buf(backend, shape, backend.conv_transposed(tangent.buf(), w.buf(), k * n, dims, &window)),
+            0 => Tensor::from_buf(backend, shape, backend.conv_transposed(tangent.buf(), w.buf(), [k, n], dims, &window)),
             1 => {
                 let along = |k: usize| {
-                    let y = backend.conv_transposed(x.buf(), tangent.slice(k, k + 1).buf(), n, dims, &window);
+                    let y = backend.conv_transposed(x.buf(), tangent.slice(k, k + 1).buf(), [1, n], dims, &window);
                     self.result(x, w, 1, y)
                 };
                 Tensor::concat(&(0..k).map(along).collect::<Vec<_>>(), 0)

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use vivit_autodiff::Outer;
-use vivit_tensor::{Backend, Gemm, Scalar, Strides, Tensor};
+use vivit_tensor::{Backend, Gemm, PositionPairs, Scalar, Strides, Tensor};
 
 use super::cost::{ContractionDims, GramBlock};
 
@@ -106,18 +106,26 @@ pub(super) fn add<B: Backend>(
     let tiles = if via == Via::Positions { Tiles::positions(&dims, limit) } else { Tiles::one_side(&dims, limit) };
     let symmetric = block == GramBlock::Symmetric;
     let backend = c.backend().clone();
-    let mut p = backend.fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, B::Elem::of(0.0));
+    let mut p = None;
+    // Where a block has not enough zeros, the others won't either.
+    let mut through_zeros = block != GramBlock::ByColumn;
     for ms in ranges(0..e.n, tiles.chunk) {
         let right = Side::new(b, ms.clone());
         for ns in ranges(0..d.n, tiles.block).filter(|ns| !symmetric || ns.end > ms.start) {
             let seen = ms.start..if symmetric { ms.end.min(ns.end) } else { ms.end };
             let prepared = Prepared::new(a, ns.clone(), &right, seen.len(), via);
+            through_zeros = through_zeros && prepared.add_pairs(c, place, &right, symmetric);
+            if through_zeros {
+                continue;
+            }
+            let p =
+                p.get_or_insert_with(|| backend.fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, B::Elem::of(0.0)));
             for n in ranges(ns, tiles.tile[0]).filter(|n| !symmetric || n.end > seen.start) {
                 let diagonal = if symmetric { n.start.clamp(seen.start, seen.end) } else { seen.end };
                 for (of, alpha) in [(seen.start..diagonal, 1.0), (diagonal..seen.end.min(n.end.max(diagonal)), 0.5)] {
                     for m in ranges(of, tiles.tile[1]) {
-                        prepared.fill_p(&mut p, n.clone(), &right, m.clone());
-                        contract((&p, d.v, n.clone()), (&right, m), c, place, (block, alpha));
+                        prepared.fill_p(p, n.clone(), &right, m.clone());
+                        contract((p, d.v, n.clone()), (&right, m), c, place, (block, alpha));
                     }
                 }
             }
@@ -162,6 +170,24 @@ impl<B: Backend> Prepared<B> {
         let g = Gemm::nt(rows, cols, d.i).batch(d.g, right.samples.len() * d.t * d.i, cols * d.i, rows * cols);
         let k = right.z.gemm(&g, &left.z, [d.g, rows, cols]);
         Prepared::Positions(left, k)
+    }
+
+    /// Adds all pairs with the samples m that K has, leaving out where all columns are zero, if the backend can; whether it could.
+    fn add_pairs(&self, c: &mut Tensor<B>, place: Place, right: &Side<B>, symmetric: bool) -> bool {
+        let Prepared::Positions(left, k) = self else { return false };
+        let [v, n, groups, t, o] = **left.s.shape() else { unreachable!("made with five axes") };
+        let pairs = PositionPairs {
+            columns: [v, right.s.shape()[0]],
+            samples: [n, right.samples.len()],
+            seen: k.shape()[1] / t,
+            groups,
+            positions: t,
+            features: o,
+            first: [left.samples.start, right.samples.start],
+            symmetric,
+            place: [place.v, place.n, place.w, place.m],
+        };
+        k.backend().clone().add_position_pairs(&pairs, k.buf(), left.s.buf(), right.s.buf(), c.buf_mut())
     }
 
     /// Writes `P: [n, V, G, m, T, O]`.

@@ -16,7 +16,7 @@ use sysinfo::System;
 pub use kernel::gemm;
 use pool::Storage;
 
-use crate::{Backend, Binary, ConvDims, Error, Gemm, Reduce, Scalar, Shape, Unary, Window};
+use crate::{Backend, Binary, ConvDims, Error, Gemm, PositionPairs, Reduce, Scalar, Shape, Unary, Window};
 
 /// The host as a device. Uses the current `rayon` pool; the results do not depend on its size.
 ///
@@ -307,6 +307,17 @@ impl<E: Scalar> Backend for Cpu<E> {
         Some((CpuIndex(Arc::new(moved)), inside))
     }
 
+    fn add_position_pairs(
+        &self,
+        pairs: &PositionPairs,
+        k: &CpuBuf<E>,
+        left: &CpuBuf<E>,
+        right: &CpuBuf<E>,
+        c: &mut CpuBuf<E>,
+    ) -> bool {
+        kernel::pairs::add(pairs, k, left, right, c.to_mut())
+    }
+
     fn window_sum(&self, x: &CpuBuf<E>, planes: usize, w: &Window) -> CpuBuf<E> {
         window::sum(x, planes, w)
     }
@@ -319,7 +330,7 @@ impl<E: Scalar> Backend for Cpu<E> {
         window::conv(x, w, n, dims, window)
     }
 
-    fn conv_transposed(&self, y: &CpuBuf<E>, w: &CpuBuf<E>, n: usize, dims: ConvDims, window: &Window) -> CpuBuf<E> {
+    fn conv_transposed(&self, y: &CpuBuf<E>, w: &CpuBuf<E>, n: [usize; 2], dims: ConvDims, window: &Window) -> CpuBuf<E> {
         window::conv_transposed(y, w, n, dims, window)
     }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::kernel::scatter::{self, Windows};
 use super::kernel::transpose;
 use super::pool::Storage;
 use super::{CpuBuf, scratch, wide};
@@ -11,14 +12,14 @@ use crate::{ConvDims, Gemm, Scalar, Window};
 
 /// Neighbouring windows along the innermost axis for which one kernel element sees the input, not the padding.
 #[derive(Clone, Copy)]
-struct Run {
+pub(super) struct Run {
     /// The kernel element.
-    k: usize,
+    pub k: usize,
     /// The first window and their number.
-    first: usize,
-    len: usize,
+    pub first: usize,
+    pub len: usize,
     /// What the first one sees: a position of the input. The following see every `step`-th from there.
-    at: usize,
+    pub at: usize,
 }
 
 /// All runs of a window, kernel element by kernel element, and the distance `step`. The same for every plane.
@@ -322,10 +323,23 @@ pub(super) fn conv<E: Scalar>(x: &[E], w: &[E], n: usize, dims: ConvDims, window
     })
 }
 
-pub(super) fn conv_transposed<E: Scalar>(y: &[E], w: &[E], n: usize, dims: ConvDims, window: &Window) -> CpuBuf<E> {
+pub(super) fn conv_transposed<E: Scalar>(
+    y: &[E],
+    w: &[E],
+    [columns, n]: [usize; 2],
+    dims: ConvDims,
+    window: &Window,
+) -> CpuBuf<E> {
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, most) = (Runs::new(window), together(t));
+    if !is_pointwise(window) {
+        let windows = Windows { kernel: window.kernel_len(), windows: t, plane, runs: &runs.runs, step: runs.step };
+        if let Some(x) = scatter::conv_transposed(y, w, [columns, n], dims, &windows) {
+            return x.into();
+        }
+    }
+    let n = columns * n;
     let wide = if most > 1 { groups * o * most * t } else { 0 };
     samplewise(n, most, groups * c * plane, groups * k * most * t + wide, |samples, x, scratch| {
         let columns = samples.len() * t;

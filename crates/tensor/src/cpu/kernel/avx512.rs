@@ -1,11 +1,13 @@
 //! Micro-kernels for AVX-512, in assembly: the intrinsics need a newer compiler than the library does.
 //!
 //! One or two vectors of B are loaded and one entry of A is broadcast per step and row; the sums stay in registers from the first step
-//! to the last. The operands may lie anywhere: packed panels are only the case of short distances.
+//! to the last. The operands may lie anywhere: packed panels are only the case of short distances. Where rows of B are picked, a list
+//! says where each step's row is.
 
 use std::arch::asm;
 
 use super::blocked::{Kernel, Tile};
+use super::pairs::Pair;
 
 /// The lines, if the tile has such a row.
 macro_rules! row {
@@ -17,16 +19,138 @@ macro_rules! second {
     ($($text:expr),+) => { concat!(".if {kind} > 1\n", $($text,)+ "\n.endif") };
 }
 
+/// The line, if the pair has such a row.
+macro_rules! share {
+    ($row:literal, $type:literal, $register:literal, $memory:literal, $all:literal) => {
+        concat!(
+            ".if {rows} > ",
+            $row,
+            "\n",
+            "vfmadd231p",
+            $type,
+            " zmm",
+            $register,
+            ", zmm0, ",
+            $memory,
+            " ptr [{scalars} + {size}*",
+            $row,
+            "]{{",
+            $all,
+            "}}\n",
+            ".endif"
+        )
+    };
+}
+
+/// The kernels of pairs: the type's suffix of instructions, how one entry is read and repeated, and per row of the result its register.
+macro_rules! pair {
+    ($elem:ty, $type:literal, $memory:literal, $all:literal, $pair:ident, $pairs:ident,
+     [$($row:literal $register:literal),+], [$($rows:literal)+]) => {
+        /// `R` rows: see [`Pair`].
+        // SAFETY: the promises of `Pair`; the processor must have AVX-512F.
+        unsafe fn $pair<const R: usize>(pair: &Pair<$elem>) {
+            // SAFETY: reads and writes what the pair describes, valid by the caller's promise; what it changes is named.
+            unsafe {
+                asm!(
+                    "mov {k}, [{pair}]",
+                    "mov {columns}, [{pair} + 16]",
+                    "mov {vectors}, [{pair} + 24]",
+                    "mov {lines}, [{pair} + 40]",
+                    "mov {scalars}, [{pair} + 48]",
+                    "xor {feature:e}, {feature:e}",
+                    $(concat!("vpxord zmm", $register, ", zmm", $register, ", zmm", $register),)+
+                    "2:",
+                    "cmp {feature}, [{pair} + 56]",
+                    "jae 9f",
+                    "mov {at}, [{pair} + 8]",
+                    "mov {left:e}, dword ptr [{at} + 4*{feature}]",
+                    "mov {at}, [{pair} + 32]",
+                    "mov {right:e}, dword ptr [{at} + 4*{feature}]",
+                    "inc {feature}",
+                    "test {left}, {left}",
+                    "jz 7f",
+                    "test {right}, {right}",
+                    "jz 6f",
+                    "3:",
+                    "mov {line:e}, dword ptr [{lines}]",
+                    "add {lines}, 4",
+                    "add {line}, {k}",
+                    "vpxord zmm0, zmm0, zmm0",
+                    "mov {vector}, {vectors}",
+                    "xor {step:e}, {step:e}",
+                    "4:",
+                    "mov {at:e}, dword ptr [{columns} + 4*{step}]",
+                    concat!("vmovup", $type, " zmm1, [{vector}]"),
+                    concat!("vfmadd231p", $type, " zmm0, zmm1, ", $memory, " ptr [{line} + {at}]{{", $all, "}}"),
+                    "add {vector}, 64",
+                    "inc {step}",
+                    "cmp {step}, {left}",
+                    "jne 4b",
+                    $(share!($row, $type, $register, $memory, $all),)+
+                    "add {scalars}, {rows}*{size}",
+                    "dec {right}",
+                    "jnz 3b",
+                    "6:",
+                    "lea {columns}, [{columns} + 4*{left}]",
+                    "shl {left}, 6",
+                    "add {vectors}, {left}",
+                    "jmp 2b",
+                    "7:",
+                    "lea {lines}, [{lines} + 4*{right}]",
+                    "imul {right}, {right}, {rows}*{size}",
+                    "add {scalars}, {right}",
+                    "jmp 2b",
+                    "9:",
+                    "mov {at}, [{pair} + 64]",
+                    $(concat!(
+                        ".if {rows} > ", $row, "\n",
+                        "vmovup", $type, " [{at} + 64*", $row, "], zmm", $register, "\n",
+                        ".endif"
+                    ),)+
+                    "vzeroupper",
+                    pair = in(reg) pair,
+                    k = out(reg) _,
+                    columns = out(reg) _,
+                    vectors = out(reg) _,
+                    lines = out(reg) _,
+                    scalars = out(reg) _,
+                    feature = out(reg) _,
+                    at = out(reg) _,
+                    left = out(reg) _,
+                    right = out(reg) _,
+                    line = out(reg) _,
+                    vector = out(reg) _,
+                    step = out(reg) _,
+                    rows = const R,
+                    size = const size_of::<$elem>(),
+                    out("zmm0") _, out("zmm1") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
+                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
+                    out("zmm18") _, out("zmm19") _,
+                    options(nostack),
+                );
+            }
+        }
+
+        /// Pairs of up to 12 rows.
+        pub(super) static $pairs: [unsafe fn(&Pair<$elem>); super::blocked::ROWS] = [$($pair::<$rows>),+];
+    };
+    ($elem:ty, $type:literal, $memory:literal, $all:literal, $pair:ident, $pairs:ident) => {
+        pair!($elem, $type, $memory, $all, $pair, $pairs,
+            [0 8, 1 9, 2 10, 3 11, 4 12, 5 13, 6 14, 7 15, 8 16, 9 17, 10 18, 11 19],
+            [1 2 3 4 5 6 7 8 9 10 11 12]);
+    };
+}
+
 /// The kernel of an element type: its suffix of instructions; for each row its index, where its entry of
 /// A is, and the registers of its sums.
 macro_rules! kernel {
-    ($elem:ty, $type:literal, $tile:ident, $kernel:ident,
+    ($elem:ty, $type:literal, $tile:ident, $kernel:ident, $pairs:ident,
      [$($row:literal $at:literal $lo:literal $hi:literal),+], [$($rows:literal)+]) => {
-        /// `R` rows of one masked vector (`KIND` 1), of two (2), or of two of which the second is masked (3).
+        /// `R` rows of one masked vector (`KIND` 1), of two (2), or of two of which the second is masked (3); with `PICK`, of picked rows of B.
         ///
         /// Loads are masked only where they must be: the mask takes a slot that a multiply-add could have.
         // SAFETY: the promises of `Tile`; the processor must have AVX-512F.
-        unsafe fn $tile<const R: usize, const KIND: usize>(tile: &Tile<$elem>) {
+        unsafe fn $tile<const R: usize, const KIND: usize, const PICK: usize>(tile: &Tile<$elem>) {
             // SAFETY: reads and writes what the tile describes, valid by the caller's promise; what it changes is named.
             unsafe {
                 asm!(
@@ -52,10 +176,20 @@ macro_rules! kernel {
                     "add {a6}, {a_row}",
                     "lea {a9}, [{a6} + 2*{a_row}]",
                     "add {a9}, {a_row}",
+                    ".if {pick}",
+                    "mov {b_step}, {b}",
+                    "mov {c}, [{tile} + 88]",
+                    ".endif",
                     "test {k}, {k}",
                     "jz 3f",
                     ".p2align 5",
                     "2:",
+                    // Where rows are picked, `b` is the step's row, and `c` goes along the list until C is needed again.
+                    ".if {pick}",
+                    "mov {b:e}, dword ptr [{c}]",
+                    "add {b}, {b_step}",
+                    "add {c}, 4",
+                    ".endif",
                     ".if {kind} == 1",
                     concat!("vmovup", $type, " zmm0 {{k1}}{{z}}, [{b}]"),
                     ".else",
@@ -66,7 +200,7 @@ macro_rules! kernel {
                     ".elseif {kind} == 3",
                     concat!("vmovup", $type, " zmm1 {{k1}}{{z}}, [{b} + 64]"),
                     ".endif",
-                    ".if {rows} > 6",
+                    ".if {rows} > 6 && {pick} == 0",
                     "prefetcht0 [{a0} + 8*{a_step}]",
                     "prefetcht0 [{b} + 8*{b_step}]",
                     second!("prefetcht0 [{b} + 8*{b_step} + 64]"),
@@ -75,7 +209,9 @@ macro_rules! kernel {
                         concat!("vbroadcasts", $type, " zmm2, ", $at),
                         concat!("vfmadd231p", $type, " zmm", $lo, ", zmm2, zmm0"),
                         second!("vfmadd231p", $type, " zmm", $hi, ", zmm2, zmm1")),)+
+                    ".if {pick} == 0",
                     "add {b}, {b_step}",
+                    ".endif",
                     "add {a0}, {a_step}",
                     row!(3, "add {a3}, {a_step}"),
                     row!(6, "add {a6}, {a_step}"),
@@ -83,6 +219,9 @@ macro_rules! kernel {
                     "dec {k}",
                     "jnz 2b",
                     "3:",
+                    ".if {pick}",
+                    "mov {c}, [{tile} + 48]",
+                    ".endif",
                     concat!("vbroadcasts", $type, " zmm0, [{tile} + 80]"),
                     "cmp dword ptr [{tile} + 64], 0",
                     "jne 4f",
@@ -125,6 +264,7 @@ macro_rules! kernel {
                     c_row = out(reg) _,
                     rows = const R,
                     kind = const KIND,
+                    pick = const PICK,
                     out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _, out("zmm5") _,
                     out("zmm6") _, out("zmm7") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
                     out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
@@ -140,11 +280,13 @@ macro_rules! kernel {
         /// Tiles of up to 12 rows of two vectors.
         pub(super) static $kernel: Kernel<$elem> = Kernel {
             name: "AVX-512",
-            tiles: [$([$tile::<$rows, 1>, $tile::<$rows, 2>, $tile::<$rows, 3>]),+],
+            tiles: [$([$tile::<$rows, 1, 0>, $tile::<$rows, 2, 0>, $tile::<$rows, 3, 0>]),+],
+            pairs: &$pairs,
+            picking: [$([$tile::<$rows, 1, 1>, $tile::<$rows, 2, 1>, $tile::<$rows, 3, 1>]),+],
         };
     };
-    ($elem:ty, $type:literal, $tile:ident, $kernel:ident) => {
-        kernel!($elem, $type, $tile, $kernel, [
+    ($elem:ty, $type:literal, $tile:ident, $kernel:ident, $pairs:ident) => {
+        kernel!($elem, $type, $tile, $kernel, $pairs, [
             0 "[{a0}]" 8 9,
             1 "[{a0} + {a_row}]" 10 11,
             2 "[{a0} + 2*{a_row}]" 12 13,
@@ -161,5 +303,7 @@ macro_rules! kernel {
     };
 }
 
-kernel!(f32, "s", single, F32);
-kernel!(f64, "d", double, F64);
+kernel!(f32, "s", single, F32, F32_PAIRS);
+kernel!(f64, "d", double, F64, F64_PAIRS);
+pair!(f32, "s", "dword", "1to16", single_pair, F32_PAIRS);
+pair!(f64, "d", "qword", "1to8", double_pair, F64_PAIRS);

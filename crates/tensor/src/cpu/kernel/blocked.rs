@@ -9,6 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pack::{Pack, panel};
+use super::pairs::Pair;
 use super::{Operand, Output, Shared};
 use crate::Scalar;
 
@@ -18,19 +19,21 @@ use crate::Scalar;
 #[repr(C)]
 pub struct Tile<E> {
     /// Steps of the sum.
-    k: usize,
-    a: *const E,
-    a_row: usize,
-    a_step: usize,
-    b: *const E,
-    b_step: usize,
-    c: *mut E,
-    c_row: usize,
+    pub k: usize,
+    pub a: *const E,
+    pub a_row: usize,
+    pub a_step: usize,
+    pub b: *const E,
+    pub b_step: usize,
+    pub c: *mut E,
+    pub c_row: usize,
     /// Whether to add to C; otherwise it isn't read.
-    add: u64,
+    pub add: u64,
     /// The columns of the last vector.
-    mask: u64,
-    alpha: E,
+    pub mask: u64,
+    pub alpha: E,
+    /// If rows of B are picked: the distance of each step's row from `b`.
+    pub rows: *const u32,
 }
 
 /// Computes a tile.
@@ -45,6 +48,10 @@ pub struct Kernel<E: 'static> {
     pub name: &'static str,
     /// By rows; with one vector, with two, and with two of which the second is not full.
     pub tiles: [[Run<E>; 3]; ROWS],
+    /// The same, of rows of B that a list picks.
+    pub picking: [[Run<E>; 3]; ROWS],
+    /// Pairs of samples, by rows.
+    pub pairs: &'static [unsafe fn(&Pair<E>); ROWS],
 }
 
 /// Most rows of a tile.
@@ -96,7 +103,7 @@ fn depth(m: usize, k: usize) -> usize {
 }
 
 /// Rows of a tile: about the same for all.
-fn tile_rows(m: usize) -> usize {
+pub fn tile_rows(m: usize) -> usize {
     if m <= ROWS { m.max(1) } else { m.div_ceil(m.div_ceil(ROWS)) }
 }
 
@@ -107,6 +114,16 @@ impl<E: Scalar> Kernel<E> {
     /// Columns of a tile.
     fn cols(&self) -> usize {
         2 * Self::LANES
+    }
+
+    /// Which kernel of a tile's rows so many columns take, and the mask of the last vector.
+    pub fn kind(&self, width: usize) -> (usize, u64) {
+        let kind = match width {
+            width if width <= Self::LANES => 0,
+            width if width == self.cols() => 1,
+            _ => 2,
+        };
+        (kind, u64::MAX >> (63 - (width - 1) % Self::LANES))
     }
 
     /// Entries per step of packed columns of B.
@@ -262,12 +279,7 @@ impl<E: Scalar> Kernel<E> {
         for col in cols.step_by(2 * Self::LANES) {
             let width = self.cols().min(n - col);
             let packed = self.packed_cols(width);
-            let kind = match width {
-                width if width <= Self::LANES => 0,
-                width if width == self.cols() => 1,
-                _ => 2,
-            };
-            let mask = u64::MAX >> (63 - (width - 1) % Self::LANES);
+            let (kind, mask) = self.kind(width);
             // SAFETY: this column is inside B, or its panel starts at `col · k`.
             let (b, b_step) = unsafe { if plan.pack[1] { (b.add(col * k), packed) } else { (b.add(col), b_step) } };
             let mut next = rows.start;
@@ -304,6 +316,7 @@ impl<E: Scalar> Kernel<E> {
                     add: u64::from(add),
                     mask,
                     alpha,
+                    rows: std::ptr::null(),
                 };
                 let run = self.tiles[height - 1][kind];
                 if across == 1 || width == 1 {
@@ -372,7 +385,7 @@ thread_local! {
 }
 
 /// Calls `run` with two buffers of at least these lengths, which the thread keeps for the next time. They hold what was left in them.
-fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E)) {
+pub fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E)) {
     let [left, right] = lens.map(|len| (len * size_of::<E>()).div_ceil(size_of::<Line>()));
     if left + right == 0 {
         return run(std::ptr::null_mut(), std::ptr::null_mut());

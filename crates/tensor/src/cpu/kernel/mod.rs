@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::wide;
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 use blocked::Kernel;
@@ -18,6 +19,9 @@ mod avx512;
 mod blocked;
 mod dot;
 mod pack;
+pub(super) mod pairs;
+pub(super) mod scatter;
+mod sparse;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +31,7 @@ pub type Operand<E> = (*const E, [usize; 2]);
 pub type Output<E> = (*mut E, [usize; 2]);
 
 pub use pack::transpose;
+use pack::transposes;
 
 /// The single-threaded strided products behind [`Scalar`].
 pub trait MatMul: Sized + Copy + pack::Pack + 'static {
@@ -95,7 +100,7 @@ const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
 /// multiply-adds at least.
 const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
 /// Tasks that a sum over batch axes is cut into if it has fewer, and entries of all their parts at most.
-const PARTS: (usize, usize) = (16, 1 << 22);
+const PARTS: (usize, usize) = (16, 1 << 23);
 /// Steps from which on entries are computed as dot products, if there are only so many, or one row or column.
 const DOTS: (usize, usize) = (64, 256);
 /// Rows of a task of the symmetric product without micro-kernels of our own.
@@ -131,6 +136,9 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     let items: usize = kept.iter().map(|axis| axis.len).product();
     let terms: usize = summed.iter().map(|axis| axis.len).product();
     if g.m == 0 || g.n == 0 || items == 0 {
+        return;
+    }
+    if g.sparse && g.k > 0 && terms > 0 && sparse::product(g, a, b, c) {
         return;
     }
     let tools = Tools::new();

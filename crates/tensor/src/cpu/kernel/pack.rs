@@ -133,7 +133,7 @@ pub unsafe fn panel<E: Pack>(from: *const E, [along, deep]: [usize; 2], [rows, d
 
 /// Whether this machine is one that [`Pack::transpose`] runs on.
 #[inline]
-fn transposes() -> bool {
+pub fn transposes() -> bool {
     #[cfg(target_arch = "x86_64")]
     let has = is_x86_feature_detected!("avx");
     #[cfg(not(target_arch = "x86_64"))]

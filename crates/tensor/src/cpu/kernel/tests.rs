@@ -1,8 +1,8 @@
 //! Every kernel that the machine has against the definition, and that neither the parts of C nor threads leave a trace in its bits.
 
 use super::blocked::{DEPTH, Kernel, ROWS};
-use super::{DOTS, Dots, MatMul, SHARED, SPLIT, gemm, syrk};
-use crate::{Gemm, Rng, Scalar, Strides};
+use super::{DOTS, Dots, MatMul, SHARED, SPLIT, gemm, pairs, sparse, syrk};
+use crate::{Gemm, PositionPairs, Rng, Scalar, Strides};
 
 /// How a kernel may run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -302,6 +302,125 @@ fn dot_products_are_those_of_the_definition() {
                         dots.product([m, k, n], E::of(g.alpha), (a.as_ptr(), [k, 1]), (b.as_ptr(), [1, k]), add, c);
                     }
                     near(&format!("{}: {g:?}", E::NAME), &g, [&a, &b], &before, &after);
+                }
+            }
+        }
+    }
+    all::<f32>();
+    all::<f64>();
+}
+
+/// Numbers `[items, len]` that are zero at the same places in all items, about `kept` of them not.
+fn with_common_zeros<E: Scalar>(items: usize, len: usize, kept: f64, seed: u64) -> Vec<E> {
+    let mut rng = Rng::new(seed);
+    let chances: Vec<f64> = (0..len).map(|_| rng.unit()).collect();
+    let mut x: Vec<E> = rng.normal(items * len);
+    for x in x.chunks_exact_mut(len) {
+        x.iter_mut().zip(&chances).filter(|(_, chance)| **chance >= kept).for_each(|(x, _)| *x = E::zero());
+    }
+    x
+}
+
+#[test]
+fn products_without_zeros_are_those_of_the_definition() {
+    fn all<E: Scalar>() {
+        let mut turn = 0;
+        for (items, m, k, n) in [(5, 3, 17, 8), (9, 20, 49, 75), (13, 7, 600, 33), (30, 5, 3, 64), (11, 40, 196, 31)] {
+            for (samples, terms) in [(1, 1), (3, 1), (1, 7), (2, 20)] {
+                turn += 1;
+                // A `[items, samples, terms, m, k]`, some of its rows zero, and B `[samples, terms, k, n]`, with rows further apart.
+                let (len, wide) = (samples * terms * m * k, n + turn % 3);
+                let a: Vec<E> = with_common_zeros(items, len, [0.2, 0.6, 1.0, 0.0][turn % 4], turn as u64);
+                let b: Vec<E> = Rng::new(turn as u64).normal(samples * terms * k * wide);
+                let (alpha, accumulate) = ([1.0, -0.5][turn % 2], turn % 3 == 0);
+                let g = Gemm { b: Strides::rows(wide), alpha, accumulate, ..Gemm::new(m, n, k) }
+                    .batch(samples, terms * m * k, terms * k * wide, m * n)
+                    .batch(items, len, 0, samples * m * n)
+                    .batch(terms, m * k, k * wide, 0)
+                    .skipping_zeros();
+                let before: Vec<E> = Rng::new(1).normal(items * samples * m * n);
+                let what = format!("{}: {g:?}", E::NAME);
+                let after = on_threads(&what, || {
+                    let mut c = before.clone();
+                    gemm(&g, &a, &b, &mut c);
+                    c
+                });
+                near(&what, &g, [&a, &b], &before, &after);
+                assert_eq!(sparse::product(&g, &a, &b, &mut before.clone()), E::kernel().is_some(), "{what}");
+            }
+        }
+    }
+    all::<f32>();
+    all::<f64>();
+}
+
+#[test]
+fn pairs_of_positions_are_those_of_the_definition() {
+    fn all<E: Scalar>() {
+        for (turn, (v, w, n, m, groups, t, o)) in
+            [(9, 9, 5, 5, 1, 24, 7), (3, 14, 2, 4, 2, 40, 3), (16, 1, 3, 2, 1, 16, 9), (2, 24, 1, 1, 3, 60, 2)]
+                .into_iter()
+                .enumerate()
+        {
+            for symmetric in [false, true] {
+                // Of the left the samples from number 2 on, of the right those from number 1.
+                let (first, seen) = ([2, 1], usize::div_ceil(m, 2));
+                let (all_n, all_m) = (n + 2, m + 1);
+                let place = [all_n * w * all_m, w * all_m, all_m, 1];
+                let p = PositionPairs {
+                    columns: [v, w],
+                    samples: [n, m],
+                    seen,
+                    groups,
+                    positions: t,
+                    features: o,
+                    first,
+                    symmetric,
+                    place,
+                };
+                let left: Vec<E> = with_common_zeros(v, n * groups * t * o, 0.1, turn as u64);
+                let right: Vec<E> = with_common_zeros(w, m * groups * t * o, 0.1, 7);
+                let k: Vec<E> = Rng::new(3).normal(groups * seen * t * n * t);
+                let before: Vec<E> = Rng::new(4).normal(v * place[0]);
+                let what = format!("{}: {p:?}", E::NAME);
+                let after = on_threads(&what, || {
+                    let mut c = before.clone();
+                    assert_eq!(pairs::add(&p, &k, &left, &right, &mut c), E::kernel().is_some(), "{what}");
+                    c
+                });
+                if E::kernel().is_none() {
+                    continue;
+                }
+                let mut expected: Vec<f64> = before.iter().map(|x| x.f64()).collect();
+                let at = |s: &[E], samples: usize, [v, n, g, t1, o1]: [usize; 5]| {
+                    s[(((v * samples + n) * groups + g) * t + t1) * o + o1].f64()
+                };
+                for (v, n1, w, m1) in (0..v)
+                    .flat_map(|v| (0..n).flat_map(move |n| (0..w).flat_map(move |w| (0..seen).map(move |m| (v, n, w, m)))))
+                {
+                    let (number, other) = (first[0] + n1, first[1] + m1);
+                    let alpha = match symmetric {
+                        true if number < other => 0.0,
+                        true if number == other => 0.5,
+                        _ => 1.0,
+                    };
+                    let mut sum = 0.0;
+                    for (g, t1, t2, o1) in (0..groups)
+                        .flat_map(|g| (0..t).flat_map(move |t1| (0..t).flat_map(move |t2| (0..o).map(move |o| (g, t1, t2, o)))))
+                    {
+                        let k = k[((g * seen + m1) * t + t2) * n * t + n1 * t + t1].f64();
+                        sum += at(&left, n, [v, n1, g, t1, o1]) * k * at(&right, m, [w, m1, g, t2, o1]);
+                    }
+                    expected[v * place[0] + number * place[1] + w * place[2] + other * place[3]] += alpha * sum;
+                }
+                for (at, (x, y)) in after.iter().zip(&expected).enumerate() {
+                    let bound = 64.0 * E::EPSILON.f64() * (t * o) as f64;
+                    assert!((x.f64() - y).abs() <= bound * y.abs().max(1.0), "{what}: entry {at} is {x}, not {y}");
+                }
+                // Without zeros there is nothing to gain, and nothing is touched.
+                let (dense, mut c) = (vec![E::one(); right.len().max(left.len())], before.clone());
+                if t > 8 && !pairs::add(&p, &k, &dense, &dense, &mut c) {
+                    assert!(c == before, "{what}");
                 }
             }
         }

@@ -1,0 +1,213 @@
+//! The transposed convolution of columns that are zero at the same places: each window's share goes straight to where it belongs.
+//!
+//! Columns are the rows of a tile, in-channels its columns; a step is an out-channel in which some column is not zero at the window. The image
+//! under way has channels innermost and is turned once it is done: nothing is unfolded, and nothing is folded.
+
+use rayon::prelude::*;
+
+use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
+use super::pack::panel;
+use super::sparse::{ITEMS, nonzero, sum_magnitudes};
+use super::{Shared, transposes};
+use crate::cpu::pool::Storage;
+use crate::cpu::window::Run;
+use crate::{ConvDims, Scalar};
+
+/// In- and out-channels of a group from which on a tile is worth while.
+const CHANNELS: [usize; 2] = [8, 4];
+/// Numbers of an image under way, and of what is listed, at most.
+const ROOM: [usize; 2] = [1 << 20, 1 << 21];
+
+/// Lengths: what the windows are, whatever they look at.
+pub struct Windows<'r> {
+    /// Kernel elements.
+    pub kernel: usize,
+    /// Windows.
+    pub windows: usize,
+    /// Entries of a plane of the image.
+    pub plane: usize,
+    /// What they see, kernel element by kernel element.
+    pub runs: &'r [Run],
+    /// The distance of what neighbours see.
+    pub step: usize,
+}
+
+/// `y: [columns, n, groups·o, windows]` and `w: [groups·o, c, kernel]` to `[columns, n, groups·c, plane]`; `None` if it is not one that gains.
+pub fn conv_transposed<E: Scalar>(
+    y: &[E],
+    w: &[E],
+    [columns, n]: [usize; 2],
+    dims: ConvDims,
+    windows: &Windows<'_>,
+) -> Option<Storage<E>> {
+    let kernel = E::kernel()?;
+    let (ConvDims { groups, c, o }, cols, height) = (dims, 2 * Kernel::<E>::LANES, tile_rows(columns));
+    let Windows { windows: t, plane, .. } = *windows;
+    let room = [height * plane * cols, height * o * t];
+    if columns < ITEMS || c < CHANNELS[0] || o < CHANNELS[1] || room[0] > ROOM[0] || room[1] > ROOM[1] || !transposes() {
+        return None;
+    }
+    assert!(y.len() >= columns * n * groups * o * t && w.len() >= groups * o * c * windows.kernel, "transposed convolution");
+    assert!(
+        windows
+            .runs
+            .iter()
+            .all(|run| run.k < windows.kernel && run.first + run.len <= t && run.at + (run.len - 1) * windows.step < plane),
+        "windows outside their plane"
+    );
+    let panels = packed(w, dims, windows.kernel, cols);
+    let mut out: Storage<E> = Storage::stale(columns * n * groups * c * plane);
+    let to = Shared(out.as_mut_ptr());
+    let tiles = columns.div_ceil(height);
+    (0..n * tiles).into_par_iter().for_each(|at| {
+        let (sample, first) = (at / tiles, at % tiles * height);
+        let rows = first..(first + height).min(columns);
+        with_buffers([room[1], room[0]], |entries: *mut E, image: *mut E| {
+            let mut lists = Lists::default();
+            for group in 0..groups {
+                let place = |column: usize, channels: usize| ((column * n + sample) * groups + group) * channels;
+                let columns = Columns { y, at: place(rows.start, o) * t, distance: n * groups * o * t, count: rows.len() };
+                // SAFETY: there is room for every entry of these columns.
+                unsafe { lists.fill(&columns, o, t, cols, entries) };
+                for (tile, channel) in (0..c).step_by(cols).enumerate() {
+                    let width = cols.min(c - channel);
+                    let panels = &panels[(group * c.div_ceil(cols) + tile) * windows.kernel * o * cols..];
+                    // SAFETY: the image has room for `plane` places of all columns and channels of the tile; the planes of the output
+                    // that it goes to are this task's own.
+                    unsafe {
+                        lists.spread(kernel, entries, rows.len(), panels, width, windows, o, image);
+                        for (row, column) in rows.clone().enumerate() {
+                            let to = to.get().add((place(column, c) + channel) * plane);
+                            panel(image.add(row * cols).cast_const(), [rows.len() * cols, 1], [plane, width], to, plane);
+                        }
+                    }
+                }
+            }
+        });
+    });
+    Some(out)
+}
+
+/// `w: [groups, o, c, kernel]` as `[groups, tiles of c, kernel, o, cols]`, the last tile filled up with zeros.
+fn packed<E: Scalar>(w: &[E], ConvDims { groups, c, o }: ConvDims, kernel: usize, cols: usize) -> Vec<E> {
+    let tiles = c.div_ceil(cols);
+    let mut panels = vec![E::zero(); groups * tiles * kernel * o * cols];
+    for (row, w) in w.chunks_exact(c * kernel).take(groups * o).enumerate() {
+        let (group, out) = (row / o, row % o);
+        for (channel, w) in w.chunks_exact(kernel).enumerate() {
+            let at = (group * tiles + channel / cols) * kernel;
+            for (k, w) in w.iter().enumerate() {
+                panels[((at + k) * o + out) * cols + channel % cols] = *w;
+            }
+        }
+    }
+    panels
+}
+
+/// Some columns of one sample and group: `count` times `[o, windows]`.
+struct Columns<'y, E> {
+    y: &'y [E],
+    at: usize,
+    distance: usize,
+    count: usize,
+}
+
+/// Per window, the out-channels in which some column is not zero.
+#[derive(Default)]
+struct Lists {
+    /// Where each window's list begins, and behind the last one its end.
+    starts: Vec<usize>,
+    /// Per step: the distance of its row of weights, in bytes.
+    rows: Vec<u32>,
+    /// Where the next step of each window goes.
+    next: Vec<usize>,
+}
+
+impl Lists {
+    /// Lists the steps of all windows, and writes the columns' entries, step by step.
+    ///
+    /// # Safety
+    /// `entries` must have room for all entries of the columns.
+    unsafe fn fill<E: Scalar>(&mut self, columns: &Columns<'_, E>, o: usize, t: usize, cols: usize, entries: *mut E) {
+        let Columns { y, at, distance, count } = *columns;
+        let mut scan = vec![E::zero(); o * t];
+        sum_magnitudes(y, at, distance, count, &mut scan);
+        self.next.clear();
+        self.next.resize(t, 0);
+        for scan in scan.chunks_exact(t) {
+            self.next.iter_mut().zip(scan).for_each(|(count, sum)| *count += usize::from(*sum != E::zero()));
+        }
+        self.starts.clear();
+        let mut total = 0;
+        for count in &mut self.next {
+            self.starts.push(total);
+            total += std::mem::replace(count, total);
+        }
+        self.starts.push(total);
+        self.rows.resize(total, 0);
+        let mut picks = vec![0; t];
+        for (out, scan) in scan.chunks_exact(t).enumerate() {
+            let count_here = nonzero(scan, 0, &mut picks);
+            for &window in &picks[..count_here] {
+                let step = self.next[window];
+                self.next[window] += 1;
+                self.rows[step] = (out * cols * size_of::<E>()) as u32;
+                let from = at + out * t + window;
+                for column in 0..count {
+                    // SAFETY: there are at most `o · t` steps.
+                    unsafe { *entries.add(step * count + column) = y[from + column * distance] };
+                }
+            }
+        }
+    }
+
+    /// Writes `image: [plane, rows, cols]`: what all windows send to some in-channels.
+    ///
+    /// # Safety
+    /// `image` must be valid, `entries` what `fill` wrote for so many rows and `panels` the weights of these channels; the processor must have
+    /// the kernel's instructions.
+    unsafe fn spread<E: Scalar>(
+        &self,
+        kernel: &Kernel<E>,
+        entries: *const E,
+        rows: usize,
+        panels: &[E],
+        width: usize,
+        windows: &Windows<'_>,
+        o: usize,
+        image: *mut E,
+    ) {
+        let cols = 2 * Kernel::<E>::LANES;
+        let (kind, mask) = kernel.kind(width);
+        let run = kernel.picking[rows - 1][kind];
+        // SAFETY: the image is valid for writing, and any bits are numbers.
+        unsafe { std::ptr::write_bytes(image, 0, windows.plane * rows * cols) };
+        for &Run { k, first, len, at } in windows.runs {
+            let panel = panels[k * o * cols..][..o * cols].as_ptr();
+            for (neighbour, bounds) in self.starts[first..=first + len].windows(2).enumerate() {
+                let (start, count) = (bounds[0], bounds[1] - bounds[0]);
+                if count == 0 {
+                    continue;
+                }
+                // SAFETY: a list of this window, and a place of the image.
+                unsafe {
+                    let tile = Tile {
+                        k: count,
+                        a: entries.add(start * rows),
+                        a_row: size_of::<E>(),
+                        a_step: rows * size_of::<E>(),
+                        b: panel,
+                        b_step: 0,
+                        c: image.add((at + neighbour * windows.step) * rows * cols),
+                        c_row: cols * size_of::<E>(),
+                        add: 1,
+                        mask,
+                        alpha: E::one(),
+                        rows: self.rows.as_ptr().add(start),
+                    };
+                    run(&tile);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Products whose A has zeros at the same places for all items of a batch axis that share B: what is computed leaves these steps out.
+//!
+//! Such is what travels back through maxima and rectifiers: in every column zero at the same places. The items are the rows of a tile, and for
+//! every row of A a list says which rows of B its steps take.
+
+use rayon::prelude::*;
+
+use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
+use super::pack::panel;
+use super::{PARTS, Shared, wide};
+use crate::{BatchAxis, Gemm, Scalar};
+
+/// Items from which on they fill a tile well enough.
+pub const ITEMS: usize = 5;
+/// Columns of B from which on.
+const COLUMNS: usize = 8;
+/// Steps whose rows of B are packed at a time, if they are short.
+const STEPS: usize = 512;
+/// Numbers of A that are listed at a time, about.
+const ROOM: usize = 1 << 16;
+
+/// A term of the sum: where its A and B begin.
+type Term = (usize, usize);
+
+/// One product of all items, with what it needs of C.
+struct Job<'g, E: 'static> {
+    kernel: &'static Kernel<E>,
+    g: &'g Gemm,
+    items: BatchAxis,
+    /// Distances of items and of rows in C.
+    c: [usize; 2],
+    alpha: E,
+    add: bool,
+}
+
+/// The product, if it is one that gains; whether it was computed.
+///
+/// The bounds of `g` must have been checked.
+pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) -> bool {
+    let Some(kernel) = E::kernel() else { return false };
+    let alike = |axis: &BatchAxis| axis.b == 0 && axis.c > 0 && axis.len >= ITEMS;
+    let Some(at) = g.batch.iter().position(alike) else { return false };
+    if g.a.col != 1 || g.b.col != 1 || g.c.col != 1 || g.n < COLUMNS || g.k < 2 {
+        return false;
+    }
+    let items = g.batch[at];
+    let rest = g.batch.iter().enumerate().filter(|&(axis, _)| axis != at).map(|(_, axis)| *axis);
+    let (kept, summed): (Vec<_>, Vec<_>) = rest.partition(|axis| axis.c > 0 || axis.len == 1);
+    let places = |axes: &[BatchAxis]| {
+        let mut places = vec![(0, 0, 0)];
+        for axis in axes {
+            let next = |&(a, b, c): &(usize, usize, usize)| {
+                (0..axis.len).map(move |i| (a + i * axis.a, b + i * axis.b, c + i * axis.c))
+            };
+            places = places.iter().flat_map(next).collect();
+        }
+        places
+    };
+    let terms: Vec<Term> = places(&summed).into_iter().map(|(a, b, _)| (a + g.a.offset, b + g.b.offset)).collect();
+    let places = places(&kept);
+    let entries = items.len * g.m * g.n;
+    let job = Job { kernel, g, items, c: [items.c, g.c.row], alpha: E::of(g.alpha), add: g.accumulate };
+    // Few products of many terms are cut into parts, as many as depends on the shape alone.
+    let most = (PARTS.0 / places.len()).min(terms.len()).min(PARTS.1 / (places.len() * entries).max(1));
+    let parts = if most < 2 { 1 } else { 1 << most.ilog2() };
+    if parts == 1 {
+        let c = Shared(c.as_mut_ptr());
+        places.par_iter().for_each(|&(a_at, b_at, c_at)| {
+            // SAFETY: inside C as `check` has shown; kept items have places of their own.
+            unsafe { job.run(a, b, (a_at, b_at), &terms, c.get().add(g.c.offset + c_at)) };
+        });
+        return true;
+    }
+    let len = terms.len().div_ceil(parts);
+    let parts = terms.len().div_ceil(len);
+    let part = Job { c: [g.m * g.n, g.n], alpha: E::one(), add: false, ..job };
+    let mut sums = vec![E::zero(); parts * places.len() * entries];
+    sums.par_chunks_exact_mut(entries).enumerate().for_each(|(at, sums)| {
+        let ((a_at, b_at, _), terms) = (places[at % places.len()], &terms[at / places.len() * len..]);
+        // SAFETY: `sums` has the places of all items, rows and columns.
+        unsafe { part.run(a, b, (a_at, b_at), &terms[..len.min(terms.len())], sums.as_mut_ptr()) };
+    });
+    let (whole, others) = sums.split_at_mut(places.len() * entries);
+    whole.par_chunks_mut(ROOM).enumerate().for_each(|(at, whole)| {
+        for other in others.chunks_exact(places.len() * entries) {
+            whole.iter_mut().zip(&other[at * ROOM..]).for_each(|(sum, x)| *sum += *x);
+        }
+    });
+    for (&(_, _, at), sums) in places.iter().zip(whole.chunks_exact(entries)) {
+        for (row, sums) in sums.chunks_exact(g.n).enumerate() {
+            let at = g.c.offset + at + row / g.m * items.c + row % g.m * g.c.row;
+            for (c, sum) in c[at..at + g.n].iter_mut().zip(sums) {
+                let sum = job.alpha * *sum;
+                *c = if g.accumulate { *c + sum } else { sum };
+            }
+        }
+    }
+    true
+}
+
+/// What is listed of some rows of A.
+struct Lists {
+    /// Per row of A: its steps.
+    counts: Vec<usize>,
+    /// Per step: the distance of its row of B, in bytes.
+    rows: Vec<u32>,
+    /// Per step of the row under way: its place in A.
+    picks: Vec<usize>,
+}
+
+impl<E: Scalar> Job<'_, E> {
+    /// The sum over the terms.
+    ///
+    /// # Safety
+    /// `c` must be valid for all items, rows and columns, and the caller's own; the processor must have the kernel's instructions.
+    unsafe fn run(&self, a: &[E], b: &[E], (a_at, b_at): (usize, usize), terms: &[Term], c: *mut E) {
+        let Gemm { m, n, k, .. } = *self.g;
+        let (cols, len, height) = (2 * Kernel::<E>::LANES, self.items.len, tile_rows(self.items.len));
+        let group = (STEPS / k).clamp(1, terms.len());
+        let room = ROOM.max(group * k * len);
+        let mut lists = Lists { counts: Vec::new(), rows: Vec::new(), picks: Vec::new() };
+        let mut scan = vec![E::zero(); k];
+        with_buffers([room, group * k * cols], |entries: *mut E, packed: *mut E| {
+            for (number, terms) in terms.chunks(group).enumerate() {
+                let mut next = 0;
+                while next < m {
+                    let first = next;
+                    lists.counts.clear();
+                    lists.rows.clear();
+                    while next < m && (lists.rows.len() + group * k) * len <= room {
+                        let from = lists.rows.len();
+                        self.list(a, a_at + next * self.g.a.row, terms, &mut scan, &mut lists);
+                        let picks = &lists.picks;
+                        let mut to = from * len;
+                        for item in (0..len).step_by(height) {
+                            for &pick in picks {
+                                for item in item..(item + height).min(len) {
+                                    // SAFETY: there is room for the steps of all terms.
+                                    unsafe { *entries.add(to) = a[pick + item * self.items.a] };
+                                    to += 1;
+                                }
+                            }
+                        }
+                        next += 1;
+                    }
+                    for col in (0..n).step_by(cols) {
+                        let width = cols.min(n - col);
+                        for (at, term) in terms.iter().enumerate() {
+                            let b = &b[term.1 + b_at + col..][..(k - 1) * self.g.b.row + width];
+                            // SAFETY: `width` entries of `k` rows, to places for `cols`.
+                            unsafe { panel(b.as_ptr(), [1, self.g.b.row], [width, k], packed.add(at * k * cols), cols) };
+                        }
+                        let (kind, mask) = self.kernel.kind(width);
+                        let mut from = 0;
+                        for (row, &count) in (first..).zip(&lists.counts) {
+                            for item in (0..len).step_by(height) {
+                                let height = height.min(len - item);
+                                // SAFETY: the lists have `count` steps of each item here, whose rows are packed; the rest by the caller's
+                                // promise.
+                                unsafe {
+                                    let tile = Tile {
+                                        k: count,
+                                        a: entries.add(from * len + item * count).cast_const(),
+                                        a_row: size_of::<E>(),
+                                        a_step: height * size_of::<E>(),
+                                        b: packed.cast_const(),
+                                        b_step: 0,
+                                        c: c.add(item * self.c[0] + row * self.c[1] + col),
+                                        c_row: self.c[0] * size_of::<E>(),
+                                        add: u64::from(self.add || number > 0),
+                                        mask,
+                                        alpha: self.alpha,
+                                        rows: lists.rows.as_ptr().add(from),
+                                    };
+                                    (self.kernel.picking[height - 1][kind])(&tile);
+                                }
+                            }
+                            from += count;
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Lists the steps of a row of A, which begins at `at` in each term, at which some item is not zero.
+    fn list(&self, a: &[E], at: usize, terms: &[Term], scan: &mut [E], lists: &mut Lists) {
+        let (k, stride) = (scan.len(), 2 * Kernel::<E>::LANES * size_of::<E>());
+        lists.picks.clear();
+        for (number, term) in terms.iter().enumerate() {
+            let at = at + term.0;
+            sum_magnitudes(a, at, self.items.a, self.items.len, scan);
+            let picked = lists.picks.len();
+            lists.picks.resize(picked + k, 0);
+            let count = nonzero(scan, at, &mut lists.picks[picked..]);
+            lists.picks.truncate(picked + count);
+            lists.rows.extend(lists.picks[picked..].iter().map(|pick| ((number * k + pick - at) * stride) as u32));
+        }
+        lists.counts.push(lists.picks.len());
+    }
+}
+
+/// `sums[t] = Σ_i |x[at + i · distance + t]|`: zero where all are.
+pub fn sum_magnitudes<E: Scalar>(x: &[E], at: usize, distance: usize, items: usize, sums: &mut [E]) {
+    wide(|| {
+        sums.fill(E::zero());
+        for item in 0..items {
+            let x = &x[at + item * distance..][..sums.len()];
+            sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x.abs());
+        }
+    });
+}
+
+/// Writes the positions, counted from `first`, at which `sums` are not zero; gives their number.
+///
+/// # Panics
+/// If there are fewer places than sums.
+pub fn nonzero<E: Scalar>(sums: &[E], first: usize, to: &mut [usize]) -> usize {
+    let mut count = 0;
+    // No branches: zeros lie as they like.
+    for (at, sum) in sums.iter().enumerate() {
+        to[count] = first + at;
+        count += usize::from(*sum != E::zero());
+    }
+    count
+}
