@@ -6,8 +6,8 @@
 
 use std::arch::asm;
 
-use super::blocked::{Kernel, Tile};
-use super::pairs::Pair;
+use super::blocked::{Kernel, ROWS, Tile};
+use super::pairs::{Pair, Run};
 
 /// The lines, if the tile has such a row.
 macro_rules! row {
@@ -132,7 +132,7 @@ macro_rules! pair {
         }
 
         /// Pairs of up to 12 rows.
-        pub(super) static $pairs: [unsafe fn(&Pair<$elem>); super::blocked::ROWS] = [$($pair::<$rows>),+];
+        pub(super) static $pairs: [Run<$elem>; ROWS] = [$($pair::<$rows>),+];
     };
     ($elem:ty, $type:literal, $memory:literal, $all:literal, $pair:ident, $pairs:ident) => {
         pair!($elem, $type, $memory, $all, $pair, $pairs,

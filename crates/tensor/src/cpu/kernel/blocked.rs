@@ -9,8 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pack::{Pack, panel};
-use super::pairs::Pair;
-use super::{Operand, Output, Shared};
+use super::{Operand, Output, Shared, pairs};
 use crate::Scalar;
 
 /// What a micro-kernel computes: `C = alpha · A B`, or `C += alpha · A B`, for a few rows, and columns that lie side by side.
@@ -51,7 +50,7 @@ pub struct Kernel<E: 'static> {
     /// The same, of rows of B that a list picks.
     pub picking: [[Run<E>; 3]; ROWS],
     /// Pairs of samples, by rows.
-    pub pairs: &'static [unsafe fn(&Pair<E>); ROWS],
+    pub pairs: &'static [pairs::Run<E>; ROWS],
 }
 
 /// Most rows of a tile.

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::wide;
+use super::{CHUNK, wide};
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 use blocked::Kernel;
@@ -103,6 +103,8 @@ const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
 const PARTS: (usize, usize) = (16, 1 << 23);
 /// Steps from which on entries are computed as dot products, if there are only so many, or one row or column.
 const DOTS: (usize, usize) = (64, 256);
+/// Rows of a symmetric product up to which threads compute parts of a long sum: to meet after every block would cost as much as the block.
+const APART: usize = 512;
 /// Rows of a task of the symmetric product without micro-kernels of our own.
 const STRIP: usize = 256;
 
@@ -309,15 +311,16 @@ impl<E: Scalar> Tools<E> {
         lower: bool,
     ) -> bool {
         let work = m * n * k;
-        if work >= SHARED.0 && m * n >= SHARED.1 && m.min(n) >= SHARED.2 {
+        let parts = SPLIT.0.min(k / SPLIT.1).min(work / SPLIT.2);
+        let apart = if lower { m <= APART && parts == SPLIT.0 } else { false };
+        if !apart && work >= SHARED.0 && m * n >= SHARED.1 && m.min(n) >= SHARED.2 {
             if let Some(kernel) = self.kernel {
                 // SAFETY: the caller's promise; the machine has the kernel's instructions.
                 unsafe { kernel.shared([m, k, n], alpha, a, b, add, c, lower) };
                 return true;
             }
         }
-        let parts = SPLIT.0.min(k / SPLIT.1).min(work / SPLIT.2);
-        if parts < 2 || m > TILE.0 || n > TILE.1 {
+        if parts < 2 || !apart && (m > TILE.0 || n > TILE.1) {
             return false;
         }
         let len = k.div_ceil(parts).next_multiple_of(16);
@@ -333,8 +336,15 @@ impl<E: Scalar> Tools<E> {
                 self.product(dims, E::one(), (left, sa), (right, sb), false, (sums.as_mut_ptr(), [n, 1]), lower);
             }
         });
+        let (whole, parts) = sums.split_at_mut(m * n);
+        whole.par_chunks_mut(n * (CHUNK / n).max(1)).enumerate().for_each(|(at, whole)| {
+            let first = at * n * (CHUNK / n).max(1);
+            for part in parts.chunks_exact(m * n) {
+                whole.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
+            }
+        });
         for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
-            let sum = alpha * sums[i * n + j..].iter().step_by(m * n).copied().sum::<E>();
+            let sum = alpha * whole[i * n + j];
             // SAFETY: an entry of C.
             unsafe {
                 let c = c.0.add(i * c.1[0] + j * c.1[1]);

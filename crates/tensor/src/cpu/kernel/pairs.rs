@@ -33,6 +33,12 @@ pub struct Pair<E> {
     sums: *mut E,
 }
 
+/// Computes a pair.
+///
+/// # Safety
+/// All that the pair describes must be valid, the sums for writing; the processor must have the kernel's instructions.
+pub type Run<E> = unsafe fn(&Pair<E>);
+
 /// Columns of the left in vectors, and of the right in rows of tiles, at most.
 const TILES: usize = 2;
 /// Turns that a listed product takes, beside one of sixteen without lists.
