@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
+use vivit_tensor::{Backend, ConvDims, ConvWeights, Gemm, Shape, Strides, Tensor, Window};
 
 /// Which of position and feature is the inner axis of a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +37,20 @@ pub enum Order {
     InOut,
 }
 
+/// The factor at the input.
+#[derive(Clone, Debug)]
+enum Input<B: Backend> {
+    /// `[N, G, T, I]` or `[N, G, I, T]`.
+    Whole(Tensor<B>),
+    /// What windows see of `[N, G·C, *in]`: unfolded where it is used, never for all samples at once.
+    Windows(Tensor<B>, Window),
+}
+
 /// `V[v, n] = Σ_t s ⊗ z`, a parameter of `G·O·I` entries.
 #[derive(Clone, Debug)]
 pub struct Outer<B: Backend> {
     s: Tensor<B>,
-    z: Tensor<B>,
+    z: Input<B>,
     /// Of s and of z.
     positions: [Positions; 2],
     order: Order,
@@ -71,11 +80,29 @@ impl<B: Backend> Outer<B> {
     /// If the shapes do not fit together.
     #[track_caller]
     pub fn new(s: Tensor<B>, z: Tensor<B>, positions: [Positions; 2]) -> Self {
-        let outer = Outer { s, z, positions, order: Order::OutIn };
-        let (s, z, d) = (outer.s.shape(), outer.z.shape(), outer.dims());
-        let t = if positions[1] == Positions::Outside { z[2] } else { z[3] };
-        assert!(s.rank() == 5 && z.rank() == 4 && z[..2] == [d.n, d.g] && t == d.t, "s {s} and z {z} do not fit");
+        let t = if positions[1] == Positions::Outside { z.shape()[2] } else { z.shape()[3] };
+        let fits = s.shape().rank() == 5 && z.shape().rank() == 4;
+        let shapes = (*s.shape(), *z.shape());
+        let outer = Outer { s, z: Input::Whole(z), positions, order: Order::OutIn };
+        let d = outer.dims();
+        assert!(fits && shapes.1[..2] == [d.n, d.g] && t == d.t, "s {} and z {} do not fit", shapes.0, shapes.1);
         outer
+    }
+
+    /// The structure of a convolution: `s: [V, N, G, O, T]`, and z what the windows see of `x: [N, G·C, *in]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together.
+    #[track_caller]
+    pub fn windows(s: Tensor<B>, x: Tensor<B>, window: Window) -> Self {
+        let (of_s, of_x) = (s.shape(), x.shape());
+        let fits = of_s.rank() == 5
+            && of_s[1] == of_x[0]
+            && of_s[4] == window.output_len()
+            && of_x[1] % of_s[2].max(1) == 0
+            && x.len() == of_x[0] * of_x[1] * window.input_len();
+        assert!(fits, "s {of_s} and the input {of_x} do not fit for {window:?}");
+        Outer { s, z: Input::Windows(x, window), positions: [Positions::Inside; 2], order: Order::OutIn }
     }
 
     /// The same structure for a parameter of the given order.
@@ -100,9 +127,17 @@ impl<B: Backend> Outer<B> {
         self.s.sum(if self.positions[0] == Positions::Outside { 3 } else { 4 })
     }
 
-    /// The (unfolded) input.
-    pub fn z(&self) -> &Tensor<B> {
-        &self.z
+    /// The (unfolded) input, laid out as [`positions`](Outer::positions) says: made at every call, for a convolution.
+    #[must_use]
+    pub fn z(&self) -> Tensor<B> {
+        match &self.z {
+            Input::Whole(z) => z.clone(),
+            Input::Windows(x, window) => {
+                let (d, backend) = (self.dims(), x.backend());
+                let unfolded = backend.unfold(x.buf(), x.shape()[0] * x.shape()[1], window);
+                Tensor::from_buf(backend, [d.n, d.g, d.i, d.t], unfolded)
+            }
+        }
     }
 
     /// The layouts of s and of z.
@@ -112,9 +147,12 @@ impl<B: Backend> Outer<B> {
 
     /// The lengths of the axes.
     pub fn dims(&self) -> OuterDims {
-        let (s, z) = (self.s.shape(), self.z.shape());
+        let s = self.s.shape();
         let (t, o) = if self.positions[0] == Positions::Outside { (s[3], s[4]) } else { (s[4], s[3]) };
-        let i = if self.positions[1] == Positions::Outside { z[3] } else { z[2] };
+        let i = match &self.z {
+            Input::Whole(z) => z.shape()[if self.positions[1] == Positions::Outside { 3 } else { 2 }],
+            Input::Windows(x, window) => x.shape()[1] / s[2].max(1) * window.kernel_len(),
+        };
         OuterDims { v: s[0], n: s[1], g: s[2], t, o, i }
     }
 
@@ -156,30 +194,63 @@ impl<B: Backend> Outer<B> {
         x.permute(&axes)
     }
 
-    /// The factors of some samples with features innermost: `s: [V, samples.len(), G, T, O]` and `z: [G, samples.len(), T, I]`.
-    ///
-    /// Copies them unless they lie like that.
+    /// The factor at the output of some samples, features innermost: `[V, samples.len(), G, T, O]`. Copied unless it lies like that.
     #[must_use]
-    pub fn features_inside(&self, samples: Range<usize>) -> (Tensor<B>, Tensor<B>) {
+    pub fn s_inside(&self, samples: Range<usize>) -> Tensor<B> {
         let (d, n, backend) = (self.dims(), samples.len(), self.s.backend());
-        let (st, zt) = (d.t * d.o, d.t * d.i);
-        let s = if self.positions[0] == Positions::Outside && n == d.n {
-            self.s.clone()
-        } else {
-            let (shape, (t, o)) = ([d.v, n, d.g, d.t, d.o], self.positions[0].strides(d.t, d.o));
-            let from = backend.slice(self.s.buf(), samples.start * d.g * st..self.s.len());
-            let strides = [d.n * d.g * st, d.g * st, st, t, o];
-            Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &strides))
-        };
-        let shape = [d.g, n, d.t, d.i];
-        let z = if self.positions[1] == Positions::Outside && d.g == 1 {
-            self.z.slice(samples.start, samples.end).reshape(shape)
-        } else {
-            let (t, i) = self.positions[1].strides(d.t, d.i);
-            let from = backend.slice(self.z.buf(), samples.start * d.g * zt..self.z.len());
-            Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &[zt, d.g * zt, t, i]))
-        };
-        (s, z)
+        if self.positions[0] == Positions::Outside && n == d.n {
+            return self.s.clone();
+        }
+        let st = d.t * d.o;
+        let (shape, (t, o)) = ([d.v, n, d.g, d.t, d.o], self.positions[0].strides(d.t, d.o));
+        let from = backend.slice(self.s.buf(), samples.start * d.g * st..self.s.len());
+        let strides = [d.n * d.g * st, d.g * st, st, t, o];
+        Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &strides))
+    }
+
+    /// The (unfolded) input of some samples, features innermost: `[G, samples.len(), T, I]`. Copied unless it lies like that.
+    #[must_use]
+    pub fn z_inside(&self, samples: Range<usize>) -> Tensor<B> {
+        let (d, n, backend) = (self.dims(), samples.len(), self.s.backend());
+        let (shape, zt) = ([d.g, n, d.t, d.i], d.t * d.i);
+        match &self.z {
+            Input::Whole(z) if self.positions[1] == Positions::Outside && d.g == 1 => {
+                z.slice(samples.start, samples.end).reshape(shape)
+            }
+            Input::Whole(z) => {
+                let (t, i) = self.positions[1].strides(d.t, d.i);
+                let from = backend.slice(z.buf(), samples.start * d.g * zt..z.len());
+                Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &[zt, d.g * zt, t, i]))
+            }
+            Input::Windows(x, window) => {
+                let some = x.slice(samples.start, samples.end);
+                let z = backend.unfold_windows(some.buf(), n * d.g, d.i / window.kernel_len(), window);
+                let z = Tensor::from_buf(backend, [n, d.g, d.t, d.i], z);
+                if d.g == 1 { z.reshape(shape) } else { z.permute(&[1, 0, 2, 3]) }
+            }
+        }
+    }
+
+    /// How much alike the inputs are at any two positions: `⟨z[m, t′], z′[n, t]⟩`, `[G, m · T, n · T]`, for m of these and n of the other's
+    /// samples. In the last axis positions and samples are as far apart as the second result says.
+    ///
+    /// # Panics
+    /// If the structures are not of the same groups, positions and in-features.
+    #[must_use]
+    pub fn input_products(&self, samples: Range<usize>, other: &Self, others: Range<usize>) -> (Tensor<B>, [usize; 2]) {
+        let (d, backend) = (self.dims(), self.s.backend());
+        let (rows, cols) = (samples.len() * d.t, others.len() * d.t);
+        if let (Input::Windows(x, window), Input::Windows(y, same)) = (&self.z, &other.z) {
+            if window == same {
+                let (m, n) = (x.slice(samples.start, samples.end), y.slice(others.start, others.end));
+                let (count, channels) = ([samples.len(), others.len()], [d.g, x.shape()[1] / d.g]);
+                let k = backend.window_products(m.buf(), n.buf(), count, channels, window);
+                return (Tensor::from_buf(backend, [d.g, rows, cols], k), [others.len(), 1]);
+            }
+        }
+        let (m, n) = (self.z_inside(samples), other.z_inside(others));
+        let g = Gemm::nt(rows, cols, d.i).batch(d.g, rows * d.i, cols * d.i, rows * cols);
+        (m.gemm(&g, &n, [d.g, rows, cols]), [1, d.t])
     }
 
     /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`, always out-feature by out-feature.
@@ -192,6 +263,13 @@ impl<B: Backend> Outer<B> {
     #[must_use]
     pub fn expand_part(&self, samples: Range<usize>, rows: Range<usize>) -> Tensor<B> {
         let d = self.dims();
+        let z = match &self.z {
+            Input::Whole(z) => z,
+            Input::Windows(x, window) => {
+                let (n, m) = (samples.len(), rows.len());
+                return self.conv_weights(x, *window, samples, rows, false).reshape([d.v, n, d.g * m * d.i]);
+            }
+        };
         let (n, m, st, zt) = (samples.len(), rows.len(), d.o * d.t, d.t * d.i);
         let g = Gemm { m, ..self.product() };
         let (a, b) = (samples.start * d.g * st + rows.start * g.a.row, samples.start * d.g * zt);
@@ -201,13 +279,20 @@ impl<B: Backend> Outer<B> {
             .batch(d.g, st, zt, m * d.i)
             .batch(d.v, d.n * d.g * st, 0, n * d.g * m * d.i)
             .skipping_zeros();
-        self.s.gemm(&g, &self.z, [d.v, n, d.g * m * d.i])
+        self.s.gemm(&g, z, [d.v, n, d.g * m * d.i])
     }
 
     /// The products summed over samples, entries in the parameter's order: `[V, G·O·I]`.
     #[must_use]
     pub fn sum(&self) -> Tensor<B> {
         let d = self.dims();
+        let z = match &self.z {
+            Input::Whole(z) => z,
+            Input::Windows(x, window) => {
+                let sum = self.conv_weights(x, *window, 0..d.n, 0..d.o, true).reshape([d.v, d.g, d.o, d.i]);
+                return self.in_parameter_order(&sum).reshape([d.v, d.g * d.o * d.i]);
+            }
+        };
         let (st, zt) = (d.o * d.t, d.t * d.i);
         // Where samples and positions are one contiguous axis: one long product.
         let g = if self.positions == [Positions::Outside; 2] && d.g == 1 {
@@ -221,8 +306,22 @@ impl<B: Backend> Outer<B> {
             )
         };
         let g = g.skipping_zeros();
-        let sum = self.s.gemm(&g, &self.z, [d.v, d.g, d.o, d.i]);
+        let sum = self.s.gemm(&g, z, [d.v, d.g, d.o, d.i]);
         self.in_parameter_order(&sum).reshape([d.v, d.g * d.o * d.i])
+    }
+
+    fn conv_weights(
+        &self,
+        x: &Tensor<B>,
+        window: Window,
+        samples: Range<usize>,
+        rows: Range<usize>,
+        summed: bool,
+    ) -> Tensor<B> {
+        let (d, backend) = (self.dims(), x.backend());
+        let dims = ConvDims { groups: d.g, c: d.i / window.kernel_len(), o: d.o };
+        let products = ConvWeights { columns: d.v, held: d.n, samples, rows, summed, dims, window };
+        Tensor::from_buf(backend, [products.len()], backend.conv_weights(&products, self.s.buf(), x.buf()))
     }
 
     /// One (v, n, g): `[O, T] · [T, I]`.
@@ -244,7 +343,7 @@ impl<B: Backend> Outer<B> {
         let (s, z) = (axis(0, 3), axis(1, 2));
         Some(Outer {
             s: Tensor::concat(&[self.s.clone(), other.s.clone()], s),
-            z: Tensor::concat(&[self.z.clone(), other.z.clone()], z),
+            z: Input::Whole(Tensor::concat(&[self.z(), other.z()], z)),
             positions: self.positions,
             order: self.order,
         })

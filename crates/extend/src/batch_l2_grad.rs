@@ -35,7 +35,7 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     if d.t == 1 {
         // Of each group, then summed over groups.
         let norms = |x: &Tensor<B>, len: usize| x.reshape([d.n, d.g, len]).reduce(Reduce::SumSquares, 2);
-        return norms(outer.s(), d.o).mul(&norms(outer.z(), d.i)).sum(1);
+        return norms(outer.s(), d.o).mul(&norms(&outer.z(), d.i)).sum(1);
     }
     if d.t * (d.o + d.i) < d.o * d.i {
         // [N, G, T, T] each.
@@ -48,7 +48,7 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
             x.gemm(&g.batch(d.n * d.g, d.t * len, d.t * len, d.t * d.t), x, [d.n, d.g * d.t * d.t])
         };
         let [of_s, of_z] = outer.positions();
-        return gram(outer.s(), d.o, of_s).mul(&gram(outer.z(), d.i, of_z)).sum(1);
+        return gram(outer.s(), d.o, of_s).mul(&gram(&outer.z(), d.i, of_z)).sum(1);
     }
     let blocks = outer.sample_blocks(BLOCK).map(|samples| of_expanded(&outer.expand_part(samples, 0..d.o)));
     Tensor::concat(&blocks.collect::<Vec<_>>(), 0)

@@ -71,10 +71,10 @@ pub(crate) fn input_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     };
     let zt = d.t * d.i;
     let sum = if d.g == 1 && positions == Positions::Outside {
-        z.gemm(&Gemm::tn(d.i, d.i, d.n * d.t), z, [1, d.i, d.i])
+        z.gemm(&Gemm::tn(d.i, d.i, d.n * d.t), &z, [1, d.i, d.i])
     } else {
         let g = Gemm { a, b, ..Gemm::new(d.i, d.i, d.t) };
-        z.gemm(&g.batch(d.g, zt, zt, d.i * d.i).batch(d.n, d.g * zt, d.g * zt, 0), z, [d.g, d.i, d.i])
+        z.gemm(&g.batch(d.g, zt, zt, d.i * d.i).batch(d.n, d.g * zt, d.g * zt, 0), &z, [d.g, d.i, d.i])
     };
     sum.scale(1.0 / d.n as f64)
 }

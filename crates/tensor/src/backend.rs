@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use crate::{Binary, Error, Gemm, PositionPairs, Reduce, Scalar, Shape, Unary, Window};
+use crate::{Binary, ConvDims, ConvWeights, Error, Gemm, PositionPairs, Reduce, Scalar, Shape, Unary, Window};
 
 /// A device and an element type in one parameter: `Cpu<f32>`, `Cpu<f64>`.
 ///
@@ -193,6 +193,31 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         self.fold(&unfolded, n * groups * c, window)
     }
 
+    /// The products that `p` describes.
+    ///
+    /// Columns are likely to be zero at the same places, and a backend may leave these out: there, the input counts as finite.
+    fn conv_weights(&self, p: &ConvWeights, s: &Self::Buf, x: &Self::Buf) -> Self::Buf {
+        let (planes, len) = (p.dims.groups * p.dims.c, p.window.input_len());
+        let some = self.slice(x, p.samples.start * planes * len..p.samples.end * planes * len);
+        let unfolded = self.unfold(&some, p.samples.len() * planes, &p.window);
+        let mut out = self.scratch(p.len());
+        self.gemm(&p.gemm(), s, &unfolded, &mut out);
+        out
+    }
+
+    /// How much alike what windows see is: `z·zᵀ` between two sides of samples, `x: [M, G·C, *input]` and `y: [N, G·C, *input]`, for z what a
+    /// window sees of a group: `[G, (m, window of x), (window of y, n)]`.
+    fn window_products(
+        &self,
+        x: &Self::Buf,
+        y: &Self::Buf,
+        [m, n]: [usize; 2],
+        [groups, c]: [usize; 2],
+        window: &Window,
+    ) -> Self::Buf {
+        unfolded_products(self, x, y, [m, n], [groups, c], window)
+    }
+
     /// Rows of a table: `table: [rows, width]`, `ids: [m]` (whole numbers below `rows`), to `[m, width]`.
     fn lookup(&self, table: &Self::Buf, ids: &Self::Buf, (rows, width): (usize, usize)) -> Self::Buf {
         let m = self.len(ids);
@@ -316,13 +341,25 @@ pub enum Search<I> {
     Pending(I),
 }
 
-/// Channel counts of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvDims {
-    /// Number of groups.
-    pub groups: usize,
-    /// In-channels per group.
-    pub c: usize,
-    /// Out-channels per group.
-    pub o: usize,
+/// [`Backend::window_products`] of unfolded inputs.
+pub(crate) fn unfolded_products<B: Backend>(
+    backend: &B,
+    x: &B::Buf,
+    y: &B::Buf,
+    [m, n]: [usize; 2],
+    [groups, c]: [usize; 2],
+    window: &Window,
+) -> B::Buf {
+    let (t, i) = (window.output_len(), c * window.kernel_len());
+    let (rows, cols) = (m * t, t * n);
+    // `[m, G, t, i]` and `[G, i, t, n]`.
+    let z = backend.unfold_windows(x, m * groups, c, window);
+    let other = backend.unfold(y, n * groups * c, window);
+    let other = backend.copy_strided(&other, &Shape::from([groups, i, t, n]), &[i * t, t, 1, groups * i * t]);
+    let mut out = backend.scratch(groups * rows * cols);
+    let g = Gemm::new(t, cols, i).batch(groups, t * i, i * cols, rows * cols).batch(m, groups * t * i, 0, t * cols);
+    // Of one group, all windows are rows of one product.
+    let g = if groups == 1 { Gemm::new(rows, cols, i) } else { g };
+    backend.gemm(&g, &z, &other, &mut out);
+    out
 }

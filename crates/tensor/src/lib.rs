@@ -5,6 +5,7 @@
 //! cause is an [`Error`].
 
 mod backend;
+mod conv;
 mod cpu;
 mod elementwise;
 mod error;
@@ -17,7 +18,8 @@ mod shape;
 mod tensor;
 mod window;
 
-pub use backend::{Backend, ConvDims, Search};
+pub use backend::{Backend, Search};
+pub use conv::{ConvDims, ConvWeights};
 pub use cpu::{Cpu, CpuBuf, CpuIndex, gemm};
 pub use elementwise::{Binary, Reduce, Row, RowVisitor, Unary};
 pub use error::Error;

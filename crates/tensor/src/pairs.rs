@@ -5,7 +5,8 @@
 /// with a = 1; or, where the sides are parts of the same samples (`symmetric`), a = 1 for every pair of which the left sample comes later, 1/2 for
 /// a sample with itself, and 0 for the others: `C + Cᵀ` is the whole then.
 ///
-/// All arrays are contiguous: `L: [V, N, G, T, O]`, `R: [W, M, G, T, O]`, `K: [G, seen · T, N · T]`.
+/// All arrays are contiguous: `L: [V, N, G, T, O]`, `R: [W, M, G, T, O]`, `K: [G, seen · T, N · T]`; how positions and samples follow each other in
+/// a line of K, `line` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PositionPairs {
     /// V and W.
@@ -20,6 +21,8 @@ pub struct PositionPairs {
     pub positions: usize,
     /// O.
     pub features: usize,
+    /// In a line of K, the distances of positions and of samples.
+    pub line: [usize; 2],
     /// The numbers of the first samples of both sides.
     pub first: [usize; 2],
     /// Whether both sides are parts of the same samples.
@@ -38,6 +41,8 @@ impl PositionPairs {
         let ([v, w], [n, m], at) = (self.columns, self.samples, self.groups * self.positions * self.features);
         assert!(self.seen <= m, "{} of {m} samples take part: {self:?}", self.seen);
         assert!(k >= self.groups * self.seen * n * self.positions.pow(2), "K has {k} entries: {self:?}");
+        let line = (self.positions.max(1) - 1) * self.line[0] + (n.max(1) - 1) * self.line[1];
+        assert!(line < (n * self.positions).max(1), "lines of K are shorter: {self:?}");
         assert!(left >= v * n * at && right >= w * m * at, "the factors have {left} and {right} entries: {self:?}");
         let lens = [v, n, w, self.seen];
         let last: usize = lens.iter().zip(self.place).map(|(len, distance)| (len.max(&1) - 1) * distance).sum();

@@ -1,7 +1,7 @@
 //! Sliding windows: unfolding, pooling, convolutions.
 
 use vivit::prelude::*;
-use vivit::tensor::{ConvDims, Window};
+use vivit::tensor::{ConvDims, ConvWeights, Window};
 
 use super::{assert_close, random, read};
 
@@ -169,6 +169,61 @@ pub(super) fn convolutions<B: Backend>(backend: &B) {
             let [together, apart] =
                 [[columns, n], [1, columns * n]].map(|n| read(backend, &backend.conv_transposed(&y, &weight, n, dims, w)));
             assert_close::<B>(&format!("{columns} columns, {dims:?}, {w:?}"), &together, &apart, o * w.kernel_len());
+        }
+        for (columns, held, groups, c, o) in [(1, 3, 1, 2, 3), (2, 2, 2, 1, 2), (6, 3, 1, 3, 4), (5, 4, 2, 4, 3)] {
+            let (t, dims) = (w.output_len(), ConvDims { groups, c, o });
+            for (samples, rows, summed) in
+                [(0..held, 0..o, false), (1..held, 1..o, false), (0..held, 0..o, true), (1..2, 0..1, true)]
+            {
+                let p = ConvWeights { columns, held, samples, rows, summed, dims, window: *w };
+                let name = format!("{p:?}");
+                let (x, x_buf) = random(backend, held * groups * c * w.input_len(), 3);
+                let (mut s, _) = random(backend, columns * held * groups * o * t, 4);
+                let len = held * groups * o * t;
+                s.iter_mut().enumerate().filter(|(at, _)| at % len % 5 % 3 > 0).for_each(|(_, s)| *s = 0.0);
+                let s_buf = backend.upload(s.iter().map(|&s| B::Elem::of(s)).collect());
+                let mut expected = vec![0.0; p.len()];
+                let (i, items) = (p.features(), if summed { 1 } else { p.samples.len() });
+                for (at, (v, n)) in (0..columns).flat_map(|v| p.samples.clone().map(move |n| (v, n))).enumerate() {
+                    let item = if summed { v } else { v * items + at % items };
+                    for (g, (row, from), feature) in (0..groups).flat_map(|g| {
+                        p.rows.clone().enumerate().flat_map(move |row| (0..i).map(move |feature| (g, row, feature)))
+                    }) {
+                        let plane = ((n * groups + g) * c + feature / w.kernel_len()) * w.input_len();
+                        let s = &s[((v * held + n) * groups + g) * o * t + from * t..][..t];
+                        let sum = s
+                            .iter()
+                            .enumerate()
+                            .filter_map(|(ti, s)| Some(s * x[plane + sees(w, feature % w.kernel_len(), ti)?]));
+                        expected[((item * groups + g) * p.rows.len() + row) * i + feature] += sum.sum::<f64>();
+                    }
+                }
+                let terms = t * if summed { held } else { 1 };
+                assert_close::<B>(&name, &read(backend, &backend.conv_weights(&p, &s_buf, &x_buf)), &expected, terms);
+            }
+        }
+        for (m, n, groups, c) in [(1, 1, 1, 1), (3, 2, 1, 6), (9, 3, 2, 5), (2, 0, 1, 1)] {
+            let (t, i, plane) = (w.output_len(), c * w.kernel_len(), w.input_len());
+            let (x, x_buf) = random(backend, m * groups * c * plane, 5);
+            let (y, y_buf) = random(backend, n * groups * c * plane, 6);
+            // `[samples, groups, windows, features]`
+            let unfolded = |x: &[f64]| -> Vec<f64> {
+                let see = |at: usize| {
+                    let (item, ti, feature) = (at / (t * i), at / i % t, at % i);
+                    let plane = (item * c + feature / w.kernel_len()) * plane;
+                    sees(w, feature % w.kernel_len(), ti).map_or(0.0, |at| x[plane + at])
+                };
+                (0..x.len() / (c * plane) * t * i).map(see).collect()
+            };
+            let (z, other) = (unfolded(&x), unfolded(&y));
+            let at = (0..groups).flat_map(|g| (0..m * t).flat_map(move |row| (0..t * n).map(move |col| (g, row, col))));
+            let products = at.map(|(g, row, col)| {
+                let z = &z[((row / t * groups + g) * t + row % t) * i..][..i];
+                z.iter().zip(&other[((col % n * groups + g) * t + col / n) * i..][..i]).map(|(z, o)| z * o).sum::<f64>()
+            });
+            let name = format!("what {m} and {n} samples of {groups} times {c} channels see through {w:?}");
+            let met = backend.window_products(&x_buf, &y_buf, [m, n], [groups, c], w);
+            assert_close::<B>(&name, &read(backend, &met), &products.collect::<Vec<_>>(), i);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use vivit_tensor::{Backend, ConvDims, Tensor, Window};
 
-use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Second, Tape, Var};
 
 /// Options of a convolution, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +47,9 @@ impl Conv {
 
     fn outer<B: Backend>(&self, io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
         let (x, w) = (io.args[0], io.args[1]);
-        let (window, ConvDims { groups, c, o }) = self.geometry(x, w);
-        let (v, n, t) = (mat.shape()[0], x.shape()[0], window.output_len());
-        let i = c * window.kernel_len();
-        let z = x.backend().unfold_windows(x.buf(), n * groups, c, &window);
-        let z = Tensor::from_buf(x.backend(), [n, groups, t, i], z);
-        Outer::new(mat.reshape([v, n, groups, o, t]), z, [Positions::Inside, Positions::Outside])
+        let (window, ConvDims { groups, o, .. }) = self.geometry(x, w);
+        let s = mat.reshape([mat.shape()[0], x.shape()[0], groups, o, window.output_len()]);
+        Outer::windows(s, x.clone(), window)
     }
 }
 
@@ -129,13 +126,10 @@ impl<B: Backend> Op<B> for Conv {
         (wrt == 1).then(|| OuterDims { v: 1, n: 1, g, t: window.output_len(), o, i: c * window.kernel_len() })
     }
 
-    /// For the weight, the unfolded input is held.
     fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
-        let (window, ConvDims { groups, c, .. }) = self.geometry(io.args[0], io.args[1]);
-        let i = c * window.kernel_len();
+        let (window, dims) = self.geometry(io.args[0], io.args[1]);
         match wrt {
-            0 => Effort::of(io.out_share() * i),
-            1 => Effort { per_sample: groups * i * window.output_len(), ..Effort::of(io.out_share() * i) },
+            0 | 1 => Effort::of(io.out_share() * dims.c * window.kernel_len()),
             _ => Effort::of(io.out_share()),
         }
     }

@@ -10,7 +10,7 @@ fn of_groups<B: Backend>(outer: &Outer<B>) -> impl Iterator<Item = (Tensor<B>, T
         let x = x.reshape([rows, d.g, features]);
         if d.g == 1 { x.reshape([1, rows, features]) } else { x.permute(&[1, 0, 2]) }
     };
-    let (s, z) = (group_first(outer.s(), d.v * d.n, d.o), group_first(outer.z(), d.n, d.i));
+    let (s, z) = (group_first(outer.s(), d.v * d.n, d.o), group_first(&outer.z(), d.n, d.i));
     (0..d.g).map(move |g| {
         let of = |x: &Tensor<B>| x.slice(g, g + 1).reshape(x.shape().tail());
         (of(&s), of(&z))

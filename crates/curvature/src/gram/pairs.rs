@@ -110,7 +110,7 @@ pub(super) fn add<B: Backend>(
     // Where a block has not enough zeros, the others won't either.
     let mut through_zeros = block != GramBlock::ByColumn;
     for ms in ranges(0..e.n, tiles.chunk) {
-        let right = Side::new(b, ms.clone());
+        let right = Side::new(b, ms.clone(), via);
         for ns in ranges(0..d.n, tiles.block).filter(|ns| !symmetric || ns.end > ms.start) {
             let seen = ms.start..if symmetric { ms.end.min(ns.end) } else { ms.end };
             let prepared = Prepared::new(a, ns.clone(), &right, seen.len(), via);
@@ -133,48 +133,47 @@ pub(super) fn add<B: Backend>(
     }
 }
 
-/// The factors of some samples, features innermost.
-struct Side<B: Backend> {
+/// The factor at the output of some samples, features innermost.
+struct Side<'o, B: Backend> {
+    outer: &'o Outer<B>,
     samples: Range<usize>,
     /// `[V, samples, G, T, O]`
     s: Tensor<B>,
-    /// `[G, samples, T, I]`
-    z: Tensor<B>,
+    /// `[G, samples, T, I]`, for `OneSide`.
+    z: Option<Tensor<B>>,
 }
 
-impl<B: Backend> Side<B> {
-    fn new(outer: &Outer<B>, samples: Range<usize>) -> Self {
-        let (s, z) = outer.features_inside(samples.clone());
-        Side { samples, s, z }
+impl<'o, B: Backend> Side<'o, B> {
+    fn new(outer: &'o Outer<B>, samples: Range<usize>, via: Via) -> Self {
+        let z = (via == Via::OneSide).then(|| outer.z_inside(samples.clone()));
+        Side { s: outer.s_inside(samples.clone()), outer, samples, z }
     }
 }
 
 /// Samples n, ready to make P with samples m.
-enum Prepared<B: Backend> {
-    /// The side and `K: [G, seen · T, samples · T]`.
-    Positions(Side<B>, Tensor<B>),
+enum Prepared<'o, B: Backend> {
+    /// The side, `K: [G, seen · T, samples · T]`, and the distances of positions and of samples in its lines.
+    Positions(Side<'o, B>, Tensor<B>, [usize; 2]),
     /// The samples and their `V: [V, samples, G, O, I]`.
     OneSide(Range<usize>, Tensor<B>),
 }
 
-impl<B: Backend> Prepared<B> {
+impl<'o, B: Backend> Prepared<'o, B> {
     /// For the first `seen` samples of `right`.
-    fn new(outer: &Outer<B>, samples: Range<usize>, right: &Side<B>, seen: usize, via: Via) -> Self {
+    fn new(outer: &'o Outer<B>, samples: Range<usize>, right: &Side<'_, B>, seen: usize, via: Via) -> Self {
         let d = outer.dims();
         if via == Via::OneSide {
             let v = outer.expand_part(samples.clone(), 0..d.o).reshape([d.v, samples.len(), d.g, d.o, d.i]);
             return Prepared::OneSide(samples, v);
         }
-        let left = Side::new(outer, samples);
-        let (rows, cols) = (seen * d.t, left.samples.len() * d.t);
-        let g = Gemm::nt(rows, cols, d.i).batch(d.g, right.samples.len() * d.t * d.i, cols * d.i, rows * cols);
-        let k = right.z.gemm(&g, &left.z, [d.g, rows, cols]);
-        Prepared::Positions(left, k)
+        let first = right.samples.start;
+        let (k, line) = right.outer.input_products(first..first + seen, outer, samples.clone());
+        Prepared::Positions(Side::new(outer, samples, via), k, line)
     }
 
     /// Adds all pairs with the samples m that K has, leaving out where all columns are zero, if the backend can; whether it could.
-    fn add_pairs(&self, c: &mut Tensor<B>, place: Place, right: &Side<B>, symmetric: bool) -> bool {
-        let Prepared::Positions(left, k) = self else { return false };
+    fn add_pairs(&self, c: &mut Tensor<B>, place: Place, right: &Side<'_, B>, symmetric: bool) -> bool {
+        let Prepared::Positions(left, k, line) = self else { return false };
         let [v, n, groups, t, o] = **left.s.shape() else { unreachable!("made with five axes") };
         let pairs = PositionPairs {
             columns: [v, right.s.shape()[0]],
@@ -183,6 +182,7 @@ impl<B: Backend> Prepared<B> {
             groups,
             positions: t,
             features: o,
+            line: *line,
             first: [left.samples.start, right.samples.start],
             symmetric,
             place: [place.v, place.n, place.w, place.m],
@@ -191,19 +191,19 @@ impl<B: Backend> Prepared<B> {
     }
 
     /// Writes `P: [n, V, G, m, T, O]`.
-    fn fill_p(&self, to: &mut B::Buf, n: Range<usize>, right: &Side<B>, m: Range<usize>) {
+    fn fill_p(&self, to: &mut B::Buf, n: Range<usize>, right: &Side<'_, B>, m: Range<usize>) {
         let first = m.start - right.samples.start;
         match self {
-            Prepared::Positions(left, k) => {
+            Prepared::Positions(left, k, line) => {
                 let [v, held, g, t, o] = **left.s.shape() else { unreachable!("made with five axes") };
                 let (rows, cols, at) = (k.shape()[1], k.shape()[2], n.start - left.samples.start);
                 let product = Gemm {
-                    a: Strides::rows(cols).at(first * t * cols + at * t),
+                    a: Strides { offset: first * t * cols + at * line[1], row: cols, col: line[0] },
                     b: Strides::rows(o).at(at * g * t * o),
                     ..Gemm::new(m.len() * t, o, t)
                 };
                 let p = m.len() * t * o;
-                let product = product.batch(n.len(), t, g * t * o, v * g * p).batch(v, 0, held * g * t * o, g * p).batch(
+                let product = product.batch(n.len(), line[1], g * t * o, v * g * p).batch(v, 0, held * g * t * o, g * p).batch(
                     g,
                     rows * cols,
                     t * o,
@@ -213,7 +213,8 @@ impl<B: Backend> Prepared<B> {
             }
             Prepared::OneSide(samples, expanded) => {
                 let [v, held, g, o, i] = **expanded.shape() else { unreachable!("made with five axes") };
-                let (t, at) = (right.z.shape()[2], n.start - samples.start);
+                let z = right.z.as_ref().expect("made for this order");
+                let (t, at) = (z.shape()[2], n.start - samples.start);
                 let product = Gemm {
                     a: Strides::rows(i).at(first * t * i),
                     b: Strides::transposed(i).at(at * g * o * i),
@@ -226,7 +227,7 @@ impl<B: Backend> Prepared<B> {
                     o * i,
                     p,
                 );
-                expanded.backend().gemm(&product, right.z.buf(), expanded.buf(), to);
+                expanded.backend().gemm(&product, z.buf(), expanded.buf(), to);
             }
         }
     }
@@ -235,7 +236,7 @@ impl<B: Backend> Prepared<B> {
 /// `c += alpha · ⟨P[n, m][v], s[w, m]⟩`; with `ByColumn` for w = v only.
 fn contract<B: Backend>(
     (p, v, n): (&B::Buf, usize, Range<usize>),
-    (right, m): (&Side<B>, Range<usize>),
+    (right, m): (&Side<'_, B>, Range<usize>),
     c: &mut Tensor<B>,
     place: Place,
     (block, alpha): (GramBlock, f64),

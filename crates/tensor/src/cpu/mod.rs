@@ -16,7 +16,8 @@ use sysinfo::System;
 pub use kernel::gemm;
 use pool::Storage;
 
-use crate::{Backend, Binary, ConvDims, Error, Gemm, PositionPairs, Reduce, Scalar, Shape, Unary, Window};
+use crate::backend::unfolded_products;
+use crate::{Backend, Binary, ConvDims, ConvWeights, Error, Gemm, PositionPairs, Reduce, Scalar, Shape, Unary, Window};
 
 /// The host as a device. Uses the current `rayon` pool; the results do not depend on its size.
 ///
@@ -332,6 +333,22 @@ impl<E: Scalar> Backend for Cpu<E> {
 
     fn conv_transposed(&self, y: &CpuBuf<E>, w: &CpuBuf<E>, n: [usize; 2], dims: ConvDims, window: &Window) -> CpuBuf<E> {
         window::conv_transposed(y, w, n, dims, window)
+    }
+
+    fn conv_weights(&self, p: &ConvWeights, s: &CpuBuf<E>, x: &CpuBuf<E>) -> CpuBuf<E> {
+        window::conv_weights(p, s, x)
+    }
+
+    fn window_products(
+        &self,
+        x: &CpuBuf<E>,
+        y: &CpuBuf<E>,
+        samples: [usize; 2],
+        channels: [usize; 2],
+        window: &Window,
+    ) -> CpuBuf<E> {
+        let met = window::window_products(x, y, samples, channels, window);
+        met.unwrap_or_else(|| unfolded_products(self, x, y, samples, channels, window))
     }
 
     fn lookup(&self, table: &CpuBuf<E>, ids: &CpuBuf<E>, (rows, width): (usize, usize)) -> CpuBuf<E> {

@@ -5,10 +5,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::kernel::scatter::{self, Windows};
-use super::kernel::transpose;
+use super::kernel::sparse::{self, Rows};
+use super::kernel::{PARTS, transpose};
 use super::pool::Storage;
 use super::{CpuBuf, scratch, wide};
-use crate::{ConvDims, Gemm, Scalar, Window};
+use crate::{ConvDims, ConvWeights, Gemm, Scalar, Shape, Strides, Window};
 
 /// Neighbouring windows along the innermost axis for which one kernel element sees the input, not the padding.
 #[derive(Clone, Copy)]
@@ -385,4 +386,125 @@ fn samplewise<E: Scalar>(
         chunks.for_each_init(fresh, |scratch: &mut Storage<E>, (at, out)| some(scratch, at, out));
     }
     out.into()
+}
+
+/// What the windows see of one sample's groups, `[groups·c, kernel, windows]`.
+fn unfold_sample<E: Scalar>(x: &[E], to: &mut [E], w: &Window, runs: &Runs, covered: bool) {
+    let (plane, windows) = (w.input_len(), w.output_len());
+    let rows = to.chunks_exact_mut(w.kernel_len() * windows);
+    rows.zip(x.chunks_exact(plane)).for_each(|(out, x)| unfold_plane(x, out, windows, runs, windows, covered));
+}
+
+pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuBuf<E> {
+    let (g, w, ConvDims { groups, c, .. }) = (p.gemm(), &p.window, p.dims);
+    let (planes, plane, zt) = (groups * c, w.input_len(), p.features() * w.output_len());
+    let (runs, covered) = (Runs::new(w), covers(w));
+    let mut out: Storage<E> = scratch(p.len());
+    if p.is_empty() || p.samples.is_empty() || zt == 0 {
+        out.fill(E::zero());
+        return out.into();
+    }
+    let x = &x[p.samples.start * planes * plane..p.samples.end * planes * plane];
+    let one = |at: usize, to: &mut [E]| unfold_sample(&x[at * c * plane..][..c * plane], to, w, &runs, covered);
+    if sparse::product(&g, s, Rows::Made(zt, &one), &mut out) {
+        return out.into();
+    }
+    // Of one sample: all groups, and one column or all of them.
+    let (m, i, st) = (g.m, g.n, p.dims.o * w.output_len());
+    let of_groups = |sample: usize, column: usize| {
+        let a = g.a.at(sample * groups * st + column * p.held * groups * st);
+        Gemm { a, batch: Vec::new(), sparse: false, ..g.clone() }.batch(groups, st, zt, m * i)
+    };
+    let (samples, fresh) = (p.samples.len(), || scratch(groups * zt));
+    let unfold =
+        |sample: usize, to: &mut [E]| unfold_sample(&x[sample * planes * plane..][..planes * plane], to, w, &runs, covered);
+    if !p.summed {
+        out.par_chunks_exact_mut(groups * m * i).enumerate().for_each_init(fresh, |z: &mut Storage<E>, (at, out)| {
+            unfold(at % samples, z);
+            super::gemm(&of_groups(at % samples, at / samples), s, z, out);
+        });
+        return out.into();
+    }
+    let len = samples.div_ceil(PARTS.0.min(PARTS.1 / out.len()).max(1));
+    let mut sums: Storage<E> = scratch(samples.div_ceil(len) * out.len());
+    sums.par_chunks_exact_mut(out.len()).enumerate().for_each_init(fresh, |z, (part, sums)| {
+        let first = part * len;
+        for sample in first..(first + len).min(samples) {
+            unfold(sample, z);
+            let g = Gemm { accumulate: sample > first, ..of_groups(sample, 0) };
+            super::gemm(&g.batch(p.columns, p.held * groups * st, 0, groups * m * i), s, z, sums);
+        }
+    });
+    out.copy_from_slice(&sums[..p.len()]);
+    super::for_chunks(&mut out, 1, |first, out| {
+        for part in sums.chunks_exact(p.len()).skip(1) {
+            out.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
+        }
+    });
+    out.into()
+}
+
+/// Samples whose planes meet at a time.
+const MEETING: usize = 8;
+
+pub(super) fn window_products<E: Scalar>(
+    x: &CpuBuf<E>,
+    y: &CpuBuf<E>,
+    [m, n]: [usize; 2],
+    [groups, c]: [usize; 2],
+    w: &Window,
+) -> Option<CpuBuf<E>> {
+    let (plane, t, k) = (w.input_len(), w.output_len(), w.kernel_len());
+    // Where two planes meet everywhere, what two windows see of them is a sum of some of it.
+    if plane * plane * (c + k) > t * t * k * c {
+        return None;
+    }
+    let (runs, rows, cols) = (Runs::new(w), m * t, t * n);
+    let mut starts = vec![0; k + 1];
+    runs.runs.iter().for_each(|run| starts[run.k + 1] += 1);
+    (0..k).for_each(|k| starts[k + 1] += starts[k]);
+    // `[groups, c, m, plane]`, and `[groups, c, plane, n]`: samples innermost, for long sums.
+    let (of_group, of_sample) = (c * plane, groups * c * plane);
+    let x = super::array::copy_strided(x, &Shape::from([groups, c, m, plane]), &[of_group, plane, of_sample, 1]);
+    let y = super::array::copy_strided(y, &Shape::from([groups, c, plane, n]), &[of_group, plane, 1, of_sample]);
+    let mut out: Storage<E> = scratch(groups * rows * cols);
+    let fresh = || scratch(MEETING.min(m) * plane * plane * n);
+    let tasks: Vec<(usize, usize)> = (0..groups).flat_map(|g| (0..m).step_by(MEETING).map(move |m| (g, m))).collect();
+    let mut places: Vec<&mut [E]> = Vec::with_capacity(tasks.len());
+    let mut rest = &mut out[..];
+    for &(_, first) in &tasks {
+        let (place, others) = rest.split_at_mut(MEETING.min(m - first) * t * cols);
+        (rest, _) = (others, places.push(place));
+    }
+    tasks.par_iter().zip(places).for_each_init(fresh, |met: &mut Storage<E>, (&(group, first), out)| {
+        let some = MEETING.min(m - first);
+        let a = Strides::transposed(m * plane).at((group * c * m + first) * plane);
+        let g = Gemm { a, ..Gemm::new(some * plane, plane * n, c) };
+        super::gemm(&g, &x, &y[group * c * plane * n..], met);
+        for (met, out) in met.chunks_exact(plane * plane * n).zip(out.chunks_exact_mut(t * cols)) {
+            out.fill(E::zero());
+            for of_k in starts.windows(2).map(|bounds| &runs.runs[bounds[0]..bounds[1]]) {
+                for run in of_k {
+                    for window in 0..run.len {
+                        let line = &met[(run.at + window * runs.step) * plane * n..][..plane * n];
+                        let out = &mut out[(run.first + window) * cols..][..cols];
+                        for other in of_k {
+                            for (at, len) in joined(other, runs.step) {
+                                let from = &line[(other.at + at * runs.step) * n..][..len * n];
+                                let to = &mut out[(other.first + at) * n..][..len * n];
+                                to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    });
+    Some(out.into())
+}
+
+/// Windows of a run whose places are neighbours: first one and number.
+fn joined(run: &Run, step: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let (len, some) = (run.len, if step == 1 { run.len } else { 1 });
+    (0..len).step_by(some.max(1)).map(move |at| (at, some.min(len - at)))
 }

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::{CHUNK, wide};
+use super::{CHUNK, scratch, wide};
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 use blocked::Kernel;
@@ -21,7 +21,7 @@ mod dot;
 mod pack;
 pub(super) mod pairs;
 pub(super) mod scatter;
-mod sparse;
+pub(super) mod sparse;
 #[cfg(test)]
 mod tests;
 
@@ -100,7 +100,7 @@ const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
 /// multiply-adds at least.
 const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
 /// Tasks that a sum over batch axes is cut into if it has fewer, and entries of all their parts at most.
-const PARTS: (usize, usize) = (16, 1 << 23);
+pub(super) const PARTS: (usize, usize) = (16, 1 << 23);
 /// Steps from which on entries are computed as dot products, if there are only so many, or one row or column.
 const DOTS: (usize, usize) = (64, 256);
 /// Rows of a symmetric product up to which threads compute parts of a long sum: to meet after every block would cost as much as the block.
@@ -140,7 +140,7 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     if g.m == 0 || g.n == 0 || items == 0 {
         return;
     }
-    if g.sparse && g.k > 0 && terms > 0 && sparse::product(g, a, b, c) {
+    if g.sparse && g.k > 0 && terms > 0 && sparse::product(g, a, sparse::Rows::Given(b), c) {
         return;
     }
     let tools = Tools::new();

@@ -133,7 +133,7 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
     p.check(k.len(), left.len(), right.len(), c.len());
     let rows = w.div_ceil(w.div_ceil(ROWS));
     let lists = [
-        Side { s: left, columns: v, samples: n, width: lanes, distance: 1 }.lists(n, [groups, t, o]),
+        Side { s: left, columns: v, samples: n, width: lanes, distance: p.line[0] }.lists(n, [groups, t, o]),
         Side { s: right, columns: w, samples: m, width: rows, distance: line }.lists(seen, [groups, t, o]),
     ];
     // Per pair, in multiply-adds of vectors: with lists, and without.
@@ -163,7 +163,7 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
                 // SAFETY: all lists are inside their vectors, as long as their counts say, and K has all places that they name.
                 unsafe {
                     (kernel.pairs[rows - 1])(&Pair {
-                        k: k.as_ptr().add((group * seen + other) * t * line + sample * t),
+                        k: k.as_ptr().add((group * seen + other) * t * line + sample * p.line[1]),
                         left_counts: left.counts.as_ptr().add(of_left * o),
                         columns: left.places.as_ptr().add(from),
                         vectors: left.entries[column].as_ptr().add(from * lanes),

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 
 use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
 use super::pack::panel;
-use super::{PARTS, Shared, wide};
-use crate::{BatchAxis, Gemm, Scalar};
+use super::{PARTS, Shared, scratch, wide};
+use crate::cpu::pool::Storage;
+use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 /// Items from which on they fill a tile well enough.
 pub const ITEMS: usize = 5;
@@ -21,6 +22,15 @@ const ROOM: usize = 1 << 16;
 
 /// A term of the sum: where its A and B begin.
 type Term = (usize, usize);
+
+/// Where B comes from.
+#[derive(Clone, Copy)]
+pub enum Rows<'b, E> {
+    /// It is there.
+    Given(&'b [E]),
+    /// It is made when it is needed, in pieces of so many numbers: one that begins at a multiple of them is for one item of the other batch axes.
+    Made(usize, &'b (dyn Fn(usize, &mut [E]) + Sync)),
+}
 
 /// One product of all items, with what it needs of C.
 struct Job<'g, E: 'static> {
@@ -35,14 +45,17 @@ struct Job<'g, E: 'static> {
 
 /// The product, if it is one that gains; whether it was computed.
 ///
-/// The bounds of `g` must have been checked.
-pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) -> bool {
+/// # Panics
+/// If `g` reads or writes outside a slice, or writes an entry of C twice.
+pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> bool {
     let Some(kernel) = E::kernel() else { return false };
     let alike = |axis: &BatchAxis| axis.b == 0 && axis.c > 0 && axis.len >= ITEMS;
     let Some(at) = g.batch.iter().position(alike) else { return false };
-    if g.a.col != 1 || g.b.col != 1 || g.c.col != 1 || g.n < COLUMNS || g.k < 2 {
+    if g.a.col != 1 || g.c.col != 1 || g.n < COLUMNS || g.k < 2 {
         return false;
     }
+    let reads = if let Rows::Given(b) = b { b.len() } else { usize::MAX };
+    g.check(a.len(), reads, c.len());
     let items = g.batch[at];
     let rest = g.batch.iter().enumerate().filter(|&(axis, _)| axis != at).map(|(_, axis)| *axis);
     let (kept, summed): (Vec<_>, Vec<_>) = rest.partition(|axis| axis.c > 0 || axis.len == 1);
@@ -113,15 +126,19 @@ impl<E: Scalar> Job<'_, E> {
     ///
     /// # Safety
     /// `c` must be valid for all items, rows and columns, and the caller's own; the processor must have the kernel's instructions.
-    unsafe fn run(&self, a: &[E], b: &[E], (a_at, b_at): (usize, usize), terms: &[Term], c: *mut E) {
+    unsafe fn run(&self, a: &[E], b: Rows<'_, E>, (a_at, b_at): (usize, usize), terms: &[Term], c: *mut E) {
         let Gemm { m, n, k, .. } = *self.g;
         let (cols, len, height) = (2 * Kernel::<E>::LANES, self.items.len, tile_rows(self.items.len));
         let group = (STEPS / k).clamp(1, terms.len());
         let room = ROOM.max(group * k * len);
         let mut lists = Lists { counts: Vec::new(), rows: Vec::new(), picks: Vec::new() };
         let mut scan = vec![E::zero(); k];
+        let mut made: Storage<E> = scratch(if let Rows::Made(len, _) = b { group * len } else { 0 });
         with_buffers([room, group * k * cols], |entries: *mut E, packed: *mut E| {
             for (number, terms) in terms.chunks(group).enumerate() {
+                if let Rows::Made(len, make) = b {
+                    made.chunks_exact_mut(len).zip(terms).for_each(|(made, term)| make((term.1 + b_at) / len, made));
+                }
                 let mut next = 0;
                 while next < m {
                     let first = next;
@@ -146,9 +163,14 @@ impl<E: Scalar> Job<'_, E> {
                     for col in (0..n).step_by(cols) {
                         let width = cols.min(n - col);
                         for (at, term) in terms.iter().enumerate() {
-                            let b = &b[term.1 + b_at + col..][..(k - 1) * self.g.b.row + width];
+                            let b = match b {
+                                Rows::Given(b) => &b[term.1 + b_at..],
+                                Rows::Made(len, _) => &made[at * len..][..len],
+                            };
+                            let Strides { row, col: along, .. } = self.g.b;
+                            let b = &b[col * along..][..(k - 1) * row + (width - 1) * along + 1];
                             // SAFETY: `width` entries of `k` rows, to places for `cols`.
-                            unsafe { panel(b.as_ptr(), [1, self.g.b.row], [width, k], packed.add(at * k * cols), cols) };
+                            unsafe { panel(b.as_ptr(), [along, row], [width, k], packed.add(at * k * cols), cols) };
                         }
                         let (kind, mask) = self.kernel.kind(width);
                         let mut from = 0;

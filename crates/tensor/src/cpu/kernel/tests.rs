@@ -1,7 +1,8 @@
 //! Every kernel that the machine has against the definition, and that neither the parts of C nor threads leave a trace in its bits.
 
 use super::blocked::{DEPTH, Kernel, ROWS};
-use super::{DOTS, Dots, MatMul, SHARED, SPLIT, gemm, pairs, sparse, syrk};
+use super::sparse::{self, Rows};
+use super::{DOTS, Dots, MatMul, SHARED, SPLIT, gemm, pairs, syrk};
 use crate::{Gemm, PositionPairs, Rng, Scalar, Strides};
 
 /// How a kernel may run.
@@ -346,7 +347,7 @@ fn products_without_zeros_are_those_of_the_definition() {
                     c
                 });
                 near(&what, &g, [&a, &b], &before, &after);
-                assert_eq!(sparse::product(&g, &a, &b, &mut before.clone()), E::kernel().is_some(), "{what}");
+                assert_eq!(sparse::product(&g, &a, Rows::Given(&b), &mut before.clone()), E::kernel().is_some(), "{what}");
             }
         }
     }
@@ -374,6 +375,7 @@ fn pairs_of_positions_are_those_of_the_definition() {
                     groups,
                     positions: t,
                     features: o,
+                    line: if turn % 2 == 0 { [1, t] } else { [n, 1] },
                     first,
                     symmetric,
                     place,
@@ -408,7 +410,7 @@ fn pairs_of_positions_are_those_of_the_definition() {
                     for (g, t1, t2, o1) in (0..groups)
                         .flat_map(|g| (0..t).flat_map(move |t1| (0..t).flat_map(move |t2| (0..o).map(move |o| (g, t1, t2, o)))))
                     {
-                        let k = k[((g * seen + m1) * t + t2) * n * t + n1 * t + t1].f64();
+                        let k = k[((g * seen + m1) * t + t2) * n * t + n1 * p.line[1] + t1 * p.line[0]].f64();
                         sum += at(&left, n, [v, n1, g, t1, o1]) * k * at(&right, m, [w, m1, g, t2, o1]);
                     }
                     expected[v * place[0] + number * place[1] + w * place[2] + other * place[3]] += alpha * sum;
