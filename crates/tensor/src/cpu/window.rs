@@ -292,6 +292,9 @@ fn is_pointwise(w: &Window) -> bool {
 /// Columns of a convolution's product, windows of so many samples side by side, up to which more of them make it faster.
 const COLUMNS: usize = 160;
 
+/// Multiply-adds from which on zeros are looked for.
+const SCATTERED: usize = 1 << 16;
+
 /// Samples whose windows are columns of one product.
 fn together(t: usize) -> usize {
     (COLUMNS / t.max(1)).max(1)
@@ -334,7 +337,7 @@ pub(super) fn conv_transposed<E: Scalar>(
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, most) = (Runs::new(window), together(t));
-    if !is_pointwise(window) {
+    if !is_pointwise(window) && y.len() * k >= SCATTERED {
         let windows = Windows { kernel: window.kernel_len(), windows: t, plane, runs: &runs.runs, step: runs.step };
         if let Some(x) = scatter::conv_transposed(y, w, [columns, n], dims, &windows) {
             return x.into();
@@ -406,7 +409,9 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
     }
     let x = &x[p.samples.start * planes * plane..p.samples.end * planes * plane];
     let one = |at: usize, to: &mut [E]| unfold_sample(&x[at * c * plane..][..c * plane], to, w, &runs, covered);
-    if sparse::product(&g, s, Rows::Made(zt, &one), &mut out) {
+    // What is little is computed by the calling thread.
+    let little = p.len() / g.n * zt < super::CHUNK;
+    if !little && sparse::product(&g, s, Rows::Made(zt, &one), &mut out) {
         return out.into();
     }
     // Of one sample: all groups, and one column or all of them.
@@ -419,21 +424,34 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
     let unfold =
         |sample: usize, to: &mut [E]| unfold_sample(&x[sample * planes * plane..][..planes * plane], to, w, &runs, covered);
     if !p.summed {
-        out.par_chunks_exact_mut(groups * m * i).enumerate().for_each_init(fresh, |z: &mut Storage<E>, (at, out)| {
+        let one = |z: &mut Storage<E>, (at, out): (usize, &mut [E])| {
             unfold(at % samples, z);
             super::gemm(&of_groups(at % samples, at / samples), s, z, out);
-        });
+        };
+        if little {
+            let mut z = fresh();
+            out.chunks_exact_mut(groups * m * i).enumerate().for_each(|out| one(&mut z, out));
+        } else {
+            out.par_chunks_exact_mut(groups * m * i).enumerate().for_each_init(fresh, one);
+        }
+        return out.into();
+    }
+    let some = |z: &mut Storage<E>, samples: Range<usize>, sums: &mut [E]| {
+        let first = samples.start;
+        for sample in samples {
+            unfold(sample, z);
+            let g = Gemm { accumulate: sample > first, ..of_groups(sample, 0) };
+            super::gemm(&g.batch(p.columns, p.held * groups * st, 0, groups * m * i), s, z, sums);
+        }
+    };
+    if little {
+        some(&mut fresh(), 0..samples, &mut out);
         return out.into();
     }
     let len = samples.div_ceil(PARTS.0.min(PARTS.1 / out.len()).max(1));
     let mut sums: Storage<E> = scratch(samples.div_ceil(len) * out.len());
     sums.par_chunks_exact_mut(out.len()).enumerate().for_each_init(fresh, |z, (part, sums)| {
-        let first = part * len;
-        for sample in first..(first + len).min(samples) {
-            unfold(sample, z);
-            let g = Gemm { accumulate: sample > first, ..of_groups(sample, 0) };
-            super::gemm(&g.batch(p.columns, p.held * groups * st, 0, groups * m * i), s, z, sums);
-        }
+        some(z, part * len..(part * len + len).min(samples), sums);
     });
     out.copy_from_slice(&sums[..p.len()]);
     super::for_chunks(&mut out, 1, |first, out| {

@@ -140,7 +140,8 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     if g.m == 0 || g.n == 0 || items == 0 {
         return;
     }
-    if g.sparse && g.k > 0 && terms > 0 && sparse::product(g, a, sparse::Rows::Given(b), c) {
+    let work = (g.m * g.n * g.k.max(1)).saturating_mul(items).saturating_mul(terms.max(1));
+    if g.sparse && work >= SERIAL && terms > 0 && sparse::product(g, a, sparse::Rows::Given(b), c) {
         return;
     }
     let tools = Tools::new();
@@ -213,7 +214,6 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
         }
     };
     let tasks = items * per_item;
-    let work = (g.m * g.n * g.k.max(1)).saturating_mul(items).saturating_mul(terms.max(1));
     if tasks == 1 || work < SERIAL {
         (0..tasks).for_each(task);
     } else {
