@@ -92,6 +92,8 @@ matmul!(f64, matrixmultiply::dgemm, F64);
 
 /// Rows and columns of one task's tile of C. Fixed, so that the partition never depends on the number of threads.
 const TILE: (usize, usize) = (256, 512);
+/// The same where A has few rows, and their number: it is read where it lies by every task, and no task waits for another.
+const FLAT: (usize, usize) = (160, 128);
 /// Multiply-adds below which a product runs on the calling thread: starting tasks would cost more.
 const SERIAL: usize = 1 << 16;
 /// A product of at least so many multiply-adds, with so many entries and so many rows and columns, is packed once for all threads.
@@ -158,7 +160,8 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     if in_parts && terms > 1 && g.k > 0 && sum_in_parts(g, &kept, &summed, a, b, c) {
         return;
     }
-    let tiles = (g.m.div_ceil(TILE.0), g.n.div_ceil(TILE.1));
+    let across = if flat(g.m, g.n) { FLAT.1 } else { TILE.1 };
+    let tiles = (g.m.div_ceil(TILE.0), g.n.div_ceil(across));
     let per_item = tiles.0 * tiles.1;
     let (a_ptr, b_ptr, c_ptr) = (Shared(a.as_ptr().cast_mut()), Shared(b.as_ptr().cast_mut()), Shared(c.as_mut_ptr()));
     // Items of tiny products pay for every division.
@@ -178,9 +181,9 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
             (at, 0, 0)
         } else {
             let tile = at % per_item;
-            (at / per_item, tile / tiles.1 * TILE.0, tile % tiles.1 * TILE.1)
+            (at / per_item, tile / tiles.1 * TILE.0, tile % tiles.1 * across)
         };
-        let (rows, cols) = (TILE.0.min(g.m - row), TILE.1.min(g.n - col));
+        let (rows, cols) = (TILE.0.min(g.m - row), across.min(g.n - col));
         let (a0, b0, c0) = offset(&kept, item);
         let c0 = g.c.offset + c0 + row * g.c.row + col * g.c.col;
         let mut add = g.accumulate;
@@ -220,6 +223,11 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
         let share = (tasks * SERIAL / work).clamp(1, tasks);
         (0..tasks).into_par_iter().with_min_len(share).for_each(task);
     }
+}
+
+/// Whether A has few rows, and C many more columns.
+fn flat(m: usize, n: usize) -> bool {
+    m <= FLAT.0 && n >= 4 * FLAT.1
 }
 
 /// Few large sums over batch axes, their terms in parts that threads compute on their own; whether it was done.
@@ -313,7 +321,7 @@ impl<E: Scalar> Tools<E> {
         let work = m * n * k;
         let parts = SPLIT.0.min(k / SPLIT.1).min(work / SPLIT.2);
         let apart = if lower { m <= APART && parts == SPLIT.0 } else { false };
-        if !apart && work >= SHARED.0 && m * n >= SHARED.1 && m.min(n) >= SHARED.2 {
+        if !apart && !flat(m, n) && work >= SHARED.0 && m * n >= SHARED.1 && m.min(n) >= SHARED.2 {
             if let Some(kernel) = self.kernel {
                 // SAFETY: the caller's promise; the machine has the kernel's instructions.
                 unsafe { kernel.shared([m, k, n], alpha, a, b, add, c, lower) };
