@@ -373,8 +373,18 @@ impl<E: Scalar> Backend for Cpu<E> {
     }
 
     fn first_non_finite(&self, x: &CpuBuf<E>) -> Result<Option<usize>, Error> {
-        // 0·x is 0 for every finite x and NaN otherwise: one vectorised pass when all is well.
-        let clean = |part: &[E]| part.iter().fold(E::zero(), |sum, &e| sum + e * E::zero()) == E::zero();
+        // 0·x is 0 for every finite x and NaN otherwise: one pass when all is well, in sums side by side that vectors can hold.
+        let clean = |part: &[E]| {
+            wide(|| {
+                let mut sums = [E::zero(); 64];
+                let parts = part.chunks_exact(sums.len());
+                let rest = parts.remainder().iter().fold(E::zero(), |sum, &e| sum + e * E::zero());
+                for part in parts {
+                    sums.iter_mut().zip(part).for_each(|(sum, &e)| *sum += e * E::zero());
+                }
+                sums.into_iter().fold(rest, |sum, e| sum + e) == E::zero()
+            })
+        };
         let parts: Vec<bool> = if x.len <= CHUNK { vec![clean(x)] } else { x.par_chunks(CHUNK).map(clean).collect() };
         Ok(parts.iter().position(|clean| !clean).and_then(|part| {
             let start = part * CHUNK;
