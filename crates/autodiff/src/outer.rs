@@ -102,7 +102,7 @@ impl<B: Backend> Outer<B> {
             && of_x[1] % of_s[2].max(1) == 0
             && x.len() == of_x[0] * of_x[1] * window.input_len();
         assert!(fits, "s {of_s} and the input {of_x} do not fit for {window:?}");
-        Outer { s, z: Input::Windows(x, window), positions: [Positions::Inside; 2], order: Order::OutIn }
+        Outer { s, z: Input::Windows(x, window), positions: [Positions::Inside, Positions::Outside], order: Order::OutIn }
     }
 
     /// The same structure for a parameter of the given order.
@@ -134,8 +134,8 @@ impl<B: Backend> Outer<B> {
             Input::Whole(z) => z.clone(),
             Input::Windows(x, window) => {
                 let (d, backend) = (self.dims(), x.backend());
-                let unfolded = backend.unfold(x.buf(), x.shape()[0] * x.shape()[1], window);
-                Tensor::from_buf(backend, [d.n, d.g, d.i, d.t], unfolded)
+                let unfolded = backend.unfold_windows(x.buf(), d.n * d.g, d.i / window.kernel_len(), window);
+                Tensor::from_buf(backend, [d.n, d.g, d.t, d.i], unfolded)
             }
         }
     }

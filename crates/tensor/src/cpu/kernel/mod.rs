@@ -320,7 +320,7 @@ impl<E: Scalar> Tools<E> {
     ) -> bool {
         let work = m * n * k;
         let parts = SPLIT.0.min(k / SPLIT.1).min(work / SPLIT.2);
-        let apart = if lower { m <= APART && parts == SPLIT.0 } else { false };
+        let apart = lower && m <= APART && parts == SPLIT.0;
         if !apart && !flat(m, n) && work >= SHARED.0 && m * n >= SHARED.1 && m.min(n) >= SHARED.2 {
             if let Some(kernel) = self.kernel {
                 // SAFETY: the caller's promise; the machine has the kernel's instructions.
