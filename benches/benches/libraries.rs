@@ -3,7 +3,8 @@
 //! `PRODUCT_PYTHON=target/peer/bin/python cargo bench -p vivit-benches --features peers --bench libraries` prints rows of a table, GFLOP/s each:
 //! every round runs each library for a short spell, after one that does not count, so that its threads are awake and other load on the
 //! machine hits all of them alike; medians are shown. Without
-//! `PRODUCT_PYTHON` MKL is left out. `PRODUCT_ROUNDS` is the number of rounds (9). Threads are rayon's, `RAYON_NUM_THREADS`.
+//! `PRODUCT_PYTHON` MKL is left out. `PRODUCT_ROUNDS` is the number of rounds (9). Threads are rayon's, `RAYON_NUM_THREADS`. Arguments
+//! (after `--`) choose the products whose names contain one of them.
 //!
 //! Batches of products are shared among the threads, product by product, for libraries that have no such thing.
 #![allow(unsafe_code)]
@@ -184,12 +185,14 @@ impl Drop for Torch {
 fn main() {
     let variable = |name: &str| std::env::var(name).ok();
     let rounds: usize = variable("PRODUCT_ROUNDS").map_or(9, |rounds| rounds.parse().expect("PRODUCT_ROUNDS is a number"));
+    let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let chosen = |shape: &Shape| parts.is_empty() || parts.iter().any(|part| shape.name.contains(part.as_str()));
     let mut torch = variable("PRODUCT_PYTHON").map(|python| Torch::new(&python));
     println!("| product | shape (m × k × n) | ours | faer | gemm | matrixmultiply | MKL | ours ÷ best |");
     println!("|---|---|--:|--:|--:|--:|--:|--:|");
     // As one of the pool's threads: from outside, every call would wake them and sleep meanwhile.
     rayon::scope(|_| {
-        for shape in shapes() {
+        for shape in shapes().into_iter().filter(chosen) {
             let Shape { name, items, g, own } = &shape;
             let apart = [g.m * g.k * usize::from(own[0]), g.k * g.n * usize::from(own[1]), g.m * g.n];
             let cpu = Cpu::<f32>::new();

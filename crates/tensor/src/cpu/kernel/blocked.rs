@@ -61,10 +61,12 @@ const LARGEST: usize = ROWS * 32;
 pub const DEPTH: usize = 256;
 /// The same for products of one or two rows, which read B once: short enough that the rows of B are read as streams.
 const THIN: usize = 32;
-/// Tiles down, and columns, of a part of C that one task computes when the panels are shared.
-const PART: (usize, usize) = (8, 128);
-/// The same where A is Bᵀ and its panels serve both: rows of a part; and rows up to which that gains, as the entries of A then lie further apart.
-const SAME: (usize, usize) = (96, 512);
+/// Rows whose packed panels, and columns whose, stay in the second-level cache while tiles are computed.
+const CACHED: (usize, usize) = (240, 512);
+/// Rows and columns at multiples of which C is cut: whole vectors, and few tiles that are not full.
+const UNIT: usize = 32;
+/// Entries of C that a task computes at most where threads share a product, however few they are.
+const PIECE: usize = 1 << 20;
 /// Columns up to which rows of A are read where they lie, and rows up to which B is.
 const UNPACKED: (usize, usize) = (160, 160);
 /// Steps that are packed at a time, for all columns, where columns lie side by side.
@@ -72,24 +74,19 @@ const ROW_STEPS: usize = 4;
 /// Bytes: distances that are a multiple of it make entries of a panel compete for the same places of the cache.
 const ALIAS: usize = 1024;
 
-/// How a product is cut: where the operands are read, and the length of the blocks.
+/// A part of C.
+type Part = [Range<usize>; 2];
+
+/// Where a part's operands are read, and how.
 struct Plan {
     pack: [bool; 2],
-    depth: usize,
     /// Rows of a tile.
     rows: usize,
-    /// Whether A is Bᵀ, whose panels then serve both: rows of a tile are some of a panel's columns.
-    same: bool,
 }
 
-impl Plan {
-    /// The blocks of the depth: first step and length.
-    fn blocks(&self, k: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let depth = self.depth;
-        std::iter::successors(Some(0), move |first| Some(first + depth))
-            .take_while(move |&first| first < k)
-            .map(move |first| (first, depth.min(k - first)))
-    }
+/// The blocks of the sum: first step and length.
+fn blocks(depth: usize, k: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..k).step_by(depth).map(move |first| (first, depth.min(k - first)))
 }
 
 /// Steps of a block: equal blocks, none longer than the cache wants.
@@ -145,38 +142,14 @@ impl<E: Scalar> Kernel<E> {
         lower: bool,
     ) {
         let ([m, k, n], a, b, c) = if lower { (dims, a, b, c) } else { turned(dims, a, b, c) };
-        let aliased = |stride: usize| stride * size_of::<E>() % ALIAS == 0;
-        let plan = Plan {
-            pack: [
-                n > UNPACKED.0 || n > self.cols() && a.1[1] == 1 && aliased(a.1[0]),
-                n > 1 && b.1[1] != 1 || m > UNPACKED.1 || m > 2 * ROWS && aliased(b.1[0]),
-            ],
-            depth: depth(m, k),
-            rows: tile_rows(m),
-            same: false,
-        };
-        let room = [m, self.packed_cols(n)].map(|len| len * plan.depth.min(k));
-        let room = [room[0] * usize::from(plan.pack[0]), room[1] * usize::from(plan.pack[1])];
-        with_buffers(room, |left, right| {
-            for (first, len) in plan.blocks(k) {
-                // SAFETY: the steps from `first` on are inside A and B; the buffers hold a block of what is packed.
-                unsafe {
-                    let (a, b) = ((a.0.add(first * a.1[1]), a.1), (b.0.add(first * b.1[0]), b.1));
-                    if plan.pack[0] {
-                        pack_rows(a, m, len, left, 0..m, plan.rows);
-                    }
-                    if plan.pack[1] {
-                        self.pack_cols(b, n, len, right, 0..n);
-                    }
-                    let a = (if plan.pack[0] { left } else { a.0 }, a.1);
-                    let b = (if plan.pack[1] { right } else { b.0 }, b.1);
-                    self.tiles(&plan, len, a, b, [m, n], [0..m, 0..n], lower, alpha, add || first > 0, c);
-                }
-            }
-        });
+        // SAFETY: the caller's promise.
+        unsafe { self.part([k, depth(m, k)], alpha, a, b, add, c, [0..m, 0..n], lower) };
     }
 
-    /// The product, or at least its lower half, by all threads: each block is packed once for all.
+    /// The product, or at least its lower half, by all threads, each a large part of C.
+    ///
+    /// Each packs for itself what its part needs, some of it more than once in all: to read what another core has just written, and to
+    /// write where another has just read, costs more, above all between cores that share no cache.
     ///
     /// # Safety
     /// As for [`product`](Kernel::product).
@@ -191,61 +164,85 @@ impl<E: Scalar> Kernel<E> {
         lower: bool,
     ) {
         let ([m, k, n], a, b, c) = if lower { (dims, a, b, c) } else { turned(dims, a, b, c) };
-        let same = lower && m == n && m <= SAME.1 && (a.0, a.1) == (b.0, [b.1[1], b.1[0]]);
-        let plan = Plan { pack: [!same, true], depth: depth(m, k), rows: tile_rows(m), same };
-        let (rows, cols) = (if same { SAME.0.div_ceil(self.cols()) * self.cols() } else { PART.0 * plan.rows }, PART.1);
-        let part = |at: usize, len: usize, end: usize| at * len..(at * len + len).min(end);
-        let (down, across) = (m.div_ceil(rows), n.div_ceil(cols));
-        let parts: Vec<(usize, usize)> = (0..across)
-            .flat_map(|j| (0..down).map(move |i| (i, j)))
-            .filter(|&(i, j)| !lower || part(i, rows, m).end > j * cols)
-            .collect();
+        let threads = rayon::current_num_threads();
+        let parts = pieces([0..m, 0..n], lower, threads * (m * n).div_ceil(threads * PIECE));
         let (a_ptr, b_ptr, c_ptr) = (Shared(a.0.cast_mut()), Shared(b.0.cast_mut()), Shared(c.0));
-        let room = [if same { 0 } else { m }, self.packed_cols(n)].map(|len| len * plan.depth.min(k));
-        let packs = if same { 0 } else { down };
         let (sa, sb, sc) = (a.1, b.1, c.1);
-        // Inside the pool from here on: to enter it again and again would cost a wake-up each time.
-        rayon::scope(|_| {
-            with_buffers(room, |left, right| {
-                let (left, right) = (Shared(left), Shared(right));
-                for (first, len) in plan.blocks(k) {
-                    (0..packs + across).into_par_iter().for_each(|at| {
-                        // SAFETY: as in `product`; each task packs panels of its own.
-                        unsafe {
-                            if at < packs {
-                                let a = (a_ptr.get().cast_const().add(first * sa[1]), sa);
-                                pack_rows(a, m, len, left.get(), part(at, rows, m), plan.rows);
-                            } else {
-                                let b = (b_ptr.get().cast_const().add(first * sb[0]), sb);
-                                self.pack_cols(b, n, len, right.get(), part(at - packs, cols, n));
-                            }
-                        }
-                    });
-                    parts.par_iter().for_each(|&(i, j)| {
-                        let part = [part(i, rows, m), part(j, cols, n)];
-                        let (a, b) = ((left.get().cast_const(), sa), (right.get().cast_const(), sb));
-                        // SAFETY: all panels are packed; the parts of C are disjoint.
-                        unsafe {
-                            let c = (c_ptr.get(), sc);
-                            self.tiles(&plan, len, a, b, [m, n], part, lower, alpha, add || first > 0, c);
-                        }
-                    });
-                }
-            })
+        parts.into_par_iter().with_max_len(1).for_each(|part| {
+            let (a, b, c) = ((a_ptr.get().cast_const(), sa), (b_ptr.get().cast_const(), sb), (c_ptr.get(), sc));
+            // SAFETY: the caller's promise; the parts of C are disjoint.
+            unsafe { self.part([k, depth(m, k)], alpha, a, b, add, c, part, lower) };
         });
     }
 
-    /// Packs the panels of B that start in a range of columns, which starts at a panel.
+    /// A part of the product on the calling thread.
+    ///
+    /// # Safety
+    /// As for [`product`](Kernel::product), for the rows of A, the columns of B and the entries of C that belong to the part.
+    unsafe fn part(
+        &self,
+        [k, depth]: [usize; 2],
+        alpha: E,
+        (a, sa): Operand<E>,
+        (b, sb): Operand<E>,
+        add: bool,
+        c: Output<E>,
+        [rows, cols]: Part,
+        lower: bool,
+    ) {
+        let (m, n) = (rows.len(), cols.len());
+        let aliased = |stride: usize| stride * size_of::<E>() % ALIAS == 0;
+        let plan = Plan {
+            pack: [
+                n > UNPACKED.0 || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
+                n > 1 && sb[1] != 1 || m > UNPACKED.1 || m > 2 * ROWS && aliased(sb[0]),
+            ],
+            rows: tile_rows(m),
+        };
+        let (band, chunk) = (CACHED.0.next_multiple_of(plan.rows), if plan.pack[1] { CACHED.1 } else { n });
+        let packed = |packed: bool, len: usize| len * depth.min(k) * usize::from(packed);
+        let room = [packed(plan.pack[0], m), packed(plan.pack[1], self.packed_cols(chunk.min(n)))];
+        with_buffers(room, |left: *mut E, right: *mut E| {
+            for (first, len) in blocks(depth, k) {
+                // SAFETY: the steps from `first` on are inside A and B; the buffers hold a block of what is packed.
+                unsafe {
+                    let a = (a.add(rows.start * sa[0] + first * sa[1]), sa);
+                    if plan.pack[0] {
+                        pack_rows(a, m, len, left, plan.rows);
+                    }
+                    for first_col in cols.clone().step_by(chunk.max(1)) {
+                        let chunk = first_col..cols.end.min(first_col + chunk);
+                        if lower && chunk.start >= rows.end {
+                            break;
+                        }
+                        let b = (b.add(chunk.start * sb[1] + first * sb[0]), sb);
+                        if plan.pack[1] {
+                            self.pack_cols(b, chunk.len(), len, right);
+                        }
+                        for first_row in rows.clone().step_by(band) {
+                            let band = first_row..rows.end.min(first_row + band);
+                            let at = first_row - rows.start;
+                            let a = if plan.pack[0] { (left.add(at * len).cast_const(), sa) } else { (a.0.add(at * sa[0]), sa) };
+                            let b = (if plan.pack[1] { right } else { b.0 }, sb);
+                            self.tiles(&plan, len, a, b, [band, chunk.clone()], lower, alpha, add || first > 0, c);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Packs columns of B.
     ///
     /// # Safety
     /// As for [`pack_rows`].
-    unsafe fn pack_cols(&self, (b, [deep, along]): Operand<E>, n: usize, depth: usize, to: *mut E, cols: Range<usize>) {
-        let panels = cols.step_by(self.cols()).map(|col| (col, self.cols().min(n - col)));
+    unsafe fn pack_cols(&self, (b, [deep, along]): Operand<E>, n: usize, depth: usize, to: *mut E) {
         // Rows that lie side by side are read as the streams that they are.
         let steps = if along == 1 { ROW_STEPS } else { depth };
         for first in (0..depth).step_by(steps) {
             let steps = steps.min(depth - first);
-            for (col, width) in panels.clone() {
+            for col in (0..n).step_by(self.cols()) {
+                let width = self.cols().min(n - col);
                 let packed = self.packed_cols(width);
                 // SAFETY: as for the rows.
                 unsafe {
@@ -256,7 +253,7 @@ impl<E: Scalar> Kernel<E> {
         }
     }
 
-    /// The tiles of a part of C; of those on the wrong side of the diagonal none, if only the lower half is wanted.
+    /// The tiles of a part of C, from operands or panels that start with it; of those on the wrong side of the diagonal none, if only the lower half is wanted.
     ///
     /// # Safety
     /// The panels or entries that the part needs must be valid, and its entries of C the caller's own.
@@ -266,41 +263,28 @@ impl<E: Scalar> Kernel<E> {
         k: usize,
         (a, [a_row, a_step]): Operand<E>,
         (b, [b_step, _]): Operand<E>,
-        [m, n]: [usize; 2],
-        [rows, cols]: [Range<usize>; 2],
+        [rows, cols]: Part,
         lower: bool,
         alpha: E,
         add: bool,
         (c, [down, across]): Output<E>,
     ) {
         let size = size_of::<E>();
-        let panels = b;
-        for col in cols.step_by(2 * Self::LANES) {
-            let width = self.cols().min(n - col);
+        for col in cols.clone().step_by(2 * Self::LANES) {
+            let width = self.cols().min(cols.end - col);
+            let at = col - cols.start;
             let packed = self.packed_cols(width);
             let (kind, mask) = self.kind(width);
-            // SAFETY: this column is inside B, or its panel starts at `col · k`.
-            let (b, b_step) = unsafe { if plan.pack[1] { (b.add(col * k), packed) } else { (b.add(col), b_step) } };
-            let mut next = rows.start;
-            while next < rows.end {
-                let row = next;
-                // Tiles of about the same height down a panel.
-                let ahead = (self.cols() - row % self.cols()).min(m - row);
-                let height = if plan.same { ahead.div_ceil(ahead.div_ceil(ROWS)) } else { plan.rows.min(m - row) };
-                next += height;
+            // SAFETY: this column is inside B, or its panel starts at `at · k`.
+            let (b, b_step) = unsafe { if plan.pack[1] { (b.add(at * k), packed) } else { (b.add(at), b_step) } };
+            for row in rows.clone().step_by(plan.rows) {
+                let (at, height) = (row - rows.start, plan.rows.min(rows.end - row));
                 if lower && row + height <= col {
                     continue;
                 }
                 // SAFETY: as for B; the tile is inside C.
                 let ((a, a_row, a_step), c) = unsafe {
-                    let a = if plan.same {
-                        let (panel, at) = (row - row % self.cols(), row % self.cols());
-                        (panels.add(panel * k + at), 1, self.packed_cols(self.cols().min(n - panel)))
-                    } else if plan.pack[0] {
-                        (a.add(row * k), 1, height)
-                    } else {
-                        (a.add(row * a_row), a_row, a_step)
-                    };
+                    let a = if plan.pack[0] { (a.add(at * k), 1, height) } else { (a.add(at * a_row), a_row, a_step) };
                     (a, c.add(row * down + col * across))
                 };
                 let tile = |c: *mut E, c_row: usize, add: bool| Tile {
@@ -340,22 +324,60 @@ impl<E: Scalar> Kernel<E> {
     }
 }
 
-/// Packs the panels of A that start in a range of rows, which starts at a panel.
+/// Cuts a part of C into so many, of about as much work each.
+fn pieces(part: Part, lower: bool, count: usize) -> Vec<Part> {
+    let [rows, cols] = part.clone();
+    let work = |part: &Part| -> usize {
+        let [rows, cols] = part.clone();
+        let below = |row: usize| if lower { cols.end.min(row + 1).saturating_sub(cols.start) } else { cols.len() };
+        rows.map(below).sum()
+    };
+    if count < 2 || rows.len().max(cols.len()) < 2 * UNIT {
+        return vec![part];
+    }
+    let by_rows = rows.len() >= cols.len();
+    let halves = |at: usize| -> [Part; 2] {
+        if by_rows {
+            [[rows.start..at, cols.clone()], [at..rows.end, cols.clone()]]
+        } else {
+            [[rows.clone(), cols.start..at], [rows.clone(), at..cols.end]]
+        }
+    };
+    let range = if by_rows { &rows } else { &cols };
+    let (whole, share) = (work(&part), count / 2);
+    let missing = |at: usize| (work(&halves(at * UNIT)[0]) * count).abs_diff(whole * share);
+    // The first half's work grows with the place: where it is nearest to its share.
+    let (mut low, mut high) = (range.start / UNIT + 1, (range.end - 1) / UNIT);
+    while low < high {
+        let middle = (low + high) / 2;
+        if missing(middle) <= missing(middle + 1) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    let [first, second] = halves(low * UNIT);
+    let mut all = pieces(first, lower, count / 2);
+    all.extend(pieces(second, lower, count - count / 2));
+    all
+}
+
+/// Packs rows of A.
 ///
 /// # Safety
 /// `depth` steps of A's `m` rows must be valid, and the packed rows for writing.
-unsafe fn pack_rows<E: Pack>(
-    (a, [along, deep]): Operand<E>,
-    m: usize,
-    depth: usize,
-    to: *mut E,
-    rows: Range<usize>,
-    height: usize,
-) {
-    for row in rows.step_by(height) {
-        let height = height.min(m - row);
-        // SAFETY: panels before this one are full, so it starts at `row · depth`.
-        unsafe { panel(a.add(row * along), [along, deep], [height, depth], to.add(row * depth), height) };
+unsafe fn pack_rows<E: Pack>((a, [along, deep]): Operand<E>, m: usize, depth: usize, to: *mut E, height: usize) {
+    let steps = if along == 1 { ROW_STEPS } else { depth };
+    for first in (0..depth).step_by(steps) {
+        let steps = steps.min(depth - first);
+        for row in (0..m).step_by(height) {
+            let height = height.min(m - row);
+            // SAFETY: panels before this one are full, so it starts at `row · depth`.
+            unsafe {
+                let (a, to) = (a.add(row * along + first * deep), to.add(row * depth + first * height));
+                panel(a, [along, deep], [height, steps], to, height);
+            }
+        }
     }
 }
 
