@@ -26,13 +26,15 @@ pub struct Tile<E> {
     pub b_step: usize,
     pub c: *mut E,
     pub c_row: usize,
-    /// Whether to add to C; otherwise it isn't read.
+    /// 1 to add to C, which otherwise isn't read; 2 if alpha is one.
     pub add: u64,
     /// The columns of the last vector.
     pub mask: u64,
     pub alpha: E,
     /// If rows of B are picked: the distance of each step's row from `b`.
     pub rows: *const u32,
+    /// The distance from a row of B to what is worth fetching meanwhile.
+    pub ahead: usize,
 }
 
 /// Computes a tile.
@@ -77,16 +79,15 @@ const ALIAS: usize = 1024;
 /// A part of C.
 type Part = [Range<usize>; 2];
 
-/// Where a part's operands are read, and how.
-struct Plan {
+/// How a part is computed.
+struct Plan<E> {
+    /// Which operands are packed; the others are read where they are given.
     pack: [bool; 2],
     /// Rows of a tile.
     rows: usize,
-}
-
-/// The blocks of the sum: first step and length.
-fn blocks(depth: usize, k: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..k).step_by(depth).map(move |first| (first, depth.min(k - first)))
+    /// Whether only the lower half is wanted.
+    lower: bool,
+    alpha: E,
 }
 
 /// Steps of a block: equal blocks, none longer than the cache wants.
@@ -179,6 +180,7 @@ impl<E: Scalar> Kernel<E> {
     ///
     /// # Safety
     /// As for [`product`](Kernel::product), for the rows of A, the columns of B and the entries of C that belong to the part.
+    #[inline]
     unsafe fn part(
         &self,
         [k, depth]: [usize; 2],
@@ -186,45 +188,72 @@ impl<E: Scalar> Kernel<E> {
         (a, sa): Operand<E>,
         (b, sb): Operand<E>,
         add: bool,
-        c: Output<E>,
+        (c, sc): Output<E>,
         [rows, cols]: Part,
         lower: bool,
     ) {
         let (m, n) = (rows.len(), cols.len());
         let aliased = |stride: usize| stride * size_of::<E>() % ALIAS == 0;
-        let plan = Plan {
-            pack: [
-                n > UNPACKED.0 || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
-                n > 1 && sb[1] != 1 || m > UNPACKED.1 || m > 2 * ROWS && aliased(sb[0]),
-            ],
-            rows: tile_rows(m),
+        let pack = [
+            n > UNPACKED.0 || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
+            n > 1 && sb[1] != 1 || m > UNPACKED.1 || m > 2 * ROWS && aliased(sb[0]),
+        ];
+        let plan = Plan { pack, rows: tile_rows(m), lower, alpha };
+        // SAFETY: the part starts inside A, B and C.
+        let (a, b, c) = unsafe {
+            let c = c.add(rows.start * sc[0] + cols.start * sc[1]);
+            ((a.add(rows.start * sa[0]), sa), (b.add(cols.start * sb[1]), sb), (c, sc))
         };
-        let (band, chunk) = (CACHED.0.next_multiple_of(plan.rows), if plan.pack[1] { CACHED.1 } else { n });
-        let packed = |packed: bool, len: usize| len * depth.min(k) * usize::from(packed);
-        let room = [packed(plan.pack[0], m), packed(plan.pack[1], self.packed_cols(chunk.min(n)))];
-        with_buffers(room, |left: *mut E, right: *mut E| {
-            for (first, len) in blocks(depth, k) {
-                // SAFETY: the steps from `first` on are inside A and B; the buffers hold a block of what is packed.
+        // SAFETY: the caller's promise.
+        unsafe {
+            if pack == [false; 2] && k <= depth {
+                self.tiles(&plan, k, a, b, [rows, cols], add, c);
+            } else {
+                self.packed(&plan, [k, depth], a, b, add, c, [rows, cols]);
+            }
+        }
+    }
+
+    /// A part in blocks of steps, on panels of what is to be packed. A, B and C start with the part.
+    ///
+    /// # Safety
+    /// As for [`part`](Kernel::part).
+    unsafe fn packed(
+        &self,
+        plan: &Plan<E>,
+        [k, depth]: [usize; 2],
+        (a, sa): Operand<E>,
+        (b, sb): Operand<E>,
+        add: bool,
+        (c, sc): Output<E>,
+        [rows, cols]: Part,
+    ) {
+        let (m, n, deepest) = (rows.len(), cols.len(), depth.min(k));
+        let (band, chunk) = (CACHED.0.next_multiple_of(plan.rows), if plan.pack[1] { CACHED.1.min(n) } else { n });
+        let room = [(plan.pack[0], m), (plan.pack[1], self.packed_cols(chunk))];
+        with_buffers(room.map(|(packed, len)| len * deepest * usize::from(packed)), |left: *mut E, right: *mut E| {
+            for first in (0..k).step_by(depth) {
+                let len = depth.min(k - first);
+                // SAFETY: the steps from `first` on are inside A and B, the buffers hold a block of what is packed, and the tiles are in C.
                 unsafe {
-                    let a = (a.add(rows.start * sa[0] + first * sa[1]), sa);
+                    let (a, b) = (a.add(first * sa[1]), b.add(first * sb[0]));
                     if plan.pack[0] {
-                        pack_rows(a, m, len, left, plan.rows);
+                        pack_rows((a, sa), m, len, left, plan.rows);
                     }
-                    for first_col in cols.clone().step_by(chunk.max(1)) {
-                        let chunk = first_col..cols.end.min(first_col + chunk);
-                        if lower && chunk.start >= rows.end {
+                    for col in (0..n).step_by(chunk) {
+                        let (cols, b) = (cols.start + col..cols.start + n.min(col + chunk), b.add(col * sb[1]));
+                        if plan.lower && cols.start >= rows.end {
                             break;
                         }
-                        let b = (b.add(chunk.start * sb[1] + first * sb[0]), sb);
                         if plan.pack[1] {
-                            self.pack_cols(b, chunk.len(), len, right);
+                            self.pack_cols((b, sb), cols.len(), len, right);
                         }
-                        for first_row in rows.clone().step_by(band) {
-                            let band = first_row..rows.end.min(first_row + band);
-                            let at = first_row - rows.start;
-                            let a = if plan.pack[0] { (left.add(at * len).cast_const(), sa) } else { (a.0.add(at * sa[0]), sa) };
-                            let b = (if plan.pack[1] { right } else { b.0 }, sb);
-                            self.tiles(&plan, len, a, b, [band, chunk.clone()], lower, alpha, add || first > 0, c);
+                        for row in (0..m).step_by(band) {
+                            let a = if plan.pack[0] { left.add(row * len).cast_const() } else { a.add(row * sa[0]) };
+                            let b = if plan.pack[1] { right.cast_const() } else { b };
+                            let part = [rows.start + row..rows.start + m.min(row + band), cols.clone()];
+                            let c = c.add(row * sc[0] + col * sc[1]);
+                            self.tiles(plan, len, (a, sa), (b, sb), part, add || first > 0, (c, sc));
                         }
                     }
                 }
@@ -253,80 +282,92 @@ impl<E: Scalar> Kernel<E> {
         }
     }
 
-    /// The tiles of a part of C, from operands or panels that start with it; of those on the wrong side of the diagonal none, if only the lower half is wanted.
+    /// The tiles of a part of C, from operands or panels that start with it, as C does; of those on the wrong side of the diagonal none,
+    /// if only the lower half is wanted.
     ///
     /// # Safety
     /// The panels or entries that the part needs must be valid, and its entries of C the caller's own.
     unsafe fn tiles(
         &self,
-        plan: &Plan,
+        plan: &Plan<E>,
         k: usize,
         (a, [a_row, a_step]): Operand<E>,
         (b, [b_step, _]): Operand<E>,
         [rows, cols]: Part,
-        lower: bool,
-        alpha: E,
         add: bool,
         (c, [down, across]): Output<E>,
     ) {
         let size = size_of::<E>();
-        for col in cols.clone().step_by(2 * Self::LANES) {
-            let width = self.cols().min(cols.end - col);
-            let at = col - cols.start;
-            let packed = self.packed_cols(width);
+        let (m, n) = (rows.len(), cols.len());
+        let add = if add { 1 } else { 2 * u64::from(plan.alpha == E::one()) };
+        for col in (0..n).step_by(2 * Self::LANES) {
+            let width = self.cols().min(n - col);
             let (kind, mask) = self.kind(width);
-            // SAFETY: this column is inside B, or its panel starts at `at · k`.
-            let (b, b_step) = unsafe { if plan.pack[1] { (b.add(at * k), packed) } else { (b.add(at), b_step) } };
-            for row in rows.clone().step_by(plan.rows) {
-                let (at, height) = (row - rows.start, plan.rows.min(rows.end - row));
-                if lower && row + height <= col {
+            // SAFETY: this column is inside B, or its panel starts at `col · k`; it is inside C.
+            let (b, b_step, c) = unsafe {
+                let (b, b_step) = if plan.pack[1] { (b.add(col * k), self.packed_cols(width)) } else { (b.add(col), b_step) };
+                (b, b_step * size, c.add(col * across))
+            };
+            // Rows of B that lie where they are given are far apart: the next columns come in time only if they are asked for.
+            let ahead = if plan.pack[1] { 0 } else { self.cols() * size };
+            let (a_row, a_step, c_row) = (a_row * size, a_step * size, down * size);
+            let (alpha, rows_picked) = (plan.alpha, std::ptr::null());
+            let mut tile = Tile { k, a, a_row, a_step, b, b_step, c, c_row, add, mask, alpha, rows: rows_picked, ahead };
+            let side_by_side = across == 1 || width == 1;
+            for row in (0..m).step_by(plan.rows) {
+                let height = plan.rows.min(m - row);
+                if plan.lower && rows.start + row + height <= cols.start + col {
                     continue;
                 }
-                // SAFETY: as for B; the tile is inside C.
-                let ((a, a_row, a_step), c) = unsafe {
-                    let a = if plan.pack[0] { (a.add(at * k), 1, height) } else { (a.add(at * a_row), a_row, a_step) };
-                    (a, c.add(row * down + col * across))
-                };
-                let tile = |c: *mut E, c_row: usize, add: bool| Tile {
-                    k,
-                    a,
-                    a_row: a_row * size,
-                    a_step: a_step * size,
-                    b,
-                    b_step: b_step * size,
-                    c,
-                    c_row: c_row * size,
-                    add: u64::from(add),
-                    mask,
-                    alpha,
-                    rows: std::ptr::null(),
+                // SAFETY: as for B.
+                (tile.a, tile.c) = unsafe {
+                    if plan.pack[0] {
+                        (tile.a_row, tile.a_step) = (size, height * size);
+                        (a.add(row * k), c.add(row * down))
+                    } else {
+                        (a.byte_add(row * a_row), c.add(row * down))
+                    }
                 };
                 let run = self.tiles[height - 1][kind];
-                if across == 1 || width == 1 {
-                    // SAFETY: the rows of this tile's columns lie side by side.
-                    unsafe { run(&tile(c, down, add)) };
-                } else {
-                    let mut apart = [E::zero(); LARGEST];
-                    // SAFETY: no tile is larger; the places in C are its own.
-                    unsafe {
-                        run(&tile(apart.as_mut_ptr(), self.cols(), false));
-                        for (i, apart) in apart.chunks_exact(self.cols()).take(height).enumerate() {
-                            let c = c.add(i * down);
-                            for (j, &x) in apart[..width].iter().enumerate() {
-                                let c = c.add(j * across);
-                                *c = if add { *c + x } else { x };
-                            }
-                        }
+                // SAFETY: the tile is inside C, and the caller's own.
+                unsafe {
+                    if side_by_side {
+                        run(&tile);
+                    } else {
+                        self.scattered(run, &tile, [height, width], [down, across]);
                     }
+                }
+            }
+        }
+    }
+
+    /// A tile of C whose columns are apart.
+    ///
+    /// # Safety
+    /// As for [`tiles`](Kernel::tiles).
+    unsafe fn scattered(&self, run: Run<E>, tile: &Tile<E>, [height, width]: [usize; 2], [down, across]: [usize; 2]) {
+        let mut apart = [E::zero(); LARGEST];
+        let c_row = self.cols() * size_of::<E>();
+        // SAFETY: no tile is larger; the places in C are its own.
+        unsafe {
+            run(&Tile { c: apart.as_mut_ptr(), c_row, add: 0, ..*tile });
+            for (i, apart) in apart.chunks_exact(self.cols()).take(height).enumerate() {
+                let c = tile.c.add(i * down);
+                for (j, &x) in apart[..width].iter().enumerate() {
+                    let c = c.add(j * across);
+                    *c = if tile.add == 1 { *c + x } else { x };
                 }
             }
         }
     }
 }
 
-/// Cuts a part of C into so many, of about as much work each.
-fn pieces(part: Part, lower: bool, count: usize) -> Vec<Part> {
-    let [rows, cols] = part.clone();
+/// Cuts a part of C into so many, of about as much work each; fewer if it is small.
+///
+/// Of a part on the diagonal only the lower half is work.
+fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
+    let cols = cols.start..if lower { cols.end.min(rows.end) } else { cols.end };
+    let part = [rows.clone(), cols.clone()];
     let work = |part: &Part| -> usize {
         let [rows, cols] = part.clone();
         let below = |row: usize| if lower { cols.end.min(row + 1).saturating_sub(cols.start) } else { cols.len() };
@@ -420,4 +461,36 @@ pub fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E))
     let (left, right) = buffer.split_at_mut(left);
     run(left.as_mut_ptr().cast(), right.as_mut_ptr().cast());
     SPARE.set(buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_what_is_wanted_once_and_are_about_equal() {
+        for (m, n, lower) in [(1280, 1280, true), (1000, 1000, true), (512, 784, false), (3000, 100, false), (40, 50, true)] {
+            for count in [1, 2, 3, 7, 16] {
+                let pieces = pieces([0..m, 0..n], lower, count);
+                let mut times = vec![0; m * n];
+                let mut most = 0;
+                for [rows, cols] in pieces.clone() {
+                    let mut work = 0;
+                    for (i, j) in rows.flat_map(|i| cols.clone().map(move |j| (i, j))) {
+                        times[i * n + j] += 1;
+                        work += usize::from(!lower || j <= i);
+                    }
+                    most = most.max(work);
+                }
+                let wanted = |at: &usize| !lower || at % n <= at / n;
+                assert!((0..m * n).filter(wanted).all(|at| times[at] == 1), "{m} × {n} in {count}");
+                assert!(times.iter().all(|&times| times < 2));
+                let all = (0..m * n).filter(wanted).count();
+                // A cut is at most half a unit of the shorter side away from where it should be, and one follows another.
+                let off = 3 * UNIT * m.min(n);
+                assert!(pieces.len() == 1 || most <= all / count + off, "{m} × {n} in {count}: {most} of {all}");
+                assert!(pieces.len() == count || m.max(n) < 2 * UNIT * count, "{m} × {n}: {} of {count}", pieces.len());
+            }
+        }
+    }
 }

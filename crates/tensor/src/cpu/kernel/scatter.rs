@@ -204,6 +204,7 @@ impl Lists {
                         mask,
                         alpha: E::one(),
                         rows: self.rows.as_ptr().add(start),
+                        ahead: 0,
                     };
                     run(&tile);
                 }

@@ -193,6 +193,7 @@ impl<E: Scalar> Job<'_, E> {
                                         mask,
                                         alpha: self.alpha,
                                         rows: lists.rows.as_ptr().add(from),
+                                        ahead: 0,
                                     };
                                     (self.kernel.picking[height - 1][kind])(&tile);
                                 }
