@@ -144,7 +144,7 @@ macro_rules! pair {
 /// The kernel of an element type: its suffix of instructions; for each row its index, where its entry of
 /// A is, and the registers of its sums.
 macro_rules! kernel {
-    ($elem:ty, $type:literal, $tile:ident, $kernel:ident, $pairs:ident,
+    ($elem:ty, $type:literal, $memory:literal, $all:literal, $tile:ident, $kernel:ident, $pairs:ident,
      [$($row:literal $at:literal $lo:literal $hi:literal),+], [$($rows:literal)+]) => {
         /// `R` rows of one masked vector (`KIND` 1), of two (2), or of two of which the second is masked (3); with `PICK`, of picked rows of B.
         ///
@@ -208,10 +208,15 @@ macro_rules! kernel {
                     "prefetcht0 [{b} + {c_row}]",
                     second!("prefetcht0 [{b} + {c_row} + 64]"),
                     ".endif",
+                    // An entry that one vector is multiplied by is read by the multiplication.
                     $(row!($row,
+                        ".if {kind} == 1",
+                        concat!("vfmadd231p", $type, " zmm", $lo, ", zmm0, ", $memory, " ptr ", $at, "{{", $all, "}}"),
+                        ".else",
                         concat!("vbroadcasts", $type, " zmm2, ", $at),
                         concat!("vfmadd231p", $type, " zmm", $lo, ", zmm2, zmm0"),
-                        second!("vfmadd231p", $type, " zmm", $hi, ", zmm2, zmm1")),)+
+                        concat!("vfmadd231p", $type, " zmm", $hi, ", zmm2, zmm1"),
+                        ".endif"),)+
                     ".if {pick} == 0",
                     "add {b}, {b_step}",
                     ".endif",
@@ -290,8 +295,8 @@ macro_rules! kernel {
             picking: [$([$tile::<$rows, 1, 1>, $tile::<$rows, 2, 1>, $tile::<$rows, 3, 1>]),+],
         };
     };
-    ($elem:ty, $type:literal, $tile:ident, $kernel:ident, $pairs:ident) => {
-        kernel!($elem, $type, $tile, $kernel, $pairs, [
+    ($elem:ty, $type:literal, $memory:literal, $all:literal, $tile:ident, $kernel:ident, $pairs:ident) => {
+        kernel!($elem, $type, $memory, $all, $tile, $kernel, $pairs, [
             0 "[{a0}]" 8 9,
             1 "[{a0} + {a_row}]" 10 11,
             2 "[{a0} + 2*{a_row}]" 12 13,
@@ -308,7 +313,7 @@ macro_rules! kernel {
     };
 }
 
-kernel!(f32, "s", single, F32, F32_PAIRS);
-kernel!(f64, "d", double, F64, F64_PAIRS);
+kernel!(f32, "s", "dword", "1to16", single, F32, F32_PAIRS);
+kernel!(f64, "d", "qword", "1to8", double, F64, F64_PAIRS);
 pair!(f32, "s", "dword", "1to16", single_pair, F32_PAIRS);
 pair!(f64, "d", "qword", "1to8", double_pair, F64_PAIRS);

@@ -67,6 +67,8 @@ const THIN: usize = 32;
 const CACHED: (usize, usize) = (240, 512);
 /// Rows and columns at multiples of which C is cut: whole vectors, and few tiles that are not full.
 const UNIT: usize = 32;
+/// What it costs to pack a row or a column, in entries of C, where both have as many steps.
+const PACKING: usize = 8;
 /// Entries of C that a task computes at most where threads share a product, however few they are.
 const PIECE: usize = 1 << 20;
 /// Columns up to which rows of A are read where they lie, and rows up to which B is.
@@ -367,39 +369,45 @@ impl<E: Scalar> Kernel<E> {
 /// Of a part on the diagonal only the lower half is work.
 fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
     let cols = cols.start..if lower { cols.end.min(rows.end) } else { cols.end };
-    let part = [rows.clone(), cols.clone()];
-    let work = |part: &Part| -> usize {
-        let [rows, cols] = part.clone();
-        let below = |row: usize| if lower { cols.end.min(row + 1).saturating_sub(cols.start) } else { cols.len() };
-        rows.map(below).sum()
-    };
     if count < 2 || rows.len().max(cols.len()) < 2 * UNIT {
-        return vec![part];
+        return vec![[rows, cols]];
     }
-    let by_rows = rows.len() >= cols.len();
-    let halves = |at: usize| -> [Part; 2] {
-        if by_rows {
-            [[rows.start..at, cols.clone()], [at..rows.end, cols.clone()]]
-        } else {
-            [[rows.clone(), cols.start..at], [rows.clone(), at..cols.end]]
-        }
+    // In entries, of which packing costs some for every row and column.
+    let cost = |[rows, cols]: &Part| {
+        let below = |row: usize| if lower { cols.end.min(row + 1).saturating_sub(cols.start) } else { cols.len() };
+        rows.clone().map(below).sum::<usize>() + PACKING * (rows.len() + cols.len())
     };
-    let range = if by_rows { &rows } else { &cols };
-    let (whole, share) = (work(&part), count / 2);
-    let missing = |at: usize| (work(&halves(at * UNIT)[0]) * count).abs_diff(whole * share);
-    // The first half's work grows with the place: where it is nearest to its share.
-    let (mut low, mut high) = (range.start / UNIT + 1, (range.end - 1) / UNIT);
-    while low < high {
-        let middle = (low + high) / 2;
-        if missing(middle) <= missing(middle + 1) {
-            high = middle;
-        } else {
-            low = middle + 1;
+    let share = count / 2;
+    // The cut that leaves least to the thread that has most.
+    let cuts = [true, false].into_iter().filter(|&by_rows| if by_rows { rows.len() } else { cols.len() } >= 2 * UNIT);
+    let cut = |by_rows: bool| {
+        let halves = |at: usize| -> [Part; 2] {
+            if by_rows {
+                [[rows.start..at, cols.clone()], [at..rows.end, cols.clone()]]
+            } else {
+                [[rows.clone(), cols.start..at], [rows.clone(), at..cols.end]]
+            }
+        };
+        let range = if by_rows { &rows } else { &cols };
+        let most = |at: usize| {
+            let [first, second] = halves(at * UNIT).map(|half| cost(&half));
+            (first * (count - share)).max(second * share)
+        };
+        // What the first half has grows with the place, what the second has falls.
+        let (mut low, mut high) = (range.start / UNIT + 1, (range.end - 1) / UNIT);
+        while low < high {
+            let middle = (low + high) / 2;
+            if most(middle) <= most(middle + 1) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
         }
-    }
-    let [first, second] = halves(low * UNIT);
-    let mut all = pieces(first, lower, count / 2);
-    all.extend(pieces(second, lower, count - count / 2));
+        (most(low), halves(low * UNIT))
+    };
+    let Some((_, [first, second])) = cuts.map(cut).min_by_key(|(most, _)| *most) else { unreachable!("one side is long") };
+    let mut all = pieces(first, lower, share);
+    all.extend(pieces(second, lower, count - share));
     all
 }
 
