@@ -73,6 +73,8 @@ const PACKING: usize = 8;
 const PIECE: usize = 1 << 20;
 /// Columns up to which rows of A are read where they lie, and rows up to which B is.
 const UNPACKED: (usize, usize) = (160, 160);
+/// Bytes of all of A up to which it is not packed for more columns either: it stays in the first-level cache.
+const NEAR: usize = 20 << 10;
 /// Steps that are packed at a time, for all columns, where columns lie side by side.
 const ROW_STEPS: usize = 4;
 /// Bytes: distances that are a multiple of it make entries of a panel compete for the same places of the cache.
@@ -197,7 +199,7 @@ impl<E: Scalar> Kernel<E> {
         let (m, n) = (rows.len(), cols.len());
         let aliased = |stride: usize| stride * size_of::<E>() % ALIAS == 0;
         let pack = [
-            n > UNPACKED.0 || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
+            n > UNPACKED.0 && m * k * size_of::<E>() > NEAR || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
             n > 1 && sb[1] != 1 || m > UNPACKED.1 || m > 2 * ROWS && aliased(sb[0]),
         ];
         let plan = Plan { pack, rows: tile_rows(m), lower, alpha };
