@@ -23,6 +23,7 @@ usage: bench NET TASK N [OPTIONS]
          ntk       the whole tangent kernel
   N      number of samples
 
+  --classes C   outputs, for networks that end in a linear layer (their own)
   --k K         directions (10; demo: 4)
   --mc M        Monte-Carlo GGN of M draws (exact)
   --sub S       GGN of the first S samples (all)
@@ -165,6 +166,16 @@ impl Net {
         Named::name(self)
     }
 
+    /// Inputs of the last layer, where that is a linear one whose outputs are the classes.
+    pub fn last_inputs(self) -> Option<usize> {
+        match self {
+            Net::Demo => Some(5),
+            Net::Mlp | Net::Net3c3d => Some(256),
+            Net::Net2c2d => Some(1024),
+            _ => None,
+        }
+    }
+
     /// Directions that a task uses unless told otherwise.
     pub fn directions(self) -> usize {
         if self == Net::Demo { 4 } else { 10 }
@@ -199,6 +210,8 @@ pub struct Arguments {
     pub task: Task,
     /// Number of samples.
     pub samples: usize,
+    /// Number of outputs; `None` for the network's own.
+    pub classes: Option<usize>,
     /// Number of directions.
     pub k: usize,
     /// Draws of the Monte-Carlo GGN; `None` for the exact one.
@@ -230,7 +243,7 @@ impl Arguments {
                 places.push(arg);
                 continue;
             }
-            let known = ["--k", "--mc", "--sub", "--memory", "--reps", "--threads", "--dtype", "--backend"];
+            let known = ["--classes", "--k", "--mc", "--sub", "--memory", "--reps", "--threads", "--dtype", "--backend"];
             let Some(&option) = known.iter().find(|known| **known == arg) else {
                 return Err(format!("there is no option {arg:?}; there are {}", known.join(", ")));
             };
@@ -250,8 +263,19 @@ impl Arguments {
         if let Some(sub) = sub.filter(|&sub| sub > samples) {
             return Err(format!("--sub is {sub}; it must be at most N, which is {samples}"));
         }
+        let classes = number("--classes")?;
+        if let Some(classes) = classes.filter(|_| net.last_inputs().is_none()) {
+            let able: Vec<&str> =
+                Net::ALL.iter().filter(|(_, net)| net.last_inputs().is_some()).map(|&(name, _)| name).collect();
+            return Err(format!(
+                "--classes is {classes}, but {} does not end in a linear layer; {} do",
+                net.name(),
+                able.join(", ")
+            ));
+        }
         Ok(Arguments {
             net,
+            classes,
             task: Task::parse("TASK", task)?,
             samples,
             k: number("--k")?.unwrap_or(net.directions()),
@@ -287,6 +311,7 @@ mod tests {
             net: Net::Net3c3d,
             task: Task::Dd,
             samples: 128,
+            classes: None,
             k: 10,
             draws: None,
             sub: None,
@@ -306,6 +331,7 @@ mod tests {
             net: Net::Mlp,
             task: Task::Newton,
             samples: 32,
+            classes: Some(7),
             k: 3,
             draws: Some(1),
             sub: Some(8),
@@ -316,7 +342,7 @@ mod tests {
             backend: BackendChoice::Cpu,
         };
         assert_eq!(
-            parse("--k 3 mlp --mc 1 newton 32 --sub 8 --memory 500 --reps 2 --threads 1 --dtype f64").unwrap(),
+            parse("--k 3 mlp --classes 7 --mc 1 newton 32 --sub 8 --memory 500 --reps 2 --threads 1 --dtype f64").unwrap(),
             expected
         );
     }
@@ -349,6 +375,8 @@ mod tests {
         refused("mlp hessian 4", &["TASK", "\"hessian\"", "grad, eigvalsh, eigh, dd, newton, batch_grad"]);
         refused("mlp grad many", &["N", "\"many\"", "at least 1"]);
         refused("mlp grad 0", &["N", "\"0\"", "at least 1"]);
+        refused("mlp grad 4 --classes 0", &["--classes", "\"0\"", "at least 1"]);
+        refused("resnet32 grad 4 --classes 5", &["--classes", "5", "resnet32", "demo, mlp, net2c2d, net3c3d"]);
         refused("mlp grad 4 --k 0", &["--k", "\"0\"", "at least 1"]);
         refused("mlp grad 4 --k -1", &["--k", "\"-1\"", "at least 1"]);
         refused("mlp grad 4 --mc x", &["--mc", "\"x\"", "at least 1"]);

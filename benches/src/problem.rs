@@ -1,6 +1,8 @@
 //! A model, a batch and a loss, and the tasks on them.
 
+use std::cell::Cell;
 use std::hint::black_box;
+use std::time::Instant;
 
 use vivit::Error;
 use vivit::nn::networks::Network;
@@ -48,8 +50,23 @@ impl<B: Backend> Problem<B> {
     /// # Errors
     /// If the model can't be built.
     pub fn new(backend: &B, net: Net, samples: usize) -> Result<Self, Error> {
-        let Network { layers, input, vocabulary, classes, positions } =
+        Self::with_classes(backend, net, samples, None)
+    }
+
+    /// The same with so many classes instead of the network's own, where it ends in a linear layer.
+    ///
+    /// # Errors
+    /// If the model can't be built.
+    pub fn with_classes(backend: &B, net: Net, samples: usize, classes: Option<usize>) -> Result<Self, Error> {
+        let Network { mut layers, input, vocabulary, classes: own, positions } =
             networks::by_name(net.name()).expect("every net on the command line is a reference network");
+        let classes = match (classes, net.last_inputs(), layers.last_mut()) {
+            (Some(classes), Some(inputs), Some(last)) => {
+                *last = linear(inputs, classes);
+                classes
+            }
+            _ => own,
+        };
         let mut rng = Rng::new(SEEDS[1]);
         let shape = [&[samples], input.as_slice()].concat();
         let entries = shape.iter().product();
@@ -75,16 +92,23 @@ impl<B: Backend> Problem<B> {
         self.model.num_params()
     }
 
-    /// Computes `task`, from the forward pass on; all parameters are one group.
+    /// Computes `task`, from the forward pass on; all parameters are one group. Returns the seconds that the eigenvalues of the Gram matrix
+    /// took, if the task has one.
     ///
     /// # Errors
     /// Those of the library: for example, if there are fewer than K directions.
-    pub fn solve(&self, task: Task, approximation: Approximation) -> Result<(), Error> {
+    pub fn solve(&self, task: Task, approximation: Approximation) -> Result<Option<f64>, Error> {
+        let (last, eigen) = (Cell::new(Instant::now()), Cell::new(0.0));
         let graph = self.model.forward(&self.input)?;
         if self.extend(&graph, task)? {
-            return Ok(());
+            return Ok(None);
         }
-        let mut ggn = Ggn::new(&graph, self.loss.as_ref());
+        let mut ggn = Ggn::new(&graph, self.loss.as_ref()).on_progress(|progress| {
+            let since = last.replace(Instant::now()).elapsed();
+            if matches!(progress, Progress::Eigenvalues { .. }) {
+                eigen.set(eigen.get() + since.as_secs_f64());
+            }
+        });
         if let Some(draws) = approximation.draws {
             ggn = ggn.monte_carlo(draws, SEEDS[2]);
         }
@@ -102,7 +126,7 @@ impl<B: Backend> Problem<B> {
             Task::Newton => finished(&ggn.newton_step(&groups, constant(DAMPING))?.step)?,
             _ => unreachable!("done above"),
         }
-        Ok(())
+        Ok(Some(eigen.get()))
     }
 
     /// The tasks that need no Gram matrix of the GGN; false if it is another one.
@@ -152,8 +176,21 @@ mod tests {
         let problem = Problem::new(&Cpu::<f64>::new(), Net::Demo, 4).unwrap();
         assert_eq!(problem.num_params(), 7 * 5 + 5 + 5 * 5 + 5 + 5 * 3 + 3);
         for task in Task::all() {
-            problem.solve(task, Approximation::exact(4)).unwrap();
+            let eigen = problem.solve(task, Approximation::exact(4)).unwrap();
+            let has_gram_matrix = [Task::Eigvalsh, Task::Eigh, Task::Dd, Task::Newton].contains(&task);
+            assert_eq!(eigen.is_some_and(|seconds| seconds > 0.0), has_gram_matrix, "{task:?}");
             problem.solve(task, Approximation { k: 1, draws: Some(1), sub: Some(2), memory: None }).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_last_layer_has_as_many_outputs_as_asked_for() {
+        let params = |net: Net, classes| Problem::with_classes(&Cpu::<f32>::new(), net, 1, classes).unwrap().num_params();
+        for net in [Net::Demo, Net::Mlp, Net::Net2c2d, Net::Net3c3d] {
+            let more = net.last_inputs().unwrap() + 1;
+            let own = if net == Net::Demo { 3 } else { 10 };
+            assert_eq!(params(net, Some(own)), params(net, None));
+            assert_eq!(params(net, Some(own + 2)), params(net, None) + 2 * more);
         }
     }
 

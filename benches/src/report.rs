@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use crate::Arguments;
 
-/// Seconds of `reps` runs of `work`, after one that is not counted.
+/// Seconds of `reps` runs of `work` with what it returned, after one that is not counted.
 ///
 /// # Errors
 /// The first of `work`.
-pub fn measure<Failure>(reps: usize, mut work: impl FnMut() -> Result<(), Failure>) -> Result<Vec<f64>, Failure> {
+pub fn measure<T, Failure>(reps: usize, mut work: impl FnMut() -> Result<T, Failure>) -> Result<Vec<(f64, T)>, Failure> {
     work()?;
     let timed = |_| {
         let start = Instant::now();
-        work()?;
-        Ok(start.elapsed().as_secs_f64())
+        let result = work()?;
+        Ok((start.elapsed().as_secs_f64(), result))
     };
     (0..reps).map(timed).collect()
 }
@@ -44,6 +44,8 @@ pub struct Report {
     pub device: String,
     /// Seconds of every repetition.
     pub seconds: Vec<f64>,
+    /// Of that, seconds of the Gram matrix's eigenvalues, where there are such.
+    pub eigen_seconds: Vec<f64>,
     /// Peak memory of the process, in 10⁶ bytes.
     pub peak_megabytes: Option<f64>,
 }
@@ -52,12 +54,14 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".into());
         let count = |value: Option<usize>| or_null(value.map(|value| value.to_string()));
-        let Arguments { net, task, samples, k, draws, sub, element, .. } = self.arguments.clone();
-        write!(f, r#"{{"net":"{}","task":"{}","N":{samples},"k":{k},"#, net.name(), task.name())?;
+        let Arguments { net, task, samples, classes, k, draws, sub, element, .. } = self.arguments.clone();
+        write!(f, r#"{{"net":"{}","task":"{}","N":{samples},"C":{},"k":{k},"#, net.name(), task.name(), count(classes))?;
         write!(f, r#""mc":{},"sub":{},"params":{},"#, count(draws), count(sub), self.params)?;
         write!(f, r#""dtype":"{}","device":"{}","threads":{},"#, element.name(), plain(&self.device), self.threads)?;
         let least = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
         write!(f, r#""median_s":{:.9},"min_s":{least:.9},"#, median(&self.seconds))?;
+        let eigen = Some(&self.eigen_seconds).filter(|seconds| !seconds.is_empty()).map(|seconds| median(seconds));
+        write!(f, r#""eigen_s":{},"#, or_null(eigen.map(|eigen| format!("{eigen:.9}"))))?;
         write!(f, r#""peak_mb":{}}}"#, or_null(self.peak_megabytes.map(|peak| format!("{peak:.1}"))))
     }
 }
@@ -83,10 +87,11 @@ mod tests {
         let mut runs = 0;
         let seconds = measure(3, || {
             runs += 1;
-            Ok::<(), ()>(())
+            Ok::<_, ()>(runs)
         });
-        assert_eq!((seconds.unwrap().len(), runs), (3, 4));
-        assert_eq!(measure(3, || Err("no")), Err("no"));
+        let runs_of: Vec<i32> = seconds.unwrap().into_iter().map(|(_, run)| run).collect();
+        assert_eq!((runs_of, runs), (vec![2, 3, 4], 4));
+        assert_eq!(measure(3, || Err::<(), _>("no")), Err("no"));
     }
 
     #[test]
@@ -110,13 +115,15 @@ mod tests {
             threads: 2,
             device: "a \"b\"".into(),
             seconds: vec![0.5, 0.25, 1.0],
+            eigen_seconds: vec![0.125],
             peak_megabytes: Some(61.25),
         };
         let expected = concat!(
-            r#"{"net":"mlp","task":"dd","N":32,"k":10,"mc":1,"sub":null,"params":535818,"dtype":"f32","device":"a b","threads":2,"#,
-            r#""median_s":0.500000000,"min_s":0.250000000,"peak_mb":61.2}"#
+            r#"{"net":"mlp","task":"dd","N":32,"C":null,"k":10,"mc":1,"sub":null,"params":535818,"dtype":"f32","device":"a b","threads":2,"#,
+            r#""median_s":0.500000000,"min_s":0.250000000,"eigen_s":0.125000000,"peak_mb":61.2}"#
         );
         assert_eq!(report.to_string(), expected);
-        assert!(Report { peak_megabytes: None, ..report }.to_string().ends_with(r#""peak_mb":null}"#));
+        let without = Report { peak_megabytes: None, eigen_seconds: Vec::new(), ..report };
+        assert!(without.to_string().ends_with(r#""eigen_s":null,"peak_mb":null}"#));
     }
 }

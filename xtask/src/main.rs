@@ -3,7 +3,10 @@
 mod ci;
 mod files;
 mod layers;
+mod measurement;
 mod peer;
+mod scale;
+mod setting;
 mod source;
 mod tidy;
 
@@ -23,6 +26,8 @@ usage: cargo xtask VERB [ARGUMENTS]
                         (both take `--backend opencl[:DEVICE]`)
   bench --peer [--python PATH] [--jobs FILTER...] [--rounds R] [--threads T] [--out FILE]
                         measure this library and the Python peer in turn (benches/peer/README.md); write benches/record/peer.md
+  bench --scale [--threads T] [--out FILE]
+                        measure how time grows with samples and classes; write benches/record/scale.md (ten minutes, 6 GB)
   ci [--skip STEP]...   everything that must hold before a change is merged; stop at the first that fails
 ";
 
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
         ("layers", []) => exit(check_layers(&root).map(|()| 0)),
         ("verify", args) => exit(ci::program(&root, ci::VERIFY, args)),
         ("bench", args) if args.iter().any(|arg| arg == "--peer") => peer::run(&root, args),
+        ("bench", args) if args.iter().any(|arg| arg == "--scale") => exit(scale::run(&root, args)),
         ("bench", args) => exit(ci::program(&root, ci::BENCH, args)),
         ("ci", args) => ci::run(&root, args),
         ("help" | "--help" | "-h", []) => {

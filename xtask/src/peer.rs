@@ -1,16 +1,15 @@
 //! This library and the Python peer in turn, job by job: `bench --peer`.
 
-mod measurement;
 mod record;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
 
-use measurement::{Fields, Measurement};
-use record::{HEAD, Outcome, Row, Setting, record, three_digits};
+use record::{HEAD, Outcome, Row, Setting, record};
 
-use crate::ci::BENCH;
+use crate::measurement::{Fields, Measurement, three_digits};
+use crate::setting::{self, output};
 
 /// What is compared, and what the comparison is to reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,37 +20,34 @@ pub struct Job {
     pub task: &'static str,
     /// Number of samples.
     pub samples: usize,
-    /// The peer's repetitions in a process: one where it takes long.
-    pub peer_reps: usize,
+    /// Repetitions in a process, ours and the peer's: one where it takes long, many where either takes milliseconds.
+    pub reps: [usize; 2],
     /// The least ratios peer ÷ ours, of time and of peak memory.
     pub marks: [f64; 2],
 }
 
-/// Our repetitions in a process.
-const REPS: usize = 5;
-
 #[rustfmt::skip]
 const JOBS: [Job; 16] = [
-    job("mlp",      "grad",     128, 5, [  1.0,  5.0]),
-    job("mlp",      "eigvalsh", 128, 5, [  1.5,  4.0]),
-    job("mlp",      "dd",       128, 1, [ 80.0, 10.0]),
-    job("mlp",      "newton",   128, 1, [100.0, 10.0]),
-    job("net2c2d",  "eigvalsh", 128, 1, [  4.0,  4.0]),
-    job("net2c2d",  "eigh",     128, 1, [  4.0,  4.0]),
-    job("net2c2d",  "dd",       128, 1, [ 60.0, 15.0]),
-    job("net2c2d",  "newton",   128, 1, [ 60.0, 15.0]),
-    job("net3c3d",  "grad",     128, 5, [  1.0,  2.0]),
-    job("net3c3d",  "eigvalsh", 128, 1, [  7.0,  5.0]),
-    job("net3c3d",  "eigh",     128, 1, [  8.0,  6.0]),
-    job("net3c3d",  "dd",       128, 1, [ 20.0,  5.0]),
-    job("net3c3d",  "newton",   128, 1, [ 25.0,  8.0]),
-    job("resnet32", "eigvalsh",  32, 1, [  6.0,  2.0]),
-    job("resnet32", "dd",        32, 1, [  6.0,  2.0]),
-    job("allcnnc",  "eigvalsh",   2, 1, [ 15.0,  8.0]),
+    job("mlp",      "grad",     128, [300, 300], [  1.0,  5.0]),
+    job("mlp",      "eigvalsh", 128, [  5,   5], [  1.5,  4.0]),
+    job("mlp",      "dd",       128, [  5,   1], [ 80.0, 10.0]),
+    job("mlp",      "newton",   128, [  5,   1], [100.0, 10.0]),
+    job("net2c2d",  "eigvalsh", 128, [  5,   1], [  4.0,  4.0]),
+    job("net2c2d",  "eigh",     128, [  5,   1], [  4.0,  4.0]),
+    job("net2c2d",  "dd",       128, [  5,   1], [ 60.0, 15.0]),
+    job("net2c2d",  "newton",   128, [  5,   1], [ 60.0, 15.0]),
+    job("net3c3d",  "grad",     128, [ 20,  20], [  1.0,  2.0]),
+    job("net3c3d",  "eigvalsh", 128, [  5,   1], [  7.0,  5.0]),
+    job("net3c3d",  "eigh",     128, [  5,   1], [  8.0,  6.0]),
+    job("net3c3d",  "dd",       128, [  5,   1], [ 20.0,  5.0]),
+    job("net3c3d",  "newton",   128, [  5,   1], [ 25.0,  8.0]),
+    job("resnet32", "eigvalsh",  32, [  5,   1], [  6.0,  2.0]),
+    job("resnet32", "dd",        32, [  5,   1], [  6.0,  2.0]),
+    job("allcnnc",  "eigvalsh",   2, [  5,   1], [ 15.0,  8.0]),
 ];
 
-const fn job(net: &'static str, task: &'static str, samples: usize, peer_reps: usize, marks: [f64; 2]) -> Job {
-    Job { net, task, samples, peer_reps, marks }
+const fn job(net: &'static str, task: &'static str, samples: usize, reps: [usize; 2], marks: [f64; 2]) -> Job {
+    Job { net, task, samples, reps, marks }
 }
 
 impl Job {
@@ -91,8 +87,8 @@ impl Arguments {
                 "--peer" => {}
                 "--python" => parsed.python = Some(value()?.clone()),
                 "--out" => parsed.out = Some(value()?.clone()),
-                "--rounds" => parsed.rounds = positive(arg, value()?)?,
-                "--threads" => parsed.threads = Some(positive(arg, value()?)?),
+                "--rounds" => parsed.rounds = setting::positive(arg, value()?)?,
+                "--threads" => parsed.threads = Some(setting::positive(arg, value()?)?),
                 "--jobs" => {
                     filters.push(value()?);
                     filters.extend(std::iter::from_fn(|| args.next_if(|next| !next.starts_with("--"))).map(String::as_str));
@@ -110,11 +106,6 @@ impl Arguments {
         parsed.jobs.retain(|job| filters.is_empty() || filters.iter().any(|filter| job.name().contains(filter)));
         Ok(parsed)
     }
-}
-
-fn positive(argument: &str, value: &str) -> Result<usize, String> {
-    let number = value.parse().ok().filter(|&number| number > 0);
-    number.ok_or_else(|| format!("{argument} is {value:?}; it must be a whole number, at least 1"))
 }
 
 /// Measures both sides and writes the record. Fails if one of our own measurements does, not for want of the peer.
@@ -145,12 +136,7 @@ fn compare(root: &Path, arguments: &Arguments, args: &[String]) -> Result<bool, 
     if let Err(reason) = &versions {
         eprintln!("{reason}\n\n{}\n\nWithout it, this library is measured alone.\n", install());
     }
-    // Built first, so that no job waits for it.
-    let build: Vec<&str> =
-        BENCH.iter().map(|arg| if *arg == "run" { "build" } else { arg }).filter(|arg| *arg != "--").collect();
-    if crate::ci::cargo(root, &build, &[], None)? != 0 {
-        return Err("the benchmarks can't be built".into());
-    }
+    setting::build(root)?;
     let start = Instant::now();
     let mut rows = Vec::new();
     for (at, &job) in arguments.jobs.iter().enumerate() {
@@ -163,10 +149,10 @@ fn compare(root: &Path, arguments: &Arguments, args: &[String]) -> Result<bool, 
     }
     let unavailable = "none, its packages were not at hand".to_string();
     let setting = Setting {
-        date: date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400)),
-        machine: machine(cores),
-        commit: commit(root),
-        rustc: said(root, "rustc", &["--version"]).unwrap_or_else(|| "rustc unknown".into()),
+        date: setting::today(),
+        machine: setting::machine(cores),
+        commit: setting::commit(root, RECORD),
+        rustc: setting::rustc(root),
         peer: versions.unwrap_or(unavailable),
         command: shown(args),
         threads,
@@ -184,24 +170,24 @@ fn compare(root: &Path, arguments: &Arguments, args: &[String]) -> Result<bool, 
 fn measure(root: &Path, job: Job, python: Option<&Path>, threads: usize, rounds: usize, note: &dyn Fn(&str)) -> Row {
     let (mut ours, mut peers) = (Ok(Vec::new()), if python.is_some() { Ok(Vec::new()) } else { Err(String::new()) });
     for round in 1..=rounds {
-        let side = |name: &str, results: &mut Result<Vec<Measurement>, String>, mut command: Command, reps: usize| {
-            let Ok(done) = results else { return };
-            command.args([job.net, job.task, &job.samples.to_string()]).current_dir(root);
-            command.args(["--reps", &reps.to_string(), "--threads", &threads.to_string()]);
-            let measured = output(&mut command).and_then(|text| Measurement::read(&text));
-            note(&format!("round {round} of {rounds}, {name}: {}", described(&measured)));
-            match measured {
-                Ok(measured) => done.push(measured),
-                Err(reason) => *results = Err(reason),
-            }
-        };
-        let mut bench = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        bench.args(BENCH);
-        side("ours", &mut ours, bench, REPS);
+        let side =
+            |name: &str, results: &mut Result<Vec<Measurement>, String>, run: &dyn Fn(&[&str]) -> Outcome, reps: usize| {
+                let Ok(done) = results else { return };
+                let [samples, reps, threads] = [job.samples, reps, threads].map(|number| number.to_string());
+                let measured = run(&[job.net, job.task, &samples, "--reps", &reps, "--threads", &threads]);
+                note(&format!("round {round} of {rounds}, {name}: {}", described(&measured)));
+                match measured {
+                    Ok(measured) => done.push(measured),
+                    Err(reason) => *results = Err(reason),
+                }
+            };
+        side("ours", &mut ours, &|args| setting::bench(root, args), job.reps[0]);
         if let Some(python) = python {
-            let mut script = Command::new(python);
-            script.arg(SCRIPT);
-            side("peer", &mut peers, script, job.peer_reps);
+            let run = |args: &[&str]| {
+                let text = output(Command::new(python).arg(SCRIPT).args(args).current_dir(root))?;
+                Measurement::read(&text)
+            };
+            side("peer", &mut peers, &run, job.reps[1]);
         }
     }
     let ours = outcome(ours);
@@ -227,29 +213,6 @@ fn described(measured: &Outcome) -> String {
         }
         Err(reason) => format!("failed: {reason}"),
     }
-}
-
-/// A program's standard output; why there is none is the last line that it said.
-fn output(command: &mut Command) -> Result<String, String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| format!("{program} can't be started: {error}"))?;
-    if output.status.success() { Ok(String::from_utf8_lossy(&output.stdout).into_owned()) } else { Err(reason(&output)) }
-}
-
-fn reason(output: &Output) -> String {
-    // No code: a signal ended it, as the system does to whom asks for more memory than there is.
-    if output.status.code().is_none() {
-        return format!("ended by the system ({}), probably out of memory", output.status);
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
-    last.map_or_else(|| output.status.to_string(), String::from)
-}
-
-/// A program's first line, if it runs.
-fn said(root: &Path, program: &str, args: &[&str]) -> Option<String> {
-    let text = output(Command::new(program).args(args).current_dir(root)).ok()?;
-    text.lines().next().map(|line| line.trim().to_string())
 }
 
 fn python(root: &Path, given: Option<&str>) -> PathBuf {
@@ -289,49 +252,6 @@ fn shown(args: &[String]) -> String {
         }
     }
     words.join(" ")
-}
-
-/// The commit, and whether what git tracks, the record apart, differs from it.
-fn commit(root: &Path) -> String {
-    let Some(commit) = said(root, "git", &["rev-parse", "--short", "HEAD"]) else { return "unknown".into() };
-    let changes = said(root, "git", &["status", "--porcelain", "--untracked-files=no", "--", ".", &format!(":!{RECORD}")]);
-    if changes.is_some() { format!("{commit} with changes") } else { commit }
-}
-
-/// Processor, cores and memory, as far as the system tells (Linux).
-fn machine(cores: usize) -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let model = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.into());
-    let kibibytes =
-        field(&read("/proc/meminfo"), "MemTotal").and_then(|total| total.trim_end_matches("kB").trim().parse().ok());
-    let memory =
-        kibibytes.map_or("memory unknown".into(), |kibibytes: f64| format!("{:.0} GiB", kibibytes / f64::from(1 << 20)));
-    format!("{model}, {cores} cores, {memory}")
-}
-
-/// The value of the first line `name: value`.
-fn field(text: &str, name: &str) -> Option<String> {
-    let named = |line: &str| line.split_once(':').filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().into());
-    text.lines().find_map(named)
-}
-
-/// The day that is so many days after 1970-01-01.
-fn date(mut days: u64) -> String {
-    let is_leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let mut year = 1970;
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let mut month = 1;
-    for len in [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < len {
-            break;
-        }
-        days -= len;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}", days + 1)
 }
 
 #[cfg(test)]
@@ -390,20 +310,5 @@ mod tests {
             install().contains("python3 -m venv target/peer && target/peer/bin/pip install -r benches/peer/requirements.txt")
         );
         assert!(root.join(SCRIPT).is_file() && root.join("benches/peer/requirements.txt").is_file());
-    }
-
-    #[test]
-    fn the_machine_is_read() {
-        assert_eq!(field("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\n", "model name").unwrap(), "A CPU @ 2 GHz");
-        assert_eq!(field("MemTotal:       24 kB\n", "MemTotal").unwrap(), "24 kB");
-        assert_eq!(field("", "MemTotal"), None);
-    }
-
-    #[test]
-    fn days_have_dates() {
-        let dates = [0, 58, 59, 364, 365, 789, 11_016, 20_454].map(date);
-        let expected = ["01-01", "02-28", "03-01", "12-31"].map(|day| format!("1970-{day}"));
-        assert_eq!(dates[..4], expected);
-        assert_eq!(dates[4..], ["1971-01-01", "1972-02-29", "2000-02-29", "2026-01-01"]);
     }
 }

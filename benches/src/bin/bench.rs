@@ -49,12 +49,22 @@ impl OnBackend for Measurement {
     type Out = Result<Report, String>;
     fn run<B: Backend>(self, backend: &B) -> Result<Report, String> {
         let arguments = self.0;
-        let Arguments { net, task, samples, k, draws, sub, memory, reps, .. } = arguments.clone();
-        let problem = Problem::new(backend, net, samples).map_err(|error| error.to_string())?;
+        let Arguments { net, task, samples, classes, k, draws, sub, memory, reps, .. } = arguments.clone();
+        let problem = Problem::with_classes(backend, net, samples, classes).map_err(|error| error.to_string())?;
         let approximation =
             Approximation { k, draws, sub, memory: memory.map(|megabytes| megabytes.saturating_mul(1_000_000)) };
-        let seconds = measure(reps, || problem.solve(task, approximation)).map_err(|error| error.to_string())?;
+        let runs = measure(reps, || problem.solve(task, approximation)).map_err(|error| error.to_string())?;
+        let (seconds, eigen): (Vec<f64>, Vec<Option<f64>>) = runs.into_iter().unzip();
+        let eigen_seconds = eigen.into_iter().flatten().collect();
         let (params, threads) = (problem.num_params(), rayon::current_num_threads());
-        Ok(Report { arguments, params, threads, device: backend.device(), seconds, peak_megabytes: peak_megabytes() })
+        Ok(Report {
+            arguments,
+            params,
+            threads,
+            device: backend.device(),
+            seconds,
+            eigen_seconds,
+            peak_megabytes: peak_megabytes(),
+        })
     }
 }

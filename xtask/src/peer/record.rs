@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Job;
-use super::measurement::Measurement;
+use crate::measurement::{Measurement, three_digits};
 
 /// A side's result: medians, or why there are none.
 pub type Outcome = Result<Measurement, String>;
@@ -128,13 +128,6 @@ pub fn record(setting: &Setting, rows: &[Row]) -> String {
     text
 }
 
-/// A number with three digits that count.
-pub fn three_digits(number: f64) -> String {
-    let magnitude = number.abs().log10().floor().clamp(-4.0, 2.0);
-    let decimals = (2.0 - magnitude) as usize;
-    format!("{number:.decimals$}")
-}
-
 /// A text in one cell of a table.
 fn plain(text: &str) -> String {
     const LEN: usize = 100;
@@ -147,10 +140,10 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const JOB: Job = Job { net: "mlp", task: "dd", samples: 128, peer_reps: 1, marks: [80.0, 10.0] };
+    const JOB: Job = Job { net: "mlp", task: "dd", samples: 128, reps: [5, 1], marks: [80.0, 10.0] };
 
     fn outcome(seconds: f64, megabytes: Option<f64>) -> Outcome {
-        Ok(Measurement { params: 1.0, threads: 2.0, seconds, megabytes, spread: 1.0 })
+        Ok(Measurement { params: 1.0, threads: 2.0, seconds, megabytes, eigen: None, spread: 1.0 })
     }
 
     #[test]
@@ -196,12 +189,6 @@ mod tests {
         assert!(
             !record(&setting, &[Row { job: JOB, ours: outcome(0.1, None), peer: Err(String::new()) }]).contains("Marks met")
         );
-    }
-
-    #[test]
-    fn numbers_keep_three_digits() {
-        let numbers = [0.00153, 0.153, 1.534, 15.34, 153.4, 18_000.0];
-        assert_eq!(numbers.map(three_digits), ["0.00153", "0.153", "1.53", "15.3", "153", "18000"]);
     }
 
     #[test]

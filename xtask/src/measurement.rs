@@ -99,6 +99,8 @@ pub struct Measurement {
     pub threads: f64,
     /// Median time of the repetitions, in seconds.
     pub seconds: f64,
+    /// Of that, seconds of the Gram matrix's eigenvalues, where the program tells.
+    pub eigen: Option<f64>,
     /// Peak memory of the process in 10⁶ bytes, where the system tells.
     pub megabytes: Option<f64>,
     /// The slowest round's time ÷ the fastest's.
@@ -116,6 +118,7 @@ impl Measurement {
             params: fields.number("params")?,
             threads: fields.number("threads")?,
             seconds: fields.number("median_s")?,
+            eigen: fields.number_or_null("eigen_s").unwrap_or_default(),
             megabytes: fields.number_or_null("peak_mb")?,
             spread: 1.0,
         })
@@ -129,6 +132,13 @@ impl Measurement {
         let spread = extreme(f64::max)? / extreme(f64::min)?;
         Some(Measurement { seconds, megabytes, spread, ..rounds[0].clone() })
     }
+}
+
+/// A number with three digits that count.
+pub fn three_digits(number: f64) -> String {
+    let magnitude = number.abs().log10().floor().clamp(-4.0, 2.0);
+    let decimals = (2.0 - magnitude) as usize;
+    format!("{number:.decimals$}")
 }
 
 /// The value in the middle, or half-way between the two; `None` without values.
@@ -149,8 +159,11 @@ mod tests {
 
     #[test]
     fn the_last_line_is_read() {
-        let expected = Measurement { params: 535_818.0, threads: 2.0, seconds: 0.25, megabytes: Some(61.2), spread: 1.0 };
+        let expected =
+            Measurement { params: 535_818.0, threads: 2.0, seconds: 0.25, eigen: None, megabytes: Some(61.2), spread: 1.0 };
         assert_eq!(Measurement::read(&format!("a note\n{LINE}\n\n")).unwrap(), expected);
+        let with_eigen = LINE.replace("\"peak_mb\"", "\"eigen_s\":0.125,\"peak_mb\"");
+        assert_eq!(Measurement::read(&with_eigen).unwrap().eigen, Some(0.125));
         let without_peak = LINE.replace("61.2", "null");
         assert_eq!(Measurement::read(&without_peak).unwrap().megabytes, None);
         assert_eq!(Fields::last_line(LINE).unwrap().text("device").unwrap(), "CPU (f32, 2 threads)");
@@ -170,11 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_three_digits() {
+        let numbers = [0.00153, 0.153, 1.534, 15.34, 153.4, 18_000.0];
+        assert_eq!(numbers.map(three_digits), ["0.00153", "0.153", "1.53", "15.3", "153", "18000"]);
+    }
+
+    #[test]
     fn the_median_is_in_the_middle() {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median(vec![]), None);
-        let round = |seconds, megabytes| Measurement { params: 1.0, threads: 2.0, seconds, megabytes, spread: 1.0 };
+        let round =
+            |seconds, megabytes| Measurement { params: 1.0, threads: 2.0, seconds, megabytes, eigen: None, spread: 1.0 };
         let rounds = [round(3.0, Some(10.0)), round(1.0, None), round(2.0, Some(20.0))];
         assert_eq!(Measurement::median(&rounds), Some(Measurement { spread: 3.0, ..round(2.0, Some(15.0)) }));
         assert_eq!(Measurement::median(&[]), None);
