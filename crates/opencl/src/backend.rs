@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use std::ops::Range;
 
-use vivit_tensor::{Backend, Binary, ConvDims, Error, Gemm, Reduce, Scalar, Search, Shape, Unary, Window};
+use vivit_tensor::{Backend, Binary, ConvDims, ConvWeights, Error, Gemm, Reduce, Scalar, Search, Shape, Unary, Window};
 
 use crate::buffer::Buf;
 use crate::device::OpenCl;
@@ -139,6 +139,10 @@ impl<E: Scalar> Backend for OpenCl<E> {
 
     fn conv_transposed(&self, y: &Buf<E>, w: &Buf<E>, [columns, n]: [usize; 2], dims: ConvDims, window: &Window) -> Buf<E> {
         window::conv_transposed(self, y, w, columns * n, dims, window)
+    }
+
+    fn conv_weights(&self, p: &ConvWeights, s: &Buf<E>, x: &Buf<E>) -> Buf<E> {
+        window::conv_weights(self, p, s, x)
     }
 
     fn lookup(&self, table: &Buf<E>, ids: &Buf<E>, shape: (usize, usize)) -> Buf<E> {

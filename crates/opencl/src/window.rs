@@ -1,6 +1,6 @@
 //! Launchers of the sliding windows (`window.cl`), and convolutions through them.
 
-use vivit_tensor::{ConvDims, Gemm, Scalar, Window};
+use vivit_tensor::{ConvDims, ConvWeights, Gemm, Scalar, Window};
 
 use crate::Kernels;
 use crate::buffer::Buf;
@@ -157,4 +157,23 @@ pub(crate) fn conv_transposed<E: Scalar>(
         }
     }
     x
+}
+
+pub(crate) fn conv_weights<E: Scalar>(cl: &OpenCl<E>, p: &ConvWeights, s: &Buf<E>, x: &Buf<E>) -> Buf<E> {
+    let mut out = cl.session.allocate(p.len());
+    let (planes, plane) = (p.dims.groups * p.dims.c, p.window.input_len());
+    let unfolded_len = p.dims.groups * p.features() * p.window.output_len();
+    let at_once = if is_pointwise(&p.window) { usize::MAX } else { samples_at_once(cl, unfolded_len) };
+    // Without samples a sum is zero all the same.
+    let mut first = p.samples.start;
+    loop {
+        let some = first..first.saturating_add(at_once).min(p.samples.end);
+        let inputs = x.slice(some.start * planes * plane, some.len() * planes * plane);
+        let unfolded = if is_pointwise(&p.window) { inputs } else { unfold(cl, &inputs, some.len() * planes, &p.window) };
+        first = some.end;
+        product::product(cl, &p.gemm_of(some), s, &unfolded, &mut out, false);
+        if first >= p.samples.end {
+            return out;
+        }
+    }
 }

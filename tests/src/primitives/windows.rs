@@ -130,7 +130,40 @@ pub(super) fn windows<B: Backend>(backend: &B) {
     }
 }
 
+/// Compares the products of columns, samples held, groups, in- and out-channels per group with their definition.
+#[track_caller]
+fn weights<B: Backend>(backend: &B, w: &Window, [columns, held, groups, c, o]: [usize; 5]) {
+    let (t, dims) = (w.output_len(), ConvDims { groups, c, o });
+    for (samples, rows, summed) in [(0..held, 0..o, false), (1..held, 1..o, false), (0..held, 0..o, true), (1..2, 0..1, true)] {
+        let p = ConvWeights { columns, held, samples, rows, summed, dims, window: *w };
+        let name = format!("{p:?}");
+        let (x, x_buf) = random(backend, held * groups * c * w.input_len(), 3);
+        let (mut s, _) = random(backend, columns * held * groups * o * t, 4);
+        let len = held * groups * o * t;
+        s.iter_mut().enumerate().filter(|(at, _)| at % len % 5 % 3 > 0).for_each(|(_, s)| *s = 0.0);
+        let s_buf = backend.upload(s.iter().map(|&s| B::Elem::of(s)).collect());
+        let mut expected = vec![0.0; p.len()];
+        let (i, items) = (p.features(), if summed { 1 } else { p.samples.len() });
+        for (at, (v, n)) in (0..columns).flat_map(|v| p.samples.clone().map(move |n| (v, n))).enumerate() {
+            let item = if summed { v } else { v * items + at % items };
+            for (g, (row, from), feature) in (0..groups)
+                .flat_map(|g| p.rows.clone().enumerate().flat_map(move |row| (0..i).map(move |feature| (g, row, feature))))
+            {
+                let plane = ((n * groups + g) * c + feature / w.kernel_len()) * w.input_len();
+                let s = &s[((v * held + n) * groups + g) * o * t + from * t..][..t];
+                let sum =
+                    s.iter().enumerate().filter_map(|(ti, s)| Some(s * x[plane + sees(w, feature % w.kernel_len(), ti)?]));
+                expected[((item * groups + g) * p.rows.len() + row) * i + feature] += sum.sum::<f64>();
+            }
+        }
+        let terms = t * if summed { held } else { 1 };
+        assert_close::<B>(&name, &read(backend, &backend.conv_weights(&p, &s_buf, &x_buf)), &expected, terms);
+    }
+}
+
 pub(super) fn convolutions<B: Backend>(backend: &B) {
+    // More than is unfolded at once.
+    weights(backend, &Window::new(&[28, 28], &[5, 5], &[1, 1], &[2, 2], &[1, 1], false).unwrap(), [2, 3, 1, 30, 2]);
     for (at, w) in geometries().iter().enumerate() {
         for (n, groups, c, o) in [(1, 1, 1, 1), (2, 1, 3, 2), (3, 2, 2, 3), (7, 1, 2, 2), (9, 2, 1, 2), (0, 1, 1, 1)] {
             let (len, kernel, t) = (w.input_len(), w.kernel_len(), w.output_len());
@@ -170,37 +203,8 @@ pub(super) fn convolutions<B: Backend>(backend: &B) {
                 [[columns, n], [1, columns * n]].map(|n| read(backend, &backend.conv_transposed(&y, &weight, n, dims, w)));
             assert_close::<B>(&format!("{columns} columns, {dims:?}, {w:?}"), &together, &apart, o * w.kernel_len());
         }
-        for (columns, held, groups, c, o) in [(1, 3, 1, 2, 3), (2, 2, 2, 1, 2), (6, 3, 1, 3, 4), (5, 4, 2, 4, 3)] {
-            let (t, dims) = (w.output_len(), ConvDims { groups, c, o });
-            for (samples, rows, summed) in
-                [(0..held, 0..o, false), (1..held, 1..o, false), (0..held, 0..o, true), (1..2, 0..1, true)]
-            {
-                let p = ConvWeights { columns, held, samples, rows, summed, dims, window: *w };
-                let name = format!("{p:?}");
-                let (x, x_buf) = random(backend, held * groups * c * w.input_len(), 3);
-                let (mut s, _) = random(backend, columns * held * groups * o * t, 4);
-                let len = held * groups * o * t;
-                s.iter_mut().enumerate().filter(|(at, _)| at % len % 5 % 3 > 0).for_each(|(_, s)| *s = 0.0);
-                let s_buf = backend.upload(s.iter().map(|&s| B::Elem::of(s)).collect());
-                let mut expected = vec![0.0; p.len()];
-                let (i, items) = (p.features(), if summed { 1 } else { p.samples.len() });
-                for (at, (v, n)) in (0..columns).flat_map(|v| p.samples.clone().map(move |n| (v, n))).enumerate() {
-                    let item = if summed { v } else { v * items + at % items };
-                    for (g, (row, from), feature) in (0..groups).flat_map(|g| {
-                        p.rows.clone().enumerate().flat_map(move |row| (0..i).map(move |feature| (g, row, feature)))
-                    }) {
-                        let plane = ((n * groups + g) * c + feature / w.kernel_len()) * w.input_len();
-                        let s = &s[((v * held + n) * groups + g) * o * t + from * t..][..t];
-                        let sum = s
-                            .iter()
-                            .enumerate()
-                            .filter_map(|(ti, s)| Some(s * x[plane + sees(w, feature % w.kernel_len(), ti)?]));
-                        expected[((item * groups + g) * p.rows.len() + row) * i + feature] += sum.sum::<f64>();
-                    }
-                }
-                let terms = t * if summed { held } else { 1 };
-                assert_close::<B>(&name, &read(backend, &backend.conv_weights(&p, &s_buf, &x_buf)), &expected, terms);
-            }
+        for case in [[1, 3, 1, 2, 3], [2, 2, 2, 1, 2], [6, 3, 1, 3, 4], [5, 4, 2, 4, 3]] {
+            weights(backend, w, case);
         }
         for (m, n, groups, c) in [(1, 1, 1, 1), (3, 2, 1, 6), (9, 3, 2, 5), (2, 0, 1, 1)] {
             let (t, i, plane) = (w.output_len(), c * w.kernel_len(), w.input_len());

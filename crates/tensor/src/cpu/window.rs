@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::kernel::scatter::{self, Windows};
 use super::kernel::sparse::{self, Rows};
-use super::kernel::{PARTS, transpose};
+use super::kernel::{PARTS, add_up, transpose};
 use super::pool::Storage;
 use super::{CpuBuf, scratch, wide};
 use crate::{ConvDims, ConvWeights, Gemm, Scalar, Shape, Strides, Window};
@@ -453,12 +453,7 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
     sums.par_chunks_exact_mut(out.len()).enumerate().for_each_init(fresh, |z, (part, sums)| {
         some(z, part * len..(part * len + len).min(samples), sums);
     });
-    out.copy_from_slice(&sums[..p.len()]);
-    super::for_chunks(&mut out, 1, |first, out| {
-        for part in sums.chunks_exact(p.len()).skip(1) {
-            out.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
-        }
-    });
+    out.copy_from_slice(add_up(&mut sums, p.len()));
     out.into()
 }
 

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::{CHUNK, scratch, wide};
+use super::{scratch, wide};
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 use blocked::Kernel;
@@ -96,7 +96,7 @@ const TILE: (usize, usize) = (256, 512);
 const FLAT: (usize, usize) = (160, 128);
 /// Multiply-adds below which a product runs on the calling thread: starting tasks would cost more.
 const SERIAL: usize = 1 << 16;
-/// A product of at least so many multiply-adds, with so many entries and so many rows and columns, is packed once for all threads.
+/// A product of at least so many multiply-adds, with so many entries and so many rows and columns, is cut into few large parts.
 const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
 /// Parts of a long sum that are computed on their own if C is too small to be shared: at most so many, of so many steps and
 /// multiply-adds at least.
@@ -258,10 +258,7 @@ fn sum_in_parts<E: Scalar>(g: &Gemm, kept: &[BatchAxis], summed: &[BatchAxis], a
         let part = Gemm { a: from_a, b: from_b, c: Strides::rows(g.n), batch, alpha: 1.0, accumulate: false, ..g.clone() };
         checked(&part, a, b, sums, false);
     });
-    let (whole, parts) = sums.split_at_mut(entries);
-    for part in parts.chunks_exact(entries) {
-        whole.iter_mut().zip(part).for_each(|(sum, x)| *sum += *x);
-    }
+    let whole = add_up(&mut sums, entries);
     let (alpha, mut places) = (E::of(g.alpha), vec![g.c.offset]);
     for axis in kept {
         places = places.iter().flat_map(|&at| (0..axis.len).map(move |i| at + i * axis.c)).collect();
@@ -274,6 +271,17 @@ fn sum_in_parts<E: Scalar>(g: &Gemm, kept: &[BatchAxis], summed: &[BatchAxis], a
         }
     }
     true
+}
+
+/// Adds up partial results of so many entries that lie side by side, in order; the first becomes the sum.
+pub(super) fn add_up<E: Scalar>(parts: &mut [E], entries: usize) -> &mut [E] {
+    let (sum, parts) = parts.split_at_mut(entries);
+    super::for_chunks(sum, 1, |first, sum| {
+        for part in parts.chunks_exact(entries) {
+            sum.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
+        }
+    });
+    sum
 }
 
 /// The lower half of `C += A Aᵀ`, for `A: [r, d]` and `C: [r, r]`; what is above the diagonal may change.
@@ -344,13 +352,7 @@ impl<E: Scalar> Tools<E> {
                 self.product(dims, E::one(), (left, sa), (right, sb), false, (sums.as_mut_ptr(), [n, 1]), lower);
             }
         });
-        let (whole, parts) = sums.split_at_mut(m * n);
-        whole.par_chunks_mut(n * (CHUNK / n).max(1)).enumerate().for_each(|(at, whole)| {
-            let first = at * n * (CHUNK / n).max(1);
-            for part in parts.chunks_exact(m * n) {
-                whole.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
-            }
-        });
+        let whole = add_up(&mut sums, m * n);
         for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
             let sum = alpha * whole[i * n + j];
             // SAFETY: an entry of C.

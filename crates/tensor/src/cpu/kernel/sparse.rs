@@ -93,12 +93,7 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
         // SAFETY: `sums` has the places of all items, rows and columns.
         unsafe { part.run(a, b, (a_at, b_at), &terms[..len.min(terms.len())], sums.as_mut_ptr()) };
     });
-    let (whole, others) = sums.split_at_mut(places.len() * entries);
-    whole.par_chunks_mut(ROOM).enumerate().for_each(|(at, whole)| {
-        for other in others.chunks_exact(places.len() * entries) {
-            whole.iter_mut().zip(&other[at * ROOM..]).for_each(|(sum, x)| *sum += *x);
-        }
-    });
+    let whole = super::add_up(&mut sums, places.len() * entries);
     for (&(_, _, at), sums) in places.iter().zip(whole.chunks_exact(entries)) {
         for (row, sums) in sums.chunks_exact(g.n).enumerate() {
             let at = g.c.offset + at + row / g.m * items.c + row % g.m * g.c.row;
