@@ -67,8 +67,9 @@ impl Series {
         let rest = |result: &Measurement| result.seconds - eigen(result);
         let mut text = format!("## {}\n\n{}.\n\n", self.title, self.about);
         let Series { name, .. } = self;
-        let models = if self.model { format!(" ÷ first | ({name})² |") } else { String::new() };
-        let cubes = if self.model { format!(" ÷ first | ({name})³ |") } else { String::new() };
+        let base = if name.contains(' ') { format!("({name})") } else { (*name).to_owned() };
+        let models = if self.model { format!(" ÷ first | {base}² |") } else { String::new() };
+        let cubes = if self.model { format!(" ÷ first | {base}³ |") } else { String::new() };
         let columns = if self.model { "--:|--:|" } else { "" };
         let _ = writeln!(
             text,
@@ -104,7 +105,7 @@ impl Series {
             let numbers: Vec<String> = (0..results.len()).map(|at| self.number(at).to_string()).collect();
             let _ = write!(
                 text,
-                "\nPlotted, from above: sweeps and Gram matrix, and ({name})² through their first point; eigenvalues, and ({name})³ through theirs.\n\n\
+                "\nPlotted, from above: sweeps and Gram matrix, and {base}² through their first point; eigenvalues, and {base}³ through theirs.\n\n\
                  ```mermaid\nxychart-beta\n  x-axis \"{name}\" [{}]\n  y-axis \"log10 of seconds\"\n{}{}{}{}```\n",
                 numbers.join(", "),
                 line(&|at| rest(&results[at])),
