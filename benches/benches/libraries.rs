@@ -43,6 +43,9 @@ fn shapes() -> Vec<Shape> {
         one("tall", Gemm::new(128_000, 16, 16)),
         many("convolution", 128, [false, true], Gemm::new(96, 144, 576)),
         many("convolution", 128, [false, true], Gemm::new(64, 784, 75)),
+        // As in a forward pass, where a thread has just unfolded the sample.
+        many("convolution, windows in the cache", 128, [false; 2], Gemm::new(96, 144, 576)),
+        many("convolution, windows in the cache", 128, [false; 2], Gemm::new(64, 784, 75)),
         many("convolution, Jᵀ", 128, [false, true], Gemm::tn(576, 144, 96)),
         many("per-sample weights", 256, [true; 2], Gemm::nt(96, 576, 144)),
         many("small Gram matrices", 1024, [true; 2], Gemm::nt(9, 9, 4608)),
