@@ -45,7 +45,7 @@ pub fn bench(root: &Path, args: &[&str]) -> Result<Measurement, String> {
     output(&mut command).and_then(|text| Measurement::read(&text))
 }
 
-/// Builds what [`bench`] runs, so that no measurement waits for it.
+/// Builds what [`bench()`] runs, so that no measurement waits for it.
 ///
 /// # Errors
 /// If it can't be built.

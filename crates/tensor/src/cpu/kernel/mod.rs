@@ -105,7 +105,7 @@ const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
 pub(super) const PARTS: (usize, usize) = (16, 1 << 23);
 /// Steps from which on entries are computed as dot products, if there are only so many, or one row or column.
 const DOTS: (usize, usize) = (64, 256);
-/// Rows of a symmetric product up to which threads compute parts of a long sum: to meet after every block would cost as much as the block.
+/// Rows of a symmetric product up to which threads share a long sum, not C.
 const APART: usize = 512;
 /// Rows of a task of the symmetric product without micro-kernels of our own.
 const STRIP: usize = 256;

@@ -58,7 +58,7 @@ fn check<E: Scalar>(kernel: &Kernel<E>, [m, n, k]: [usize; 3], kinds: [usize; 3]
     });
     let what = format!("{}, {}: {g:?}", kernel.name, E::NAME);
     let bits = |c: &[E]| c.iter().map(|x| x.f64().to_bits()).collect::<Vec<_>>();
-    assert!(bits(&alone) == bits(&shared), "{what}: the panels of all threads give other bits");
+    assert!(bits(&alone) == bits(&shared), "{what}: the parts of all threads give other bits");
     if k > 0 {
         near(&what, &g, [&a, &b], &before, &alone);
     }
