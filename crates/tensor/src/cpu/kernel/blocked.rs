@@ -69,13 +69,13 @@ const CACHED: (usize, usize) = (240, 512);
 const UNIT: usize = 32;
 /// What it costs to pack a row or a column, in entries of C, where both have as many steps.
 const PACKING: usize = 8;
-/// Entries of C that a task computes at most where threads share a product, however few they are.
+/// Entries of C that a task computes at most, about, where threads share a product, however few they are.
 const PIECE: usize = 1 << 20;
 /// Columns up to which rows of A are read where they lie, and rows up to which B is.
 const UNPACKED: (usize, usize) = (160, 160);
 /// Bytes of all of A up to which it is not packed for more columns either: it stays in the first-level cache.
 const NEAR: usize = 20 << 10;
-/// Steps that are packed at a time, for all columns, where columns lie side by side.
+/// Steps that are packed at a time, for all rows or columns, where these lie side by side.
 const ROW_STEPS: usize = 4;
 /// Bytes: distances that are a multiple of it make entries of a panel compete for the same places of the cache.
 const ALIAS: usize = 1024;
@@ -242,7 +242,7 @@ impl<E: Scalar> Kernel<E> {
                 unsafe {
                     let (a, b) = (a.add(first * sa[1]), b.add(first * sb[0]));
                     if plan.pack[0] {
-                        pack_rows((a, sa), m, len, left, plan.rows);
+                        pack((a, sa), [m, len], left, plan.rows, 1);
                     }
                     for col in (0..n).step_by(chunk) {
                         let (cols, b) = (cols.start + col..cols.start + n.min(col + chunk), b.add(col * sb[1]));
@@ -250,7 +250,7 @@ impl<E: Scalar> Kernel<E> {
                             break;
                         }
                         if plan.pack[1] {
-                            self.pack_cols((b, sb), cols.len(), len, right);
+                            pack((b, [sb[1], sb[0]]), [cols.len(), len], right, self.cols(), Self::LANES);
                         }
                         for row in (0..m).step_by(band) {
                             let a = if plan.pack[0] { left.add(row * len).cast_const() } else { a.add(row * sa[0]) };
@@ -263,27 +263,6 @@ impl<E: Scalar> Kernel<E> {
                 }
             }
         });
-    }
-
-    /// Packs columns of B.
-    ///
-    /// # Safety
-    /// As for [`pack_rows`].
-    unsafe fn pack_cols(&self, (b, [deep, along]): Operand<E>, n: usize, depth: usize, to: *mut E) {
-        // Rows that lie side by side are read as the streams that they are.
-        let steps = if along == 1 { ROW_STEPS } else { depth };
-        for first in (0..depth).step_by(steps) {
-            let steps = steps.min(depth - first);
-            for col in (0..n).step_by(self.cols()) {
-                let width = self.cols().min(n - col);
-                let packed = self.packed_cols(width);
-                // SAFETY: as for the rows.
-                unsafe {
-                    let (b, to) = (b.add(col * along + first * deep), to.add(col * depth + first * packed));
-                    panel(b, [along, deep], [width, steps], to, packed);
-                }
-            }
-        }
     }
 
     /// The tiles of a part of C, from operands or panels that start with it, as C does; of those on the wrong side of the diagonal none,
@@ -413,20 +392,22 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
     all
 }
 
-/// Packs rows of A.
+/// Packs rows of A, or columns of B: panels of `width` of them, whose entries per step are filled up to a multiple of `unit`.
 ///
 /// # Safety
-/// `depth` steps of A's `m` rows must be valid, and the packed rows for writing.
-unsafe fn pack_rows<E: Pack>((a, [along, deep]): Operand<E>, m: usize, depth: usize, to: *mut E, height: usize) {
-    let steps = if along == 1 { ROW_STEPS } else { depth };
-    for first in (0..depth).step_by(steps) {
-        let steps = steps.min(depth - first);
-        for row in (0..m).step_by(height) {
-            let height = height.min(m - row);
-            // SAFETY: panels before this one are full, so it starts at `row · depth`.
+/// `depth` steps of the `len` rows or columns must be valid, and the panels for writing.
+unsafe fn pack<E: Pack>((from, [along, deep]): Operand<E>, [len, depth]: [usize; 2], to: *mut E, width: usize, unit: usize) {
+    // Steps that lie side by side are read as the streams that they are.
+    let stretch = if along == 1 { ROW_STEPS } else { depth };
+    for first in (0..depth).step_by(stretch) {
+        let steps = stretch.min(depth - first);
+        for at in (0..len).step_by(width) {
+            let width = width.min(len - at);
+            let packed = width.next_multiple_of(unit);
+            // SAFETY: panels before this one are full, so it starts at `at · depth`.
             unsafe {
-                let (a, to) = (a.add(row * along + first * deep), to.add(row * depth + first * height));
-                panel(a, [along, deep], [height, steps], to, height);
+                let (from, to) = (from.add(at * along + first * deep), to.add(at * depth + first * packed));
+                panel(from, [along, deep], [width, steps], to, packed);
             }
         }
     }
