@@ -1,5 +1,6 @@
-//! The same work on the CPU backend and on an OpenCL device (with the feature `opencl`), side by side in one run: the matrix products that
-//! most of the time goes into, and directional derivatives of 3C3D from the forward pass on.
+//! The same work on the CPU backend and on an OpenCL device (with the feature `opencl`), side by
+//! side in one run: the matrix products that most of the time goes into, and directional
+//! derivatives of 3C3D from the forward pass on.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use vivit::prelude::*;
 use vivit::tensor::Gemm;
 use vivit_benches::{Approximation, Net, Problem, Task};
 
-/// Rows, columns and depth of products: one that fits into caches, and a Gram block of 128 samples with 10 columns each.
+/// Rows, columns and depth of products: one that fits into caches, and a Gram block of 128 samples
+/// with 10 columns each.
 const PRODUCTS: [[usize; 3]; 2] = [[512, 512, 512], [1280, 1280, 4096]];
 /// Rows and depth of a symmetric product.
 const SYMMETRIC: [usize; 2] = [1280, 4096];
@@ -29,7 +31,11 @@ fn main() {
         .inspect(|device| println!("opencl: {}", device.info()))
         .inspect_err(|why| println!("SKIPPED: all on OpenCL: {why}"))
         .ok();
-    let rows = PRODUCTS.map(Row::Product).into_iter().chain([Row::Symmetric(SYMMETRIC)]).chain(SAMPLES.map(Row::Derivatives));
+    let rows = PRODUCTS
+        .map(Row::Product)
+        .into_iter()
+        .chain([Row::Symmetric(SYMMETRIC)])
+        .chain(SAMPLES.map(Row::Derivatives));
     for row in rows {
         let mut group = criterion.benchmark_group(row.name());
         row.run(&mut group, "cpu", &cpu);
@@ -68,7 +74,8 @@ impl Row {
         let normal = |len: usize| backend.upload(Rng::new(len as u64).normal(len));
         match self {
             Row::Product([m, n, k]) => {
-                let (a, b, mut c) = (normal(m * k), normal(k * n), backend.fill(m * n, B::Elem::of(0.0)));
+                let (a, b, mut c) =
+                    (normal(m * k), normal(k * n), backend.fill(m * n, B::Elem::of(0.0)));
                 let product = Gemm::new(m, n, k);
                 // Elements are multiply-adds: criterion then shows them per second.
                 group.throughput(Throughput::Elements((m * n * k) as u64));
@@ -91,10 +98,15 @@ impl Row {
                 });
             }
             Row::Derivatives(samples) => {
-                let problem = Problem::new(backend, Net::Net3c3d, samples).expect("the reference networks fit their inputs");
+                let problem = Problem::new(backend, Net::Net3c3d, samples)
+                    .expect("the reference networks fit their inputs");
                 let approximation = Approximation::exact(Net::Net3c3d.directions());
                 group.bench_function(name, |bencher| {
-                    bencher.iter(|| problem.solve(Task::Dd, approximation).expect("the batch has enough directions"));
+                    bencher.iter(|| {
+                        problem
+                            .solve(Task::Dd, approximation)
+                            .expect("the batch has enough directions")
+                    });
                 });
             }
         }

@@ -20,12 +20,15 @@ fn main() {
         .measurement_time(Duration::from_secs(5))
         .configure_from_args();
     for (net, samples, tasks) in ROWS {
-        let problem = Problem::new(&Cpu::<f32>::new(), net, samples).expect("the reference networks fit their inputs");
+        let problem = Problem::new(&Cpu::<f32>::new(), net, samples)
+            .expect("the reference networks fit their inputs");
         let approximation = Approximation::exact(net.directions());
         let mut group = criterion.benchmark_group(format!("{}, N = {samples}", net.name()));
         for &task in tasks {
             group.bench_function(task.name(), |bencher| {
-                bencher.iter(|| problem.solve(task, approximation).expect("the batch has enough directions"));
+                bencher.iter(|| {
+                    problem.solve(task, approximation).expect("the batch has enough directions")
+                });
             });
         }
     }

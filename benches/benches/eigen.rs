@@ -1,9 +1,11 @@
-//! The eigensolver next to faer's and nalgebra's: values only, all pairs and the ten largest, on Gram matrices of rank `0.9 n`.
+//! The eigensolver next to faer's and nalgebra's: values only, all pairs and the ten largest, on
+//! Gram matrices of rank `0.9 n`.
 //!
-//! `cargo bench -p vivit-benches --features peers --bench eigen` measures all sizes with criterion, in a quarter of an hour or so on
-//! two cores. `EIGEN_ROUNDS=5` measures them without criterion: every round runs each solver once, so that other
-//! load on the machine hits all of them alike, and medians are printed as rows of a table. `EIGEN_SIZES=100,640` chooses sizes.
-//! Threads are rayon's, `RAYON_NUM_THREADS`; faer is measured with one and with all of them, nalgebra has one.
+//! `cargo bench -p vivit-benches --features peers --bench eigen` measures all sizes with criterion,
+//! in a quarter of an hour or so on two cores. `EIGEN_ROUNDS=5` measures them without criterion:
+//! every round runs each solver once, so that other load on the machine hits all of them alike, and
+//! medians are printed as rows of a table. `EIGEN_SIZES=100,640` chooses sizes. Threads are
+//! rayon's, `RAYON_NUM_THREADS`; faer is measured with one and with all of them, nalgebra has one.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -30,7 +32,8 @@ fn gram<E: Scalar>(n: usize) -> Matrix<E> {
     a
 }
 
-/// A measurement: what is asked for, by whom it is answered, and how. It returns the time without what prepares its input.
+/// A measurement: what is asked for, by whom it is answered, and how. It returns the time without
+/// what prepares its input.
 type Task = (&'static str, &'static str, Box<dyn Fn() -> Duration>);
 
 /// Times `f` on what `prepare` makes.
@@ -60,14 +63,20 @@ fn tasks<E: Scalar + RealField + faer::traits::RealField>(n: usize) -> Vec<Task>
     let mut tasks = vec![
         task("values", "vivit", own(), |a| eigvalsh(a).expect("converges")),
         task("all", "vivit", own(), |a| eigh(a).expect("converges")),
-        task("top 10", "vivit", own(), |a| Reduction::new(a).and_then(|reduction| reduction.top(TOP)).expect("converges")),
+        task("top 10", "vivit", own(), |a| {
+            Reduction::new(a).and_then(|reduction| reduction.top(TOP)).expect("converges")
+        }),
     ];
     for (solver, par) in [("faer, 1 thread", Par::Seq), ("faer, threads", Par::rayon(0))] {
         let m = Mat::<E>::from_fn(n, n, |i, j| a[(i, j)]);
         let other = m.clone();
         let set = move || faer::set_global_parallelism(par);
-        tasks.push(task("values", solver, set, move |()| m.self_adjoint_eigenvalues(Side::Lower).expect("converges")));
-        tasks.push(task("all", solver, set, move |()| other.self_adjoint_eigen(Side::Lower).expect("converges")));
+        tasks.push(task("values", solver, set, move |()| {
+            m.self_adjoint_eigenvalues(Side::Lower).expect("converges")
+        }));
+        tasks.push(task("all", solver, set, move |()| {
+            other.self_adjoint_eigen(Side::Lower).expect("converges")
+        }));
     }
     if n <= NALGEBRA {
         let m = DMatrix::<E>::from_fn(n, n, |i, j| a[(i, j)]);
@@ -78,7 +87,10 @@ fn tasks<E: Scalar + RealField + faer::traits::RealField>(n: usize) -> Vec<Task>
     tasks
 }
 
-fn criterion_run<E: Scalar + RealField + faer::traits::RealField>(criterion: &mut Criterion, n: usize) {
+fn criterion_run<E: Scalar + RealField + faer::traits::RealField>(
+    criterion: &mut Criterion,
+    n: usize,
+) {
     for (request, solver, run) in tasks::<E>(n) {
         let mut group = criterion.benchmark_group(format!("eigen/{}/{request}/{n}", E::NAME));
         let small = n < 500;
@@ -93,7 +105,8 @@ fn criterion_run<E: Scalar + RealField + faer::traits::RealField>(criterion: &mu
     }
 }
 
-/// Prints medians of interleaved runs in milliseconds, with the spread between the quartiles in percent.
+/// Prints medians of interleaved runs in milliseconds, with the spread between the quartiles in
+/// percent.
 fn rounds<E: Scalar + RealField + faer::traits::RealField>(n: usize, rounds: usize) {
     let tasks = tasks::<E>(n);
     // Small matrices in more rounds.
@@ -118,14 +131,22 @@ fn rounds<E: Scalar + RealField + faer::traits::RealField>(n: usize, rounds: usi
             0..=3 => "–".to_owned(),
             _ => format!("{:.0} %", (at(3) - at(1)) / at(2) * 100.0),
         };
-        println!("| {n} | {} | {request} | {solver} | {:.3} | {spread} | {} |", E::NAME, at(2), times.len());
+        println!(
+            "| {n} | {} | {request} | {solver} | {:.3} | {spread} | {} |",
+            E::NAME,
+            at(2),
+            times.len()
+        );
     }
 }
 
 fn main() {
     let variable = |name: &str| std::env::var(name).ok();
     let sizes: Vec<usize> = match variable("EIGEN_SIZES") {
-        Some(sizes) => sizes.split(',').map(|n| n.parse().expect("EIGEN_SIZES holds sizes separated by commas")).collect(),
+        Some(sizes) => sizes
+            .split(',')
+            .map(|n| n.parse().expect("EIGEN_SIZES holds sizes separated by commas"))
+            .collect(),
         None => vec![100, 200, 640, 1152, 2000, 4000],
     };
     if let Some(count) = variable("EIGEN_ROUNDS") {

@@ -1,12 +1,15 @@
-//! Matrix products next to those of faer, gemm, matrixmultiply and, through PyTorch, MKL, in the shapes that curvature consists of.
+//! Matrix products next to those of faer, gemm, matrixmultiply and, through PyTorch, MKL, in the
+//! shapes that curvature consists of.
 //!
-//! `PRODUCT_PYTHON=target/peer/bin/python cargo bench -p vivit-benches --features peers --bench libraries` prints rows of a table, GFLOP/s each:
-//! every round runs each library for a short spell, after one that does not count, so that its threads are awake and other load on the
-//! machine hits all of them alike; medians are shown. Without
-//! `PRODUCT_PYTHON` MKL is left out. `PRODUCT_ROUNDS` is the number of rounds (9). Threads are rayon's, `RAYON_NUM_THREADS`. Arguments
-//! (after `--`) choose the products whose names contain one of them.
+//! `PRODUCT_PYTHON=target/peer/bin/python cargo bench -p vivit-benches --features peers --bench
+//! libraries` prints rows of a table, GFLOP/s each: every round runs each library for a short
+//! spell, after one that does not count, so that its threads are awake and other load on the
+//! machine hits all of them alike; medians are shown. Without `PRODUCT_PYTHON` MKL is left out.
+//! `PRODUCT_ROUNDS` is the number of rounds (9). Threads are rayon's, `RAYON_NUM_THREADS`.
+//! Arguments (after `--`) choose the products whose names contain one of them.
 //!
-//! Batches of products are shared among the threads, product by product, for libraries that have no such thing.
+//! Batches of products are shared among the threads, product by product, for libraries that have no
+//! such thing.
 #![allow(unsafe_code)]
 
 use std::io::{BufRead, BufReader, Write};
@@ -93,26 +96,34 @@ fn gemm(item: Item<'_>, threads: bool) {
     let Item { g, a, b, c } = item;
     assert!(a.len() >= g.m * g.k && b.len() >= g.k * g.n && c.len() >= g.m * g.n);
     let par = if threads { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
-    let [a_row, a_col, b_row, b_col, c_row] = [g.a.row, g.a.col, g.b.row, g.b.col, g.c.row].map(|s| s as isize);
+    let [a_row, a_col, b_row, b_col, c_row] =
+        [g.a.row, g.a.col, g.b.row, g.b.col, g.c.row].map(|s| s as isize);
     let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
     // SAFETY: the operands are contiguous matrices of these sizes, rows or columns side by side.
     unsafe {
-        gemm::gemm(g.m, g.n, g.k, c, 1, c_row, false, a, a_col, a_row, b, b_col, b_row, 0.0, 1.0, false, false, false, par);
+        gemm::gemm(
+            g.m, g.n, g.k, c, 1, c_row, false, a, a_col, a_row, b, b_col, b_row, 0.0, 1.0, false,
+            false, false, par,
+        );
     }
 }
 
 fn matrixmultiply(item: Item<'_>, threads: bool) {
     let Item { g, a, b, c } = item;
     assert!(a.len() >= g.m * g.k && b.len() >= g.k * g.n && c.len() >= g.m * g.n);
-    let [a_row, a_col, b_row, b_col, c_row] = [g.a.row, g.a.col, g.b.row, g.b.col, g.c.row].map(|s| s as isize);
+    let [a_row, a_col, b_row, b_col, c_row] =
+        [g.a.row, g.a.col, g.b.row, g.b.col, g.c.row].map(|s| s as isize);
     // It has threads of its own that are not rayon's: rows of C are shared among these instead.
     let rows = if threads { g.m.div_ceil(rayon::current_num_threads()) } else { g.m };
     let some = |first: usize, c: &mut [f32]| {
         let (rows, a) = (c.len() / g.n, &a[first * g.a.row..]);
-        // SAFETY: the operands are contiguous matrices of these sizes, and these rows of A and C are inside.
+        // SAFETY: the operands are contiguous matrices of these sizes, and these rows of A and C
+        // are inside.
         unsafe {
             let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-            matrixmultiply::sgemm(rows, g.k, g.n, 1.0, a, a_row, a_col, b, b_row, b_col, 0.0, c, c_row, 1);
+            matrixmultiply::sgemm(
+                rows, g.k, g.n, 1.0, a, a_row, a_col, b, b_row, b_col, 0.0, c, c_row, 1,
+            );
         }
     };
     if threads {
@@ -131,7 +142,10 @@ fn time(shape: &Shape, data: &Data, c: &mut [f32], library: Library) -> f64 {
             library(Item { g: &shape.g, a, b, c }, true);
         } else {
             c.par_chunks_exact_mut(apart[2]).enumerate().for_each(|(at, c)| {
-                library(Item { g: &shape.g, a: &a[at * apart[0]..], b: &b[at * apart[1]..], c }, false);
+                library(
+                    Item { g: &shape.g, a: &a[at * apart[0]..], b: &b[at * apart[1]..], c },
+                    false,
+                );
             });
         }
     })
@@ -158,7 +172,8 @@ impl Torch {
         let threads = rayon::current_num_threads().to_string();
         let mut command = Command::new(python);
         command.args([script, &threads]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{python} can't be started: {error}"));
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{python} can't be started: {error}"));
         let out = child.stdout.take().expect("a pipe");
         Torch(child, BufReader::new(out))
     }
@@ -168,8 +183,12 @@ impl Torch {
         let turned = [g.a.col != 1, g.b.col != 1].map(u8::from);
         let [own_a, own_b] = own.map(u8::from);
         let input = self.0.stdin.as_mut().expect("a pipe");
-        writeln!(input, "{items} {} {} {} {} {} {own_a} {own_b}", g.m, g.k, g.n, turned[0], turned[1])
-            .expect("PyTorch listens");
+        writeln!(
+            input,
+            "{items} {} {} {} {} {} {own_a} {own_b}",
+            g.m, g.k, g.n, turned[0], turned[1]
+        )
+        .expect("PyTorch listens");
         let mut line = String::new();
         self.1.read_line(&mut line).expect("PyTorch answers");
         // Its threads spin for a while, on the cores that others need.
@@ -187,21 +206,35 @@ impl Drop for Torch {
 
 fn main() {
     let variable = |name: &str| std::env::var(name).ok();
-    let rounds: usize = variable("PRODUCT_ROUNDS").map_or(9, |rounds| rounds.parse().expect("PRODUCT_ROUNDS is a number"));
-    let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let chosen = |shape: &Shape| parts.is_empty() || parts.iter().any(|part| shape.name.contains(part.as_str()));
+    let rounds: usize = variable("PRODUCT_ROUNDS")
+        .map_or(9, |rounds| rounds.parse().expect("PRODUCT_ROUNDS is a number"));
+    let parts: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let chosen = |shape: &Shape| {
+        parts.is_empty() || parts.iter().any(|part| shape.name.contains(part.as_str()))
+    };
     let mut torch = variable("PRODUCT_PYTHON").map(|python| Torch::new(&python));
-    println!("| product | shape (m × k × n) | ours | faer | gemm | matrixmultiply | MKL | ours ÷ best |");
+    println!(
+        "| product | shape (m × k × n) | ours | faer | gemm | matrixmultiply | MKL | ours ÷ best |"
+    );
     println!("|---|---|--:|--:|--:|--:|--:|--:|");
     // As one of the pool's threads: from outside, every call would wake them and sleep meanwhile.
     rayon::scope(|_| {
         for shape in shapes().into_iter().filter(chosen) {
             let Shape { name, items, g, own } = &shape;
-            let apart = [g.m * g.k * usize::from(own[0]), g.k * g.n * usize::from(own[1]), g.m * g.n];
+            let apart =
+                [g.m * g.k * usize::from(own[0]), g.k * g.n * usize::from(own[1]), g.m * g.n];
             let cpu = Cpu::<f32>::new();
-            let normal = |apart: usize, len: usize| cpu.upload(Rng::new(len as u64).normal((items - 1) * apart + len));
-            let data = Data { a: normal(apart[0], g.m * g.k), b: normal(apart[1], g.k * g.n), apart };
-            let batch = if *items > 1 { g.clone().batch(*items, apart[0], apart[1], apart[2]) } else { g.clone() };
+            let normal = |apart: usize, len: usize| {
+                cpu.upload(Rng::new(len as u64).normal((items - 1) * apart + len))
+            };
+            let data =
+                Data { a: normal(apart[0], g.m * g.k), b: normal(apart[1], g.k * g.n), apart };
+            let batch = if *items > 1 {
+                g.clone().batch(*items, apart[0], apart[1], apart[2])
+            } else {
+                g.clone()
+            };
             let mut own_c = cpu.fill(items * apart[2], 0.0);
             let mut c = vec![0.0; items * apart[2]];
             let mut times: [Vec<f64>; 5] = Default::default();
@@ -210,7 +243,11 @@ fn main() {
                 let libraries: [Library; 3] = [faer, gemm, matrixmultiply];
                 let seconds = [Some(ours())]
                     .into_iter()
-                    .chain(libraries.into_iter().map(|library| Some(time(&shape, &data, &mut c, library))))
+                    .chain(
+                        libraries
+                            .into_iter()
+                            .map(|library| Some(time(&shape, &data, &mut c, library))),
+                    )
                     .chain([torch.as_mut().map(|torch| torch.time(&shape))])
                     .collect::<Vec<_>>();
                 // The first round warms up.
@@ -227,7 +264,13 @@ fn main() {
             let shown = rates.map(|rate| rate.map_or("–".into(), |rate| format!("{rate:.0}")));
             let ratio = rates[0].map_or(0.0, |ours| ours / best);
             let times = if *items > 1 { format!("{items} × ") } else { String::new() };
-            println!("| {name} | {times}{} × {} × {} | {} | {ratio:.2} |", g.m, g.k, g.n, shown.join(" | "));
+            println!(
+                "| {name} | {times}{} × {} × {} | {} | {ratio:.2} |",
+                g.m,
+                g.k,
+                g.n,
+                shown.join(" | ")
+            );
         }
     });
 }

@@ -1,5 +1,5 @@
-//! Matrix products of the CPU backend in the shapes that curvature computations consist of. Elements are multiply-adds: criterion shows
-//! them per second.
+//! Matrix products of the CPU backend in the shapes that curvature computations consist of.
+//! Elements are multiply-adds: criterion shows them per second.
 
 use std::time::Duration;
 
@@ -32,7 +32,9 @@ fn main() {
     ];
     let cpu = Cpu::<f32>::new();
     for (name, g) in products {
-        let last = |pick: fn(&BatchAxis) -> usize| g.batch.iter().map(|axis| (axis.len - 1) * pick(axis)).sum::<usize>();
+        let last = |pick: fn(&BatchAxis) -> usize| {
+            g.batch.iter().map(|axis| (axis.len - 1) * pick(axis)).sum::<usize>()
+        };
         let normal = |len: usize| cpu.upload(Rng::new(len as u64).normal(len));
         let (a, b) = (normal(last(|x| x.a) + g.m * g.k), normal(last(|x| x.b) + g.k * g.n));
         let mut c = cpu.fill(last(|x| x.c) + g.m * g.n, 0.0);
@@ -48,7 +50,9 @@ fn main() {
         let (a, mut c) = (cpu.upload(Rng::new(1).normal(r * d)), cpu.fill(r * r, 0.0));
         let mut group = criterion.benchmark_group("syrk");
         group.throughput(Throughput::Elements((r * (r + 1) / 2 * d) as u64));
-        group.bench_function(format!("{r}×{d}"), |bencher| bencher.iter(|| cpu.syrk(r, d, &a, &mut c)));
+        group.bench_function(format!("{r}×{d}"), |bencher| {
+            bencher.iter(|| cpu.syrk(r, d, &a, &mut c))
+        });
         group.finish();
     }
     criterion.final_summary();

@@ -243,20 +243,37 @@ impl Arguments {
                 places.push(arg);
                 continue;
             }
-            let known = ["--classes", "--k", "--mc", "--sub", "--memory", "--reps", "--threads", "--dtype", "--backend"];
+            let known = [
+                "--classes",
+                "--k",
+                "--mc",
+                "--sub",
+                "--memory",
+                "--reps",
+                "--threads",
+                "--dtype",
+                "--backend",
+            ];
             let Some(&option) = known.iter().find(|known| **known == arg) else {
                 return Err(format!("there is no option {arg:?}; there are {}", known.join(", ")));
             };
             let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
             if options.iter().any(|(other, _)| *other == option) {
-                return Err(format!("{option} is given twice, the second time as {value:?}; give it once"));
+                return Err(format!(
+                    "{option} is given twice, the second time as {value:?}; give it once"
+                ));
             }
             options.push((option, value));
         }
         let [net, task, samples] = places.as_slice() else {
-            return Err(format!("three arguments are needed, NET TASK N, but there are {}: {places:?}", places.len()));
+            return Err(format!(
+                "three arguments are needed, NET TASK N, but there are {}: {places:?}",
+                places.len()
+            ));
         };
-        let value = |option: &str| options.iter().find(|(other, _)| *other == option).map(|(_, value)| value.as_str());
+        let value = |option: &str| {
+            options.iter().find(|(other, _)| *other == option).map(|(_, value)| value.as_str())
+        };
         let number = |option: &str| value(option).map(|value| positive(option, value)).transpose();
         let (net, samples) = (Net::parse("NET", net)?, positive("N", samples)?);
         let sub = number("--sub")?;
@@ -265,8 +282,11 @@ impl Arguments {
         }
         let classes = number("--classes")?;
         if let Some(classes) = classes.filter(|_| net.last_inputs().is_none()) {
-            let able: Vec<&str> =
-                Net::ALL.iter().filter(|(_, net)| net.last_inputs().is_some()).map(|&(name, _)| name).collect();
+            let able: Vec<&str> = Net::ALL
+                .iter()
+                .filter(|(_, net)| net.last_inputs().is_some())
+                .map(|&(name, _)| name)
+                .collect();
             return Err(format!(
                 "--classes is {classes}, but {} does not end in a linear layer; {} do",
                 net.name(),
@@ -342,7 +362,11 @@ mod tests {
             backend: BackendChoice::Cpu,
         };
         assert_eq!(
-            parse("--k 3 mlp --classes 7 --mc 1 newton 32 --sub 8 --memory 500 --reps 2 --threads 1 --dtype f64").unwrap(),
+            parse(
+                "--k 3 mlp --classes 7 --mc 1 newton 32 --sub 8 --memory 500 --reps 2 --threads \
+                   1 --dtype f64"
+            )
+            .unwrap(),
             expected
         );
     }
@@ -356,7 +380,10 @@ mod tests {
             assert_eq!((task.name(), parse(&format!("demo {name} 1")).unwrap().task), (name, task));
         }
         for &(name, element) in Element::ALL {
-            assert_eq!((element.name(), parse(&format!("demo grad 1 --dtype {name}")).unwrap().element), (name, element));
+            assert_eq!(
+                (element.name(), parse(&format!("demo grad 1 --dtype {name}")).unwrap().element),
+                (name, element)
+            );
         }
     }
 
@@ -372,11 +399,17 @@ mod tests {
     #[test]
     fn wrong_arguments_are_named() {
         refused("resnet grad 4", &["NET", "\"resnet\"", "demo, mlp, net2c2d, net3c3d"]);
-        refused("mlp hessian 4", &["TASK", "\"hessian\"", "grad, eigvalsh, eigh, dd, newton, batch_grad"]);
+        refused(
+            "mlp hessian 4",
+            &["TASK", "\"hessian\"", "grad, eigvalsh, eigh, dd, newton, batch_grad"],
+        );
         refused("mlp grad many", &["N", "\"many\"", "at least 1"]);
         refused("mlp grad 0", &["N", "\"0\"", "at least 1"]);
         refused("mlp grad 4 --classes 0", &["--classes", "\"0\"", "at least 1"]);
-        refused("resnet32 grad 4 --classes 5", &["--classes", "5", "resnet32", "demo, mlp, net2c2d, net3c3d"]);
+        refused(
+            "resnet32 grad 4 --classes 5",
+            &["--classes", "5", "resnet32", "demo, mlp, net2c2d, net3c3d"],
+        );
         refused("mlp grad 4 --k 0", &["--k", "\"0\"", "at least 1"]);
         refused("mlp grad 4 --k -1", &["--k", "\"-1\"", "at least 1"]);
         refused("mlp grad 4 --mc x", &["--mc", "\"x\"", "at least 1"]);

@@ -36,7 +36,8 @@ impl Approximation {
     }
 }
 
-/// A reference network with random weights, a random batch and a mean loss: squared error for the demo network, cross-entropy for the others.
+/// A reference network with random weights, a random batch and a mean loss: squared error for the
+/// demo network, cross-entropy for the others.
 #[derive(Debug)]
 pub struct Problem<B: Backend> {
     model: Sequential<B>,
@@ -57,9 +58,15 @@ impl<B: Backend> Problem<B> {
     ///
     /// # Errors
     /// If the model can't be built.
-    pub fn with_classes(backend: &B, net: Net, samples: usize, classes: Option<usize>) -> Result<Self, Error> {
+    pub fn with_classes(
+        backend: &B,
+        net: Net,
+        samples: usize,
+        classes: Option<usize>,
+    ) -> Result<Self, Error> {
         let Network { mut layers, input, vocabulary, classes: own, positions } =
-            networks::by_name(net.name()).expect("every net on the command line is a reference network");
+            networks::by_name(net.name())
+                .expect("every net on the command line is a reference network");
         let classes = match (classes, net.last_inputs(), layers.last_mut()) {
             (Some(classes), Some(inputs), Some(last)) => {
                 *last = linear(inputs, classes);
@@ -70,10 +77,13 @@ impl<B: Backend> Problem<B> {
         let mut rng = Rng::new(SEEDS[1]);
         let shape = [&[samples], input.as_slice()].concat();
         let entries = shape.iter().product();
-        let mut below =
-            |len: usize, bound: usize| -> Vec<usize> { (0..len).map(|_| (rng.unit() * bound as f64) as usize).collect() };
+        let mut below = |len: usize, bound: usize| -> Vec<usize> {
+            (0..len).map(|_| (rng.unit() * bound as f64) as usize).collect()
+        };
         let numbers = match vocabulary {
-            Some(size) => below(entries, size).into_iter().map(|token| B::Elem::of(token as f64)).collect(),
+            Some(size) => {
+                below(entries, size).into_iter().map(|token| B::Elem::of(token as f64)).collect()
+            }
             None => Rng::new(SEEDS[1]).normal(entries),
         };
         let input = Tensor::from_vec(backend, &shape, numbers)?;
@@ -92,8 +102,8 @@ impl<B: Backend> Problem<B> {
         self.model.num_params()
     }
 
-    /// Computes `task`, from the forward pass on; all parameters are one group. Returns the seconds that the eigenvalues of the Gram matrix
-    /// took, if the task has one.
+    /// Computes `task`, from the forward pass on; all parameters are one group. Returns the seconds
+    /// that the eigenvalues of the Gram matrix took, if the task has one.
     ///
     /// # Errors
     /// Those of the library: for example, if there are fewer than K directions.
@@ -141,15 +151,25 @@ impl<B: Backend> Problem<B> {
             Task::DiagGgnMc => finished(&run(graph, loss, (DiagGgn::sampled(1, SEEDS[2]),))?.0)?,
             Task::DiagHessian => finished(&run(graph, loss, (DiagHessian::new(),))?.0)?,
             Task::Kfac | Task::Kflr => {
-                let kfac = if task == Task::Kfac { Kfac::sampled(1, SEEDS[2]) } else { Kfac::kflr() };
+                let kfac =
+                    if task == Task::Kfac { Kfac::sampled(1, SEEDS[2]) } else { Kfac::kflr() };
                 let (factors,) = run(graph, loss, (kfac,))?;
-                finished(&factors.iter().map(|(var, factors)| (var, factors.b().clone())).collect())?;
+                finished(
+                    &factors.iter().map(|(var, factors)| (var, factors.b().clone())).collect(),
+                )?;
             }
             Task::Ggnvp | Task::Hvp => {
-                let product = if task == Task::Hvp { Product::hessian(graph, loss) } else { Product::ggn(graph, loss) };
+                let product = if task == Task::Hvp {
+                    Product::hessian(graph, loss)
+                } else {
+                    Product::ggn(graph, loss)
+                };
                 let operator = product.build()?;
-                let vector =
-                    Tensor::from_vec(graph.tape().backend(), &[1, operator.dim()], Rng::new(SEEDS[2]).normal(operator.dim()))?;
+                let vector = Tensor::from_vec(
+                    graph.tape().backend(),
+                    &[1, operator.dim()],
+                    Rng::new(SEEDS[2]).normal(operator.dim()),
+                )?;
                 black_box(operator.apply(&vector)?.slice(0, 1).to_vec()?);
             }
             Task::Ntk => drop(black_box(Ntk::new(graph).matrix()?)),
@@ -159,9 +179,12 @@ impl<B: Backend> Problem<B> {
     }
 }
 
-/// Waits for results that a device may still be computing: commands run in order, so the smallest of them tells.
+/// Waits for results that a device may still be computing: commands run in order, so the smallest
+/// of them tells.
 fn finished<B: Backend>(results: &ParamMap<Tensor<B>>) -> Result<(), Error> {
-    if let Some(smallest) = results.iter().map(|(_, result)| result).min_by_key(|result| result.len()) {
+    if let Some(smallest) =
+        results.iter().map(|(_, result)| result).min_by_key(|result| result.len())
+    {
         black_box(smallest.to_vec()?);
     }
     Ok(())
@@ -177,15 +200,20 @@ mod tests {
         assert_eq!(problem.num_params(), 7 * 5 + 5 + 5 * 5 + 5 + 5 * 3 + 3);
         for task in Task::all() {
             let eigen = problem.solve(task, Approximation::exact(4)).unwrap();
-            let has_gram_matrix = [Task::Eigvalsh, Task::Eigh, Task::Dd, Task::Newton].contains(&task);
+            let has_gram_matrix =
+                [Task::Eigvalsh, Task::Eigh, Task::Dd, Task::Newton].contains(&task);
             assert_eq!(eigen.is_some_and(|seconds| seconds > 0.0), has_gram_matrix, "{task:?}");
-            problem.solve(task, Approximation { k: 1, draws: Some(1), sub: Some(2), memory: None }).unwrap();
+            problem
+                .solve(task, Approximation { k: 1, draws: Some(1), sub: Some(2), memory: None })
+                .unwrap();
         }
     }
 
     #[test]
     fn the_last_layer_has_as_many_outputs_as_asked_for() {
-        let params = |net: Net, classes| Problem::with_classes(&Cpu::<f32>::new(), net, 1, classes).unwrap().num_params();
+        let params = |net: Net, classes| {
+            Problem::with_classes(&Cpu::<f32>::new(), net, 1, classes).unwrap().num_params()
+        };
         for net in [Net::Demo, Net::Mlp, Net::Net2c2d, Net::Net3c3d] {
             let more = net.last_inputs().unwrap() + 1;
             let own = if net == Net::Demo { 3 } else { 10 };

@@ -9,7 +9,10 @@ use crate::Arguments;
 ///
 /// # Errors
 /// The first of `work`.
-pub fn measure<T, Failure>(reps: usize, mut work: impl FnMut() -> Result<T, Failure>) -> Result<Vec<(f64, T)>, Failure> {
+pub fn measure<T, Failure>(
+    reps: usize,
+    mut work: impl FnMut() -> Result<T, Failure>,
+) -> Result<Vec<(f64, T)>, Failure> {
     work()?;
     let timed = |_| {
         let start = Instant::now();
@@ -19,7 +22,8 @@ pub fn measure<T, Failure>(reps: usize, mut work: impl FnMut() -> Result<T, Fail
     (0..reps).map(timed).collect()
 }
 
-/// The largest resident memory that this process has had so far, in 10⁶ bytes, where the system tells (Linux).
+/// The largest resident memory that this process has had so far, in 10⁶ bytes, where the system
+/// tells (Linux).
 pub fn peak_megabytes() -> Option<f64> {
     peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
@@ -54,15 +58,34 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".into());
         let count = |value: Option<usize>| or_null(value.map(|value| value.to_string()));
-        let Arguments { net, task, samples, classes, k, draws, sub, element, .. } = self.arguments.clone();
-        write!(f, r#"{{"net":"{}","task":"{}","N":{samples},"C":{},"k":{k},"#, net.name(), task.name(), count(classes))?;
+        let Arguments { net, task, samples, classes, k, draws, sub, element, .. } =
+            self.arguments.clone();
+        write!(
+            f,
+            r#"{{"net":"{}","task":"{}","N":{samples},"C":{},"k":{k},"#,
+            net.name(),
+            task.name(),
+            count(classes)
+        )?;
         write!(f, r#""mc":{},"sub":{},"params":{},"#, count(draws), count(sub), self.params)?;
-        write!(f, r#""dtype":"{}","device":"{}","threads":{},"#, element.name(), plain(&self.device), self.threads)?;
+        write!(
+            f,
+            r#""dtype":"{}","device":"{}","threads":{},"#,
+            element.name(),
+            plain(&self.device),
+            self.threads
+        )?;
         let least = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
         write!(f, r#""median_s":{:.9},"min_s":{least:.9},"#, median(&self.seconds))?;
-        let eigen = Some(&self.eigen_seconds).filter(|seconds| !seconds.is_empty()).map(|seconds| median(seconds));
+        let eigen = Some(&self.eigen_seconds)
+            .filter(|seconds| !seconds.is_empty())
+            .map(|seconds| median(seconds));
         write!(f, r#""eigen_s":{},"#, or_null(eigen.map(|eigen| format!("{eigen:.9}"))))?;
-        write!(f, r#""peak_mb":{}}}"#, or_null(self.peak_megabytes.map(|peak| format!("{peak:.1}"))))
+        write!(
+            f,
+            r#""peak_mb":{}}}"#,
+            or_null(self.peak_megabytes.map(|peak| format!("{peak:.1}")))
+        )
     }
 }
 

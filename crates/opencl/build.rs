@@ -1,7 +1,8 @@
 //! Lets the feature `device` build on machines without an OpenCL library.
 //!
-//! `ocl`'s bindings ask the linker for `-lOpenCL`, though this crate calls none of their functions: it loads them when the program runs.
-//! Where the linker would not find that library, it is given an empty one.
+//! `ocl`'s bindings ask the linker for `-lOpenCL`, though this crate calls none of their functions:
+//! it loads them when the program runs. Where the linker would not find that library, it is given
+//! an empty one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,9 +28,15 @@ fn found() -> bool {
     }
     let linker = std::env::var("RUSTC_LINKER").unwrap_or_else(|_| "cc".into());
     let asked = Command::new(linker).arg("-print-file-name=libOpenCL.so").output();
-    let by_linker = asked.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_absolute());
-    let mut folders =
-        vec!["/usr/lib".into(), "/usr/lib64".into(), "/usr/local/lib".into(), format!("/usr/lib/{}-linux-gnu", target("ARCH"))];
+    let by_linker = asked.is_ok_and(|output| {
+        Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_absolute()
+    });
+    let mut folders = vec![
+        "/usr/lib".into(),
+        "/usr/lib64".into(),
+        "/usr/local/lib".into(),
+        format!("/usr/lib/{}-linux-gnu", target("ARCH")),
+    ];
     let paths = std::env::var("LIBRARY_PATH").unwrap_or_default();
     folders.extend(paths.split(':').filter(|path| !path.is_empty()).map(String::from));
     by_linker || folders.iter().any(|folder| Path::new(folder).join("libOpenCL.so").exists())

@@ -28,7 +28,9 @@ pub struct Array {
 }
 
 fn words<const W: usize>(data: &[u8], number: impl Fn([u8; W]) -> f64) -> Vec<f64> {
-    data.chunks_exact(W).map(|word| number(word.try_into().expect("a chunk of its length"))).collect()
+    data.chunks_exact(W)
+        .map(|word| number(word.try_into().expect("a chunk of its length")))
+        .collect()
 }
 
 impl Case {
@@ -39,7 +41,8 @@ impl Case {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes)?;
-        let description = match metadata.metadata().as_ref().and_then(|entries| entries.get("case")) {
+        let description = match metadata.metadata().as_ref().and_then(|entries| entries.get("case"))
+        {
             Some(text) => Some(serde_json::from_str(text)?),
             None => None,
         };
@@ -50,11 +53,16 @@ impl Case {
                 Dtype::F64 => words(data, f64::from_le_bytes),
                 Dtype::F32 => words(data, |word| f64::from(f32::from_le_bytes(word))),
                 Dtype::I64 => words(data, |word| i64::from_le_bytes(word) as f64),
-                other => return Err(format!("{}: array {name} has type {other:?}", path.display()).into()),
+                other => {
+                    return Err(
+                        format!("{}: array {name} has type {other:?}", path.display()).into()
+                    );
+                }
             };
             arrays.insert(name, Array { shape: view.shape().to_vec(), data });
         }
-        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let name =
+            path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         Ok(Case { name, description, arrays })
     }
 
@@ -73,7 +81,9 @@ impl Case {
 
     /// The arrays whose name starts with `prefix`, with the rest of their name.
     pub fn under<'c>(&'c self, prefix: &'c str) -> impl Iterator<Item = (&'c str, &'c Array)> {
-        self.arrays.iter().filter_map(move |(name, array)| Some((name.strip_prefix(prefix)?, array)))
+        self.arrays
+            .iter()
+            .filter_map(move |(name, array)| Some((name.strip_prefix(prefix)?, array)))
     }
 }
 
@@ -87,7 +97,8 @@ pub fn own_cases() -> PathBuf {
 /// # Errors
 /// If the folder can't be read or holds no case.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = std::fs::read_dir(folder).map_err(|error| format!("folder of cases {}: {error}", folder.display()))?;
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| format!("folder of cases {}: {error}", folder.display()))?;
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry?.path();
@@ -96,7 +107,9 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     if paths.is_empty() {
-        return Err(format!("folder of cases {} holds no .safetensors file", folder.display()).into());
+        return Err(
+            format!("folder of cases {} holds no .safetensors file", folder.display()).into()
+        );
     }
     paths.sort();
     Ok(paths)

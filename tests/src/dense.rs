@@ -1,7 +1,8 @@
 //! Dense definitions of everything, from forward passes and finite differences alone.
 //!
-//! Derivatives come from a four-point stencil, `f′ ≈ (8 (f(x+h) − f(x−h)) − (f(x+2h) − f(x−2h))) / 12h`. With h = 5·10⁻⁴ truncation (h⁴/30
-//! times the fifth derivative) and rounding (ε/h) both stay near 10⁻¹³ of the function's scale.
+//! Derivatives come from a four-point stencil, `f′ ≈ (8 (f(x+h) − f(x−h)) − (f(x+2h) − f(x−2h))) /
+//! 12h`. With h = 5·10⁻⁴ truncation (h⁴/30 times the fifth derivative) and rounding (ε/h) both stay
+//! near 10⁻¹³ of the function's scale.
 
 use vivit::eigh::eigh;
 use vivit::prelude::*;
@@ -11,8 +12,9 @@ use crate::report::{Report, direction_factors, scaled_error, worse};
 use crate::zoo::{Host, Problem};
 
 const STEP: f64 = 5e-4;
-/// What a first derivative by the stencil may be off by, relative to the scale of what it is compared with (networks' fifth derivatives
-/// are a few hundred times their first), or what single precision may be off by.
+/// What a first derivative by the stencil may be off by, relative to the scale of what it is
+/// compared with (networks' fifth derivatives are a few hundred times their first), or what single
+/// precision may be off by.
 pub(crate) fn tolerance<E: Scalar>() -> f64 {
     if E::NAME == "f64" { 1e-9 } else { 1e-4 }
 }
@@ -35,7 +37,8 @@ pub(crate) struct Flat<'p> {
 
 impl<'p> Flat<'p> {
     fn new(problem: &'p Problem, params: &[usize]) -> Self {
-        let entries = |&param: &usize| (0..problem.params[param].len()).map(move |entry| (param, entry));
+        let entries =
+            |&param: &usize| (0..problem.params[param].len()).map(move |entry| (param, entry));
         Flat { problem, coordinates: params.iter().flat_map(entries).collect() }
     }
 
@@ -45,15 +48,24 @@ impl<'p> Flat<'p> {
         let mut params = self.problem.params.clone();
         let mut values = params[param].to_vec().expect("host memory");
         values[entry] += offset;
-        params[param] = Tensor::from_vec(&Host::new(), params[param].shape(), values).expect("same shape");
+        params[param] =
+            Tensor::from_vec(&Host::new(), params[param].shape(), values).expect("same shape");
         self.problem.graph(&params)
     }
 
     /// A result per parameter (with `lead` numbers of every entry in front) as rows `[lead, D]`.
-    pub fn gather<B: Backend>(&self, graph: &Graph<B>, map: &ParamMap<Tensor<B>>, lead: usize) -> Vec<Vec<f64>> {
+    pub fn gather<B: Backend>(
+        &self,
+        graph: &Graph<B>,
+        map: &ParamMap<Tensor<B>>,
+        lead: usize,
+    ) -> Vec<Vec<f64>> {
         let vars = graph.params();
-        let flat: Vec<Vec<f64>> = vars.iter().map(|&var| map.get(var).map_or_else(Vec::new, doubles)).collect();
-        let entry = |row: usize, &(param, entry): &(usize, usize)| flat[param][row * flat[param].len() / lead + entry];
+        let flat: Vec<Vec<f64>> =
+            vars.iter().map(|&var| map.get(var).map_or_else(Vec::new, doubles)).collect();
+        let entry = |row: usize, &(param, entry): &(usize, usize)| {
+            flat[param][row * flat[param].len() / lead + entry]
+        };
         (0..lead).map(|row| self.coordinates.iter().map(|at| entry(row, at)).collect()).collect()
     }
 }
@@ -82,19 +94,29 @@ impl Dense {
         let c = graph.value().len() / n;
         let output = graph.value().to_vec().expect("host memory");
         let all = 0..flat.coordinates.len();
-        let outputs = |d: usize| stencil(|offset| flat.moved(d, offset).value().to_vec().expect("host memory"));
-        let losses = |d: usize| stencil(|offset| flat.moved(d, offset).losses(problem.loss.as_ref()).expect("targets fit"));
+        let outputs = |d: usize| {
+            stencil(|offset| flat.moved(d, offset).value().to_vec().expect("host memory"))
+        };
+        let losses = |d: usize| {
+            stencil(|offset| {
+                flat.moved(d, offset).losses(problem.loss.as_ref()).expect("targets fit")
+            })
+        };
         // The Hessian's column c of every sample at once: samples do not see each other.
         let column = |c_moved: usize| {
             stencil(|offset| {
-                let moved: Vec<f64> =
-                    output.iter().enumerate().map(|(at, x)| if at % c == c_moved { x + offset } else { *x }).collect();
+                let moved: Vec<f64> = output
+                    .iter()
+                    .enumerate()
+                    .map(|(at, x)| if at % c == c_moved { x + offset } else { *x })
+                    .collect();
                 let moved = Tensor::from_vec(&Host::new(), &shape, moved).expect("same shape");
                 problem.loss.gradient(&moved).to_vec().expect("host memory")
             })
         };
         let columns: Vec<Vec<f64>> = (0..c).map(column).collect();
-        let hessian = |n: usize| (0..c).map(|i| (0..c).map(|j| columns[j][n * c + i]).collect()).collect();
+        let hessian =
+            |n: usize| (0..c).map(|i| (0..c).map(|j| columns[j][n * c + i]).collect()).collect();
         Dense {
             n,
             jacobian: all.clone().map(outputs).collect(),
@@ -111,7 +133,9 @@ impl Dense {
     pub fn ggn_of(&self, n: usize) -> Matrix<f64> {
         let (c, d) = (self.hessians[n].len(), self.jacobian.len());
         let j = |d: usize, i: usize| self.jacobian[d][n * c + i];
-        let half = Matrix::from_fn(c, d, |i, d| (0..c).map(|k| self.hessians[n][i][k] * j(d, k)).sum::<f64>());
+        let half = Matrix::from_fn(c, d, |i, d| {
+            (0..c).map(|k| self.hessians[n][i][k] * j(d, k)).sum::<f64>()
+        });
         Matrix::from_fn(d, d, |a, b| (0..c).map(|i| j(a, i) * half[(i, b)]).sum())
     }
 }
@@ -125,7 +149,8 @@ pub fn check(problem: &Problem, report: &mut Report) {
     check_on(problem, problem, report);
 }
 
-/// Checks what a backend makes of its own copy of a problem against the definitions, which are computed on the host in doubles.
+/// Checks what a backend makes of its own copy of a problem against the definitions, which are
+/// computed on the host in doubles.
 pub fn check_on<B: Backend>(problem: &Problem, own: &Problem<B>, report: &mut Report) {
     assert_eq!(problem.name, own.name, "two copies of one problem");
     if let Err(why) = check_all(problem, own, report) {
@@ -133,7 +158,11 @@ pub fn check_on<B: Backend>(problem: &Problem, own: &Problem<B>, report: &mut Re
     }
 }
 
-fn check_all<B: Backend>(problem: &Problem, own: &Problem<B>, report: &mut Report) -> Result<(), vivit::Error> {
+fn check_all<B: Backend>(
+    problem: &Problem,
+    own: &Problem<B>,
+    report: &mut Report,
+) -> Result<(), vivit::Error> {
     let tolerance = tolerance::<B::Elem>();
     let graph = own.graph(&own.params);
     let all: Vec<usize> = (0..problem.params.len()).collect();
@@ -143,28 +172,52 @@ fn check_all<B: Backend>(problem: &Problem, own: &Problem<B>, report: &mut Repor
     let name = problem.name;
 
     let gradients = dense.gradient(&every);
-    let summed: Vec<f64> = (0..flat.coordinates.len()).map(|d| gradients.iter().map(|g| g[d]).sum()).collect();
+    let summed: Vec<f64> =
+        (0..flat.coordinates.len()).map(|d| gradients.iter().map(|g| g[d]).sum()).collect();
     let backward = graph.backward(own.loss.as_ref())?;
-    report.compare(name, "gradient", &flat.gather(&graph, &backward, 1)[0], &summed, 0.0, tolerance);
+    report.compare(
+        name,
+        "gradient",
+        &flat.gather(&graph, &backward, 1)[0],
+        &summed,
+        0.0,
+        tolerance,
+    );
     let outputs = Root::Exact(RootColumns::Outputs);
-    let (batch_grad, sqrt_ggn, sqrt_outputs, diag_ggn) =
-        run(&graph, own.loss.as_ref(), (BatchGrad::new(), SqrtGgn::exact(), SqrtGgn::new(outputs), DiagGgn::exact()))?;
+    let (batch_grad, sqrt_ggn, sqrt_outputs, diag_ggn) = run(
+        &graph,
+        own.loss.as_ref(),
+        (BatchGrad::new(), SqrtGgn::exact(), SqrtGgn::new(outputs), DiagGgn::exact()),
+    )?;
     let got = flat.gather(&graph, &batch_grad, dense.n).concat();
     report.compare(name, "BatchGrad", &got, &gradients.concat(), 0.0, tolerance);
 
     let mut ggn = Matrix::zeros(flat.coordinates.len(), flat.coordinates.len());
     for n in 0..dense.n {
-        ggn.as_mut_slice().iter_mut().zip(dense.ggn_of(n).as_slice()).for_each(|(sum, x)| *sum += x);
+        ggn.as_mut_slice()
+            .iter_mut()
+            .zip(dense.ggn_of(n).as_slice())
+            .for_each(|(sum, x)| *sum += x);
     }
-    for (quantity, sqrt) in [("V Vᵀ, column by column", &sqrt_ggn), ("V Vᵀ with C columns", &sqrt_outputs)] {
+    for (quantity, sqrt) in
+        [("V Vᵀ, column by column", &sqrt_ggn), ("V Vᵀ with C columns", &sqrt_outputs)]
+    {
         let rows = sqrt[graph.params()[0]].shape()[0] * dense.n;
         let v = flat.gather(&graph, sqrt, rows);
         let d = flat.coordinates.len();
-        let product = Matrix::from_fn(d, d, |a, b| v.iter().map(|row| row[a] * row[b]).sum::<f64>());
+        let product =
+            Matrix::from_fn(d, d, |a, b| v.iter().map(|row| row[a] * row[b]).sum::<f64>());
         report.compare(name, quantity, product.as_slice(), ggn.as_slice(), 0.0, tolerance);
     }
     let diagonal: Vec<f64> = (0..ggn.rows()).map(|d| ggn[(d, d)]).collect();
-    report.compare(name, "DiagGgn", &flat.gather(&graph, &diag_ggn, 1)[0], &diagonal, 0.0, tolerance);
+    report.compare(
+        name,
+        "DiagGgn",
+        &flat.gather(&graph, &diag_ggn, 1)[0],
+        &diagonal,
+        0.0,
+        tolerance,
+    );
     check_jacobian(own, &graph, &flat, &dense, report)?;
     extensions::check(own, &flat, &dense, report)?;
 
@@ -190,12 +243,18 @@ fn check_jacobian<B: Backend>(
     let directions = flat.gather(graph, &tangents, k);
     let along = |v: &Vec<f64>| -> Vec<f64> {
         let outputs = dense.jacobian[0].len();
-        (0..outputs).map(|at| dense.jacobian.iter().zip(v).map(|(row, v)| row[at] * v).sum()).collect()
+        (0..outputs)
+            .map(|at| dense.jacobian.iter().zip(v).map(|(row, v)| row[at] * v).sum())
+            .collect()
     };
     let expected: Vec<f64> = directions.iter().flat_map(along).collect();
     report.compare(own.name, "J·v", &pushed.to_vec()?, &expected, 0.0, tolerance::<B::Elem>());
 
-    let u = Tensor::from_vec(backend, &graph.value().shape().prefixed(&[1]), rng.normal(graph.value().len()))?;
+    let u = Tensor::from_vec(
+        backend,
+        &graph.value().shape().prefixed(&[1]),
+        rng.normal(graph.value().len()),
+    )?;
     let mut pulled = ParamMap::new();
     let probe = Probe::new(Seed::Columns(u.clone()));
     graph.sweep(own.loss.as_ref(), &[probe], &graph.params(), None, |site| {
@@ -208,7 +267,13 @@ fn check_jacobian<B: Backend>(
     let scale = (dot(&u, &u) * dot(&first, &first)).sqrt();
     // Rounding only: both sides are exact sums of the same products.
     let bound = 500.0 * B::Elem::EPSILON.f64();
-    report.push(own.name, "⟨u, J v⟩ and ⟨Jᵀu, v⟩", (left - right).abs() / scale, bound, String::new());
+    report.push(
+        own.name,
+        "⟨u, J v⟩ and ⟨Jᵀu, v⟩",
+        (left - right).abs() / scale,
+        bound,
+        String::new(),
+    );
     Ok(())
 }
 
@@ -221,7 +286,8 @@ fn check_curvature<B: Backend>(
     report: &mut Report,
 ) -> Result<(), vivit::Error> {
     let (n, tolerance) = (graph.samples(), tolerance::<B::Elem>());
-    let [grad_samples, ggn_samples] = problem.samples.clone().map(|samples| samples.unwrap_or_else(|| (0..n).collect()));
+    let [grad_samples, ggn_samples] =
+        problem.samples.clone().map(|samples| samples.unwrap_or_else(|| (0..n).collect()));
     let (s, whole) = match problem.loss.reduction() {
         Reduction::Mean => (n as f64, 1.0),
         Reduction::Sum => (1.0, n as f64),
@@ -234,19 +300,26 @@ fn check_curvature<B: Backend>(
         ggn = ggn.ggn_samples(samples.clone());
     }
     let vars = graph.params();
-    let of_block = |block: &Vec<usize>| Group::new(block.iter().map(|&at| vars[at]).collect::<Vec<_>>(), nonzero(1e-3));
+    let of_block = |block: &Vec<usize>| {
+        Group::new(block.iter().map(|&at| vars[at]).collect::<Vec<_>>(), nonzero(1e-3))
+    };
     let groups: Vec<Group<'_>> = blocks.iter().map(of_block).collect();
     let space = ggn.gram_space(&groups)?;
     let (derivatives, pairs) = (space.directional_derivatives()?, space.eigenpairs()?);
     let newton = space.newton_step(constant(0.3))?.step;
     for (at, block) in blocks.iter().enumerate() {
-        let case = if blocks.len() > 1 { format!("{} {at}", problem.name) } else { problem.name.to_string() };
+        let case = if blocks.len() > 1 {
+            format!("{} {at}", problem.name)
+        } else {
+            problem.name.to_string()
+        };
         let flat = Flat::new(problem, block);
         let dense = Dense::new(&flat);
         let d = flat.coordinates.len();
         let per_sample: Vec<Matrix<f64>> = ggn_samples.iter().map(|&n| dense.ggn_of(n)).collect();
         let scale = n as f64 / ggn_samples.len() as f64;
-        let block_ggn = Matrix::from_fn(d, d, |i, j| scale * per_sample.iter().map(|g| g[(i, j)]).sum::<f64>());
+        let block_ggn =
+            Matrix::from_fn(d, d, |i, j| scale * per_sample.iter().map(|g| g[(i, j)]).sum::<f64>());
         let eigen = eigh(block_ggn)?;
         let found = &derivatives[at];
         let k = found.len();
@@ -258,14 +331,29 @@ fn check_curvature<B: Backend>(
         let common = d.min(space.spectrum(at).len());
         let (zeros, spectrum) = space.spectrum(at).split_at(space.spectrum(at).len() - common);
         let largest = eigen.values[d - 1];
-        report.compare(&case, "spectrum", spectrum, &eigen.values[d - common..], largest, tolerance);
+        report.compare(
+            &case,
+            "spectrum",
+            spectrum,
+            &eigen.values[d - common..],
+            largest,
+            tolerance,
+        );
         if !zeros.is_empty() {
-            report.compare(&case, "structural zeros", zeros, &vec![0.0; zeros.len()], largest, tolerance);
+            report.compare(
+                &case,
+                "structural zeros",
+                zeros,
+                &vec![0.0; zeros.len()],
+                largest,
+                tolerance,
+            );
         }
 
         let gradients = dense.gradient(&grad_samples);
         let gradient_scale = s * gradients.iter().map(|g| dot(g, g).sqrt()).fold(0.0, f64::max);
-        let curvature_scale = s * per_sample.iter().flat_map(|g| g.as_slice()).fold(0.0f64, |m, x| m.max(x.abs()));
+        let curvature_scale =
+            s * per_sample.iter().flat_map(|g| g.as_slice()).fold(0.0f64, |m, x| m.max(x.abs()));
         let vectors = flat.gather(graph, &pairs[at].eigenvectors, k);
         let [mut gammas, mut lambdas, mut eigenvectors] = [0.0f64; 3];
         let mut step = vec![0.0; d];
@@ -274,26 +362,40 @@ fn check_curvature<B: Backend>(
             let sign = dot(e, &vectors[own_at]).signum();
             let aligned: Vec<f64> = vectors[own_at].iter().map(|x| sign * x).collect();
             let gamma: Vec<f64> = gradients.iter().map(|g| s * dot(e, g)).collect();
-            let lambda: Vec<f64> =
-                per_sample.iter().map(|g| s * (0..d).map(|i| e[i] * dot(g.row(i), e)).sum::<f64>()).collect();
-            let column = |m: &Matrix<B::Elem>| (0..m.rows()).map(|n| m[(n, own_at)].f64()).collect::<Vec<f64>>();
+            let lambda: Vec<f64> = per_sample
+                .iter()
+                .map(|g| s * (0..d).map(|i| e[i] * dot(g.row(i), e)).sum::<f64>())
+                .collect();
+            let column = |m: &Matrix<B::Elem>| {
+                (0..m.rows()).map(|n| m[(n, own_at)].f64()).collect::<Vec<f64>>()
+            };
             // γ has the sign of the Gram eigenvector, which need not be that of e.
             let own_gamma = column(&found.gammas);
             let flip = if dot(&own_gamma, &gamma) < 0.0 { -1.0 } else { 1.0 };
             let own_gamma: Vec<f64> = own_gamma.iter().map(|x| flip * x).collect();
             let grow = factors[own_at];
             gammas = worse(gammas, scaled_error(&own_gamma, &gamma, gradient_scale) / grow);
-            lambdas = worse(lambdas, scaled_error(&column(&found.lambdas), &lambda, curvature_scale) / grow);
+            lambdas = worse(
+                lambdas,
+                scaled_error(&column(&found.lambdas), &lambda, curvature_scale) / grow,
+            );
             eigenvectors = worse(eigenvectors, scaled_error(&aligned, e, 1.0) / grow);
             let mean = |list: &[f64]| whole * list.iter().sum::<f64>() / list.len() as f64;
             let weight = -mean(&gamma) / (mean(&lambda) + 0.3);
             step.iter_mut().zip(e).for_each(|(step, e)| *step += weight * e);
         }
-        for (quantity, error) in [("|γ|", gammas), ("λ", lambdas), ("eigenvectors", eigenvectors)] {
+        for (quantity, error) in [("|γ|", gammas), ("λ", lambdas), ("eigenvectors", eigenvectors)]
+        {
             report.push(&case, quantity, error * factor, tolerance * factor, note.clone());
         }
         let own_step = &flat.gather(graph, &newton, 1)[0];
-        report.push(&case, "Newton step", scaled_error(own_step, &step, 0.0), tolerance * factor, note.clone());
+        report.push(
+            &case,
+            "Newton step",
+            scaled_error(own_step, &step, 0.0),
+            tolerance * factor,
+            note.clone(),
+        );
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What the numbers are checked against: reference cases, finite differences, and dense definitions.
+//! What the numbers are checked against: reference cases, finite differences, and dense
+//! definitions.
 
 pub mod case;
 pub mod dense;

@@ -21,7 +21,9 @@ impl<E: Into<Failure>> From<E> for Unbuilt {
         let failure = error.into();
         match failure.downcast_ref::<DescriptionError>().map(|error| &error.problem) {
             Some(DescriptionProblem::UnknownOp { op }) => Unbuilt::Unsupported(op.clone()),
-            Some(DescriptionProblem::UnknownOption { op, option, .. }) => Unbuilt::Unsupported(format!("{op} with {option}")),
+            Some(DescriptionProblem::UnknownOption { op, option, .. }) => {
+                Unbuilt::Unsupported(format!("{op} with {option}"))
+            }
             _ => Unbuilt::Malformed(failure),
         }
     }
@@ -31,7 +33,11 @@ impl<E: Into<Failure>> From<E> for Unbuilt {
 ///
 /// # Errors
 /// If it names something unsupported or is malformed.
-pub fn loss<B: Backend>(backend: &B, description: &Value, target: &Array) -> Result<Box<dyn Loss<B>>, Unbuilt> {
+pub fn loss<B: Backend>(
+    backend: &B,
+    description: &Value,
+    target: &Array,
+) -> Result<Box<dyn Loss<B>>, Unbuilt> {
     let options = Options::of(description)?;
     let sum = match options.get("reduction").map(|reduction| reduction.as_str().ok_or(reduction)) {
         None | Some(Ok("mean")) => false,
@@ -42,7 +48,8 @@ pub fn loss<B: Backend>(backend: &B, description: &Value, target: &Array) -> Res
     let tensor = |array: &Array| Tensor::from_f64(backend, &array.shape, &array.data);
     let numbers = |key: &str| -> Result<Option<Vec<f64>>, Unbuilt> {
         let Some(value) = options.get(key) else { return Ok(None) };
-        let list: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
+        let list: Option<Vec<f64>> =
+            value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
         Ok(Some(list.ok_or_else(|| options.invalid(key, "a list of numbers", value))?))
     };
     match options.op() {
@@ -54,7 +61,8 @@ pub fn loss<B: Backend>(backend: &B, description: &Value, target: &Array) -> Res
         "bce_with_logits" => {
             options.only(&["reduction", "pos_weight"])?;
             let target = tensor(target)?;
-            let mut loss = if sum { BceWithLogits::sum(target) } else { BceWithLogits::mean(target) };
+            let mut loss =
+                if sum { BceWithLogits::sum(target) } else { BceWithLogits::mean(target) };
             if let Some(weight) = numbers("pos_weight")? {
                 loss = loss.pos_weight(Tensor::from_f64(backend, &[weight.len()], &weight)?);
             }
@@ -64,7 +72,8 @@ pub fn loss<B: Backend>(backend: &B, description: &Value, target: &Array) -> Res
             options.only(&["reduction", "weight", "ignore_index", "label_smoothing", "soft"])?;
             // An ignored label may be negative: it stands beyond all classes here.
             let ignored = description["ignore_index"].as_f64();
-            let label = |label: &f64| if Some(*label) == ignored { usize::MAX } else { *label as usize };
+            let label =
+                |label: &f64| if Some(*label) == ignored { usize::MAX } else { *label as usize };
             let labels = || target.data.iter().map(label).collect::<Vec<usize>>();
             let soft = options.flag("soft", false)?;
             let mut loss = match (soft, sum) {

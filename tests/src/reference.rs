@@ -44,7 +44,8 @@ fn check_matrix<E: Scalar>(case: &Case, name: &str, report: &mut Report) -> Resu
     for k in 0..n {
         for i in 0..n {
             let (lambda, identity) = (eigen.values()[k].f64(), if i == k { 1.0 } else { 0.0 });
-            residual = residual.max((dot(a.row(i), q.row(k)) - lambda * q[(k, i)].f64()).abs() / scale);
+            residual =
+                residual.max((dot(a.row(i), q.row(k)) - lambda * q[(k, i)].f64()).abs() / scale);
             overlap = overlap.max((dot(q.row(i), q.row(k)) - identity).abs());
         }
     }
@@ -59,8 +60,13 @@ struct Ready<B: Backend> {
     loss: Box<dyn Loss<B>>,
 }
 
-fn ready<B: Backend>(backend: &B, case: &Case, case_description: &Value) -> Result<Ready<B>, Unbuilt> {
-    // Through the library's own description: what it writes must build the same model as what it read.
+fn ready<B: Backend>(
+    backend: &B,
+    case: &Case,
+    case_description: &Value,
+) -> Result<Ready<B>, Unbuilt> {
+    // Through the library's own description: what it writes must build the same model as what it
+    // read.
     let described = description::of(&description::layers::<B>(&case_description["model"])?)?;
     let mut model = Sequential::from_description(backend, &described, 0)?;
     let loss = loss::loss(backend, &case_description["loss"], case.array("target")?)?;
@@ -108,12 +114,22 @@ fn check_extensions<B: Backend>(
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
     let outputs = Root::Exact(RootColumns::Outputs);
-    let (gradient, batch_grad, batch_l2, squared, variance) =
-        run(graph, loss, (Gradient::new(), BatchGrad::new(), BatchL2Grad::new(), SumGradSquared::new(), Variance::new()))?;
+    let (gradient, batch_grad, batch_l2, squared, variance) = run(
+        graph,
+        loss,
+        (
+            Gradient::new(),
+            BatchGrad::new(),
+            BatchL2Grad::new(),
+            SumGradSquared::new(),
+            Variance::new(),
+        ),
+    )?;
     let (diag_ggn, diag_of_outputs, batch_diag_ggn) =
         run(graph, loss, (DiagGgn::exact(), DiagGgn::new(outputs), BatchDiagGgn::exact()))?;
-    let mut each =
-        |quantity: &str, key: &str, got: &ParamMap<Tensor<B>>| per_parameter(case, name, quantity, key, graph, got, report);
+    let mut each = |quantity: &str, key: &str, got: &ParamMap<Tensor<B>>| {
+        per_parameter(case, name, quantity, key, graph, got, report)
+    };
     each("gradient", "grad", &gradient)?;
     each("BatchGrad", "batch_grad", &batch_grad)?;
     each("BatchL2Grad", "batch_l2", &batch_l2)?;
@@ -123,7 +139,8 @@ fn check_extensions<B: Backend>(
     each("DiagGgn, C columns", "diag_ggn", &diag_of_outputs)?;
     each("BatchDiagGgn", "batch_diag_ggn", &batch_diag_ggn)?;
     if case.under("expected/diag_hessian/").next().is_some() {
-        let (diagonal, per_sample) = run(graph, loss, (DiagHessian::new(), BatchDiagHessian::new()))?;
+        let (diagonal, per_sample) =
+            run(graph, loss, (DiagHessian::new(), BatchDiagHessian::new()))?;
         each("DiagHessian", "diag_hessian", &diagonal)?;
         let summed = per_sample.iter().map(|(var, value)| (var, value.sum(0))).collect();
         each("BatchDiagHessian, summed", "diag_hessian", &summed)?;
@@ -133,7 +150,9 @@ fn check_extensions<B: Backend>(
         let mut worst: f64 = 0.0;
         for (place, expected) in case.under("expected/kflr/") {
             let (parameter, factor) = place.rsplit_once('/').ok_or("a factor without a number")?;
-            let [var] = graph.params_where(|known| known == parameter)[..] else { return Err("an unknown parameter".into()) };
+            let [var] = graph.params_where(|known| known == parameter)[..] else {
+                return Err("an unknown parameter".into());
+            };
             let factors = &factors[var];
             let got = if factor == "0" { Some(factors.b()) } else { factors.a() };
             let fits = got.filter(|got| got.shape().tail()[..] == expected.shape[..]);
@@ -166,11 +185,13 @@ fn check_products<B: Backend>(
         let shape = graph.tape().value(var).shape().prefixed(&[1]);
         direction.insert(var, Tensor::from_f64(backend, &shape, &array.data)?);
     }
-    for (quantity, key, product) in
-        [("GGN product", "ggnvp", Product::ggn(graph, loss)), ("Hessian product", "hvp", Product::hessian(graph, loss))]
-    {
+    for (quantity, key, product) in [
+        ("GGN product", "ggnvp", Product::ggn(graph, loss)),
+        ("Hessian product", "hvp", Product::hessian(graph, loss)),
+    ] {
         let product = product.build()?.multiply(&direction)?;
-        let product = product.iter().map(|(var, value)| (var, value.reshape(value.shape().tail()))).collect();
+        let product =
+            product.iter().map(|(var, value)| (var, value.reshape(value.shape().tail()))).collect();
         per_parameter(case, name, quantity, key, graph, &product, report)?;
     }
     Ok(())
@@ -187,11 +208,16 @@ fn per_parameter<B: Backend>(
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
     let prefix = format!("expected/{key}/");
-    let scale = case.under(&prefix).flat_map(|(_, array)| &array.data).fold(0.0f64, |scale, x| scale.max(x.abs()));
+    let scale = case
+        .under(&prefix)
+        .flat_map(|(_, array)| &array.data)
+        .fold(0.0f64, |scale, x| scale.max(x.abs()));
     let mut worst: Option<f64> = None;
     for (parameter, expected) in case.under(&prefix) {
         let error = match graph.params_where(|known| known == parameter)[..] {
-            [var] if **got[var].shape() == expected.shape[..] => scaled_error(&got[var].to_vec()?, &expected.data, scale),
+            [var] if **got[var].shape() == expected.shape[..] => {
+                scaled_error(&got[var].to_vec()?, &expected.data, scale)
+            }
             _ => f64::INFINITY,
         };
         worst = Some(worse(worst.unwrap_or(0.0), error));
@@ -219,10 +245,15 @@ fn check_groups<B: Backend>(
     let mut groups = Vec::new();
     for group in groups_of {
         let params = match &group["params"] {
-            Value::Array(names) => graph.params_where(|known| names.iter().any(|name| name == known)),
+            Value::Array(names) => {
+                graph.params_where(|known| names.iter().any(|name| name == known))
+            }
             _ => graph.params(),
         };
-        groups.push(Group::new(params, top_k(group["top"].as_u64().ok_or("a group lacks top")? as usize)));
+        groups.push(Group::new(
+            params,
+            top_k(group["top"].as_u64().ok_or("a group lacks top")? as usize),
+        ));
     }
     for (columns, label) in [(RootColumns::Rank, ""), (RootColumns::Outputs, ", C columns")] {
         let mut ggn = Ggn::new(graph, loss).columns(columns);
@@ -237,9 +268,14 @@ fn check_groups<B: Backend>(
         for (at, group) in groups_of.iter().enumerate() {
             let damping = group["damping"].as_f64().unwrap_or(1.0);
             let newton = space.newton_step(constant(damping))?.step;
-            let results =
-                Results { spectrum: space.spectrum(at), derivatives: &derivatives[at], pairs: &pairs[at], newton: &newton };
-            let label = if groups.len() > 1 { format!(" of group {at}{label}") } else { label.to_string() };
+            let results = Results {
+                spectrum: space.spectrum(at),
+                derivatives: &derivatives[at],
+                pairs: &pairs[at],
+                newton: &newton,
+            };
+            let label =
+                if groups.len() > 1 { format!(" of group {at}{label}") } else { label.to_string() };
             check_group(case, name, at, &label, graph, &results, report)?;
         }
     }
@@ -267,7 +303,14 @@ fn check_group<B: Backend>(
     let tolerance = tolerance::<B::Elem>();
     let values = &case.array(&format!("{prefix}eigenvalues"))?.data;
     let largest = values.last().copied().unwrap_or(0.0);
-    report.compare(name, &format!("eigenvalues{label}"), &results.derivatives.eigenvalues, values, 0.0, tolerance);
+    report.compare(
+        name,
+        &format!("eigenvalues{label}"),
+        &results.derivatives.eigenvalues,
+        values,
+        0.0,
+        tolerance,
+    );
     if let Some(Array { data: spectrum, .. }) = array("spectrum") {
         // Both lists end with the largest; what only one of them has must be zero.
         let common = spectrum.len().min(results.spectrum.len());
@@ -279,27 +322,59 @@ fn check_group<B: Backend>(
         report.push(name, &format!("spectrum{label}"), error, tolerance, String::new());
     }
 
-    // Eigenvalues next to the chosen ones, for the gaps: the case's spectrum, or the chosen ones themselves over zero.
-    let spectrum = array("spectrum").map_or_else(|| [vec![0.0], values.clone()].concat(), |array| array.data.clone());
+    // Eigenvalues next to the chosen ones, for the gaps: the case's spectrum, or the chosen ones
+    // themselves over zero.
+    let spectrum = array("spectrum")
+        .map_or_else(|| [vec![0.0], values.clone()].concat(), |array| array.data.clone());
     let k = values.len();
-    let factors = direction_factors(&spectrum, &(spectrum.len() - k..spectrum.len()).collect::<Vec<_>>());
+    let factors =
+        direction_factors(&spectrum, &(spectrum.len() - k..spectrum.len()).collect::<Vec<_>>());
     let worst_factor = factors.iter().fold(1.0f64, |worst, factor| worst.max(*factor));
     let note = format!("×λ_max/gap, at most {worst_factor:.1e}");
     if let Some(expected) = array("gammas") {
         let got = &results.derivatives.gammas;
         let error = directional_error(got, expected, &factors, true);
-        report.push(name, &format!("|γ|{label}"), error * worst_factor, tolerance * worst_factor, note.clone());
+        report.push(
+            name,
+            &format!("|γ|{label}"),
+            error * worst_factor,
+            tolerance * worst_factor,
+            note.clone(),
+        );
     }
     if let Some(expected) = array("lambdas") {
         let error = directional_error(&results.derivatives.lambdas, expected, &factors, false);
-        report.push(name, &format!("λ{label}"), error * worst_factor, tolerance * worst_factor, note.clone());
+        report.push(
+            name,
+            &format!("λ{label}"),
+            error * worst_factor,
+            tolerance * worst_factor,
+            note.clone(),
+        );
     }
-    if array(&format!("eigenvectors/{}", graph.tape().param_name(graph.params()[0])?)).is_some() || group > 0 {
-        let error = eigenvector_error(case, &format!("{prefix}eigenvectors/"), graph, &results.pairs.eigenvectors, &factors)?;
-        report.push(name, &format!("eigenvectors{label}"), error * worst_factor, tolerance * worst_factor, note.clone());
+    if array(&format!("eigenvectors/{}", graph.tape().param_name(graph.params()[0])?)).is_some()
+        || group > 0
+    {
+        let error = eigenvector_error(
+            case,
+            &format!("{prefix}eigenvectors/"),
+            graph,
+            &results.pairs.eigenvectors,
+            &factors,
+        )?;
+        report.push(
+            name,
+            &format!("eigenvectors{label}"),
+            error * worst_factor,
+            tolerance * worst_factor,
+            note.clone(),
+        );
     }
     let newton = format!("{prefix}newton/");
-    let scale = case.under(&newton).flat_map(|(_, array)| &array.data).fold(0.0f64, |scale, x| scale.max(x.abs()));
+    let scale = case
+        .under(&newton)
+        .flat_map(|(_, array)| &array.data)
+        .fold(0.0f64, |scale, x| scale.max(x.abs()));
     let mut worst: f64 = 0.0;
     for (parameter, expected) in case.under(&newton) {
         let var = graph.params_where(|known| known == parameter)[0];
@@ -311,15 +386,21 @@ fn check_group<B: Backend>(
     Ok(())
 }
 
-/// Worst over directions of the error, scaled by the quantity's largest magnitude and divided by the direction's factor. With `signless`
-/// a direction may be flipped as a whole.
-fn directional_error<E: Scalar>(got: &Matrix<E>, expected: &Array, factors: &[f64], signless: bool) -> f64 {
+/// Worst over directions of the error, scaled by the quantity's largest magnitude and divided by
+/// the direction's factor. With `signless` a direction may be flipped as a whole.
+fn directional_error<E: Scalar>(
+    got: &Matrix<E>,
+    expected: &Array,
+    factors: &[f64],
+    signless: bool,
+) -> f64 {
     let k = factors.len();
     if [got.rows(), got.cols()] != expected.shape[..] {
         return f64::INFINITY;
     }
     let scale = expected.data.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));
-    let column = |at: usize| -> Vec<f64> { expected.data.iter().skip(at).step_by(k).copied().collect() };
+    let column =
+        |at: usize| -> Vec<f64> { expected.data.iter().skip(at).step_by(k).copied().collect() };
     let error_of = |at: usize| {
         let ours: Vec<f64> = (0..got.rows()).map(|n| got[(n, at)].f64()).collect();
         aligned_error(&ours, &column(at), scale, signless) / factors[at]
@@ -345,8 +426,12 @@ fn eigenvector_error<B: Backend>(
     let k = factors.len();
     let (mut ours, mut theirs) = (vec![Vec::new(); k], vec![Vec::new(); k]);
     for (parameter, expected) in case.under(prefix) {
-        let [var] = graph.params_where(|known| known == parameter)[..] else { return Ok(f64::INFINITY) };
-        let Some(got) = got.get(var).filter(|got| **got.shape() == expected.shape[..]) else { return Ok(f64::INFINITY) };
+        let [var] = graph.params_where(|known| known == parameter)[..] else {
+            return Ok(f64::INFINITY);
+        };
+        let Some(got) = got.get(var).filter(|got| **got.shape() == expected.shape[..]) else {
+            return Ok(f64::INFINITY);
+        };
         let (got, len) = (got.to_vec()?, expected.data.len() / k);
         for at in 0..k {
             ours[at].extend(got[at * len..(at + 1) * len].iter().map(|x| x.f64()));
@@ -354,5 +439,7 @@ fn eigenvector_error<B: Backend>(
         }
     }
     // Entries of a unit vector: its length is their scale.
-    Ok((0..k).map(|at| aligned_error(&ours[at], &theirs[at], 1.0, true) / factors[at]).fold(0.0, worse))
+    Ok((0..k)
+        .map(|at| aligned_error(&ours[at], &theirs[at], 1.0, true) / factors[at])
+        .fold(0.0, worse))
 }

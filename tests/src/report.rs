@@ -18,7 +18,8 @@ pub struct Row {
 /// What came out of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Both sides were compared: worst error and the bound on it (relative to the quantity's largest magnitude).
+    /// Both sides were compared: worst error and the bound on it (relative to the quantity's
+    /// largest magnitude).
     Compared {
         /// The worst error.
         error: f64,
@@ -73,8 +74,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// Compares two lists of numbers on the scale of `expected`'s largest magnitude (or `scale`, if that is larger).
-    pub fn compare<E: Scalar>(&mut self, case: &str, quantity: &str, got: &[E], expected: &[f64], scale: f64, tolerance: f64) {
+    /// Compares two lists of numbers on the scale of `expected`'s largest magnitude (or `scale`, if
+    /// that is larger).
+    pub fn compare<E: Scalar>(
+        &mut self,
+        case: &str,
+        quantity: &str,
+        got: &[E],
+        expected: &[f64],
+        scale: f64,
+        tolerance: f64,
+    ) {
         self.push(case, quantity, scaled_error(got, expected, scale), tolerance, String::new());
     }
 
@@ -102,7 +112,8 @@ pub fn worse(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }
 
-/// Largest difference over the largest magnitude of `expected` (at least `scale`); infinite if the lengths differ.
+/// Largest difference over the largest magnitude of `expected` (at least `scale`); infinite if the
+/// lengths differ.
 pub fn scaled_error<E: Scalar>(got: &[E], expected: &[f64], scale: f64) -> f64 {
     if got.len() != expected.len() {
         return f64::INFINITY;
@@ -113,8 +124,8 @@ pub fn scaled_error<E: Scalar>(got: &[E], expected: &[f64], scale: f64) -> f64 {
     if worst == 0.0 { 0.0 } else { worst / scale }
 }
 
-/// The factor by which an error of a matrix grows in its eigenvectors: λ_max over the gap to the neighbouring eigenvalue, for each of
-/// the `chosen` ones of an ascending spectrum.
+/// The factor by which an error of a matrix grows in its eigenvectors: λ_max over the gap to the
+/// neighbouring eigenvalue, for each of the `chosen` ones of an ascending spectrum.
 pub fn direction_factors(spectrum: &[f64], chosen: &[usize]) -> Vec<f64> {
     let largest = spectrum.last().copied().unwrap_or(0.0);
     let gap = |k: usize| {

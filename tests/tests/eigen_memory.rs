@@ -13,7 +13,8 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 const THREADS: usize = 2;
 const UNCHECKED: EighOptions = EighOptions { check: false };
 
-/// The most that was allocated at a time during a call beyond what was before, in entries, and the result.
+/// The most that was allocated at a time during a call beyond what was before, in entries, and the
+/// result.
 fn peak<E, R>(f: impl FnOnce() -> R) -> (usize, R) {
     ALLOCATOR.reset_peak_usage();
     let before = ALLOCATOR.current_usage();
@@ -36,7 +37,10 @@ fn blocks(n: usize) -> usize {
 #[track_caller]
 fn assert_at_most(what: &str, found: usize, allowed: usize) {
     println!("{what}: {found} of {allowed}");
-    assert!(found <= allowed, "{what}: {found} entries were allocated beyond the matrix, more than {allowed}");
+    assert!(
+        found <= allowed,
+        "{what}: {found} entries were allocated beyond the matrix, more than {allowed}"
+    );
 }
 
 fn assert_sizes<E: Scalar>(n: usize, rank: usize) {
@@ -66,7 +70,8 @@ fn assert_sizes<E: Scalar>(n: usize, rank: usize) {
     }
     let third: Vec<usize> = (0..n).step_by(3).collect();
     let (found, vectors) = peak::<E, _>(|| reduction.vectors(&third).unwrap());
-    // This allocator moves what shrinks, so that both are there for a moment. The system's own need not.
+    // This allocator moves what shrinks, so that both are there for a moment. The system's own need
+    // not.
     assert_at_most(&name("every third"), found, n * n + third.len() * n + blocks(n));
     assert_eq!(vectors.rows(), third.len());
     // What they free is what they took: threads keep buffers of products beside them.

@@ -21,7 +21,8 @@ fn reset() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
 }
 
-/// Runs a network's directional derivatives within a budget (`None`: all the memory there is) that is a part of what the whole needs.
+/// Runs a network's directional derivatives within a budget (`None`: all the memory there is) that
+/// is a part of what the whole needs.
 fn assert_within(network: &str, samples: usize, part: Option<f64>) {
     let cpu = Cpu::<f32>::new();
     let net = networks::by_name(network).unwrap();
@@ -44,12 +45,27 @@ fn assert_within(network: &str, samples: usize, part: Option<f64>) {
     ggn.newton_step(&groups, constant(1.0)).unwrap();
     let grown = resident("VmHWM:") - before;
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
-    println!("{network} {samples}: {:.0} MB, planned {:.0} MB, {:?}", megabytes(grown), megabytes(plan.peak), plan.slices);
+    println!(
+        "{network} {samples}: {:.0} MB, planned {:.0} MB, {:?}",
+        megabytes(grown),
+        megabytes(plan.peak),
+        plan.slices
+    );
     assert!((plan.slices.count() > 1) == part.is_some(), "{:?}", plan.slices);
     let allowed = plan.peak as f64 * 1.15 + 100e6;
-    assert!(grown as f64 <= allowed, "{network}: {:.0} MB in use, {:.0} MB planned", megabytes(grown), megabytes(plan.peak));
+    assert!(
+        grown as f64 <= allowed,
+        "{network}: {:.0} MB in use, {:.0} MB planned",
+        megabytes(grown),
+        megabytes(plan.peak)
+    );
     // An estimate, not just a bound.
-    assert!(plan.peak < 3 * grown, "{network}: {:.0} MB in use, {:.0} MB planned", megabytes(grown), megabytes(plan.peak));
+    assert!(
+        plan.peak < 3 * grown,
+        "{network}: {:.0} MB in use, {:.0} MB planned",
+        megabytes(grown),
+        megabytes(plan.peak)
+    );
 }
 
 #[test]

@@ -20,15 +20,30 @@ enum Kind {
 
 const STEPS: [Step; 10] = [
     Step { name: "fmt", kind: Kind::Cargo(&["fmt", "--all", "--check"], None) },
-    Step { name: "clippy", kind: Kind::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], None) },
+    Step {
+        name: "clippy",
+        kind: Kind::Cargo(
+            &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            None,
+        ),
+    },
     Step { name: "test", kind: Kind::Cargo(&["test", "--workspace"], None) },
     Step { name: "opencl-clippy", kind: Kind::Cargo(OPENCL_CLIPPY, None) },
     Step { name: "opencl", kind: Kind::Cargo(OPENCL, None) },
-    Step { name: "doc", kind: Kind::Cargo(&["doc", "--workspace", "--no-deps"], Some(("RUSTDOCFLAGS", "-D warnings"))) },
+    Step {
+        name: "doc",
+        kind: Kind::Cargo(
+            &["doc", "--workspace", "--no-deps"],
+            Some(("RUSTDOCFLAGS", "-D warnings")),
+        ),
+    },
     Step { name: "tidy", kind: Kind::Own(check_tidy) },
     Step { name: "layers", kind: Kind::Own(check_layers) },
     Step { name: "verify", kind: Kind::Cargo(VERIFY, None) },
-    Step { name: "digits", kind: Kind::Cargo(&["run", "--release", "--quiet", "--example", "digits"], None) },
+    Step {
+        name: "digits",
+        kind: Kind::Cargo(&["run", "--release", "--quiet", "--example", "digits"], None),
+    },
 ];
 
 /// The form of what only the feature `opencl` compiles.
@@ -38,14 +53,26 @@ const OPENCL_CLIPPY: &[&str] = &[
 ];
 
 /// Everything on an OpenCL device; where there is none, it says so and passes.
-const OPENCL: &[&str] =
-    &["test", "-p", "vivit-tests", "-p", "vivit-opencl", "--features", "vivit-tests/opencl", "--test", "opencl", "--lib"];
+const OPENCL: &[&str] = &[
+    "test",
+    "-p",
+    "vivit-tests",
+    "-p",
+    "vivit-opencl",
+    "--features",
+    "vivit-tests/opencl",
+    "--test",
+    "opencl",
+    "--lib",
+];
 
 /// The numerical verification.
-pub const VERIFY: &[&str] = &["run", "--release", "--quiet", "-p", "vivit-tests", "--bin", "verify", "--"];
+pub const VERIFY: &[&str] =
+    &["run", "--release", "--quiet", "-p", "vivit-tests", "--bin", "verify", "--"];
 
 /// One measurement.
-pub const BENCH: &[&str] = &["run", "--release", "--quiet", "-p", "vivit-benches", "--bin", "bench", "--"];
+pub const BENCH: &[&str] =
+    &["run", "--release", "--quiet", "-p", "vivit-benches", "--bin", "bench", "--"];
 
 /// The steps that are left after `--skip NAME`, any number of times.
 ///
@@ -57,11 +84,18 @@ fn chosen(args: &[String]) -> Result<Vec<&'static Step>, String> {
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         if arg != "--skip" {
-            return Err(format!("`ci` does not know the argument {arg:?}; it takes `--skip STEP`, any number of times"));
+            return Err(format!(
+                "`ci` does not know the argument {arg:?}; it takes `--skip STEP`, any number of \
+                 times"
+            ));
         }
-        let name = args.next().ok_or_else(|| format!("`--skip` needs a step: one of {}", names()))?;
+        let name =
+            args.next().ok_or_else(|| format!("`--skip` needs a step: one of {}", names()))?;
         if !STEPS.iter().any(|step| step.name == name) {
-            return Err(format!("`--skip` does not know the step {name:?}; it is one of {}", names()));
+            return Err(format!(
+                "`--skip` does not know the step {name:?}; it is one of {}",
+                names()
+            ));
         }
         skipped.push(name.as_str());
     }
@@ -91,11 +125,15 @@ pub fn run(root: &Path, args: &[String]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    println!("\nall steps passed: {}", steps.iter().map(|step| step.name).collect::<Vec<_>>().join(", "));
+    println!(
+        "\nall steps passed: {}",
+        steps.iter().map(|step| step.name).collect::<Vec<_>>().join(", ")
+    );
     ExitCode::SUCCESS
 }
 
-/// Runs one of the project's programs; with the feature `opencl` if its arguments ask for that backend.
+/// Runs one of the project's programs; with the feature `opencl` if its arguments ask for that
+/// backend.
 ///
 /// # Errors
 /// If cargo can't be started.
@@ -111,12 +149,19 @@ pub fn program(root: &Path, args: &[&str], more: &[String]) -> Result<u8, String
 ///
 /// # Errors
 /// If it can't be started.
-pub fn cargo(root: &Path, args: &[&str], more: &[String], variable: Option<(&str, &str)>) -> Result<u8, String> {
+pub fn cargo(
+    root: &Path,
+    args: &[&str],
+    more: &[String],
+    variable: Option<(&str, &str)>,
+) -> Result<u8, String> {
     // The cargo that runs this program, so that both use one toolchain.
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&program);
     command.args(args).args(more).current_dir(root).envs(variable);
-    let status = command.status().map_err(|error| format!("{} can't be started: {error}", program.to_string_lossy()))?;
+    let status = command
+        .status()
+        .map_err(|error| format!("{} can't be started: {error}", program.to_string_lossy()))?;
     // No code: a signal ended it.
     Ok(status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1)))
 }

@@ -20,9 +20,11 @@ const LAYERS: [Layer; 8] = [
 ];
 
 /// What tests and benchmarks use; a program that uses the library should not have to build it.
-const UNWANTED: [&str; 6] = ["proptest", "criterion", "safetensors", "serde", "serde_derive", "serde_json"];
+const UNWANTED: [&str; 6] =
+    ["proptest", "criterion", "safetensors", "serde", "serde_derive", "serde_json"];
 
-/// Those of them that a crate needs all the same, because it reads and writes files: state dictionaries and descriptions of models.
+/// Those of them that a crate needs all the same, because it reads and writes files: state
+/// dictionaries and descriptions of models.
 const WANTED: [(&str, &[&str]); 1] = [("vivit-nn", &["safetensors", "serde_json"])];
 
 /// A dependency that users of the package build, too.
@@ -34,7 +36,8 @@ struct Dependency {
 
 /// All findings in the manifests of `crates/`.
 pub fn check(files: &[File]) -> Vec<Finding> {
-    let is_manifest = |file: &&File| file.path.starts_with("crates/") && file.path.ends_with("/Cargo.toml");
+    let is_manifest =
+        |file: &&File| file.path.starts_with("crates/") && file.path.ends_with("/Cargo.toml");
     files.iter().filter(is_manifest).flat_map(check_manifest).collect()
 }
 
@@ -44,7 +47,9 @@ fn check_manifest(file: &File) -> Vec<Finding> {
         return vec![finding(1, "the manifest has no `name` in `[package]`".into())];
     };
     if layer(&package).is_none() {
-        let message = format!("crate `{package}` has no place among the layers; give it a row in xtask/src/layers.rs");
+        let message = format!(
+            "crate `{package}` has no place among the layers; give it a row in xtask/src/layers.rs"
+        );
         return vec![finding(1, message)];
     }
     let allowed = closure(&package);
@@ -54,13 +59,23 @@ fn check_manifest(file: &File) -> Vec<Finding> {
             let way_out = "use it in `tests` or `benches`, or as a dev-dependency";
             findings.push(finding(
                 line,
-                format!("`{package}` depends on `{dependency}`, which users would have to build; {way_out}"),
+                format!(
+                    "`{package}` depends on `{dependency}`, which users would have to build; \
+                         {way_out}"
+                ),
             ));
         }
         let ours = dependency == "vivit" || dependency.starts_with("vivit-");
         if ours && !allowed.contains(&dependency.as_str()) {
-            let those = if allowed.is_empty() { "none of the project's crates".into() } else { allowed.join(", ") };
-            findings.push(finding(line, format!("`{package}` depends on `{dependency}`; it may depend on {those}")));
+            let those = if allowed.is_empty() {
+                "none of the project's crates".into()
+            } else {
+                allowed.join(", ")
+            };
+            findings.push(finding(
+                line,
+                format!("`{package}` depends on `{dependency}`; it may depend on {those}"),
+            ));
         }
     }
     findings
@@ -102,11 +117,13 @@ fn entries(manifest: &str) -> impl Iterator<Item = (&str, &str, usize)> {
 
 fn package_name(manifest: &str) -> Option<String> {
     let values = entries(manifest).filter(|&(section, ..)| section == "package");
-    let mut names = values.filter_map(|(_, line, _)| line.split_once('=').filter(|(key, _)| key.trim() == "name"));
+    let mut names = values
+        .filter_map(|(_, line, _)| line.split_once('=').filter(|(key, _)| key.trim() == "name"));
     names.next().map(|(_, value)| value.trim().trim_matches('"').into())
 }
 
-/// The manifest's ordinary and build dependencies, of all targets, under the names of their packages.
+/// The manifest's ordinary and build dependencies, of all targets, under the names of their
+/// packages.
 fn dependencies(manifest: &str) -> Vec<Dependency> {
     let mut all: Vec<Dependency> = Vec::new();
     for (section, line, at) in entries(manifest) {
@@ -122,13 +139,17 @@ fn dependencies(manifest: &str) -> Vec<Dependency> {
         let renamed = |value: &str| value.split('"').nth(1).map(String::from);
         if table.is_some() || name.trim().ends_with(".package") {
             // `package = "…"` in a dependency's own table, or `alias.package = "…"`.
-            let Some(package) = (name.trim().rsplit('.').next() == Some("package")).then(|| renamed(value)).flatten() else {
+            let Some(package) = (name.trim().rsplit('.').next() == Some("package"))
+                .then(|| renamed(value))
+                .flatten()
+            else {
                 continue;
             };
             all.push(Dependency { package, line: at });
         } else {
             let package = value.split_once("package").and_then(|(_, rest)| renamed(rest));
-            let package = package.unwrap_or_else(|| key(name.split('.').next().unwrap_or_default()));
+            let package =
+                package.unwrap_or_else(|| key(name.split('.').next().unwrap_or_default()));
             all.push(Dependency { package, line: at });
         }
     }
@@ -153,7 +174,10 @@ mod tests {
 
     fn manifest(package: &str, rest: &str) -> File {
         let short = package.strip_prefix("vivit-").unwrap_or(package);
-        File { path: format!("crates/{short}/Cargo.toml"), text: format!("[package]\nname = \"{package}\"\n\n{rest}") }
+        File {
+            path: format!("crates/{short}/Cargo.toml"),
+            text: format!("[package]\nname = \"{package}\"\n\n{rest}"),
+        }
     }
 
     #[track_caller]
@@ -164,24 +188,43 @@ mod tests {
     #[track_caller]
     fn caught(package: &str, rest: &str, line: usize, named: &str) {
         let findings = check(&[manifest(package, rest)]);
-        assert_eq!(findings.iter().map(|finding| finding.line).collect::<Vec<_>>(), [line], "{findings:?}");
+        assert_eq!(
+            findings.iter().map(|finding| finding.line).collect::<Vec<_>>(),
+            [line],
+            "{findings:?}"
+        );
         assert!(findings[0].message.contains(&format!("depends on `{named}`")), "{findings:?}");
     }
 
     #[test]
     fn layers_are_those_of_the_table_and_below() {
         assert_eq!(closure("vivit-tensor"), [""; 0]);
-        assert_eq!(closure("vivit-curvature"), ["vivit-autodiff", "vivit-eigh", "vivit-extend", "vivit-tensor"]);
+        assert_eq!(
+            closure("vivit-curvature"),
+            ["vivit-autodiff", "vivit-eigh", "vivit-extend", "vivit-tensor"]
+        );
         assert_eq!(closure("vivit").len(), LAYERS.len() - 1);
         for layer in &LAYERS {
-            assert!(!closure(layer.package).contains(&layer.package), "{} is below itself", layer.package);
+            assert!(
+                !closure(layer.package).contains(&layer.package),
+                "{} is below itself",
+                layer.package
+            );
         }
     }
 
     #[test]
     fn edges_go_down() {
-        clean("vivit-curvature", "[dependencies]\nvivit-extend.workspace = true\nvivit-tensor = { path = \"../tensor\" }\n");
-        clean("vivit", "[dependencies]\nvivit-nn.workspace = true\nvivit-opencl = { workspace = true, optional = true }\n");
+        clean(
+            "vivit-curvature",
+            "[dependencies]\nvivit-extend.workspace = true\nvivit-tensor = \
+             { path = \"../tensor\" }\n",
+        );
+        clean(
+            "vivit",
+            "[dependencies]\nvivit-nn.workspace = true\nvivit-opencl = \
+             { workspace = true, optional = true }\n",
+        );
         caught("vivit-tensor", "[dependencies]\nvivit-eigh.workspace = true\n", 5, "vivit-eigh");
         caught(
             "vivit-extend",
@@ -190,17 +233,36 @@ mod tests {
             "vivit-curvature",
         );
         caught("vivit-nn", "[dependencies]\nvivit = { path = \"../vivit\" }\n", 5, "vivit");
-        caught("vivit-eigh", "[dependencies]\nvivit-autodiff.workspace = true\n", 5, "vivit-autodiff");
+        caught(
+            "vivit-eigh",
+            "[dependencies]\nvivit-autodiff.workspace = true\n",
+            5,
+            "vivit-autodiff",
+        );
     }
 
     #[test]
     fn every_form_of_a_dependency_is_seen() {
         caught("vivit-eigh", "[dependencies.vivit-nn]\nworkspace = true\n", 4, "vivit-nn");
         caught("vivit-eigh", "[dependencies.models]\npackage = \"vivit-nn\"\n", 5, "vivit-nn");
-        caught("vivit-eigh", "[dependencies]\nmodels = { version = \"1\", package = \"vivit-nn\" }\n", 5, "vivit-nn");
+        caught(
+            "vivit-eigh",
+            "[dependencies]\nmodels = { version = \"1\", package = \"vivit-nn\" }\n",
+            5,
+            "vivit-nn",
+        );
         caught("vivit-eigh", "[build-dependencies]\nvivit-nn = \"0.1\"\n", 5, "vivit-nn");
-        caught("vivit-eigh", "[target.'cfg(unix)'.dependencies]\nvivit-nn = \"0.1\"\n", 5, "vivit-nn");
-        clean("vivit-eigh", "[dev-dependencies]\nvivit-nn = \"0.1\"\n[dev-dependencies.criterion]\nworkspace = true\n");
+        caught(
+            "vivit-eigh",
+            "[target.'cfg(unix)'.dependencies]\nvivit-nn = \"0.1\"\n",
+            5,
+            "vivit-nn",
+        );
+        clean(
+            "vivit-eigh",
+            "[dev-dependencies]\nvivit-nn = \"0.1\"\n[dev-dependencies.criterion]\nworkspace = \
+             true\n",
+        );
         clean("vivit-eigh", "[features]\nvivit-nn = []\n");
     }
 
@@ -214,8 +276,13 @@ mod tests {
 
     #[test]
     fn models_read_and_write_files() {
-        clean("vivit-nn", "[dependencies]\nsafetensors.workspace = true\nserde_json.workspace = true\n");
-        for name in UNWANTED.into_iter().filter(|name| !["safetensors", "serde_json"].contains(name)) {
+        clean(
+            "vivit-nn",
+            "[dependencies]\nsafetensors.workspace = true\nserde_json.workspace = true\n",
+        );
+        for name in
+            UNWANTED.into_iter().filter(|name| !["safetensors", "serde_json"].contains(name))
+        {
             caught("vivit-nn", &format!("[dependencies]\n{name}.workspace = true\n"), 5, name);
         }
     }
@@ -226,7 +293,8 @@ mod tests {
         assert!(findings[0].message.contains("`vivit-new`"), "{findings:?}");
         let nameless = File { path: "crates/a/Cargo.toml".into(), text: "[package]\n".into() };
         assert_eq!(check(&[nameless]).len(), 1);
-        let outside = File { path: "benches/Cargo.toml".into(), text: "[package]\nname = \"a\"\n".into() };
+        let outside =
+            File { path: "benches/Cargo.toml".into(), text: "[package]\nname = \"a\"\n".into() };
         assert_eq!(check(&[outside]), []);
     }
 }

@@ -22,7 +22,9 @@ impl Fields {
     /// If it is no such object.
     pub fn last_line(output: &str) -> Result<Self, String> {
         let line = output.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-        Self::parse(line).ok_or_else(|| format!("expected one line of JSON, a flat object, but there is {line:?}"))
+        Self::parse(line).ok_or_else(|| {
+            format!("expected one line of JSON, a flat object, but there is {line:?}")
+        })
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -59,7 +61,8 @@ impl Fields {
     }
 
     fn number(&self, name: &str) -> Result<f64, String> {
-        self.number_or_null(name)?.ok_or_else(|| format!("{name:?} must be a number in the line of JSON; it is null"))
+        self.number_or_null(name)?
+            .ok_or_else(|| format!("{name:?} must be a number in the line of JSON; it is null"))
     }
 
     fn number_or_null(&self, name: &str) -> Result<Option<f64>, String> {
@@ -128,7 +131,8 @@ impl Measurement {
     pub fn median(rounds: &[Self]) -> Option<Self> {
         let seconds = median(rounds.iter().map(|round| round.seconds).collect())?;
         let megabytes = median(rounds.iter().filter_map(|round| round.megabytes).collect());
-        let extreme = |choose: fn(f64, f64) -> f64| rounds.iter().map(|round| round.seconds).reduce(choose);
+        let extreme =
+            |choose: fn(f64, f64) -> f64| rounds.iter().map(|round| round.seconds).reduce(choose);
         let spread = extreme(f64::max)? / extreme(f64::min)?;
         Some(Measurement { seconds, megabytes, spread, ..rounds[0].clone() })
     }
@@ -159,27 +163,55 @@ mod tests {
 
     #[test]
     fn the_last_line_is_read() {
-        let expected =
-            Measurement { params: 535_818.0, threads: 2.0, seconds: 0.25, eigen: None, megabytes: Some(61.2), spread: 1.0 };
+        let expected = Measurement {
+            params: 535_818.0,
+            threads: 2.0,
+            seconds: 0.25,
+            eigen: None,
+            megabytes: Some(61.2),
+            spread: 1.0,
+        };
         assert_eq!(Measurement::read(&format!("a note\n{LINE}\n\n")).unwrap(), expected);
         let with_eigen = LINE.replace("\"peak_mb\"", "\"eigen_s\":0.125,\"peak_mb\"");
         assert_eq!(Measurement::read(&with_eigen).unwrap().eigen, Some(0.125));
         let without_peak = LINE.replace("61.2", "null");
         assert_eq!(Measurement::read(&without_peak).unwrap().megabytes, None);
-        assert_eq!(Fields::last_line(LINE).unwrap().text("device").unwrap(), "CPU (f32, 2 threads)");
-        assert_eq!(Fields::last_line(r#" { "a" : 1 , "b" : "c" } "#).unwrap().text("b").unwrap(), "c");
+        assert_eq!(
+            Fields::last_line(LINE).unwrap().text("device").unwrap(),
+            "CPU (f32, 2 threads)"
+        );
+        assert_eq!(
+            Fields::last_line(r#" { "a" : 1 , "b" : "c" } "#).unwrap().text("b").unwrap(),
+            "c"
+        );
     }
 
     #[test]
     fn other_lines_are_refused() {
-        for line in
-            ["", "Traceback", "{", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{"a":1 2}"#, r#"{"a":NaN}"#, r#"{"a":[1]}"#]
-        {
+        for line in [
+            "",
+            "Traceback",
+            "{",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1 2}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":[1]}"#,
+        ] {
             assert!(Fields::last_line(line).is_err(), "{line}");
         }
         assert!(Measurement::read("{}").unwrap_err().contains("\"params\""));
-        assert!(Measurement::read(&LINE.replace("2.5e-1", "null")).unwrap_err().contains("\"median_s\""));
-        assert!(Measurement::read(&LINE.replace("535818", "\"many\"")).unwrap_err().contains("\"params\""));
+        assert!(
+            Measurement::read(&LINE.replace("2.5e-1", "null"))
+                .unwrap_err()
+                .contains("\"median_s\"")
+        );
+        assert!(
+            Measurement::read(&LINE.replace("535818", "\"many\""))
+                .unwrap_err()
+                .contains("\"params\"")
+        );
     }
 
     #[test]
@@ -193,10 +225,19 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median(vec![]), None);
-        let round =
-            |seconds, megabytes| Measurement { params: 1.0, threads: 2.0, seconds, megabytes, eigen: None, spread: 1.0 };
+        let round = |seconds, megabytes| Measurement {
+            params: 1.0,
+            threads: 2.0,
+            seconds,
+            megabytes,
+            eigen: None,
+            spread: 1.0,
+        };
         let rounds = [round(3.0, Some(10.0)), round(1.0, None), round(2.0, Some(20.0))];
-        assert_eq!(Measurement::median(&rounds), Some(Measurement { spread: 3.0, ..round(2.0, Some(15.0)) }));
+        assert_eq!(
+            Measurement::median(&rounds),
+            Some(Measurement { spread: 3.0, ..round(2.0, Some(15.0)) })
+        );
         assert_eq!(Measurement::median(&[]), None);
     }
 }

@@ -20,7 +20,8 @@ pub struct Job {
     pub task: &'static str,
     /// Number of samples.
     pub samples: usize,
-    /// Repetitions in a process, ours and the peer's: one where it takes long, many where either takes milliseconds.
+    /// Repetitions in a process, ours and the peer's: one where it takes long, many where either
+    /// takes milliseconds.
     pub reps: [usize; 2],
     /// The least ratios peer ÷ ours, of time and of peak memory.
     pub marks: [f64; 2],
@@ -46,7 +47,13 @@ const JOBS: [Job; 16] = [
     job("allcnnc",  "eigvalsh",   2, [  5,   1], [ 15.0,  8.0]),
 ];
 
-const fn job(net: &'static str, task: &'static str, samples: usize, reps: [usize; 2], marks: [f64; 2]) -> Job {
+const fn job(
+    net: &'static str,
+    task: &'static str,
+    samples: usize,
+    reps: [usize; 2],
+    marks: [f64; 2],
+) -> Job {
     Job { net, task, samples, reps, marks }
 }
 
@@ -60,7 +67,8 @@ impl Job {
 /// The peer's script, from the project's root.
 const SCRIPT: &str = "benches/peer/peer.py";
 
-/// Where the peer's packages are looked for without `--python`, from the project's root; after that, `python3`.
+/// Where the peer's packages are looked for without `--python`, from the project's root; after
+/// that, `python3`.
 const VENV: &str = "target/peer/bin/python";
 
 /// The record that is written without `--out`, from the project's root.
@@ -78,11 +86,15 @@ struct Arguments {
 
 impl Arguments {
     fn parse(args: &[String]) -> Result<Self, String> {
-        let mut parsed = Arguments { python: None, jobs: JOBS.to_vec(), rounds: 2, threads: None, out: None };
+        let mut parsed =
+            Arguments { python: None, jobs: JOBS.to_vec(), rounds: 2, threads: None, out: None };
         let mut filters: Vec<&str> = Vec::new();
         let mut args = args.iter().peekable();
         while let Some(arg) = args.next() {
-            let mut value = || args.next_if(|next| !next.starts_with("--")).ok_or_else(|| format!("`{arg}` needs a value"));
+            let mut value = || {
+                args.next_if(|next| !next.starts_with("--"))
+                    .ok_or_else(|| format!("`{arg}` needs a value"))
+            };
             match arg.as_str() {
                 "--peer" => {}
                 "--python" => parsed.python = Some(value()?.clone()),
@@ -91,24 +103,37 @@ impl Arguments {
                 "--threads" => parsed.threads = Some(setting::positive(arg, value()?)?),
                 "--jobs" => {
                     filters.push(value()?);
-                    filters.extend(std::iter::from_fn(|| args.next_if(|next| !next.starts_with("--"))).map(String::as_str));
+                    filters.extend(
+                        std::iter::from_fn(|| args.next_if(|next| !next.starts_with("--")))
+                            .map(String::as_str),
+                    );
                 }
                 _ => {
                     let known = "--python, --jobs, --rounds, --threads, --out";
-                    return Err(format!("`bench --peer` does not know the argument {arg:?}; it takes {known}"));
+                    return Err(format!(
+                        "`bench --peer` does not know the argument {arg:?}; it takes {known}"
+                    ));
                 }
             }
         }
         let names = || JOBS.map(|job| job.name()).join(", ");
-        if let Some(filter) = filters.iter().find(|filter| !JOBS.iter().any(|job| job.name().contains(**filter))) {
-            return Err(format!("`--jobs` {filter:?} is part of no job's name; jobs are {}", names()));
+        if let Some(filter) =
+            filters.iter().find(|filter| !JOBS.iter().any(|job| job.name().contains(**filter)))
+        {
+            return Err(format!(
+                "`--jobs` {filter:?} is part of no job's name; jobs are {}",
+                names()
+            ));
         }
-        parsed.jobs.retain(|job| filters.is_empty() || filters.iter().any(|filter| job.name().contains(filter)));
+        parsed.jobs.retain(|job| {
+            filters.is_empty() || filters.iter().any(|filter| job.name().contains(filter))
+        });
         Ok(parsed)
     }
 }
 
-/// Measures both sides and writes the record. Fails if one of our own measurements does, not for want of the peer.
+/// Measures both sides and writes the record. Fails if one of our own measurements does, not for
+/// want of the peer.
 pub fn run(root: &Path, args: &[String]) -> ExitCode {
     let arguments = match Arguments::parse(args) {
         Ok(arguments) => arguments,
@@ -142,7 +167,13 @@ fn compare(root: &Path, arguments: &Arguments, args: &[String]) -> Result<bool, 
     for (at, &job) in arguments.jobs.iter().enumerate() {
         let note = |text: &str| {
             let (seconds, jobs) = (start.elapsed().as_secs(), arguments.jobs.len());
-            eprintln!("[{}:{:02}] job {} of {jobs}, {}, {text}", seconds / 60, seconds % 60, at + 1, job.name());
+            eprintln!(
+                "[{}:{:02}] job {} of {jobs}, {}, {text}",
+                seconds / 60,
+                seconds % 60,
+                at + 1,
+                job.name()
+            );
         };
         let python = versions.is_ok().then_some(python.as_path());
         rows.push(measure(root, job, python, threads, arguments.rounds, &note));
@@ -161,26 +192,39 @@ fn compare(root: &Path, arguments: &Arguments, args: &[String]) -> Result<bool, 
     let lines: Vec<String> = rows.iter().map(Row::line).collect();
     println!("{HEAD}{}", lines.join("\n"));
     let path = arguments.out.as_ref().map_or_else(|| root.join(RECORD), PathBuf::from);
-    std::fs::write(&path, record(&setting, &rows)).map_err(|error| format!("{} can't be written: {error}", path.display()))?;
+    std::fs::write(&path, record(&setting, &rows))
+        .map_err(|error| format!("{} can't be written: {error}", path.display()))?;
     eprintln!("written to {}", path.display());
     Ok(rows.iter().all(|row| row.ours.is_ok()))
 }
 
 /// Both sides in turn; a side that fails is not tried again.
-fn measure(root: &Path, job: Job, python: Option<&Path>, threads: usize, rounds: usize, note: &dyn Fn(&str)) -> Row {
-    let (mut ours, mut peers) = (Ok(Vec::new()), if python.is_some() { Ok(Vec::new()) } else { Err(String::new()) });
+fn measure(
+    root: &Path,
+    job: Job,
+    python: Option<&Path>,
+    threads: usize,
+    rounds: usize,
+    note: &dyn Fn(&str),
+) -> Row {
+    let (mut ours, mut peers) =
+        (Ok(Vec::new()), if python.is_some() { Ok(Vec::new()) } else { Err(String::new()) });
     for round in 1..=rounds {
-        let side =
-            |name: &str, results: &mut Result<Vec<Measurement>, String>, run: &dyn Fn(&[&str]) -> Outcome, reps: usize| {
-                let Ok(done) = results else { return };
-                let [samples, reps, threads] = [job.samples, reps, threads].map(|number| number.to_string());
-                let measured = run(&[job.net, job.task, &samples, "--reps", &reps, "--threads", &threads]);
-                note(&format!("round {round} of {rounds}, {name}: {}", described(&measured)));
-                match measured {
-                    Ok(measured) => done.push(measured),
-                    Err(reason) => *results = Err(reason),
-                }
-            };
+        let side = |name: &str,
+                    results: &mut Result<Vec<Measurement>, String>,
+                    run: &dyn Fn(&[&str]) -> Outcome,
+                    reps: usize| {
+            let Ok(done) = results else { return };
+            let [samples, reps, threads] =
+                [job.samples, reps, threads].map(|number| number.to_string());
+            let measured =
+                run(&[job.net, job.task, &samples, "--reps", &reps, "--threads", &threads]);
+            note(&format!("round {round} of {rounds}, {name}: {}", described(&measured)));
+            match measured {
+                Ok(measured) => done.push(measured),
+                Err(reason) => *results = Err(reason),
+            }
+        };
         side("ours", &mut ours, &|args| setting::bench(root, args), job.reps[0]);
         if let Some(python) = python {
             let run = |args: &[&str]| {
@@ -208,7 +252,9 @@ fn outcome(rounds: Result<Vec<Measurement>, String>) -> Outcome {
 fn described(measured: &Outcome) -> String {
     match measured {
         Ok(measured) => {
-            let memory = measured.megabytes.map_or(String::new(), |peak| format!(", {} MB", three_digits(peak)));
+            let memory = measured
+                .megabytes
+                .map_or(String::new(), |peak| format!(", {} MB", three_digits(peak)));
             format!("{} s{memory}", three_digits(measured.seconds))
         }
         Err(reason) => format!("failed: {reason}"),
@@ -218,25 +264,38 @@ fn described(measured: &Outcome) -> String {
 fn python(root: &Path, given: Option<&str>) -> PathBuf {
     match given {
         // A path is one from here, not from the root.
-        Some(given) if given.contains(std::path::MAIN_SEPARATOR) => std::path::absolute(given).unwrap_or_else(|_| given.into()),
+        Some(given) if given.contains(std::path::MAIN_SEPARATOR) => {
+            std::path::absolute(given).unwrap_or_else(|_| given.into())
+        }
         Some(given) => given.into(),
-        None => Some(root.join(VENV)).filter(|venv| venv.exists()).unwrap_or_else(|| "python3".into()),
+        None => {
+            Some(root.join(VENV)).filter(|venv| venv.exists()).unwrap_or_else(|| "python3".into())
+        }
     }
 }
 
 /// Of Python and the peer's packages, in words.
 fn versions(root: &Path, python: &Path) -> Result<String, String> {
     let text = output(Command::new(python).args([SCRIPT, "--versions"]).current_dir(root));
-    let text = text.map_err(|reason| format!("the Python peer can't run with {}: {reason}", python.display()))?;
+    let text = text.map_err(|reason| {
+        format!("the Python peer can't run with {}: {reason}", python.display())
+    })?;
     let fields = Fields::last_line(&text)?;
     let of = |name: &str| fields.text(name).map(String::from);
-    Ok(format!("ViViT {}, BackPACK {}, PyTorch {}, Python {}", of("vivit")?, of("backpack")?, of("torch")?, of("python")?))
+    Ok(format!(
+        "ViViT {}, BackPACK {}, PyTorch {}, Python {}",
+        of("vivit")?,
+        of("backpack")?,
+        of("torch")?,
+        of("python")?
+    ))
 }
 
 fn install() -> String {
     let venv = VENV.trim_end_matches("/bin/python");
     format!(
-        "To install the peer, from the project's root:\n\n  python3 -m venv {venv} && {venv}/bin/pip install -r benches/peer/requirements.txt"
+        "To install the peer, from the project's root:\n\n  python3 -m venv {venv} && \
+         {venv}/bin/pip install -r benches/peer/requirements.txt"
     )
 }
 
@@ -269,8 +328,12 @@ mod tests {
     #[test]
     fn jobs_are_chosen_by_parts_of_their_names() {
         assert_eq!(parse("--peer").unwrap().jobs, JOBS);
-        let names = |line: &str| parse(line).unwrap().jobs.iter().map(Job::name).collect::<Vec<_>>();
-        assert_eq!(names("--peer --jobs allcnnc grad --rounds 3"), ["mlp grad 128", "net3c3d grad 128", "allcnnc eigvalsh 2"]);
+        let names =
+            |line: &str| parse(line).unwrap().jobs.iter().map(Job::name).collect::<Vec<_>>();
+        assert_eq!(
+            names("--peer --jobs allcnnc grad --rounds 3"),
+            ["mlp grad 128", "net3c3d grad 128", "allcnnc eigvalsh 2"]
+        );
         let quoted = ["--peer", "--jobs", "net3c3d dd"].map(String::from);
         assert_eq!(Arguments::parse(&quoted).unwrap().jobs, [JOBS[11]]);
         let parsed = parse("--peer --python p --rounds 3 --threads 1 --out o").unwrap();
@@ -306,9 +369,12 @@ mod tests {
         let root = crate::files::root().unwrap();
         let reason = versions(&root, Path::new("no-such-python")).unwrap_err();
         assert!(reason.contains("no-such-python"), "{reason}");
+        assert!(install().contains(
+            "python3 -m venv target/peer && target/peer/bin/pip install -r \
+                                benches/peer/requirements.txt"
+        ));
         assert!(
-            install().contains("python3 -m venv target/peer && target/peer/bin/pip install -r benches/peer/requirements.txt")
+            root.join(SCRIPT).is_file() && root.join("benches/peer/requirements.txt").is_file()
         );
-        assert!(root.join(SCRIPT).is_file() && root.join("benches/peer/requirements.txt").is_file());
     }
 }

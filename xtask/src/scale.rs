@@ -52,7 +52,8 @@ impl Series {
     }
 
     fn measure(&self, root: &Path, at: usize, threads: usize) -> Result<Measurement, String> {
-        let [samples, classes, threads] = [self.sizes[at][0], self.sizes[at][1], threads].map(|number| number.to_string());
+        let [samples, classes, threads] =
+            [self.sizes[at][0], self.sizes[at][1], threads].map(|number| number.to_string());
         let mut args = vec![self.net, "dd", &samples, "--reps", "1", "--threads", &threads];
         if self.varied == 1 {
             args.extend(["--classes", &classes]);
@@ -73,13 +74,18 @@ impl Series {
         let columns = if self.model { "--:|--:|" } else { "" };
         let _ = writeln!(
             text,
-            "| {name} | Gram matrix | seconds | sweeps and Gram matrix |{models} eigenvalues |{cubes} peak MB |"
+            "| {name} | Gram matrix | seconds | sweeps and Gram matrix |{models} eigenvalues \
+             |{cubes} peak MB |"
         );
         let _ = writeln!(text, "|--:|--:|--:|--:|{columns}--:|{columns}--:|");
         for (at, result) in results.iter().enumerate() {
             let ratio = (self.number(at) as f64) / (self.number(0) as f64);
             let against = |part: f64, first: f64, power: i32| match self.model {
-                true => format!(" {} | {} |", three_digits(part / first), three_digits(ratio.powi(power))),
+                true => format!(
+                    " {} | {} |",
+                    three_digits(part / first),
+                    three_digits(ratio.powi(power))
+                ),
                 false => String::new(),
             };
             let squares = against(rest(result), rest(&results[0]), 2);
@@ -97,16 +103,23 @@ impl Series {
         }
         if self.model {
             let line = |value: &dyn Fn(usize) -> f64| {
-                let values: Vec<String> = (0..results.len()).map(|at| format!("{:.2}", value(at).log10())).collect();
+                let values: Vec<String> =
+                    (0..results.len()).map(|at| format!("{:.2}", value(at).log10())).collect();
                 format!("  line [{}]\n", values.join(", "))
             };
-            let model =
-                |first: f64, power: i32| move |at: usize| first * (self.number(at) as f64 / self.number(0) as f64).powi(power);
-            let numbers: Vec<String> = (0..results.len()).map(|at| self.number(at).to_string()).collect();
+            let model = |first: f64, power: i32| {
+                move |at: usize| {
+                    first * (self.number(at) as f64 / self.number(0) as f64).powi(power)
+                }
+            };
+            let numbers: Vec<String> =
+                (0..results.len()).map(|at| self.number(at).to_string()).collect();
             let _ = write!(
                 text,
-                "\nPlotted, from above: sweeps and Gram matrix, and {base}² through their first point; eigenvalues, and {base}³ through theirs.\n\n\
-                 ```mermaid\nxychart-beta\n  x-axis \"{name}\" [{}]\n  y-axis \"log10 of seconds\"\n{}{}{}{}```\n",
+                "\nPlotted, from above: sweeps and Gram matrix, and {base}² through their first \
+                 point; eigenvalues, and {base}³ through theirs.\n\n\
+                 ```mermaid\nxychart-beta\n  x-axis \"{name}\" [{}]\n  y-axis \"log10 of \
+                 seconds\"\n{}{}{}{}```\n",
                 numbers.join(", "),
                 line(&|at| rest(&results[at])),
                 line(&model(rest(&results[0]), 2)),
@@ -123,7 +136,8 @@ impl Series {
 /// # Errors
 /// If an argument is wrong, a measurement fails or the record can't be written.
 pub fn run(root: &Path, args: &[String]) -> Result<u8, String> {
-    let (mut threads, mut out) = (std::thread::available_parallelism().map_or(1, usize::from), root.join(RECORD));
+    let (mut threads, mut out) =
+        (std::thread::available_parallelism().map_or(1, usize::from), root.join(RECORD));
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("`{arg}` needs a value"));
@@ -131,15 +145,23 @@ pub fn run(root: &Path, args: &[String]) -> Result<u8, String> {
             "--scale" => {}
             "--threads" => threads = setting::positive(arg, value()?)?,
             "--out" => out = PathBuf::from(value()?),
-            _ => return Err(format!("`bench --scale` does not know the argument {arg:?}; it takes --threads, --out")),
+            _ => {
+                return Err(format!(
+                    "`bench --scale` does not know the argument {arg:?}; it takes --threads, --out"
+                ));
+            }
         }
     }
     setting::build(root)?;
     let mut text = format!(
-        "# Time and memory against the number of samples and classes\n\nDirectional derivatives, ten directions, all parameters as one group, f32, \
-         from the forward pass on: one timed run after one that is\nnot, a process each. A sample has C − 1 columns.\n\n\
-         - Machine: {}; {threads} threads.\n- Commit {}, {}, release profile; {}.\n- Command: `cargo xtask bench --scale`.\n\n\
-         The sweeps grow with a sample's columns and the samples, the Gram matrix with their squares, its eigenvalues with the cubes. Nothing was cut into\n\
+        "# Time and memory against the number of samples and classes\n\nDirectional derivatives, \
+         ten directions, all parameters as one group, f32, \
+         from the forward pass on: one timed run after one that is\nnot, a process each. A sample \
+         has C − 1 columns.\n\n\
+         - Machine: {}; {threads} threads.\n- Commit {}, {}, release profile; {}.\n- Command: \
+         `cargo xtask bench --scale`.\n\n\
+         The sweeps grow with a sample's columns and the samples, the Gram matrix with their \
+         squares, its eigenvalues with the cubes. Nothing was cut into\n\
          slices: the default budget allows it.\n",
         setting::machine(std::thread::available_parallelism().map_or(1, usize::from)),
         setting::commit(root, RECORD),
@@ -151,7 +173,8 @@ pub fn run(root: &Path, args: &[String]) -> Result<u8, String> {
             (0..series.sizes.len()).map(|at| series.measure(root, at, threads)).collect();
         let _ = write!(text, "\n{}", series.section(&results?));
     }
-    std::fs::write(&out, text).map_err(|error| format!("{} can't be written: {error}", out.display()))?;
+    std::fs::write(&out, text)
+        .map_err(|error| format!("{} can't be written: {error}", out.display()))?;
     eprintln!("written to {}", out.display());
     Ok(0)
 }
@@ -161,16 +184,34 @@ mod tests {
     use super::*;
 
     fn result(seconds: f64, eigen: f64) -> Measurement {
-        Measurement { params: 1.0, threads: 2.0, seconds, eigen: Some(eigen), megabytes: Some(500.0), spread: 1.0 }
+        Measurement {
+            params: 1.0,
+            threads: 2.0,
+            seconds,
+            eigen: Some(eigen),
+            megabytes: Some(500.0),
+            spread: 1.0,
+        }
     }
 
     #[test]
     fn a_section_compares_with_the_model() {
         let text = SERIES[0].section(&[result(1.5, 0.5), result(9.0, 4.0)]);
-        assert!(text.contains("| 128 | 1152² | 1.50 | 1.00 | 1.00 | 1.00 | 0.500 | 1.00 | 1.00 | 500 |"), "{text}");
-        assert!(text.contains("| 256 | 2304² | 9.00 | 5.00 | 5.00 | 4.00 | 4.00 | 8.00 | 8.00 | 500 |"), "{text}");
         assert!(
-            text.contains("  line [0.00, 0.70]\n  line [0.00, 0.60]\n  line [-0.30, 0.60]\n  line [-0.30, 0.60]\n"),
+            text.contains(
+                "| 128 | 1152² | 1.50 | 1.00 | 1.00 | 1.00 | 0.500 | 1.00 | 1.00 | 500 |"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("| 256 | 2304² | 9.00 | 5.00 | 5.00 | 4.00 | 4.00 | 8.00 | 8.00 | 500 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "  line [0.00, 0.70]\n  line [0.00, 0.60]\n  line [-0.30, 0.60]\n  line \
+                           [-0.30, 0.60]\n"
+            ),
             "{text}"
         );
         let table: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
@@ -180,13 +221,18 @@ mod tests {
     #[test]
     fn a_section_without_model_is_a_table() {
         let text = SERIES[2].section(&[result(1.5, 0.5)]);
-        assert!(text.contains("| 8 | 792² | 1.50 | 1.00 | 0.500 | 500 |") && !text.contains("mermaid"), "{text}");
+        assert!(
+            text.contains("| 8 | 792² | 1.50 | 1.00 | 0.500 | 500 |") && !text.contains("mermaid"),
+            "{text}"
+        );
     }
 
     #[test]
     fn wrong_arguments_are_named() {
-        let message =
-            |args: &[&str]| run(Path::new("."), &args.iter().map(|arg| arg.to_string()).collect::<Vec<_>>()).unwrap_err();
+        let message = |args: &[&str]| {
+            run(Path::new("."), &args.iter().map(|arg| arg.to_string()).collect::<Vec<_>>())
+                .unwrap_err()
+        };
         assert!(message(&["--scale", "--reps"]).contains("\"--reps\""));
         assert!(message(&["--scale", "--threads", "none"]).contains("\"none\""));
         assert!(message(&["--scale", "--out"]).contains("`--out` needs a value"));

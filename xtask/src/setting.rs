@@ -10,8 +10,13 @@ use crate::measurement::Measurement;
 /// A program's standard output; why there is none is the last line that it said.
 pub fn output(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| format!("{program} can't be started: {error}"))?;
-    if output.status.success() { Ok(String::from_utf8_lossy(&output.stdout).into_owned()) } else { Err(reason(&output)) }
+    let output =
+        command.output().map_err(|error| format!("{program} can't be started: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(reason(&output))
+    }
 }
 
 fn reason(output: &Output) -> String {
@@ -50,8 +55,11 @@ pub fn bench(root: &Path, args: &[&str]) -> Result<Measurement, String> {
 /// # Errors
 /// If it can't be built.
 pub fn build(root: &Path) -> Result<(), String> {
-    let build: Vec<&str> =
-        BENCH.iter().map(|arg| if *arg == "run" { "build" } else { arg }).filter(|arg| *arg != "--").collect();
+    let build: Vec<&str> = BENCH
+        .iter()
+        .map(|arg| if *arg == "run" { "build" } else { arg })
+        .filter(|arg| *arg != "--")
+        .collect();
     match cargo(root, &build, &[], None)? {
         0 => Ok(()),
         _ => Err("the benchmarks can't be built".into()),
@@ -66,25 +74,37 @@ pub fn said(root: &Path, program: &str, args: &[&str]) -> Option<String> {
 
 /// The commit, and whether what git tracks, a record apart, differs from it.
 pub fn commit(root: &Path, record: &str) -> String {
-    let Some(commit) = said(root, "git", &["rev-parse", "--short", "HEAD"]) else { return "unknown".into() };
-    let changes = said(root, "git", &["status", "--porcelain", "--untracked-files=no", "--", ".", &format!(":!{record}")]);
+    let Some(commit) = said(root, "git", &["rev-parse", "--short", "HEAD"]) else {
+        return "unknown".into();
+    };
+    let changes = said(
+        root,
+        "git",
+        &["status", "--porcelain", "--untracked-files=no", "--", ".", &format!(":!{record}")],
+    );
     if changes.is_some() { format!("{commit} with changes") } else { commit }
 }
 
 /// Processor, cores and memory, as far as the system tells (Linux).
 pub fn machine(cores: usize) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let model = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.into());
-    let kibibytes =
-        field(&read("/proc/meminfo"), "MemTotal").and_then(|total| total.trim_end_matches("kB").trim().parse().ok());
-    let memory =
-        kibibytes.map_or("memory unknown".into(), |kibibytes: f64| format!("{:.0} GiB", kibibytes / f64::from(1 << 20)));
+    let model = field(&read("/proc/cpuinfo"), "model name")
+        .unwrap_or_else(|| std::env::consts::ARCH.into());
+    let kibibytes = field(&read("/proc/meminfo"), "MemTotal")
+        .and_then(|total| total.trim_end_matches("kB").trim().parse().ok());
+    let memory = kibibytes.map_or("memory unknown".into(), |kibibytes: f64| {
+        format!("{:.0} GiB", kibibytes / f64::from(1 << 20))
+    });
     format!("{model}, {cores} cores, {memory}")
 }
 
 /// The value of the first line `name: value`.
 fn field(text: &str, name: &str) -> Option<String> {
-    let named = |line: &str| line.split_once(':').filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().into());
+    let named = |line: &str| {
+        line.split_once(':')
+            .filter(|(key, _)| key.trim() == name)
+            .map(|(_, value)| value.trim().into())
+    };
     text.lines().find_map(named)
 }
 
@@ -118,7 +138,10 @@ mod tests {
 
     #[test]
     fn the_machine_is_read() {
-        assert_eq!(field("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\n", "model name").unwrap(), "A CPU @ 2 GHz");
+        assert_eq!(
+            field("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\n", "model name").unwrap(),
+            "A CPU @ 2 GHz"
+        );
         assert_eq!(field("MemTotal:       24 kB\n", "MemTotal").unwrap(), "24 kB");
         assert_eq!(field("", "MemTotal"), None);
     }

@@ -12,7 +12,8 @@ enum State {
     RawText(usize),
 }
 
-/// The source with comments and the contents of string and character literals replaced by blanks; lines stay where they are.
+/// The source with comments and the contents of string and character literals replaced by blanks;
+/// lines stay where they are.
 ///
 /// So a rule about code can't be tripped by prose about it, nor by a checker's own patterns.
 pub fn code(source: &str) -> String {
@@ -27,13 +28,20 @@ pub fn code(source: &str) -> String {
             State::BlockComment(depth) if at(i) == '*' && at(i + 1) == '/' => {
                 (if depth == 1 { State::Code } else { State::BlockComment(depth - 1) }, 2, false)
             }
-            State::BlockComment(depth) if at(i) == '/' && at(i + 1) == '*' => (State::BlockComment(depth + 1), 2, false),
+            State::BlockComment(depth) if at(i) == '/' && at(i + 1) == '*' => {
+                (State::BlockComment(depth + 1), 2, false)
+            }
             State::Text if at(i) == '\\' => (State::Text, 2, false),
             State::Text if at(i) == '"' => (State::Code, 1, true),
-            State::RawText(hashes) if at(i) == '"' && (1..=hashes).all(|h| at(i + h) == '#') => (State::Code, 1 + hashes, true),
+            State::RawText(hashes) if at(i) == '"' && (1..=hashes).all(|h| at(i + h) == '#') => {
+                (State::Code, 1 + hashes, true)
+            }
             _ => (state, 1, false),
         };
-        out.extend((i..(i + len).min(chars.len())).map(|i| if shown || at(i) == '\n' { at(i) } else { ' ' }));
+        out.extend(
+            (i..(i + len).min(chars.len()))
+                .map(|i| if shown || at(i) == '\n' { at(i) } else { ' ' }),
+        );
         (state, i) = (next, i + len);
     }
     out
@@ -53,7 +61,11 @@ fn code_step(chars: &[char], i: usize) -> (State, usize, bool) {
         ('r', '"' | '#') if raw_prefix(i) => {
             let hashes = (i + 1..).take_while(|&i| at(i) == '#').count();
             // Without a quotation mark it is a raw identifier.
-            if at(i + 1 + hashes) == '"' { (State::RawText(hashes), 2 + hashes, true) } else { (State::Code, 1, true) }
+            if at(i + 1 + hashes) == '"' {
+                (State::RawText(hashes), 2 + hashes, true)
+            } else {
+                (State::Code, 1, true)
+            }
         }
         ('\'', '\\') => {
             let end = (i + 3..chars.len()).find(|&i| at(i) == '\'').unwrap_or(chars.len());
@@ -72,7 +84,9 @@ fn is_word(c: char) -> bool {
 
 /// Byte positions in `line` of the whole word `word`.
 pub fn words<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    let whole = move |at: usize| !line[..at].ends_with(is_word) && !line[at + word.len()..].starts_with(is_word);
+    let whole = move |at: usize| {
+        !line[..at].ends_with(is_word) && !line[at + word.len()..].starts_with(is_word)
+    };
     line.match_indices(word).map(|(at, _)| at).filter(move |&at| whole(at))
 }
 

@@ -50,8 +50,10 @@ const UNSAFE_FILES: [&str; 12] = [
     "crates/opencl/src/launch.rs",
 ];
 
-/// The manifests of the crates that have such a file: they deny `unsafe`, so that the file can allow it; all others forbid it.
-const UNSAFE_MANIFESTS: [&str; 3] = ["benches/Cargo.toml", "crates/tensor/Cargo.toml", "crates/opencl/Cargo.toml"];
+/// The manifests of the crates that have such a file: they deny `unsafe`, so that the file can
+/// allow it; all others forbid it.
+const UNSAFE_MANIFESTS: [&str; 3] =
+    ["benches/Cargo.toml", "crates/tensor/Cargo.toml", "crates/opencl/Cargo.toml"];
 
 /// Lines that a file may have.
 const MAX_LINES: usize = 600;
@@ -62,7 +64,8 @@ const SAFETY_LINES: usize = 3;
 // Written in two parts, so that this file passes its own check.
 const UNFINISHED: [&str; 2] = [concat!("FIX", "ME"), concat!("XX", "X")];
 const IGNORED_EXAMPLE: &str = concat!("```", "ignore");
-const MACHINE_PATHS: [&str; 4] = [concat!("/wo", "rk/"), concat!("/tm", "p/"), concat!("/ho", "me/"), concat!("/ro", "ot/")];
+const MACHINE_PATHS: [&str; 4] =
+    [concat!("/wo", "rk/"), concat!("/tm", "p/"), concat!("/ho", "me/"), concat!("/ro", "ot/")];
 
 /// All findings in all files.
 pub fn check(files: &[File]) -> Vec<Finding> {
@@ -71,7 +74,9 @@ pub fn check(files: &[File]) -> Vec<Finding> {
 
 fn check_file(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut found = |line: usize, message: String| findings.push(Finding { path: file.path.clone(), line, message });
+    let mut found = |line: usize, message: String| {
+        findings.push(Finding { path: file.path.clone(), line, message })
+    };
     any_text(&file.text, &mut found);
     if file.path.ends_with(".rs") {
         let code = code(&file.text);
@@ -104,9 +109,14 @@ fn any_text(text: &str, found: &mut impl FnMut(usize, String)) {
         }
         for path in MACHINE_PATHS {
             // After a name it is the middle of a relative path or of an address.
-            let inside = |before: &str| before.ends_with(|c: char| c.is_alphanumeric() || "_.-~})".contains(c));
+            let inside = |before: &str| {
+                before.ends_with(|c: char| c.is_alphanumeric() || "_.-~})".contains(c))
+            };
             if line.match_indices(path).any(|(at, _)| !inside(&line[..at])) {
-                found(at + 1, format!("`{path}` is a path of one machine; write it from the project's root"));
+                found(
+                    at + 1,
+                    format!("`{path}` is a path of one machine; write it from the project's root"),
+                );
             }
         }
     }
@@ -121,7 +131,10 @@ fn layout(text: &str, found: &mut impl FnMut(usize, String)) {
     if lines > MAX_LINES {
         found(
             MAX_LINES + 1,
-            format!("the file has {lines} lines, at most {MAX_LINES} are allowed; split it by what it is about"),
+            format!(
+                "the file has {lines} lines, at most {MAX_LINES} are allowed; split it by what it \
+                 is about"
+            ),
         );
     }
 }
@@ -133,18 +146,30 @@ fn leftovers(text: &str, code: &str, found: &mut impl FnMut(usize, String)) {
             if words(line, name).any(|start| line[start + name.len()..].starts_with('!')) {
                 found(
                     at + 1,
-                    format!("`{name}!` panics on users; write the code or return an error that names what is not supported"),
+                    format!(
+                        "`{name}!` panics on users; write the code or return an error that names \
+                         what is not supported"
+                    ),
                 );
             }
         }
-        let ignored = line.contains("#[ignore") || (line.contains("cfg_attr") && words(line, "ignore").next().is_some());
+        let ignored = line.contains("#[ignore")
+            || (line.contains("cfg_attr") && words(line, "ignore").next().is_some());
         if ignored {
-            found(at + 1, "an ignored test guards nothing; make it run, or make it quick enough to run".into());
+            found(
+                at + 1,
+                "an ignored test guards nothing; make it run, or make it quick enough to run"
+                    .into(),
+            );
         }
     }
     for (at, line) in text.lines().enumerate() {
         if line.contains(IGNORED_EXAMPLE) {
-            found(at + 1, "an ignored example is never compiled; use `no_run`, or `text` if it is no code".into());
+            found(
+                at + 1,
+                "an ignored example is never compiled; use `no_run`, or `text` if it is no code"
+                    .into(),
+            );
         }
     }
 }
@@ -164,10 +189,11 @@ fn absent_ops(text: &str, code: &str, found: &mut impl FnMut(usize, String)) {
     for (at, (line, code)) in text.lines().zip(code.lines()).enumerate() {
         let std = |before: &str| before.ends_with("std::") || before.ends_with("core::");
         let in_code = words(code, "ops").any(|start| !std(&code[..start]));
-        let in_text = words(line, "ops").any(|start| line[start..].starts_with("ops::") && !std(&line[..start]));
+        let in_text = words(line, "ops")
+            .any(|start| line[start..].starts_with("ops::") && !std(&line[..start]));
         if in_code || in_text {
-            let reason =
-                "this layer names no operation: use what `Site` shows (the standard library's module is written `std::ops`)";
+            let reason = "this layer names no operation: use what `Site` shows (the standard \
+                          library's module is written `std::ops`)";
             found(at + 1, format!("`ops`: {reason}"));
         }
     }
@@ -181,10 +207,13 @@ fn absent_unsafe(code: &str, found: &mut impl FnMut(usize, String)) {
     }
 }
 
-/// Every `unsafe` block and implementation has a `SAFETY:` reason just above, every declaration its `# Safety` section.
+/// Every `unsafe` block and implementation has a `SAFETY:` reason just above, every declaration its
+/// `# Safety` section.
 fn reasoned_unsafe(text: &str, code: &str, found: &mut impl FnMut(usize, String)) {
     let lines: Vec<&str> = text.lines().collect();
-    let comment_has = |at: usize, what: &str| lines[at].find("//").is_some_and(|start| lines[at][start..].contains(what));
+    let comment_has = |at: usize, what: &str| {
+        lines[at].find("//").is_some_and(|start| lines[at][start..].contains(what))
+    };
     let mut before = 0; // a reason counts for the next use only
     let (mut start_of_line, mut uses) = (0, Vec::new());
     for (at, line) in code.split('\n').enumerate() {
@@ -196,19 +225,27 @@ fn reasoned_unsafe(text: &str, code: &str, found: &mut impl FnMut(usize, String)
         if rest.starts_with('{') || rest.starts_with("impl") {
             let first = at.saturating_sub(SAFETY_LINES).max(before);
             if !(first..=at).any(|at| comment_has(at, "SAFETY:")) {
-                let reason = format!("a `// SAFETY:` comment at most {SAFETY_LINES} lines above it and its own");
-                found(at + 1, format!("this `unsafe` lacks its reason: {reason}, saying why it is sound"));
+                let reason = format!(
+                    "a `// SAFETY:` comment at most {SAFETY_LINES} lines above it and its own"
+                );
+                found(
+                    at + 1,
+                    format!("this `unsafe` lacks its reason: {reason}, saying why it is sound"),
+                );
             }
         } else if !in_trait_impl(&code[..start]) {
             let above = lines[..at].iter().rev().take_while(|line| {
                 let line = line.trim_start();
                 line.starts_with("//") || line.starts_with("#[")
             });
-            let stated = (at - above.count()..at).any(|at| comment_has(at, "# Safety") || comment_has(at, "SAFETY:"));
+            let stated = (at - above.count()..at)
+                .any(|at| comment_has(at, "# Safety") || comment_has(at, "SAFETY:"));
             if !stated {
                 found(
                     at + 1,
-                    "this `unsafe` declaration lacks a `# Safety` section that says what callers must promise".into(),
+                    "this `unsafe` declaration lacks a `# Safety` section that says what callers \
+                     must promise"
+                        .into(),
                 );
             }
         }
@@ -216,7 +253,8 @@ fn reasoned_unsafe(text: &str, code: &str, found: &mut impl FnMut(usize, String)
     }
 }
 
-/// Whether code that follows `before` is directly inside `impl … for …`: the trait's methods state their conditions themselves.
+/// Whether code that follows `before` is directly inside `impl … for …`: the trait's methods state
+/// their conditions themselves.
 fn in_trait_impl(before: &str) -> bool {
     let mut depth = 0;
     let open = before.char_indices().rev().find(|&(_, c)| {
@@ -249,14 +287,24 @@ fn lints(file: &File, found: &mut impl FnMut(usize, String)) {
     check_lints(file.path.as_str(), has, found);
 }
 
-fn check_lints(path: &str, mut has: impl FnMut(&str, &str) -> bool, found: &mut impl FnMut(usize, String)) {
+fn check_lints(
+    path: &str,
+    mut has: impl FnMut(&str, &str) -> bool,
+    found: &mut impl FnMut(usize, String),
+) {
     let (section, key) = match path {
         "Cargo.toml" => ("[workspace.lints.rust]", r#"unsafe_code="forbid""#),
         path if UNSAFE_MANIFESTS.contains(&path) => ("[lints.rust]", r#"unsafe_code="deny""#),
         _ => ("[lints]", "workspace=true"),
     };
     if !has(section, key) {
-        found(1, format!("`{key}` is missing in `{section}`; with it, `unsafe` is kept to {}", UNSAFE_FILES.join(", ")));
+        found(
+            1,
+            format!(
+                "`{key}` is missing in `{section}`; with it, `unsafe` is kept to {}",
+                UNSAFE_FILES.join(", ")
+            ),
+        );
     }
 }
 
@@ -266,7 +314,10 @@ mod tests {
 
     /// The lines of the findings in a file of this text.
     fn lines(path: &str, text: &str) -> Vec<usize> {
-        check_file(&File { path: path.into(), text: text.into() }).into_iter().map(|finding| finding.line).collect()
+        check_file(&File { path: path.into(), text: text.into() })
+            .into_iter()
+            .map(|finding| finding.line)
+            .collect()
     }
 
     #[track_caller]
@@ -308,7 +359,10 @@ mod tests {
     fn unsafe_is_in_its_files_only() {
         caught("crates/nn/src/lib.rs", "//! a\nfn f() { unsafe { g() } }", 2);
         caught("xtask/src/main.rs", "//! a\nunsafe impl Send for X {}", 2);
-        clean("crates/nn/src/lib.rs", "//! Nothing is unsafe\n#![forbid(unsafe_code)]\nconst X: &str = \"unsafe\";");
+        clean(
+            "crates/nn/src/lib.rs",
+            "//! Nothing is unsafe\n#![forbid(unsafe_code)]\nconst X: &str = \"unsafe\";",
+        );
     }
 
     const KERNEL: &str = UNSAFE_FILES[0];
@@ -320,17 +374,28 @@ mod tests {
         caught(KERNEL, "//! a\nlet x = unsafe { g() };", 2);
         caught(KERNEL, "//! a\n// SAFETY: far\n\n\n\nlet x = unsafe { g() };", 6);
         caught(KERNEL, "//! a\nlet s = \"SAFETY:\"; unsafe { g() }", 2);
-        caught(KERNEL, "//! a\n// SAFETY: of the first\nunsafe impl Send for X {}\nunsafe impl Sync for X {}", 4);
+        caught(
+            KERNEL,
+            "//! a\n// SAFETY: of the first\nunsafe impl Send for X {}\nunsafe impl Sync for X {}",
+            4,
+        );
         caught(KERNEL, "//! a\nunsafe\n{ g() }", 2);
     }
 
     #[test]
     fn unsafe_declarations_have_a_contract() {
-        clean(KERNEL, "//! a\n/// Adds.\n///\n/// # Safety\n/// In bounds.\n#[inline]\nunsafe fn f() {}");
+        clean(
+            KERNEL,
+            "//! a\n/// Adds.\n///\n/// # Safety\n/// In bounds.\n#[inline]\nunsafe fn f() {}",
+        );
         clean(KERNEL, "//! a\n// SAFETY: callers check\nunsafe fn f() {}");
         caught(KERNEL, "//! a\n/// Adds.\nunsafe fn f() {}", 3);
         caught(KERNEL, "//! a\n/// # Safety\n/// Of g.\nunsafe fn g() {}\n\nunsafe fn f() {}", 6);
-        clean(KERNEL, "//! a\nimpl<E: Copy> Add for X<E> {\n    fn g() {}\n    #[inline]\n    unsafe fn f() {}\n}");
+        clean(
+            KERNEL,
+            "//! a\nimpl<E: Copy> Add for X<E> \
+             {\n    fn g() {}\n    #[inline]\n    unsafe fn f() {}\n}",
+        );
         caught(KERNEL, "//! a\nimpl<F: for<'a> Fn(&'a u8)> X<F> {\n    unsafe fn f() {}\n}", 3);
     }
 

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use vivit::OnBackend;
 use vivit::prelude::Backend;
-use vivit_benches::{Approximation, Arguments, Element, Problem, Report, USAGE, measure, peak_megabytes};
+use vivit_benches::{
+    Approximation, Arguments, Element, Problem, Report, USAGE, measure, peak_megabytes,
+};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -49,11 +51,18 @@ impl OnBackend for Measurement {
     type Out = Result<Report, String>;
     fn run<B: Backend>(self, backend: &B) -> Result<Report, String> {
         let arguments = self.0;
-        let Arguments { net, task, samples, classes, k, draws, sub, memory, reps, .. } = arguments.clone();
-        let problem = Problem::with_classes(backend, net, samples, classes).map_err(|error| error.to_string())?;
-        let approximation =
-            Approximation { k, draws, sub, memory: memory.map(|megabytes| megabytes.saturating_mul(1_000_000)) };
-        let runs = measure(reps, || problem.solve(task, approximation)).map_err(|error| error.to_string())?;
+        let Arguments { net, task, samples, classes, k, draws, sub, memory, reps, .. } =
+            arguments.clone();
+        let problem = Problem::with_classes(backend, net, samples, classes)
+            .map_err(|error| error.to_string())?;
+        let approximation = Approximation {
+            k,
+            draws,
+            sub,
+            memory: memory.map(|megabytes| megabytes.saturating_mul(1_000_000)),
+        };
+        let runs = measure(reps, || problem.solve(task, approximation))
+            .map_err(|error| error.to_string())?;
         let (seconds, eigen): (Vec<f64>, Vec<Option<f64>>) = runs.into_iter().unzip();
         let eigen_seconds = eigen.into_iter().flatten().collect();
         let (params, threads) = (problem.num_params(), rayon::current_num_threads());

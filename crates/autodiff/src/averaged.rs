@@ -1,14 +1,17 @@
-//! Curvature averaged over samples at every step back (Botev, Ritter & Barber, *Practical Gauss-Newton Optimisation for Deep Learning*, ICML
-//! 2017, § 3.3): with `Q_y` in the place of every sample's `∂²L/∂y²`,
+//! Curvature averaged over samples at every step back (Botev, Ritter & Barber, *Practical
+//! Gauss-Newton Optimisation for Deep Learning*, ICML 2017, § 3.3): with `Q_y` in the place of
+//! every sample's `∂²L/∂y²`,
 //!
 //! ```text
 //! Q_out = Σ_n ∂²L_n/∂f_n²        Q_ab += (1/N) Σ_n J_aᵀ Q_y J_b
 //! ```
 //!
-//! for the arguments a, b of the operation that gave y. Where values are used more than once, mixed blocks `Q_yz` of the values that are not yet
-//! replaced by their arguments travel along: the quadratic form stays one of everything that the output is computed from.
+//! for the arguments a, b of the operation that gave y. Where values are used more than once, mixed
+//! blocks `Q_yz` of the values that are not yet replaced by their arguments travel along: the
+//! quadratic form stays one of everything that the output is computed from.
 //!
-//! One matrix per value stands for all samples, `(entries per sample)²` numbers, whatever their number.
+//! One matrix per value stands for all samples, `(entries per sample)²` numbers, whatever their
+//! number.
 
 use std::collections::BTreeMap;
 
@@ -40,18 +43,21 @@ impl<B: Backend> Averaged<'_, B> {
         self.op
     }
 
-    /// The outer-product structure of the parameter's Jacobian, of a factor of one column (its values do not matter).
+    /// The outer-product structure of the parameter's Jacobian, of a factor of one column (its
+    /// values do not matter).
     pub fn outer(&self) -> Option<Outer<B>> {
         let mat = self.io.out.reshape(self.io.out.shape().prefixed(&[1]));
         self.op.outer(self.io, self.wrt, &mat)
     }
 
-    /// `Σ_{t, t′} Q` between out-features: what `(Σ_t s)(Σ_t s)ᵀ` is on average, `[G, O, O]`, for a parameter with outer-product structure.
+    /// `Σ_{t, t′} Q` between out-features: what `(Σ_t s)(Σ_t s)ᵀ` is on average, `[G, O, O]`, for a
+    /// parameter with outer-product structure.
     pub fn output_factor(&self) -> Option<Tensor<B>> {
         let first = Rows::new(self.io, 0..1);
         // The factor at the output of every column `[K, L]`, summed over positions: `[K, G·O]`.
         let at_output = |columns: &Tensor<B>| {
-            let mat = columns.reshape(self.io.out.shape().tail().prefixed(&[columns.shape()[0], 1]));
+            let mat =
+                columns.reshape(self.io.out.shape().tail().prefixed(&[columns.shape()[0], 1]));
             let outer = first.with(|io| self.op.outer(io, self.wrt, &mat))?;
             let d = outer.dims();
             Some((outer.s_summed().reshape([d.v, d.g * d.o]), d.g, d.o))
@@ -72,11 +78,13 @@ impl<B: Backend> Averaged<'_, B> {
 }
 
 impl<B: Backend> Graph<B> {
-    /// Shows every use of the `wanted` parameters with the averaged curvature at its operation's result, last operation first.
+    /// Shows every use of the `wanted` parameters with the averaged curvature at its operation's
+    /// result, last operation first.
     ///
     /// # Errors
-    /// If the loss or a parameter does not fit, an operation couples samples, a parameter passes through operations on parameters alone, a
-    /// value is too large for its matrix, or `visit` fails.
+    /// If the loss or a parameter does not fit, an operation couples samples, a parameter passes
+    /// through operations on parameters alone, a value is too large for its matrix, or `visit`
+    /// fails.
     pub fn averaged_sweep<E: From<Error>>(
         &self,
         loss: &dyn Loss<B>,
@@ -87,7 +95,11 @@ impl<B: Backend> Graph<B> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(Some(wanted_by))?;
         let (path, nodes) = (self.path_to(wanted), &self.tape().nodes);
-        for (at, node) in nodes.iter().enumerate().filter(|(at, _)| path[*at] && !self.tape().is_param(Var::at(*at))) {
+        for (at, node) in nodes
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| path[*at] && !self.tape().is_param(Var::at(*at)))
+        {
             let entries = node.value.len() / if node.batched { self.samples() } else { 1 };
             let Origin::Op(op) = &node.origin else { continue };
             let op = op.name().to_string();
@@ -95,7 +107,9 @@ impl<B: Backend> Graph<B> {
                 return Err(Error::NotAveraged { op, wanted_by: wanted_by.into() }.into());
             }
             if entries.saturating_mul(entries) > LIMIT {
-                return Err(Error::AveragedTooLarge { op, position: at, entries, limit: LIMIT }.into());
+                return Err(
+                    Error::AveragedTooLarge { op, position: at, entries, limit: LIMIT }.into()
+                );
             }
         }
         // The matrices of pairs of values, the later one first.
@@ -107,19 +121,33 @@ impl<B: Backend> Graph<B> {
         for at in (0..nodes.len()).rev().filter(|&at| path[at]) {
             let Origin::Op(op) = &nodes[at].origin else { continue };
             let Some(own) = q.remove(&(at, at)) else { continue };
-            let others: Vec<usize> = q.keys().filter(|(later, _)| *later == at).map(|&(_, other)| other).collect();
-            let mixed: Vec<_> = others.into_iter().filter_map(|other| Some((other, q.remove(&(at, other))?))).collect();
-            let args: Vec<&Tensor<B>> = nodes[at].args.iter().map(|&arg| self.tape().value(arg)).collect();
-            let batched: Vec<bool> = nodes[at].args.iter().map(|&arg| self.tape().is_batched(arg)).collect();
+            let others: Vec<usize> =
+                q.keys().filter(|(later, _)| *later == at).map(|&(_, other)| other).collect();
+            let mixed: Vec<_> = others
+                .into_iter()
+                .filter_map(|other| Some((other, q.remove(&(at, other))?)))
+                .collect();
+            let args: Vec<&Tensor<B>> =
+                nodes[at].args.iter().map(|&arg| self.tape().value(arg)).collect();
+            let batched: Vec<bool> =
+                nodes[at].args.iter().map(|&arg| self.tape().is_batched(arg)).collect();
             let io = Io { args: &args, out: &nodes[at].value, batched: &batched };
             let op = op.as_ref();
-            let on_path: Vec<(usize, usize)> =
-                nodes[at].args.iter().enumerate().map(|(wrt, arg)| (wrt, arg.index())).filter(|(_, arg)| path[*arg]).collect();
-            for &(wrt, arg) in on_path.iter().filter(|(_, arg)| self.tape().is_param(Var::at(*arg))) {
+            let on_path: Vec<(usize, usize)> = nodes[at]
+                .args
+                .iter()
+                .enumerate()
+                .map(|(wrt, arg)| (wrt, arg.index()))
+                .filter(|(_, arg)| path[*arg])
+                .collect();
+            for &(wrt, arg) in on_path.iter().filter(|(_, arg)| self.tape().is_param(Var::at(*arg)))
+            {
                 visit(&Averaged { param: Var::at(arg), op, io, wrt, q: &own })?;
             }
-            let values: Vec<(usize, usize)> =
-                on_path.into_iter().filter(|(_, arg)| !self.tape().is_param(Var::at(*arg))).collect();
+            let values: Vec<(usize, usize)> = on_path
+                .into_iter()
+                .filter(|(_, arg)| !self.tape().is_param(Var::at(*arg)))
+                .collect();
             for (i, &(wrt, arg)) in values.iter().enumerate() {
                 for &(other_wrt, other) in &values[i..] {
                     let block = average(op, io, (wrt, other_wrt), &own);
@@ -143,7 +171,11 @@ impl<B: Backend> Graph<B> {
 }
 
 /// Adds the block of rows `a` and columns `b` to the matrices, each pair once.
-fn add<B: Backend>(q: &mut BTreeMap<(usize, usize), Tensor<B>>, (a, b): (usize, usize), block: Tensor<B>) {
+fn add<B: Backend>(
+    q: &mut BTreeMap<(usize, usize), Tensor<B>>,
+    (a, b): (usize, usize),
+    block: Tensor<B>,
+) {
     let (key, block) = if a >= b { ((a, b), block) } else { ((b, a), block.permute(&[1, 0])) };
     match q.get_mut(&key) {
         Some(sum) => sum.axpy(1.0, &block),
@@ -160,8 +192,11 @@ struct Rows<'a, B: Backend> {
 
 impl<'a, B: Backend> Rows<'a, B> {
     fn new(io: Io<'a, B>, samples: std::ops::Range<usize>) -> Self {
-        let rows = |x: &Tensor<B>, batched: bool| if batched { x.slice(samples.start, samples.end) } else { x.clone() };
-        let args = io.args.iter().zip(io.batched).map(|(arg, &batched)| rows(arg, batched)).collect();
+        let rows = |x: &Tensor<B>, batched: bool| {
+            if batched { x.slice(samples.start, samples.end) } else { x.clone() }
+        };
+        let args =
+            io.args.iter().zip(io.batched).map(|(arg, &batched)| rows(arg, batched)).collect();
         Rows { args, out: rows(io.out, true), batched: io.batched }
     }
 
@@ -179,7 +214,12 @@ fn pull<B: Backend>(op: &dyn Op<B>, io: Io<'_, B>, wrt: usize, columns: &Tensor<
 }
 
 /// `(1/N) Σ_n J_aᵀ Q J_b`.
-fn average<B: Backend>(op: &dyn Op<B>, io: Io<'_, B>, (a, b): (usize, usize), q: &Tensor<B>) -> Tensor<B> {
+fn average<B: Backend>(
+    op: &dyn Op<B>,
+    io: Io<'_, B>,
+    (a, b): (usize, usize),
+    q: &Tensor<B>,
+) -> Tensor<B> {
     over_samples(io, q.shape()[0], |io, n| {
         let l = q.shape()[0];
         let half = pull(op, io, a, &q.reshape([l, 1, l]).broadcast([l, n, l]));
@@ -197,9 +237,17 @@ fn average_one<B: Backend>(op: &dyn Op<B>, io: Io<'_, B>, a: usize, q: &Tensor<B
 }
 
 /// The mean over all samples of what `f` returns summed over some.
-fn over_samples<B: Backend>(io: Io<'_, B>, entries: usize, f: impl Fn(Io<'_, B>, usize) -> Tensor<B>) -> Tensor<B> {
+fn over_samples<B: Backend>(
+    io: Io<'_, B>,
+    entries: usize,
+    f: impl Fn(Io<'_, B>, usize) -> Tensor<B>,
+) -> Tensor<B> {
     let total = io.samples();
-    let widest = io.args.iter().zip(io.batched).map(|(arg, &batched)| if batched { arg.len() / total } else { arg.len() });
+    let widest = io
+        .args
+        .iter()
+        .zip(io.batched)
+        .map(|(arg, &batched)| if batched { arg.len() / total } else { arg.len() });
     let widest = widest.fold(entries, usize::max);
     let step = (BLOCK / (widest * entries).max(1)).clamp(1, total);
     let mut sum: Option<Tensor<B>> = None;

@@ -32,11 +32,16 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.passed() { "ok" } else { "WRONG" };
-        write!(f, "argument {}: {}: error {:.1e}, tolerance {:.1e}: {verdict}", self.wrt, self.what, self.error, self.tolerance)
+        write!(
+            f,
+            "argument {}: {}: error {:.1e}, tolerance {:.1e}: {verdict}",
+            self.wrt, self.what, self.error, self.tolerance
+        )
     }
 }
 
-/// Largest difference of two arrays over their largest magnitude (0 where both vanish, ∞ where the shapes differ).
+/// Largest difference of two arrays over their largest magnitude (0 where both vanish, ∞ where the
+/// shapes differ).
 pub fn relative_error<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<f64, Error> {
     if a.shape() != b.shape() {
         return Ok(f64::INFINITY);
@@ -50,7 +55,8 @@ pub fn relative_error<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<f64, E
     Ok(if difference == 0.0 { 0.0 } else { difference / scale })
 }
 
-/// Checks all derivatives of an operation at the given arguments in random directions, and returns every comparison made:
+/// Checks all derivatives of an operation at the given arguments in random directions, and returns
+/// every comparison made:
 ///
 /// - `J·t` against central finite differences, and against J formed from `jac_t`,
 /// - `⟨u, J t⟩ = ⟨Jᵀu, t⟩`,
@@ -59,7 +65,8 @@ pub fn relative_error<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<f64, E
 /// - the outer-product structure, expanded, against `jac_t`,
 /// - second derivatives, where given, against central finite differences of `jac_t`.
 ///
-/// Choose arguments away from kinks. Use `f64`: the bound on finite differences is ε^(2/3) times a constant.
+/// Choose arguments away from kinks. Use `f64`: the bound on finite differences is ε^(2/3) times a
+/// constant.
 ///
 /// # Errors
 /// If the device failed.
@@ -79,7 +86,8 @@ pub fn check_derivatives<B: Backend>(
     let backend = out.backend().clone();
     let mut random = |shape: Shape| Tensor::from_vec(&backend, &shape, rng.normal(shape.size()));
     let epsilon = B::Elem::EPSILON.f64();
-    // A result may be a small difference of large terms, which its own scale does not show: a few hundred times as much is still rounding.
+    // A result may be a small difference of large terms, which its own scale does not show: a few
+    // hundred times as much is still rounding.
     let rounding = |len: usize| 512.0 * epsilon * (len.max(4) as f64).sqrt();
     let mut checks = Vec::new();
     for (wrt, arg) in args.iter().enumerate() {
@@ -100,8 +108,15 @@ pub fn check_derivatives<B: Backend>(
             op.forward(&refs)
         };
         let difference = moved(1.0).sub(&moved(-1.0)).scale(0.5 / step);
-        check("J·t and finite differences", &pushed.slice(0, 1).reshape(*out.shape()), &difference, 1e3 * step * step)?;
-        let columns = jac_by_columns(io, wrt, &tangent, op.couples_samples(), |mat, batch| op.jac_t(io, wrt, mat, batch));
+        check(
+            "J·t and finite differences",
+            &pushed.slice(0, 1).reshape(*out.shape()),
+            &difference,
+            1e3 * step * step,
+        )?;
+        let columns = jac_by_columns(io, wrt, &tangent, op.couples_samples(), |mat, batch| {
+            op.jac_t(io, wrt, mat, batch)
+        });
         check("J·t and J formed from Jᵀ", &pushed, &columns, rounding(arg.len()))?;
 
         let pulled = op.jac_t(io, wrt, &mat, Batch::Sum);
@@ -112,7 +127,12 @@ pub fn check_derivatives<B: Backend>(
         let norm = |a: &Tensor<B>| Ok::<f64, Error>(dot(a, a).to_vec()?[0].f64().sqrt());
         let scale = (norm(&u)? * norm(&pushed.slice(0, 1))?).max(f64::MIN_POSITIVE);
         let error = (left.to_vec()?[0] - right.to_vec()?[0]).f64().abs() / scale;
-        checks.push(Check { what: "⟨u, J t⟩ and ⟨Jᵀu, t⟩", wrt, error, tolerance: rounding(arg.len() + out.len()) });
+        checks.push(Check {
+            what: "⟨u, J t⟩ and ⟨Jᵀu, t⟩",
+            wrt,
+            error,
+            tolerance: rounding(arg.len() + out.len()),
+        });
 
         let mut check = |what, a: &Tensor<B>, b: &Tensor<B>, tolerance| {
             checks.push(Check { what, wrt, error: relative_error(a, b)?, tolerance });
@@ -122,19 +142,34 @@ pub fn check_derivatives<B: Backend>(
         combined.axpy(-2.0, &mat.slice(1, 2));
         let mut expected = pulled.slice(0, 1);
         expected.axpy(-2.0, &pulled.slice(1, 2));
-        check("Jᵀ(M₀ − 2M₁) and JᵀM₀ − 2JᵀM₁", &op.jac_t(io, wrt, &combined, Batch::Sum), &expected, rounding(out.len()))?;
+        check(
+            "Jᵀ(M₀ − 2M₁) and JᵀM₀ − 2JᵀM₁",
+            &op.jac_t(io, wrt, &combined, Batch::Sum),
+            &expected,
+            rounding(out.len()),
+        )?;
 
         if !batched[wrt] && io.out_batched() {
             if !op.couples_samples() {
                 let kept = op.jac_t(io, wrt, &mat, Batch::Keep);
-                check("Jᵀ·M kept, summed up, and summed", &kept.sum(1), &pulled, rounding(out.len()))?;
+                check(
+                    "Jᵀ·M kept, summed up, and summed",
+                    &kept.sum(1),
+                    &pulled,
+                    rounding(out.len()),
+                )?;
                 if let Some(outer) = op.outer(io, wrt, &mat) {
                     let expanded = outer.kept().reshape(*kept.shape());
                     check("outer products and Jᵀ·M kept", &expanded, &kept, rounding(out.len()))?;
                 }
             }
             if let Some(outer) = op.outer(io, wrt, &mat) {
-                check("outer products and Jᵀ·M summed", &outer.sum().reshape(*pulled.shape()), &pulled, rounding(out.len()))?;
+                check(
+                    "outer products and Jᵀ·M summed",
+                    &outer.sum().reshape(*pulled.shape()),
+                    &pulled,
+                    rounding(out.len()),
+                )?;
             }
         }
         for along in 0..args.len() {
@@ -158,7 +193,8 @@ fn check_second<B: Backend>(
     }
     // A factor has a sample axis, even where the result has none.
     let n = if io.out_batched() { io.samples() } else { 1 };
-    let mat = if io.out_batched() { mat.clone() } else { mat.reshape(io.out.shape().prefixed(&[1, n])) };
+    let mat =
+        if io.out_batched() { mat.clone() } else { mat.reshape(io.out.shape().prefixed(&[1, n])) };
     let step = B::Elem::EPSILON.f64().cbrt();
     let mut checks = Vec::new();
     for apart in [false, true] {
@@ -179,8 +215,11 @@ fn check_second<B: Backend>(
             Some(given) => given.slice(1, 2),
             None => Tensor::zeros(here.backend(), *here.shape()),
         };
-        // Where the derivative vanishes, the scale is that of what does not change. NaN and wrong shapes are no number here, and fail.
-        let magnitude = |x: &Tensor<B>| Ok::<f64, Error>(x.to_vec()?.iter().fold(0.0f64, |max, x| max.max(x.f64().abs())));
+        // Where the derivative vanishes, the scale is that of what does not change. NaN and wrong
+        // shapes are no number here, and fail.
+        let magnitude = |x: &Tensor<B>| {
+            Ok::<f64, Error>(x.to_vec()?.iter().fold(0.0f64, |max, x| max.max(x.f64().abs())))
+        };
         let own = magnitude(&given)?.max(magnitude(&difference)?);
         let error = relative_error(&given, &difference)?;
         let error = if error == 0.0 { 0.0 } else { error * own / own.max(magnitude(&here)?) };

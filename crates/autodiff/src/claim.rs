@@ -1,4 +1,5 @@
-//! What must hold of numbers that lie on a device: looked at there while the work goes on, settled before any result is returned.
+//! What must hold of numbers that lie on a device: looked at there while the work goes on, settled
+//! before any result is returned.
 
 use std::fmt;
 use std::rc::Rc;
@@ -37,9 +38,13 @@ impl<B: Backend> Claim<B> {
         Claim { array: array.clone(), shown: array.clone(), fault: Rc::new(fault) }
     }
 
-    /// That all entries of `of` are as they should be: `witness`, of the same length, is finite exactly where they are. `fault` makes the
-    /// error of a position in `of` and the value there.
-    pub fn witnessed(witness: Tensor<B>, of: &Tensor<B>, fault: impl Fn(usize, f64) -> Error + 'static) -> Self {
+    /// That all entries of `of` are as they should be: `witness`, of the same length, is finite
+    /// exactly where they are. `fault` makes the error of a position in `of` and the value there.
+    pub fn witnessed(
+        witness: Tensor<B>,
+        of: &Tensor<B>,
+        fault: impl Fn(usize, f64) -> Error + 'static,
+    ) -> Self {
         assert_eq!(witness.len(), of.len(), "a witness for every entry");
         Claim { array: witness, shown: of.clone(), fault: Rc::new(fault) }
     }
@@ -61,7 +66,10 @@ pub struct Unsettled<'g, B: Backend> {
 
 impl<B: Backend> fmt::Debug for Unsettled<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unsettled").field("claims", &self.claims).field("search", &self.search).finish()
+        f.debug_struct("Unsettled")
+            .field("claims", &self.claims)
+            .field("search", &self.search)
+            .finish()
     }
 }
 
@@ -83,7 +91,11 @@ impl<'g, B: Backend> Unsettled<'g, B> {
 
     fn start(graph: &'g Graph<B>, whole: bool, claims: Vec<Claim<B>>) -> Result<Self, Error> {
         let arrays: Vec<&B::Buf> = claims.iter().map(|claim| claim.array.buf()).collect();
-        let search = if claims.is_empty() { Search::Done(None) } else { graph.tape().backend().search_non_finite(&arrays)? };
+        let search = if claims.is_empty() {
+            Search::Done(None)
+        } else {
+            graph.tape().backend().search_non_finite(&arrays)?
+        };
         let mut unsettled = Unsettled { graph, whole, claims, search };
         if matches!(unsettled.search, Search::Done(_)) {
             unsettled.wait()?;
@@ -121,7 +133,8 @@ impl<'g, B: Backend> Unsettled<'g, B> {
         self.settle().map_or_else(E::from, |()| other)
     }
 
-    /// Reads a result: its entries tell, too, whether the claims hold, so nothing else is waited for.
+    /// Reads a result: its entries tell, too, whether the claims hold, so nothing else is waited
+    /// for.
     ///
     /// # Errors
     /// If a claim does not hold, or the device failed.
@@ -131,7 +144,8 @@ impl<'g, B: Backend> Unsettled<'g, B> {
         }
         self.graph.tape().backend().mark(&self.search, result.buf_mut());
         let entries = result.to_vec()?;
-        // Without a number to tell, or with a NaN that may be the result's own, the device is asked.
+        // Without a number to tell, or with a NaN that may be the result's own, the device is
+        // asked.
         if entries.first().is_some_and(|first| first.f64().is_finite()) {
             self.holds()
         } else {

@@ -14,7 +14,8 @@ pub enum Error {
     },
     /// Two inputs, or an input and the output, hold different numbers of samples.
     #[error(
-        "{what} holds {got} samples, the first input {expected}; axis 0 of every input and of the output is the sample axis"
+        "{what} holds {got} samples, the first input {expected}; axis 0 of every input and of the \
+         output is the sample axis"
     )]
     BatchMismatch {
         /// The array at fault.
@@ -25,10 +26,16 @@ pub enum Error {
         expected: usize,
     },
     /// The output depends on no input, so it has no sample axis.
-    #[error("the output depends on no input, so there are no samples to differentiate; record an input first")]
+    #[error(
+        "the output depends on no input, so there are no samples to differentiate; record an input \
+         first"
+    )]
     OutputNotBatched,
     /// A variable that is no parameter of the graph.
-    #[error("variable {index} is no parameter of this graph; pass variables that `Tape::param` of the same tape returned")]
+    #[error(
+        "variable {index} is no parameter of this graph; pass variables that `Tape::param` of the \
+         same tape returned"
+    )]
     NotAParameter {
         /// The variable's position on the tape.
         index: usize,
@@ -48,7 +55,8 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A sample index beyond the batch.
-    #[error("sample index {index} is out of range: the batch holds {samples} samples, 0 to {}", .samples - 1)]
+    #[error("sample index {index} is out of range: the batch holds {samples} samples, 0 to \
+             {}", .samples - 1)]
     SampleOutOfRange {
         /// The index.
         index: usize,
@@ -62,10 +70,13 @@ pub enum Error {
         index: usize,
     },
     /// An empty choice of samples.
-    #[error("the choice of samples is empty; choose at least one, or none at all to use the whole batch")]
+    #[error(
+        "the choice of samples is empty; choose at least one, or none at all to use the whole batch"
+    )]
     NoSamples,
     /// A number that is no row of an embedding's table.
-    #[error("input {value} at index {index:?} is no row of the embedding's table: whole numbers from 0 to {}", .rows.saturating_sub(1))]
+    #[error("input {value} at index {index:?} is no row of the embedding's table: whole numbers \
+             from 0 to {}", .rows.saturating_sub(1))]
     NoRow {
         /// The number.
         value: f64,
@@ -77,7 +88,8 @@ pub enum Error {
     /// An operation that mixes samples where a quantity per sample is wanted.
     #[error(
         "operation {op} couples the samples of a batch, so {wanted_by} does not exist; \
-         use a form that treats samples separately (batch norm: evaluation mode), or ask for the plain gradient"
+         use a form that treats samples separately (batch norm: evaluation mode), or ask for the \
+         plain gradient"
     )]
     CouplesSamples {
         /// The operation.
@@ -87,7 +99,8 @@ pub enum Error {
     },
     /// An operation without second derivatives where the Hessian is wanted.
     #[error(
-        "operation {op} gives no second derivatives (in arguments {wrt} and {along}), which {wanted_by} needs; implement `Op::second` for it, \
+        "operation {op} gives no second derivatives (in arguments {wrt} and {along}), which \
+         {wanted_by} needs; implement `Op::second` for it, \
          or ask for the GGN instead, which does without"
     )]
     NoSecondDerivative {
@@ -102,8 +115,10 @@ pub enum Error {
     },
     /// Second derivatives of an operation that need too many columns.
     #[error(
-        "the result of {op} at position {position} has {entries} entries per sample: {wanted_by} carries a column for each, {numbers} numbers, beyond \
-         the limit of {limit}; choose fewer samples, narrower layers or parameters closer to the output, or use the GGN, which does without"
+        "the result of {op} at position {position} has {entries} entries per sample: {wanted_by} \
+         carries a column for each, {numbers} numbers, beyond \
+         the limit of {limit}; choose fewer samples, narrower layers or parameters closer to the \
+         output, or use the GGN, which does without"
     )]
     ResidualTooLarge {
         /// The operation.
@@ -120,7 +135,8 @@ pub enum Error {
         wanted_by: String,
     },
     /// An output that a model does not have.
-    #[error("output {index} is out of range: the model has {outputs} outputs per sample, 0 to {}", .outputs.saturating_sub(1))]
+    #[error("output {index} is out of range: the model has {outputs} outputs per sample, 0 to \
+             {}", .outputs.saturating_sub(1))]
     OutputOutOfRange {
         /// The index.
         index: usize,
@@ -128,10 +144,15 @@ pub enum Error {
         outputs: usize,
     },
     /// An empty choice of outputs.
-    #[error("the choice of outputs is empty; choose at least one, or none at all to use every output")]
+    #[error(
+        "the choice of outputs is empty; choose at least one, or none at all to use every output"
+    )]
     NoOutputs,
     /// An operation on parameters alone where curvature is averaged over samples.
-    #[error("operation {op} computes a weight from parameters, through which {wanted_by} is not defined; use Kfac")]
+    #[error(
+        "operation {op} computes a weight from parameters, through which {wanted_by} is not \
+         defined; use Kfac"
+    )]
     NotAveraged {
         /// The operation.
         op: String,
@@ -140,8 +161,10 @@ pub enum Error {
     },
     /// A value whose averaged curvature is too large.
     #[error(
-        "the result of {op} at position {position} has {entries} entries per sample: its averaged curvature of {entries}² numbers is beyond the \
-         limit of {limit}; use Kfac or Kflr, which do without, or fewer parameters, closer to the output"
+        "the result of {op} at position {position} has {entries} entries per sample: its averaged \
+         curvature of {entries}² numbers is beyond the \
+         limit of {limit}; use Kfac or Kflr, which do without, or fewer parameters, closer to the \
+         output"
     )]
     AveragedTooLarge {
         /// The operation.
@@ -158,7 +181,8 @@ pub enum Error {
     NoDraws,
     /// A loss whose value is not one number per sample.
     #[error(
-        "loss {loss} is not a scalar per sample: its values have shape {got:?}, expected [{samples}]; sum over the other axes"
+        "loss {loss} is not a scalar per sample: its values have shape {got:?}, expected \
+         [{samples}]; sum over the other axes"
     )]
     LossNotScalar {
         /// The loss.
@@ -181,7 +205,10 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// Targets that do not fit the output.
-    #[error("loss {loss} can't compare an output of shape {output:?} with targets of shape {target:?}; expected {expected}")]
+    #[error(
+        "loss {loss} can't compare an output of shape {output:?} with targets of shape {target:?}; \
+         expected {expected}"
+    )]
     TargetShape {
         /// The loss.
         loss: &'static str,
@@ -193,7 +220,8 @@ pub enum Error {
         expected: String,
     },
     /// A class label beyond the model's outputs.
-    #[error("label {label} at position {position} is out of range: the model has {classes} outputs, classes 0 to {}", .classes - 1)]
+    #[error("label {label} at position {position} is out of range: the model has {classes} \
+             outputs, classes 0 to {}", .classes - 1)]
     LabelOutOfRange {
         /// Position among the labels, row-major.
         position: usize,
@@ -203,7 +231,9 @@ pub enum Error {
         classes: usize,
     },
     /// A target outside the interval that the loss is defined for.
-    #[error("target {value} at position {position} is outside [{low}, {high}], which loss {loss} needs")]
+    #[error(
+        "target {value} at position {position} is outside [{low}, {high}], which loss {loss} needs"
+    )]
     TargetOutOfRange {
         /// The loss.
         loss: &'static str,
@@ -229,13 +259,19 @@ pub enum Error {
         got: String,
     },
     /// A mean over nothing.
-    #[error("loss {loss} has nothing to average: every position is ignored or has weight zero; use other targets, or the sum")]
+    #[error(
+        "loss {loss} has nothing to average: every position is ignored or has weight zero; use \
+         other targets, or the sum"
+    )]
     NothingToAverage {
         /// The loss.
         loss: &'static str,
     },
     /// A NaN or an infinity in the data.
-    #[error("{what} holds {value} at index {index:?}; clean the data (or, if training diverged, lower the learning rate)")]
+    #[error(
+        "{what} holds {value} at index {index:?}; clean the data (or, if training diverged, lower \
+         the learning rate)"
+    )]
     NonFinite {
         /// The array at fault.
         what: String,
@@ -246,7 +282,8 @@ pub enum Error {
     },
     /// A user's own columns that do not fit the output.
     #[error(
-        "columns of shape {got:?} can't seed an output of {expected:?} (the number of columns comes first, then the chosen samples)"
+        "columns of shape {got:?} can't seed an output of {expected:?} (the number of columns \
+         comes first, then the chosen samples)"
     )]
     ColumnsShape {
         /// The shape given.
@@ -256,7 +293,8 @@ pub enum Error {
     },
     /// A tangent that does not fit its parameter.
     #[error(
-        "a tangent of shape {got:?} does not fit parameter {name} of shape {expected:?} (the number of tangents comes first)"
+        "a tangent of shape {got:?} does not fit parameter {name} of shape {expected:?} (the \
+         number of tangents comes first)"
     )]
     TangentShape {
         /// The parameter.
@@ -268,7 +306,8 @@ pub enum Error {
     },
     /// A tangent of a parameter in which the graph was not linearised.
     #[error(
-        "parameter {name} has a tangent, but the graph was not linearised in it; add it to the parameters of the linearisation"
+        "parameter {name} has a tangent, but the graph was not linearised in it; add it to the \
+         parameters of the linearisation"
     )]
     NotLinearised {
         /// The parameter.
@@ -276,7 +315,8 @@ pub enum Error {
     },
     /// An operation whose second derivatives are not entry by entry.
     #[error(
-        "operation {op} has second derivatives that mix its entries, of which the positive-curvature Hessian takes no part by definition; \
+        "operation {op} has second derivatives that mix its entries, of which the \
+         positive-curvature Hessian takes no part by definition; \
          use the GGN or the Hessian"
     )]
     NotEntrywise {

@@ -1,14 +1,16 @@
 //! Parameters chosen by their names: one list per group, as a curvature computation takes them.
 //!
-//! Names are those given to [`Tape::named_param`](crate::Tape::named_param); models use PyTorch's, `"2.body.0.weight"`.
+//! Names are those given to [`Tape::named_param`](crate::Tape::named_param); models use PyTorch's,
+//! `"2.body.0.weight"`.
 
 use vivit_tensor::Backend;
 
 use crate::{Error, Graph, Var};
 
 impl<B: Backend> Graph<B> {
-    /// Those of [`params`](Graph::params) whose name matches `pattern`, in the order of recording. A `*` in the pattern stands for any
-    /// characters, dots included, or none: `"0.*"`, `"*.weight"`.
+    /// Those of [`params`](Graph::params) whose name matches `pattern`, in the order of recording.
+    /// A `*` in the pattern stands for any characters, dots included, or none: `"0.*"`,
+    /// `"*.weight"`.
     ///
     /// # Errors
     /// If there is no such parameter, with the names that there are.
@@ -48,9 +50,11 @@ impl<B: Backend> Graph<B> {
         patterns.iter().map(|pattern| self.params_matching(pattern)).collect()
     }
 
-    /// One group per layer: parameters whose names differ only after the last dot (`0.weight` and `0.bias`), in the order of recording.
+    /// One group per layer: parameters whose names differ only after the last dot (`0.weight` and
+    /// `0.bias`), in the order of recording.
     ///
-    /// Layers in layers are groups of their own, as the modules of PyTorch that own parameters are. Names without a dot are one group.
+    /// Layers in layers are groups of their own, as the modules of PyTorch that own parameters are.
+    /// Names without a dot are one group.
     pub fn groups_by_layer(&self) -> Vec<Vec<Var>> {
         let mut groups: Vec<(&str, Vec<Var>)> = Vec::new();
         for (var, name) in self.names() {
@@ -69,14 +73,19 @@ impl<B: Backend> Graph<B> {
     }
 
     fn names(&self) -> Vec<(Var, &str)> {
-        self.params().into_iter().filter_map(|var| Some((var, self.tape().param_name(var).ok()?))).collect()
+        self.params()
+            .into_iter()
+            .filter_map(|var| Some((var, self.tape().param_name(var).ok()?)))
+            .collect()
     }
 }
 
 /// Whether `name` matches `pattern`, in which `*` stands for any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
     let Some(last) = parts.next_back() else { return rest.is_empty() };
     // The earliest place for every part in the middle leaves the most room for those after it.
     for part in parts {
@@ -110,19 +119,26 @@ mod tests {
         ] {
             assert!(matches(pattern, name), "{pattern} and {name}");
         }
-        for (pattern, name) in
-            [("", "a"), ("0.*", "10.weight"), ("*.weight", "0.weight.more"), ("a*a", "a"), ("ab*ba", "aba"), ("*.b*.b", "0.b")]
-        {
+        for (pattern, name) in [
+            ("", "a"),
+            ("0.*", "10.weight"),
+            ("*.weight", "0.weight.more"),
+            ("a*a", "a"),
+            ("ab*ba", "aba"),
+            ("*.b*.b", "0.b"),
+        ] {
             assert!(!matches(pattern, name), "{pattern} and {name}");
         }
     }
 
-    /// A chain of linear maps 2 → 2 with these parameter names, and one parameter that nothing depends on.
+    /// A chain of linear maps 2 → 2 with these parameter names, and one parameter that nothing
+    /// depends on.
     fn chain(names: &[&str]) -> (Graph<Cpu<f64>>, Vec<Var>) {
         let cpu = Cpu::new();
         let mut tape = Tape::new(&cpu);
         let mut x = tape.input(Tensor::zeros(&cpu, [3, 2]));
-        let params: Vec<Var> = names.iter().map(|name| tape.named_param(name, Tensor::eye(&cpu, 2))).collect();
+        let params: Vec<Var> =
+            names.iter().map(|name| tape.named_param(name, Tensor::eye(&cpu, 2))).collect();
         tape.named_param("unused.weight", Tensor::eye(&cpu, 2));
         for &param in &params {
             x = tape.linear(x, param, None);
@@ -137,7 +153,10 @@ mod tests {
             graph.groups_matching(&["*.a", "0.*", "top"]).unwrap(),
             [vec![p[0], p[2], p[4], p[6]], vec![p[0], p[1], p[5]], vec![p[3]]]
         );
-        assert_eq!(graph.groups_by_layer(), [vec![p[0], p[1], p[5]], vec![p[2]], vec![p[3]], vec![p[4]], vec![p[6]]]);
+        assert_eq!(
+            graph.groups_by_layer(),
+            [vec![p[0], p[1], p[5]], vec![p[2]], vec![p[3]], vec![p[4]], vec![p[6]]]
+        );
         assert_eq!(graph.groups_per_param(), p.iter().map(|&var| vec![var]).collect::<Vec<_>>());
     }
 
@@ -147,6 +166,10 @@ mod tests {
         let error = graph.groups_matching(&["0.*", "unused.*"]).unwrap_err();
         let known = vec!["0.weight".to_string(), "2.weight".into()];
         assert_eq!(error, Error::NoMatch { pattern: "unused.*".into(), known });
-        assert!(error.to_string().contains("unused.*") && error.to_string().contains("0.weight, 2.weight"), "{error}");
+        assert!(
+            error.to_string().contains("unused.*")
+                && error.to_string().contains("0.weight, 2.weight"),
+            "{error}"
+        );
     }
 }

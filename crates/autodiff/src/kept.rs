@@ -21,8 +21,13 @@ impl Clone for Kept {
 }
 
 impl Kept {
-    /// The value that was kept, if it is of this type and still `fits`; else a new one, kept from now on.
-    pub fn get_or<T: Clone + Send + 'static>(&self, fits: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> T {
+    /// The value that was kept, if it is of this type and still `fits`; else a new one, kept from
+    /// now on.
+    pub fn get_or<T: Clone + Send + 'static>(
+        &self,
+        fits: impl Fn(&T) -> bool,
+        make: impl FnOnce() -> T,
+    ) -> T {
         self.get(fits).unwrap_or_else(|| self.keep(make()))
     }
 

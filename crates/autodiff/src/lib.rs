@@ -1,11 +1,13 @@
-//! Tape-based reverse-mode autodiff for [vivit](https://docs.rs/vivit) whose sweep propagates *matrices* through Jacobian
-//! transposes.
+//! Tape-based reverse-mode autodiff for [vivit](https://docs.rs/vivit) whose sweep propagates
+//! *matrices* through Jacobian transposes.
 //!
-//! Everything that travels backwards is a factor `[V, N, *]`: V columns for each of N samples. The gradient is V = 1, a
-//! square root of the loss Hessian V = C. One rule per operation ([`Op::jac_t`]), one sweep ([`Graph::sweep`]) for all of
-//! them; a visitor sees every parameter once with all that reached it ([`Site`]).
+//! Everything that travels backwards is a factor `[V, N, *]`: V columns for each of N samples. The
+//! gradient is V = 1, a square root of the loss Hessian V = C. One rule per operation
+//! ([`Op::jac_t`]), one sweep ([`Graph::sweep`]) for all of them; a visitor sees every parameter
+//! once with all that reached it ([`Site`]).
 //!
-//! Losses are sums over samples, `L = Σ_n L_n`, and `L_n` includes the reduction's factor; see [`Loss`].
+//! Losses are sums over samples, `L = Σ_n L_n`, and `L_n` includes the reduction's factor; see
+//! [`Loss`].
 
 mod averaged;
 pub mod check;

@@ -1,14 +1,15 @@
-//! Products with a graph's derivatives: tangents `[K, *]` travel forwards (J), columns backwards (Jᵀ), and both together give products with
-//! the Hessian (forward over reverse).
+//! Products with a graph's derivatives: tangents `[K, *]` travel forwards (J), columns backwards
+//! (Jᵀ), and both together give products with the Hessian (forward over reverse).
 //!
-//! With `m` the loss's gradient at every value, `ẋ` the tangents and `u` what travels back, one sweep adds up at every argument a
+//! With `m` the loss's gradient at every value, `ẋ` the tangents and `u` what travels back, one
+//! sweep adds up at every argument a
 //!
 //! ```text
 //! u_a += J_aᵀ u_out + Σ_b R_ab ẋ_b        R_ab = Σ_o m_o ∂²y_o/∂x_a∂x_b
 //! ```
 //!
-//! Without the second term, and with `u = ∂²L/∂f² ẋ` at the output, that is a product with the GGN; with it, with the Hessian (Pearlmutter,
-//! Neural Computation 6 (1994) 147–160).
+//! Without the second term, and with `u = ∂²L/∂f² ẋ` at the output, that is a product with the GGN;
+//! with it, with the Hessian (Pearlmutter, Neural Computation 6 (1994) 147–160).
 
 use vivit_tensor::{Backend, Tensor, Unary};
 
@@ -22,9 +23,11 @@ use crate::{Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Unsettled, Va
 pub enum Residuals {
     /// All: the product is the Hessian's.
     Exact,
-    /// `diag |r|` in the place of `diag r` of entry-by-entry operations, nothing of others: a positive semi-definite matrix.
+    /// `diag |r|` in the place of `diag r` of entry-by-entry operations, nothing of others: a
+    /// positive semi-definite matrix.
     Absolute,
-    /// `diag max(r, 0)` in the place of `diag r` of entry-by-entry operations, nothing of others: a positive semi-definite matrix.
+    /// `diag max(r, 0)` in the place of `diag r` of entry-by-entry operations, nothing of others: a
+    /// positive semi-definite matrix.
     Clipped,
 }
 
@@ -39,7 +42,8 @@ pub struct Linearization<'g, B: Backend> {
     rows: Vec<Option<Tensor<B>>>,
 }
 
-/// The loss's gradient at every value between the parameters and the output: what second-order products need, computed once.
+/// The loss's gradient at every value between the parameters and the output: what second-order
+/// products need, computed once.
 #[derive(Debug)]
 pub struct Gradients<B: Backend>(PerValue<B>);
 
@@ -52,9 +56,14 @@ impl<'g, B: Backend> Linearization<'g, B> {
     /// Linearises `graph` in `params`, for `samples` only or for all.
     ///
     /// # Errors
-    /// If one of `params` is no parameter that the output depends on, samples do not fit, an input, parameter or output is NaN or
-    /// infinite, or some of the samples are chosen where an operation couples them.
-    pub fn new(graph: &'g Graph<B>, params: &[Var], samples: Option<Vec<usize>>) -> Result<Self, Error> {
+    /// If one of `params` is no parameter that the output depends on, samples do not fit, an input,
+    /// parameter or output is NaN or infinite, or some of the samples are chosen where an operation
+    /// couples them.
+    pub fn new(
+        graph: &'g Graph<B>,
+        params: &[Var],
+        samples: Option<Vec<usize>>,
+    ) -> Result<Self, Error> {
         params.iter().try_for_each(|&var| graph.check_param(var))?;
         Probe::<B>::new(Seed::Gradient).of(samples.clone()).check_samples(graph.samples())?;
         if samples.is_some() {
@@ -104,12 +113,19 @@ impl<'g, B: Backend> Linearization<'g, B> {
         let output = self.graph.output();
         Ok(match moved[output.index()].take() {
             Some(tangent) => tangent,
-            None => Tensor::zeros(self.graph.tape().backend(), self.value(output).shape().prefixed(&[k])),
+            None => Tensor::zeros(
+                self.graph.tape().backend(),
+                self.value(output).shape().prefixed(&[k]),
+            ),
         })
     }
 
     /// The tangents of all values, or (without `keep`) at least the output's, and their number K.
-    fn moved(&self, tangents: &ParamMap<Tensor<B>>, keep: bool) -> Result<(PerValue<B>, usize), Error> {
+    fn moved(
+        &self,
+        tangents: &ParamMap<Tensor<B>>,
+        keep: bool,
+    ) -> Result<(PerValue<B>, usize), Error> {
         let tape = self.graph.tape();
         let mut k = None;
         for (var, tangent) in tangents.iter() {
@@ -117,7 +133,9 @@ impl<'g, B: Backend> Linearization<'g, B> {
             let expected = *tape.value(var).shape();
             let got = *tangent.shape();
             let known = self.params.contains(&var);
-            let fits = got.rank() == expected.rank() + 1 && got.tail() == expected && got[0] == *k.get_or_insert(got[0]);
+            let fits = got.rank() == expected.rank() + 1
+                && got.tail() == expected
+                && got[0] == *k.get_or_insert(got[0]);
             if !fits || !known {
                 let name = tape.param_name(var)?.to_string();
                 return Err(if known {
@@ -152,7 +170,8 @@ impl<'g, B: Backend> Linearization<'g, B> {
         Ok((moved, k.unwrap_or(0)))
     }
 
-    /// `Jᵀ·M`: columns `[K, N_S, *out]` at the output to `[K, *p]` per parameter, summed over samples.
+    /// `Jᵀ·M`: columns `[K, N_S, *out]` at the output to `[K, *p]` per parameter, summed over
+    /// samples.
     ///
     /// # Errors
     /// If the columns do not fit the output.
@@ -160,25 +179,38 @@ impl<'g, B: Backend> Linearization<'g, B> {
         self.pull(columns, None)
     }
 
-    /// The gradient of a loss at every value, scaled so that the products of chosen samples estimate those of all.
+    /// The gradient of a loss at every value, scaled so that the products of chosen samples
+    /// estimate those of all.
     ///
     /// # Errors
-    /// If the targets do not fit, or (with [`Residuals::Exact`]) an operation lacks second derivatives, or (with the others) an operation that
-    /// is not piecewise linear has second derivatives that are not entry by entry.
-    pub fn gradients(&self, loss: &dyn Loss<B>, residuals: Residuals) -> Result<Gradients<B>, Error> {
+    /// If the targets do not fit, or (with [`Residuals::Exact`]) an operation lacks second
+    /// derivatives, or (with the others) an operation that is not piecewise linear has second
+    /// derivatives that are not entry by entry.
+    pub fn gradients(
+        &self,
+        loss: &dyn Loss<B>,
+        residuals: Residuals,
+    ) -> Result<Gradients<B>, Error> {
         match residuals {
-            Residuals::Exact => self.graph.check_second(&self.params, "a product with the Hessian")?,
+            Residuals::Exact => {
+                self.graph.check_second(&self.params, "a product with the Hessian")?
+            }
             _ => self.check_positive()?,
         }
         let nodes = &self.graph.tape().nodes;
         let seed = Probe::new(Seed::Gradient).of(self.samples.clone()).columns(self.graph, loss)?;
         let chosen = seed.shape()[1];
         let mut gradients = vec![None; nodes.len()];
-        gradients[self.graph.output().index()] = Some(seed.scale(self.graph.samples() as f64 / chosen as f64));
+        gradients[self.graph.output().index()] =
+            Some(seed.scale(self.graph.samples() as f64 / chosen as f64));
         for at in (0..nodes.len()).rev().filter(|&at| self.path[at]) {
             let Some(gradient) = gradients[at].clone() else { continue };
             self.at(at, |op, io, args| {
-                for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| self.path[arg.index()] && !self.is_param(**arg)) {
+                for (wrt, arg) in args
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, arg)| self.path[arg.index()] && !self.is_param(**arg))
+                {
                     add(&mut gradients[arg.index()], pull_back(op, io, wrt, &gradient, false));
                 }
             });
@@ -186,9 +218,11 @@ impl<'g, B: Backend> Linearization<'g, B> {
         Ok(Gradients(gradients))
     }
 
-    /// The product of a matrix of second derivatives with tangents `[K, *p]`: `[K, *p]` per parameter.
+    /// The product of a matrix of second derivatives with tangents `[K, *p]`: `[K, *p]` per
+    /// parameter.
     ///
-    /// `at_output` multiplies tangents `[K, N_S, *out]` of the output by the loss's Hessian (or what stands for it).
+    /// `at_output` multiplies tangents `[K, N_S, *out]` of the output by the loss's Hessian (or
+    /// what stands for it).
     ///
     /// # Errors
     /// As [`jvp`](Linearization::jvp).
@@ -202,13 +236,20 @@ impl<'g, B: Backend> Linearization<'g, B> {
         let output = self.graph.output();
         let seed = match &moved[output.index()] {
             Some(tangent) => at_output(tangent),
-            None => Tensor::zeros(self.graph.tape().backend(), self.value(output).shape().prefixed(&[k])),
+            None => Tensor::zeros(
+                self.graph.tape().backend(),
+                self.value(output).shape().prefixed(&[k]),
+            ),
         };
         self.pull(&seed, Some((&moved, gradients, residuals)))
     }
 
     /// Columns from the output to the parameters, with the residuals of what moved on the way.
-    fn pull(&self, columns: &Tensor<B>, bend: Option<Bend<'_, B>>) -> Result<ParamMap<Tensor<B>>, Error> {
+    fn pull(
+        &self,
+        columns: &Tensor<B>,
+        bend: Option<Bend<'_, B>>,
+    ) -> Result<ParamMap<Tensor<B>>, Error> {
         let (tape, output) = (self.graph.tape(), self.graph.output());
         let (got, expected) = (columns.shape(), self.value(output).shape());
         if got.rank() != expected.rank() + 1 || got.tail() != *expected {
@@ -217,10 +258,13 @@ impl<'g, B: Backend> Linearization<'g, B> {
         let k = got[0];
         let mut factors: Vec<Option<Tensor<B>>> = vec![None; tape.nodes.len()];
         factors[output.index()] = Some(columns.clone());
-        for at in (0..tape.nodes.len()).rev().filter(|&at| self.path[at] && !self.is_param(Var::at(at))) {
+        for at in
+            (0..tape.nodes.len()).rev().filter(|&at| self.path[at] && !self.is_param(Var::at(at)))
+        {
             let factor = factors[at].take();
             self.at(at, |op, io, args| {
-                for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| self.path[arg.index()]) {
+                for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| self.path[arg.index()])
+                {
                     if let Some(factor) = &factor {
                         add(&mut factors[arg.index()], pull_back(op, io, wrt, factor, false));
                     }
@@ -228,7 +272,8 @@ impl<'g, B: Backend> Linearization<'g, B> {
                     let Some(gradient) = &gradients[at] else { continue };
                     for (along, other) in args.iter().enumerate() {
                         let Some(tangent) = &moved[other.index()] else { continue };
-                        if let Some(term) = bent(op, io, (wrt, along), tangent, gradient, residuals) {
+                        if let Some(term) = bent(op, io, (wrt, along), tangent, gradient, residuals)
+                        {
                             add(&mut factors[arg.index()], term);
                         }
                     }
@@ -238,8 +283,9 @@ impl<'g, B: Backend> Linearization<'g, B> {
         tape.backend().check()?;
         let finish = |&var: &Var| {
             let shape = tape.value(var).shape().prefixed(&[k]);
-            let product =
-                factors[var.index()].take().map_or_else(|| Tensor::zeros(tape.backend(), shape), |sum| sum.reshape(shape));
+            let product = factors[var.index()]
+                .take()
+                .map_or_else(|| Tensor::zeros(tape.backend(), shape), |sum| sum.reshape(shape));
             (var, product)
         };
         Ok(self.params.iter().map(finish).collect())
@@ -256,19 +302,31 @@ impl<'g, B: Backend> Linearization<'g, B> {
         let Origin::Op(op) = &node.origin else { return };
         let args: Vec<&Tensor<B>> = node.args.iter().map(|&arg| self.value(arg)).collect();
         let batched: Vec<bool> = node.args.iter().map(|&arg| tape.is_batched(arg)).collect();
-        f(op.as_ref(), Io { args: &args, out: self.value(Var::at(at)), batched: &batched }, &node.args);
+        f(
+            op.as_ref(),
+            Io { args: &args, out: self.value(Var::at(at)), batched: &batched },
+            &node.args,
+        );
     }
 
-    /// Fails if an operation on the path has second derivatives in one argument that are not entry by entry.
+    /// Fails if an operation on the path has second derivatives in one argument that are not entry
+    /// by entry.
     fn check_positive(&self) -> Result<(), Error> {
-        for (node, _) in self.graph.tape().nodes.iter().zip(&self.path).filter(|(_, on_path)| **on_path) {
+        for (node, _) in
+            self.graph.tape().nodes.iter().zip(&self.path).filter(|(_, on_path)| **on_path)
+        {
             let Origin::Op(op) = &node.origin else { continue };
             for wrt in (0..node.args.len()).filter(|&wrt| self.path[node.args[wrt].index()]) {
                 match op.second(wrt, wrt) {
                     Second::Zero | Second::Entrywise(_) | Second::Bilinear => {}
                     Second::Missing => {
                         let wanted_by = "the positive-curvature Hessian".into();
-                        return Err(Error::NoSecondDerivative { op: op.name().into(), wrt, along: wrt, wanted_by });
+                        return Err(Error::NoSecondDerivative {
+                            op: op.name().into(),
+                            wrt,
+                            along: wrt,
+                            wanted_by,
+                        });
                     }
                     Second::Product(_) => return Err(Error::NotEntrywise { op: op.name().into() }),
                 }
@@ -294,7 +352,11 @@ fn bent<B: Backend>(
     let bend = gradient.mul(&f(io));
     let bend = bend.unary(if residuals == Residuals::Absolute { Unary::Abs } else { Unary::Relu });
     let k = tangent.shape()[0];
-    let tangent = if io.batched[along] { tangent.clone() } else { tangent.reshape(io.args[along].shape().prefixed(&[k, 1])) };
+    let tangent = if io.batched[along] {
+        tangent.clone()
+    } else {
+        tangent.reshape(io.args[along].shape().prefixed(&[k, 1]))
+    };
     Some(tangent.mul(&bend))
 }
 
@@ -308,7 +370,8 @@ impl<B: Backend> Graph<B> {
         Linearization::new(self, &wanted, None)?.jvp(tangents)
     }
 
-    /// `Jᵀ·M`: columns `[K, N, *out]` at the output to `[K, *p]` per parameter, summed over samples.
+    /// `Jᵀ·M`: columns `[K, N, *out]` at the output to `[K, *p]` per parameter, summed over
+    /// samples.
     ///
     /// # Errors
     /// If the columns do not fit the output, or a number is NaN or infinite.

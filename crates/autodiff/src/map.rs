@@ -61,7 +61,8 @@ impl<T> Index<Var> for ParamMap<T> {
     type Output = T;
     #[track_caller]
     fn index(&self, param: Var) -> &T {
-        self.get(param).unwrap_or_else(|| panic!("no value for parameter at position {}", param.index()))
+        self.get(param)
+            .unwrap_or_else(|| panic!("no value for parameter at position {}", param.index()))
     }
 }
 

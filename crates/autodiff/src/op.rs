@@ -16,7 +16,8 @@ pub enum Batch {
     Keep,
 }
 
-/// What an operation read and wrote, as its derivatives see it: possibly only the rows of the chosen samples.
+/// What an operation read and wrote, as its derivatives see it: possibly only the rows of the
+/// chosen samples.
 #[derive(Debug)]
 pub struct Io<'a, B: Backend> {
     /// The arguments.
@@ -81,7 +82,8 @@ impl Effort {
     }
 }
 
-/// Any type, as [`Any`]: what [`downcast_ref`](trait.Op.html#method.downcast_ref) of an operation stands on. Implemented for all types.
+/// Any type, as [`Any`]: what [`downcast_ref`](trait.Op.html#method.downcast_ref) of an operation
+/// stands on. Implemented for all types.
 pub trait AsAny: Any {
     /// The value as `Any`.
     fn as_any(&self) -> &dyn Any;
@@ -102,11 +104,13 @@ impl<B: Backend> dyn Op<B> {
 
 /// An operation on the tape: its value and its derivatives.
 ///
-/// Index convention: axis 0 of a *batched* argument or result is the sample axis N; parameters have none. A matrix that
-/// travels carries its columns V (backwards) or K (forwards) in front. Only `forward` and `jac_t` are required; with them an operation takes
-/// part in gradients, per-sample gradients and everything built from the GGN.
+/// Index convention: axis 0 of a *batched* argument or result is the sample axis N; parameters have
+/// none. A matrix that travels carries its columns V (backwards) or K (forwards) in front. Only
+/// `forward` and `jac_t` are required; with them an operation takes part in gradients, per-sample
+/// gradients and everything built from the GGN.
 ///
-/// Shapes are the caller's duty: an operation panics, naming itself and the shapes, when they do not fit.
+/// Shapes are the caller's duty: an operation panics, naming itself and the shapes, when they do
+/// not fit.
 pub trait Op<B: Backend>: AsAny + Debug {
     /// The name that errors show.
     fn name(&self) -> &'static str;
@@ -117,31 +121,37 @@ pub trait Op<B: Backend>: AsAny + Debug {
     /// `Jᵀ·M` in argument `wrt`: `mat: [V, *out]`.
     ///
     /// - A batched argument: `[V, *arg]`; `batch` does not matter.
-    /// - An unbatched argument of a batched result: `[V, *arg]` summed over samples, or `[V, N, *arg]`, as `batch` says.
+    /// - An unbatched argument of a batched result: `[V, *arg]` summed over samples, or `[V, N,
+    ///   *arg]`, as `batch` says.
     /// - An unbatched result: `[V, *arg]`; `batch` does not matter.
     fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B>;
 
     /// `J·t` in argument `wrt`: `tangent: [K, *arg]` to `[K, *out]`.
     ///
-    /// The default forms J with unit columns through [`jac_t`](Op::jac_t): right for every operation, at the price of as many
-    /// columns as a sample has results.
+    /// The default forms J with unit columns through [`jac_t`](Op::jac_t): right for every
+    /// operation, at the price of as many columns as a sample has results.
     fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
-        jac_by_columns(io, wrt, tangent, self.couples_samples(), |mat, batch| self.jac_t(io, wrt, mat, batch))
+        jac_by_columns(io, wrt, tangent, self.couples_samples(), |mat, batch| {
+            self.jac_t(io, wrt, mat, batch)
+        })
     }
 
-    /// The structure `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` of the product in argument `wrt`, where it has one.
+    /// The structure `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` of the product in argument `wrt`, where
+    /// it has one.
     fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
         let _ = (io, wrt, mat);
         None
     }
 
-    /// [`jac_t`](Op::jac_t) as a [`Route`], if every entry of the result comes from one entry of the only argument.
+    /// [`jac_t`](Op::jac_t) as a [`Route`], if every entry of the result comes from one entry of
+    /// the only argument.
     fn route(&self, io: Io<'_, B>) -> Option<Route<B>> {
         let _ = io;
         None
     }
 
-    /// A route that arrives at the result, led on to the only argument, if that is what it then still is.
+    /// A route that arrives at the result, led on to the only argument, if that is what it then
+    /// still is.
     fn reroute(&self, io: Io<'_, B>, route: &Route<B>) -> Option<Route<B>> {
         let _ = (io, route);
         None
@@ -153,15 +163,18 @@ pub trait Op<B: Backend>: AsAny + Debug {
         None
     }
 
-    /// What [`jac_t`](Op::jac_t) per sample, or [`outer`](Op::outer) where there is one, takes: for estimates before any work.
+    /// What [`jac_t`](Op::jac_t) per sample, or [`outer`](Op::outer) where there is one, takes: for
+    /// estimates before any work.
     ///
-    /// The default: a multiply-add for every number of the larger side, and memory for three copies of it.
+    /// The default: a multiply-add for every number of the larger side, and memory for three copies
+    /// of it.
     fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
         let side = io.share(wrt).max(io.out_share());
         Effort { multiply_adds: side, per_column: 3 * side, per_sample: 0 }
     }
 
-    /// Second derivatives in the pair of arguments (wrt, along): what the Hessian needs, and nothing else does.
+    /// Second derivatives in the pair of arguments (wrt, along): what the Hessian needs, and
+    /// nothing else does.
     ///
     /// The default says that they are not given. They are to be symmetric in the pair.
     fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
@@ -169,8 +182,8 @@ pub trait Op<B: Backend>: AsAny + Debug {
         Second::Missing
     }
 
-    /// Whether a sample's result depends on other samples (batch norm in training mode). Such an operation has no
-    /// derivatives per sample; asking for them is an error.
+    /// Whether a sample's result depends on other samples (batch norm in training mode). Such an
+    /// operation has no derivatives per sample; asking for them is an error.
     fn couples_samples(&self) -> bool {
         false
     }
@@ -190,7 +203,10 @@ pub(crate) fn jac_by_columns<B: Backend>(
     let n = if apart { io.samples() } else { 1 };
     let (c, per_sample) = (out.len() / n.max(1), apart && io.batched[wrt]);
     let p = if per_sample { arg.len() / n } else { arg.len() };
-    let units = Tensor::eye(out.backend(), c).reshape([c, 1, c]).broadcast([c, n, c]).reshape(out.shape().prefixed(&[c]));
+    let units = Tensor::eye(out.backend(), c)
+        .reshape([c, 1, c])
+        .broadcast([c, n, c])
+        .reshape(out.shape().prefixed(&[c]));
     let columns = jac_t(&units, if apart { Batch::Keep } else { Batch::Sum });
     let g = Gemm {
         a: Strides::rows(if per_sample { n * p } else { p }),
@@ -202,7 +218,8 @@ pub(crate) fn jac_by_columns<B: Backend>(
     tangent.gemm(&g, &columns, out.shape().prefixed(&[k]))
 }
 
-/// Sums `mat: [V, *out]` down to `[V, *arg]` (or `[V, N, *arg]` with `keep`) where `arg` was broadcast to `out`.
+/// Sums `mat: [V, *out]` down to `[V, *arg]` (or `[V, N, *arg]` with `keep`) where `arg` was
+/// broadcast to `out`.
 pub(crate) fn sum_to<B: Backend>(mat: &Tensor<B>, arg: &Shape, keep: bool) -> Tensor<B> {
     let kept = 1 + usize::from(keep);
     let front = Shape::new(&mat.shape()[..kept]);

@@ -6,7 +6,8 @@
 //! V[v, n] = Σ_t s[v, n, g, t, :] ⊗ z[n, g, t, :]        (g: group, t: position)
 //! ```
 //!
-//! with `s` the factor at the output and `z` the (unfolded) input. Extensions consume this structure, not operations.
+//! with `s` the factor at the output and `z` the (unfolded) input. Extensions consume this
+//! structure, not operations.
 
 use std::ops::Range;
 
@@ -42,7 +43,8 @@ pub enum Order {
 enum Input<B: Backend> {
     /// `[N, G, T, I]` or `[N, G, I, T]`.
     Whole(Tensor<B>),
-    /// What windows see of `[N, G·C, *in]`: unfolded where it is used, never for all samples at once.
+    /// What windows see of `[N, G·C, *in]`: unfolded where it is used, never for all samples at
+    /// once.
     Windows(Tensor<B>, Window),
 }
 
@@ -85,11 +87,17 @@ impl<B: Backend> Outer<B> {
         let shapes = (*s.shape(), *z.shape());
         let outer = Outer { s, z: Input::Whole(z), positions, order: Order::OutIn };
         let d = outer.dims();
-        assert!(fits && shapes.1[..2] == [d.n, d.g] && t == d.t, "s {} and z {} do not fit", shapes.0, shapes.1);
+        assert!(
+            fits && shapes.1[..2] == [d.n, d.g] && t == d.t,
+            "s {} and z {} do not fit",
+            shapes.0,
+            shapes.1
+        );
         outer
     }
 
-    /// The structure of a convolution: `s: [V, N, G, O, T]`, and z what the windows see of `x: [N, G·C, *in]`.
+    /// The structure of a convolution: `s: [V, N, G, O, T]`, and z what the windows see of `x: [N,
+    /// G·C, *in]`.
     ///
     /// # Panics
     /// If the shapes do not fit together.
@@ -102,7 +110,12 @@ impl<B: Backend> Outer<B> {
             && of_x[1] % of_s[2].max(1) == 0
             && x.len() == of_x[0] * of_x[1] * window.input_len();
         assert!(fits, "s {of_s} and the input {of_x} do not fit for {window:?}");
-        Outer { s, z: Input::Windows(x, window), positions: [Positions::Inside, Positions::Outside], order: Order::OutIn }
+        Outer {
+            s,
+            z: Input::Windows(x, window),
+            positions: [Positions::Inside, Positions::Outside],
+            order: Order::OutIn,
+        }
     }
 
     /// The same structure for a parameter of the given order.
@@ -127,14 +140,16 @@ impl<B: Backend> Outer<B> {
         self.s.sum(if self.positions[0] == Positions::Outside { 3 } else { 4 })
     }
 
-    /// The (unfolded) input, laid out as [`positions`](Outer::positions) says: made at every call, for a convolution.
+    /// The (unfolded) input, laid out as [`positions`](Outer::positions) says: made at every call,
+    /// for a convolution.
     #[must_use]
     pub fn z(&self) -> Tensor<B> {
         match &self.z {
             Input::Whole(z) => z.clone(),
             Input::Windows(x, window) => {
                 let (d, backend) = (self.dims(), x.backend());
-                let unfolded = backend.unfold_windows(x.buf(), d.n * d.g, d.i / window.kernel_len(), window);
+                let unfolded =
+                    backend.unfold_windows(x.buf(), d.n * d.g, d.i / window.kernel_len(), window);
                 Tensor::from_buf(backend, [d.n, d.g, d.t, d.i], unfolded)
             }
         }
@@ -148,9 +163,12 @@ impl<B: Backend> Outer<B> {
     /// The lengths of the axes.
     pub fn dims(&self) -> OuterDims {
         let s = self.s.shape();
-        let (t, o) = if self.positions[0] == Positions::Outside { (s[3], s[4]) } else { (s[4], s[3]) };
+        let (t, o) =
+            if self.positions[0] == Positions::Outside { (s[3], s[4]) } else { (s[4], s[3]) };
         let i = match &self.z {
-            Input::Whole(z) => z.shape()[if self.positions[1] == Positions::Outside { 3 } else { 2 }],
+            Input::Whole(z) => {
+                z.shape()[if self.positions[1] == Positions::Outside { 3 } else { 2 }]
+            }
             Input::Windows(x, window) => x.shape()[1] / s[2].max(1) * window.kernel_len(),
         };
         OuterDims { v: s[0], n: s[1], g: s[2], t, o, i }
@@ -162,14 +180,16 @@ impl<B: Backend> Outer<B> {
         d.g * d.o * d.i
     }
 
-    /// Ranges of out-features whose expanded products hold at most `entries` numbers (but one out-feature at least).
+    /// Ranges of out-features whose expanded products hold at most `entries` numbers (but one
+    /// out-feature at least).
     pub fn row_blocks(&self, entries: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
         let d = self.dims();
         let rows = (entries / (d.v * d.n * d.g * d.i).max(1)).clamp(1, d.o.max(1));
         (0..d.o).step_by(rows).map(move |first| first..(first + rows).min(d.o))
     }
 
-    /// Ranges of samples whose expanded products hold at most `entries` numbers (but one sample at least).
+    /// Ranges of samples whose expanded products hold at most `entries` numbers (but one sample at
+    /// least).
     pub fn sample_blocks(&self, entries: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
         let d = self.dims();
         let samples = (entries / (d.v * d.g * d.o * d.i).max(1)).clamp(1, d.n.max(1));
@@ -180,7 +200,11 @@ impl<B: Backend> Outer<B> {
     #[must_use]
     pub fn kept(&self) -> Tensor<B> {
         let d = self.dims();
-        self.in_parameter_order(&self.expand(0..d.o).reshape([d.v * d.n, d.g, d.o, d.i])).reshape([d.v, d.n, d.g * d.o * d.i])
+        self.in_parameter_order(&self.expand(0..d.o).reshape([d.v * d.n, d.g, d.o, d.i])).reshape([
+            d.v,
+            d.n,
+            d.g * d.o * d.i,
+        ])
     }
 
     /// Turns `[*, G, O, I]` into the parameter's order.
@@ -194,7 +218,8 @@ impl<B: Backend> Outer<B> {
         x.permute(&axes)
     }
 
-    /// The factor at the output of some samples, features innermost: `[V, samples.len(), G, T, O]`. Copied unless it lies like that.
+    /// The factor at the output of some samples, features innermost: `[V, samples.len(), G, T, O]`.
+    /// Copied unless it lies like that.
     #[must_use]
     pub fn s_inside(&self, samples: Range<usize>) -> Tensor<B> {
         let (d, n, backend) = (self.dims(), samples.len(), self.s.backend());
@@ -208,7 +233,8 @@ impl<B: Backend> Outer<B> {
         Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &strides))
     }
 
-    /// The (unfolded) input of some samples, features innermost: `[G, samples.len(), T, I]`. Copied unless it lies like that.
+    /// The (unfolded) input of some samples, features innermost: `[G, samples.len(), T, I]`. Copied
+    /// unless it lies like that.
     #[must_use]
     pub fn z_inside(&self, samples: Range<usize>) -> Tensor<B> {
         let (d, n, backend) = (self.dims(), samples.len(), self.s.backend());
@@ -220,29 +246,41 @@ impl<B: Backend> Outer<B> {
             Input::Whole(z) => {
                 let (t, i) = self.positions[1].strides(d.t, d.i);
                 let from = backend.slice(z.buf(), samples.start * d.g * zt..z.len());
-                Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &[zt, d.g * zt, t, i]))
+                Tensor::from_buf(
+                    backend,
+                    shape,
+                    backend.copy_strided(&from, &Shape::from(shape), &[zt, d.g * zt, t, i]),
+                )
             }
             Input::Windows(x, window) => {
                 let some = x.slice(samples.start, samples.end);
-                let z = backend.unfold_windows(some.buf(), n * d.g, d.i / window.kernel_len(), window);
+                let z =
+                    backend.unfold_windows(some.buf(), n * d.g, d.i / window.kernel_len(), window);
                 let z = Tensor::from_buf(backend, [n, d.g, d.t, d.i], z);
                 if d.g == 1 { z.reshape(shape) } else { z.permute(&[1, 0, 2, 3]) }
             }
         }
     }
 
-    /// How much alike the inputs are at any two positions: `⟨z[m, t′], z′[n, t]⟩`, `[G, m · T, n · T]`, for m of these and n of the other's
-    /// samples. In the last axis positions and samples are as far apart as the second result says.
+    /// How much alike the inputs are at any two positions: `⟨z[m, t′], z′[n, t]⟩`, `[G, m · T, n ·
+    /// T]`, for m of these and n of the other's samples. In the last axis positions and samples are
+    /// as far apart as the second result says.
     ///
     /// # Panics
     /// If the structures are not of the same groups, positions and in-features.
     #[must_use]
-    pub fn input_products(&self, samples: Range<usize>, other: &Self, others: Range<usize>) -> (Tensor<B>, [usize; 2]) {
+    pub fn input_products(
+        &self,
+        samples: Range<usize>,
+        other: &Self,
+        others: Range<usize>,
+    ) -> (Tensor<B>, [usize; 2]) {
         let (d, backend) = (self.dims(), self.s.backend());
         let (rows, cols) = (samples.len() * d.t, others.len() * d.t);
         if let (Input::Windows(x, window), Input::Windows(y, same)) = (&self.z, &other.z) {
             if window == same {
-                let (m, n) = (x.slice(samples.start, samples.end), y.slice(others.start, others.end));
+                let (m, n) =
+                    (x.slice(samples.start, samples.end), y.slice(others.start, others.end));
                 let (count, channels) = ([samples.len(), others.len()], [d.g, x.shape()[1] / d.g]);
                 let k = backend.window_products(m.buf(), n.buf(), count, channels, window);
                 return (Tensor::from_buf(backend, [d.g, rows, cols], k), [others.len(), 1]);
@@ -253,7 +291,8 @@ impl<B: Backend> Outer<B> {
         (m.gemm(&g, &n, [d.g, rows, cols]), [1, d.t])
     }
 
-    /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`, always out-feature by out-feature.
+    /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`,
+    /// always out-feature by out-feature.
     #[must_use]
     pub fn expand(&self, rows: Range<usize>) -> Tensor<B> {
         self.expand_part(0..self.dims().n, rows)
@@ -267,7 +306,11 @@ impl<B: Backend> Outer<B> {
             Input::Whole(z) => z,
             Input::Windows(x, window) => {
                 let (n, m) = (samples.len(), rows.len());
-                return self.conv_weights(x, *window, samples, rows, false).reshape([d.v, n, d.g * m * d.i]);
+                return self.conv_weights(x, *window, samples, rows, false).reshape([
+                    d.v,
+                    n,
+                    d.g * m * d.i,
+                ]);
             }
         };
         let (n, m, st, zt) = (samples.len(), rows.len(), d.o * d.t, d.t * d.i);
@@ -289,7 +332,9 @@ impl<B: Backend> Outer<B> {
         let z = match &self.z {
             Input::Whole(z) => z,
             Input::Windows(x, window) => {
-                let sum = self.conv_weights(x, *window, 0..d.n, 0..d.o, true).reshape([d.v, d.g, d.o, d.i]);
+                let sum = self
+                    .conv_weights(x, *window, 0..d.n, 0..d.o, true)
+                    .reshape([d.v, d.g, d.o, d.i]);
                 return self.in_parameter_order(&sum).reshape([d.v, d.g * d.o * d.i]);
             }
         };
@@ -298,12 +343,10 @@ impl<B: Backend> Outer<B> {
         let g = if self.positions == [Positions::Outside; 2] && d.g == 1 {
             Gemm::tn(d.o, d.i, d.n * d.t).batch(d.v, d.n * st, 0, d.o * d.i)
         } else {
-            self.product().batch(d.v, d.n * d.g * st, 0, d.g * d.o * d.i).batch(d.g, st, zt, d.o * d.i).batch(
-                d.n,
-                d.g * st,
-                d.g * zt,
-                0,
-            )
+            self.product()
+                .batch(d.v, d.n * d.g * st, 0, d.g * d.o * d.i)
+                .batch(d.g, st, zt, d.o * d.i)
+                .batch(d.n, d.g * st, d.g * zt, 0)
         };
         let g = g.skipping_zeros();
         let sum = self.s.gemm(&g, z, [d.v, d.g, d.o, d.i]);
@@ -321,25 +364,35 @@ impl<B: Backend> Outer<B> {
         let (d, backend) = (self.dims(), x.backend());
         let dims = ConvDims { groups: d.g, c: d.i / window.kernel_len(), o: d.o };
         let products = ConvWeights { columns: d.v, held: d.n, samples, rows, summed, dims, window };
-        Tensor::from_buf(backend, [products.len()], backend.conv_weights(&products, self.s.buf(), x.buf()))
+        Tensor::from_buf(
+            backend,
+            [products.len()],
+            backend.conv_weights(&products, self.s.buf(), x.buf()),
+        )
     }
 
     /// One (v, n, g): `[O, T] · [T, I]`.
     fn product(&self) -> Gemm {
         let d = self.dims();
-        let ((t, o), (u, i)) = (self.positions[0].strides(d.t, d.o), self.positions[1].strides(d.t, d.i));
+        let ((t, o), (u, i)) =
+            (self.positions[0].strides(d.t, d.o), self.positions[1].strides(d.t, d.i));
         let (a, b) = (Strides { offset: 0, row: o, col: t }, Strides { offset: 0, row: u, col: i });
         Gemm { a, b, ..Gemm::new(d.o, d.i, d.t) }
     }
 
-    /// The sum of two structures over the same samples: their positions side by side. `None` if their layouts differ.
+    /// The sum of two structures over the same samples: their positions side by side. `None` if
+    /// their layouts differ.
     #[must_use]
     pub fn joined(&self, other: &Self) -> Option<Self> {
         let (d, e) = (self.dims(), other.dims());
-        if (self.positions, self.order) != (other.positions, other.order) || (d.g, d.o, d.i) != (e.g, e.o, e.i) {
+        if (self.positions, self.order) != (other.positions, other.order)
+            || (d.g, d.o, d.i) != (e.g, e.o, e.i)
+        {
             return None;
         }
-        let axis = |factor: usize, outside: usize| outside + usize::from(self.positions[factor] == Positions::Inside);
+        let axis = |factor: usize, outside: usize| {
+            outside + usize::from(self.positions[factor] == Positions::Inside)
+        };
         let (s, z) = (axis(0, 3), axis(1, 2));
         Some(Outer {
             s: Tensor::concat(&[self.s.clone(), other.s.clone()], s),

@@ -26,7 +26,8 @@ pub struct SitePlan {
     pub name: String,
     /// Its entries.
     pub entries: usize,
-    /// The lengths of its outer products' axes, with one column and one sample; `None` if it has no such structure.
+    /// The lengths of its outer products' axes, with one column and one sample; `None` if it has no
+    /// such structure.
     pub structure: Option<OuterDims>,
     /// What forming its outer products, or its products per sample where it has none, takes.
     pub effort: Effort,
@@ -86,15 +87,24 @@ impl<B: Backend> Graph<B> {
         self.tape().nodes.iter().map(|node| node.value.len()).sum::<usize>() * size_of::<B::Elem>()
     }
 
-    /// What [`propagate`](Graph::propagate) (with `apart`) will take. `visit` says how many bytes the visitor needs for a site.
+    /// What [`propagate`](Graph::propagate) (with `apart`) will take. `visit` says how many bytes
+    /// the visitor needs for a site.
     ///
     /// Follows the sweep step by step, as it would run on the CPU.
-    pub fn plan_sweep(&self, streams: &[StreamShape], wanted: &[Var], mut visit: impl FnMut(&SitePlan) -> usize) -> SweepPlan {
+    pub fn plan_sweep(
+        &self,
+        streams: &[StreamShape],
+        wanted: &[Var],
+        mut visit: impl FnMut(&SitePlan) -> usize,
+    ) -> SweepPlan {
         let (path, nodes, size) = (self.path_to(wanted), &self.tape().nodes, size_of::<B::Elem>());
-        let share = |var: usize| nodes[var].value.len() / if nodes[var].batched { self.samples() } else { 1 };
+        let share = |var: usize| {
+            nodes[var].value.len() / if nodes[var].batched { self.samples() } else { 1 }
+        };
         let rows: usize = streams.iter().map(|stream| stream.columns * stream.samples).sum();
         let samples: usize = streams.iter().map(|stream| stream.samples).sum();
-        let chosen: usize = streams.iter().filter(|stream| stream.chosen).map(|stream| stream.samples).sum();
+        let chosen: usize =
+            streams.iter().filter(|stream| stream.chosen).map(|stream| stream.samples).sum();
         let factor = |var: usize| rows * share(var) * size;
         let values = |var: usize| if nodes[var].batched { chosen * share(var) * size } else { 0 };
 
@@ -103,7 +113,8 @@ impl<B: Backend> Graph<B> {
             node.args.iter().for_each(|arg| uses_left[arg.index()] += 1);
         }
         let (mut arrived, mut copied) = (vec![false; nodes.len()], vec![false; nodes.len()]);
-        // Per operation: the parameters that still hold its factor. Per parameter: the operations whose factors it holds, and its site.
+        // Per operation: the parameters that still hold its factor. Per parameter: the operations
+        // whose factors it holds, and its site.
         let (mut holders, mut held) = (vec![0usize; nodes.len()], vec![Vec::new(); nodes.len()]);
         let mut sites: Vec<Option<SitePlan>> = vec![None; nodes.len()];
         let mut plan = SweepPlan::default();
@@ -158,7 +169,11 @@ impl<B: Backend> Graph<B> {
                     continue;
                 }
                 let Some(site) = sites[arg].take() else { continue };
-                let formed = if site.structure.is_some() { site.effort.numbers(rows, samples) * size } else { 0 };
+                let formed = if site.structure.is_some() {
+                    site.effort.numbers(rows, samples) * size
+                } else {
+                    0
+                };
                 live.touch(formed + visit(&site));
                 for at in held[arg].drain(..) {
                     holders[at] -= 1;
@@ -168,7 +183,12 @@ impl<B: Backend> Graph<B> {
                 }
             }
             plan.peak = plan.peak.max(live.peak);
-            plan.steps.push(StepPlan { position: at, op: op.name(), multiply_adds, bytes: live.peak });
+            plan.steps.push(StepPlan {
+                position: at,
+                op: op.name(),
+                multiply_adds,
+                bytes: live.peak,
+            });
         }
         plan
     }
@@ -181,7 +201,9 @@ fn join(site: &mut Option<SitePlan>, more: SitePlan) {
         return;
     };
     site.structure = match (site.structure, more.structure) {
-        (Some(a), Some(b)) if (a.g, a.o, a.i) == (b.g, b.o, b.i) => Some(OuterDims { t: a.t + b.t, ..a }),
+        (Some(a), Some(b)) if (a.g, a.o, a.i) == (b.g, b.o, b.i) => {
+            Some(OuterDims { t: a.t + b.t, ..a })
+        }
         _ => None,
     };
     // Side by side, factors are copied: what each use brings, and all together.

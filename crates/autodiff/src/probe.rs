@@ -41,10 +41,12 @@ pub enum Seed<B: Backend> {
     Gradient,
     /// A square root of the loss Hessian.
     Root(Root),
-    /// The exact root of the loss Hessian, followed by the signed columns of every operation's second derivatives
-    /// ([`Site::shares`](crate::Site::shares)): what adds up to the Hessian of the loss in the parameters.
+    /// The exact root of the loss Hessian, followed by the signed columns of every operation's
+    /// second derivatives ([`Site::shares`](crate::Site::shares)): what adds up to the Hessian of
+    /// the loss in the parameters.
     Hessian(RootColumns),
-    /// Unit columns for the chosen outputs (of each sample, flattened), or for all: what comes back are rows of the Jacobian.
+    /// Unit columns for the chosen outputs (of each sample, flattened), or for all: what comes back
+    /// are rows of the Jacobian.
     Outputs(Option<Vec<usize>>),
     /// The user's own columns, `[V, N_S, *out]`.
     Columns(Tensor<B>),
@@ -65,7 +67,8 @@ impl<B: Backend> Probe<B> {
         Probe { seed, samples: None }
     }
 
-    /// The same probe of the chosen samples only. A Hessian root is scaled by `√(N/|S|)`, so that its GGN estimates the whole.
+    /// The same probe of the chosen samples only. A Hessian root is scaled by `√(N/|S|)`, so that
+    /// its GGN estimates the whole.
     #[must_use]
     pub fn of(mut self, samples: Option<Vec<usize>>) -> Self {
         self.samples = samples;
@@ -95,12 +98,16 @@ impl<B: Backend> Probe<B> {
         Ok(columns)
     }
 
-    /// As [`columns`](Probe::columns), without looking for NaN and infinities: for a second sweep of a graph and a loss that a first one
-    /// has settled.
+    /// As [`columns`](Probe::columns), without looking for NaN and infinities: for a second sweep
+    /// of a graph and a loss that a first one has settled.
     ///
     /// # Errors
     /// If the samples, the targets or the columns do not fit.
-    pub fn unsettled_columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
+    pub fn unsettled_columns(
+        &self,
+        graph: &Graph<B>,
+        loss: &dyn Loss<B>,
+    ) -> Result<Tensor<B>, Error> {
         match &self.seed {
             Seed::Columns(columns) => return self.given_columns(graph, columns),
             Seed::Outputs(outputs) => return self.unsettled_units(graph, outputs.as_deref()),
@@ -115,14 +122,18 @@ impl<B: Backend> Probe<B> {
                 let shape = gradient.shape().prefixed(&[1]);
                 (gradient.reshape(shape), "gradient")
             }
-            Seed::Root(Root::Exact(columns)) | Seed::Hessian(columns) => (loss.hessian_root(output, *columns), "Hessian root"),
+            Seed::Root(Root::Exact(columns)) | Seed::Hessian(columns) => {
+                (loss.hessian_root(output, *columns), "Hessian root")
+            }
             Seed::Root(Root::Sampled { draws: 0, .. }) => return Err(Error::NoDraws),
             Seed::Root(Root::Sampled { draws, seed }) => {
                 (loss.sampled_root(output, *draws, &mut Rng::new(*seed))?, "sampled root")
             }
             Seed::Columns(_) | Seed::Outputs(_) => unreachable!("returned above"),
         };
-        let fits = |shape: &Shape| shape.rank() == output.shape().rank() + 1 && shape.tail() == *output.shape();
+        let fits = |shape: &Shape| {
+            shape.rank() == output.shape().rank() + 1 && shape.tail() == *output.shape()
+        };
         if !fits(columns.shape()) {
             return Err(Error::LossShape {
                 loss: loss.name().into(),
@@ -137,17 +148,26 @@ impl<B: Backend> Probe<B> {
         Ok(if estimates { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
     }
 
-    /// Unit columns at the chosen outputs (of each sample, flattened), or at all: `[V, N_S, *out]`. No loss is needed for them.
+    /// Unit columns at the chosen outputs (of each sample, flattened), or at all: `[V, N_S, *out]`.
+    /// No loss is needed for them.
     ///
     /// # Errors
     /// If the samples or the outputs do not fit, or a number is NaN or infinite.
-    pub fn unit_columns(&self, graph: &Graph<B>, outputs: Option<&[usize]>) -> Result<Tensor<B>, Error> {
+    pub fn unit_columns(
+        &self,
+        graph: &Graph<B>,
+        outputs: Option<&[usize]>,
+    ) -> Result<Tensor<B>, Error> {
         let columns = self.unsettled_units(graph, outputs)?;
         graph.check_finite()?;
         Ok(columns)
     }
 
-    fn unsettled_units(&self, graph: &Graph<B>, outputs: Option<&[usize]>) -> Result<Tensor<B>, Error> {
+    fn unsettled_units(
+        &self,
+        graph: &Graph<B>,
+        outputs: Option<&[usize]>,
+    ) -> Result<Tensor<B>, Error> {
         let output = graph.value();
         self.check_samples(graph.samples())?;
         let shape = output.shape().tail();
@@ -166,7 +186,11 @@ impl<B: Backend> Probe<B> {
     }
 
     /// The user's own columns, if they fit.
-    pub(crate) fn given_columns(&self, graph: &Graph<B>, columns: &Tensor<B>) -> Result<Tensor<B>, Error> {
+    pub(crate) fn given_columns(
+        &self,
+        graph: &Graph<B>,
+        columns: &Tensor<B>,
+    ) -> Result<Tensor<B>, Error> {
         let n = graph.samples();
         self.check_samples(n)?;
         let chosen = self.samples.as_ref().map_or(n, Vec::len);

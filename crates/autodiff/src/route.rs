@@ -2,10 +2,12 @@
 
 use vivit_tensor::{Backend, Shape, Tensor, Unary, Window};
 
-/// `Jᵀ` of one or several operations, one after the other, that send every entry of a plane to one place of another plane, times a number.
+/// `Jᵀ` of one or several operations, one after the other, that send every entry of a plane to one
+/// place of another plane, times a number.
 ///
-/// Operations before a maximum cost as much as a pass over their planes each; at the places of the maxima alone they cost next to nothing, and the
-/// columns of a factor, which are many, go all the way at once.
+/// Operations before a maximum cost as much as a pass over their planes each; at the places of the
+/// maxima alone they cost next to nothing, and the columns of a factor, which are many, go all the
+/// way at once.
 #[derive(Clone, Debug)]
 pub struct Route<B: Backend> {
     index: B::Index,
@@ -37,21 +39,27 @@ impl<B: Backend> Route<B> {
     #[must_use]
     pub fn through(&self, f: Unary, x: &Tensor<B>, y: &Tensor<B>) -> Self {
         let (x, y) = (self.at(x), self.at(y));
-        let before = self.weights.clone().unwrap_or_else(|| Tensor::full(x.backend(), *x.shape(), 1.0));
+        let before =
+            self.weights.clone().unwrap_or_else(|| Tensor::full(x.backend(), *x.shape(), 1.0));
         Route { weights: Some(before.unary_chain(f, &x, &y)), ..self.clone() }
     }
 
-    /// Through zeros around `[N, C, *in]`, which become `shape` without them: `before` each of the spatial axes. `None` if the backend can't.
+    /// Through zeros around `[N, C, *in]`, which become `shape` without them: `before` each of the
+    /// spatial axes. `None` if the backend can't.
     #[must_use]
     pub fn without(&self, backend: &B, shape: Shape, before: &[isize]) -> Option<Self> {
         let axes = before.len();
         let (mut first, mut input) = ([0; 3], [1; 3]);
         first[3 - axes..].copy_from_slice(before);
         input[3 - axes..].copy_from_slice(&shape[2..]);
-        let (entries, windows) = (self.planes() * self.window.output_len(), self.window.output_len());
-        let (index, inside) = backend.move_index(&self.index, entries, self.window.input, first, input)?;
+        let (entries, windows) =
+            (self.planes() * self.window.output_len(), self.window.output_len());
+        let (index, inside) =
+            backend.move_index(&self.index, entries, self.window.input, first, input)?;
         let inside = Tensor::from_buf(backend, [self.planes(), windows], inside);
-        let weights = Some(self.weights.as_ref().map_or_else(|| inside.clone(), |weights| weights.mul(&inside)));
+        let weights = Some(
+            self.weights.as_ref().map_or_else(|| inside.clone(), |weights| weights.mul(&inside)),
+        );
         Some(Route { index, window: Window { input, ..self.window }, shape, weights })
     }
 

@@ -1,12 +1,14 @@
 //! Second derivatives of operations: what the Hessian needs beyond the GGN.
 //!
-//! With a gradient m at an operation's result, `J(x)ᵀ m` changes along a tangent t of the arguments by
+//! With a gradient m at an operation's result, `J(x)ᵀ m` changes along a tangent t of the arguments
+//! by
 //!
 //! ```text
 //! d/dε J_a(x + ε t)ᵀ m = Σ_b R_ab t_b        R_ab = Σ_o m_o ∂²y_o/∂x_a∂x_b
 //! ```
 //!
-//! The Hessian of the loss is the GGN plus these *residuals* of all operations, each pulled back to the parameters.
+//! The Hessian of the loss is the GGN plus these *residuals* of all operations, each pulled back to
+//! the parameters.
 
 use std::fmt;
 
@@ -21,12 +23,15 @@ pub enum Second<'a, B: Backend> {
     Missing,
     /// Zero almost everywhere: the result is linear or piecewise linear in the pair.
     Zero,
-    /// An operation that works entry by entry on its only argument: the function returns `f″(x)`, of x's shape.
+    /// An operation that works entry by entry on its only argument: the function returns `f″(x)`,
+    /// of x's shape.
     Entrywise(Box<Entrywise<'a, B>>),
-    /// The result is linear in each of the two arguments, so that `R_ab t` is the product `J_aᵀ m` with t in the place of argument b.
+    /// The result is linear in each of the two arguments, so that `R_ab t` is the product `J_aᵀ m`
+    /// with t in the place of argument b.
     Bilinear,
-    /// The function returns `R_ab t` for a tangent `t: [K, *b]` of argument b and a gradient `m: [1, *out]`, in the shape that
-    /// [`Op::jac_t`] has for K columns: `[K, *a]`, or `[K, N, *a]` where a has no sample axis and is to keep it.
+    /// The function returns `R_ab t` for a tangent `t: [K, *b]` of argument b and a gradient `m:
+    /// [1, *out]`, in the shape that [`Op::jac_t`] has for K columns: `[K, *a]`, or `[K, N, *a]`
+    /// where a has no sample axis and is to keep it.
     Product(Box<Product<'a, B>>),
 }
 
@@ -64,9 +69,11 @@ impl<B: Backend> fmt::Debug for Second<'_, B> {
     }
 }
 
-/// `R_ab t`, `a = wrt`, `b = along`: `mat: [1, N, *out]`, `tangent: [K, *b]`, to a factor `[K, N, *a]`; nothing if it vanishes.
+/// `R_ab t`, `a = wrt`, `b = along`: `mat: [1, N, *out]`, `tangent: [K, *b]`, to a factor `[K, N,
+/// *a]`; nothing if it vanishes.
 ///
-/// As in [`pull_back`], where a value has no sample axis its factor has one all the same: N long with `apart`, else 1.
+/// As in [`pull_back`], where a value has no sample axis its factor has one all the same: N long
+/// with `apart`, else 1.
 pub(crate) fn residual<B: Backend>(
     op: &dyn Op<B>,
     io: Io<'_, B>,
@@ -81,7 +88,11 @@ pub(crate) fn residual<B: Backend>(
         Second::Missing | Second::Zero => return None,
         Second::Entrywise(f) => {
             let bend = mat.mul(&f(io));
-            let tangent = if io.batched[along] { tangent.clone() } else { tangent.reshape(value.shape().prefixed(&[k, 1])) };
+            let tangent = if io.batched[along] {
+                tangent.clone()
+            } else {
+                tangent.reshape(value.shape().prefixed(&[k, 1]))
+            };
             tangent.mul(&bend)
         }
         Second::Bilinear => {
@@ -95,7 +106,11 @@ pub(crate) fn residual<B: Backend>(
         }
         Second::Product(f) if io.out_batched() => {
             let product = f(io, mat, tangent, if apart { Batch::Keep } else { Batch::Sum });
-            if io.batched[wrt] || apart { product } else { product.reshape(io.args[wrt].shape().prefixed(&[k, 1])) }
+            if io.batched[wrt] || apart {
+                product
+            } else {
+                product.reshape(io.args[wrt].shape().prefixed(&[k, 1]))
+            }
         }
         Second::Product(f) => {
             let each = (0..mat.shape()[1]).map(|n| {

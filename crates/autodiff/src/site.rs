@@ -7,7 +7,8 @@ use vivit_tensor::{Backend, Shape, Tensor};
 
 use crate::{Batch, Io, Op, Outer, Var};
 
-/// One use of a parameter by an operation, with the stacked factor `[V, N, *out]` that reached the operation's result.
+/// One use of a parameter by an operation, with the stacked factor `[V, N, *out]` that reached the
+/// operation's result.
 #[derive(Debug)]
 pub struct Use<'a, B: Backend> {
     pub(crate) op: &'a dyn Op<B>,
@@ -36,8 +37,13 @@ impl<'a, B: Backend> Use<'a, B> {
 
     /// Calls `f` with what the operation read and wrote and the factor of some columns.
     ///
-    /// The factor is `[V, *out]`; where the result carries no sample axis, columns and samples are one axis `V·N`.
-    fn with<T>(&self, columns: &Range<usize>, f: impl FnOnce(&dyn Op<B>, Io<'_, B>, &Tensor<B>) -> T) -> T {
+    /// The factor is `[V, *out]`; where the result carries no sample axis, columns and samples are
+    /// one axis `V·N`.
+    fn with<T>(
+        &self,
+        columns: &Range<usize>,
+        f: impl FnOnce(&dyn Op<B>, Io<'_, B>, &Tensor<B>) -> T,
+    ) -> T {
         let factor = self.factor.slice(columns.start, columns.end);
         let args: Vec<&Tensor<B>> = self.args.iter().collect();
         let io = Io { args: &args, out: &self.out, batched: &self.batched };
@@ -62,7 +68,9 @@ impl<'a, B: Backend> Use<'a, B> {
     }
 
     fn outer(&self, columns: &Range<usize>) -> Option<Outer<B>> {
-        self.with(columns, |op, io, mat| io.out_batched().then(|| op.outer(io, self.wrt, mat)).flatten())
+        self.with(columns, |op, io, mat| {
+            io.out_batched().then(|| op.outer(io, self.wrt, mat)).flatten()
+        })
     }
 }
 
@@ -135,7 +143,8 @@ impl<B: Backend> Share<'_, '_, B> {
         self.columns.len() * self.uses[0].factor.shape()[1]
     }
 
-    /// ±1 per column and sample, `[V, N_S]`, with which squares of these columns count for the Hessian; `None` stands for 1 everywhere.
+    /// ±1 per column and sample, `[V, N_S]`, with which squares of these columns count for the
+    /// Hessian; `None` stands for 1 everywhere.
     pub fn signs(&self) -> Option<&Tensor<B>> {
         self.signs
     }
@@ -158,10 +167,11 @@ impl<B: Backend> Share<'_, '_, B> {
     }
 }
 
-/// One parameter of the graph with the factors of all probes, shown once, when the last of its uses has been reached.
+/// One parameter of the graph with the factors of all probes, shown once, when the last of its uses
+/// has been reached.
 ///
-/// A parameter that is used several times has contributions from every use; whatever this returns is their sum, so that
-/// squares and products of it are right.
+/// A parameter that is used several times has contributions from every use; whatever this returns
+/// is their sum, so that squares and products of it are right.
 #[derive(Debug)]
 pub struct Site<'a, B: Backend> {
     pub(crate) param: Var,
@@ -194,8 +204,8 @@ impl<'a, B: Backend> Site<'a, B> {
         self.value.shape()
     }
 
-    /// The uses of the parameter, last first, as the given probe sees them. The factors in them hold all probes that
-    /// travel together; the other methods pick the probe's own columns.
+    /// The uses of the parameter, last first, as the given probe sees them. The factors in them
+    /// hold all probes that travel together; the other methods pick the probe's own columns.
     #[track_caller]
     pub fn uses(&self, probe: usize) -> &[Use<'a, B>] {
         &self.arrived.uses[self.stream(probe).0]
@@ -213,19 +223,29 @@ impl<'a, B: Backend> Site<'a, B> {
         Share { uses: self.uses(probe), columns: self.stream(probe).1.clone(), signs: None }
     }
 
-    /// The probe's columns and, for a probe of the Hessian ([`Seed::Hessian`](crate::Seed::Hessian)), the signed ones of every operation between
-    /// this parameter and the output: `Σ_shares Σ_{v, n} sign[v, n] V[v, n] V[v, n]ᵀ` is the Hessian's block.
+    /// The probe's columns and, for a probe of the Hessian
+    /// ([`Seed::Hessian`](crate::Seed::Hessian)), the signed ones of every operation between this
+    /// parameter and the output: `Σ_shares Σ_{v, n} sign[v, n] V[v, n] V[v, n]ᵀ` is the Hessian's
+    /// block.
     #[track_caller]
     pub fn shares(&self, probe: usize) -> Vec<Share<'_, 'a, B>> {
         let number = self.probes[probe];
-        let signed = self.residuals.iter().filter(|residual| residual.probe == number).filter_map(|residual| {
-            let uses = self.arrived.uses.get(residual.stream).filter(|uses| !uses.is_empty())?;
-            Some(Share { uses, columns: 0..residual.signs.shape()[0], signs: Some(&residual.signs) })
-        });
+        let signed = self.residuals.iter().filter(|residual| residual.probe == number).filter_map(
+            |residual| {
+                let uses =
+                    self.arrived.uses.get(residual.stream).filter(|uses| !uses.is_empty())?;
+                Some(Share {
+                    uses,
+                    columns: 0..residual.signs.shape()[0],
+                    signs: Some(&residual.signs),
+                })
+            },
+        );
         std::iter::once(self.share(probe)).chain(signed).collect()
     }
 
-    /// All the visitor's probes as the columns of one share, one probe after the other, if they have the same samples and so travel together.
+    /// All the visitor's probes as the columns of one share, one probe after the other, if they
+    /// have the same samples and so travel together.
     pub fn stacked(&self) -> Option<Share<'_, 'a, B>> {
         let (&first, rest) = self.probes.split_first()?;
         let (stream, mut columns) = self.arrived.probes[first].clone();

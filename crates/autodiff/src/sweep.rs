@@ -1,6 +1,8 @@
-//! The reverse sweep: factors `[V, N, *]` travel from the output to the parameters, once for all probes.
+//! The reverse sweep: factors `[V, N, *]` travel from the output to the parameters, once for all
+//! probes.
 //!
-//! Probes of the same samples are stacked along V and travel as one *stream*. A factor lives until its operation is done.
+//! Probes of the same samples are stacked along V and travel as one *stream*. A factor lives until
+//! its operation is done.
 
 use std::rc::Rc;
 
@@ -9,7 +11,9 @@ use vivit_tensor::{Backend, Tensor};
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
 use crate::tape::Origin;
-use crate::{Batch, Error, Graph, Io, Loss, ParamMap, Probe, Route, Second, Seed, Site, Unsettled, Var};
+use crate::{
+    Batch, Error, Graph, Io, Loss, ParamMap, Probe, Route, Second, Seed, Site, Unsettled, Var,
+};
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
 #[derive(Clone, Debug)]
@@ -48,7 +52,11 @@ impl<B: Backend> Stream<B> {
 
     /// An empty stream of the same samples.
     fn beside(&self) -> Self {
-        Stream { samples: self.samples.clone(), factors: vec![None; self.factors.len()], rows: self.rows.clone() }
+        Stream {
+            samples: self.samples.clone(),
+            factors: vec![None; self.factors.len()],
+            rows: self.rows.clone(),
+        }
     }
 }
 
@@ -70,13 +78,14 @@ impl Links {
 }
 
 impl<B: Backend> Graph<B> {
-    /// Sends `probes` backwards and shows `visit` every parameter of `wanted`, once, with all that reached it.
+    /// Sends `probes` backwards and shows `visit` every parameter of `wanted`, once, with all that
+    /// reached it.
     ///
     /// Only what lies between the wanted parameters and the output is computed.
     ///
     /// # Errors
-    /// If a probe or a parameter does not fit, an operation on the way couples samples (`wanted_by` names what needs them
-    /// apart, `None` says that nothing does), or `visit` fails.
+    /// If a probe or a parameter does not fit, an operation on the way couples samples (`wanted_by`
+    /// names what needs them apart, `None` says that nothing does), or `visit` fails.
     pub fn sweep<E: From<Error>>(
         &self,
         loss: &dyn Loss<B>,
@@ -88,8 +97,9 @@ impl<B: Backend> Graph<B> {
         Ok(self.sweep_unsettled(loss, probes, wanted, wanted_by, visit)?.settle()?)
     }
 
-    /// As [`sweep`](Graph::sweep), but whether all numbers are finite may still be unknown on return: the results count once that is
-    /// [settled](Unsettled), by itself or by reading one of them. Nothing is read from the device.
+    /// As [`sweep`](Graph::sweep), but whether all numbers are finite may still be unknown on
+    /// return: the results count once that is [settled](Unsettled), by itself or by reading one of
+    /// them. Nothing is read from the device.
     ///
     /// # Errors
     /// As there; of NaN and infinities those that are known at once.
@@ -108,14 +118,21 @@ impl<B: Backend> Graph<B> {
             let wanted_by = wanted_by.unwrap_or("the Hessian");
             self.check_apart(Some(wanted_by))?;
             self.check_second(wanted, wanted_by)?;
-            self.check_residuals(wanted, probe.samples.as_ref().map_or(self.samples(), Vec::len), wanted_by)?;
+            self.check_residuals(
+                wanted,
+                probe.samples.as_ref().map_or(self.samples(), Vec::len),
+                wanted_by,
+            )?;
         }
         let (mut factors, unsettled) = self.seeds(loss, probes)?;
         let mut bends = Vec::new();
         for (number, probe) in probes.iter().enumerate().filter(|(_, probe)| is_hessian(probe)) {
             let chosen = probe.samples.as_ref().map_or(self.samples(), Vec::len);
-            let gradient = Probe::new(Seed::Gradient).of(probe.samples.clone()).unsettled_columns(self, loss)?;
-            // The residuals are linear in the gradient: this makes them estimate the whole batch's, as the root does.
+            let gradient = Probe::new(Seed::Gradient)
+                .of(probe.samples.clone())
+                .unsettled_columns(self, loss)?;
+            // The residuals are linear in the gradient: this makes them estimate the whole batch's,
+            // as the root does.
             let columns = gradient.scale(self.samples() as f64 / chosen as f64);
             bends.push(Bend { probe: number, gradient: factors.len() });
             factors.push(Factor { columns, samples: probe.samples.clone() });
@@ -128,18 +145,26 @@ impl<B: Backend> Graph<B> {
         }
     }
 
-    /// The columns of every probe at the output, and the claim that all numbers that went into them, and the tape's, are finite.
+    /// The columns of every probe at the output, and the claim that all numbers that went into
+    /// them, and the tape's, are finite.
     ///
-    /// For sweeps that the caller cuts into several: [`check_apart`](Graph::check_apart) first, [`propagate`](Graph::propagate) then. Of a
-    /// Hessian's probe only the root is there.
+    /// For sweeps that the caller cuts into several: [`check_apart`](Graph::check_apart) first,
+    /// [`propagate`](Graph::propagate) then. Of a Hessian's probe only the root is there.
     ///
     /// # Errors
     /// As [`sweep_unsettled`](Graph::sweep_unsettled).
-    pub fn seeds(&self, loss: &dyn Loss<B>, probes: &[Probe<B>]) -> Result<(Vec<Factor<B>>, Unsettled<'_, B>), Error> {
+    pub fn seeds(
+        &self,
+        loss: &dyn Loss<B>,
+        probes: &[Probe<B>],
+    ) -> Result<(Vec<Factor<B>>, Unsettled<'_, B>), Error> {
         let unsettled = Probe::start_claims(probes, self, loss)?;
         let mut factors = Vec::with_capacity(probes.len());
         for probe in probes {
-            factors.push(Factor { columns: probe.unsettled_columns(self, loss)?, samples: probe.samples.clone() });
+            factors.push(Factor {
+                columns: probe.unsettled_columns(self, loss)?,
+                samples: probe.samples.clone(),
+            });
         }
         Ok((factors, unsettled))
     }
@@ -161,7 +186,8 @@ impl<B: Backend> Graph<B> {
         self.travel(factors, &[], count, wanted, apart, visit)
     }
 
-    /// The sweep itself: the first `shown` factors are shown to `visit`; gradients among the others bend.
+    /// The sweep itself: the first `shown` factors are shown to `visit`; gradients among the others
+    /// bend.
     fn travel<E: From<Error>>(
         &self,
         factors: Vec<Factor<B>>,
@@ -192,12 +218,14 @@ impl<B: Backend> Graph<B> {
             let batched: Vec<bool> = args.iter().map(|&arg| self.tape().is_batched(arg)).collect();
             let here = Var::at(at);
             for arg in args.iter().filter(|arg| path[arg.index()] && self.tape().is_param(**arg)) {
-                arrivals[arg.index()].get_or_insert_with(|| Arrived { uses: Vec::new(), probes: probes.clone() });
+                arrivals[arg.index()]
+                    .get_or_insert_with(|| Arrived { uses: Vec::new(), probes: probes.clone() });
             }
             let mut born: Vec<(usize, Stream<B>, Signed<B>)> = Vec::new();
             for (number, stream) in streams.iter_mut().enumerate() {
                 let Some(factor) = stream.factors[at].take() else { continue };
-                let values: Vec<Tensor<B>> = args.iter().map(|&arg| stream.value(self, arg)).collect();
+                let values: Vec<Tensor<B>> =
+                    args.iter().map(|&arg| stream.value(self, arg)).collect();
                 let out = stream.value(self, here);
                 stream.rows[at] = None;
                 let refs: Vec<&Tensor<B>> = values.iter().collect();
@@ -212,7 +240,9 @@ impl<B: Backend> Graph<B> {
                             batched: batched.clone(),
                             factor: factor.clone(),
                         });
-                    } else if let Some((arg, route)) = routes.then(|| self.route(stream, &uses, here, io)).flatten() {
+                    } else if let Some((arg, route)) =
+                        routes.then(|| self.route(stream, &uses, here, io)).flatten()
+                    {
                         add(&mut stream.factors[arg.index()], route.follow(&factor));
                     } else {
                         let product = pull_back(op.as_ref(), io, wrt, &factor, apart);
@@ -247,7 +277,14 @@ impl<B: Backend> Graph<B> {
                 if uses_left[arg.index()] == 0 {
                     if let Some(arrived) = arrivals[arg.index()].take() {
                         let value = &nodes[arg.index()].value;
-                        visit(&Site { param: *arg, name, value, arrived: &arrived, residuals: &residuals, probes: &all })?;
+                        visit(&Site {
+                            param: *arg,
+                            name,
+                            value,
+                            arrived: &arrived,
+                            residuals: &residuals,
+                            probes: &all,
+                        })?;
                     }
                 }
             }
@@ -255,8 +292,15 @@ impl<B: Backend> Graph<B> {
         Ok(self.tape().backend().check().map_err(Error::from)?)
     }
 
-    /// The way back through an operation and those before it, as far as it is a [`Route`] and nothing else meets it; and where it ends.
-    fn route(&self, stream: &mut Stream<B>, uses: &[usize], from: Var, io: Io<'_, B>) -> Option<(Var, Route<B>)> {
+    /// The way back through an operation and those before it, as far as it is a [`Route`] and
+    /// nothing else meets it; and where it ends.
+    fn route(
+        &self,
+        stream: &mut Stream<B>,
+        uses: &[usize],
+        from: Var,
+        io: Io<'_, B>,
+    ) -> Option<(Var, Route<B>)> {
         let nodes = &self.tape().nodes;
         let inner = |var: Var| {
             let node = &nodes[var.index()];
@@ -268,7 +312,10 @@ impl<B: Backend> Graph<B> {
         let mut route = op.route(io)?;
         while let Some((op, arg)) = inner(at).filter(|_| uses[at.index()] == 1) {
             let (x, y) = (stream.value(self, arg), stream.value(self, at));
-            let Some(next) = op.reroute(Io { args: &[&x], out: &y, batched: &[true] }, &route) else { break };
+            let Some(next) = op.reroute(Io { args: &[&x], out: &y, batched: &[true] }, &route)
+            else {
+                break;
+            };
             stream.rows[at.index()] = None;
             (route, at) = (next, arg);
         }
@@ -319,48 +366,66 @@ impl<B: Backend> Graph<B> {
         pairs(&on_path, |a, b| links.linked(args[a], args[b]))
     }
 
-    /// Fails if an operation lacks second derivatives that the Hessian of the wanted parameters needs.
+    /// Fails if an operation lacks second derivatives that the Hessian of the wanted parameters
+    /// needs.
     pub(crate) fn check_second(&self, wanted: &[Var], wanted_by: &str) -> Result<(), Error> {
         let (path, links) = (self.path_to(wanted), self.links(wanted));
         for (node, _) in self.tape().nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
             let Origin::Op(op) = &node.origin else { continue };
             for (wrt, along) in self.pairs(&node.args, &path, &links) {
                 if matches!(op.second(wrt, along), Second::Missing) {
-                    return Err(Error::NoSecondDerivative { op: op.name().into(), wrt, along, wanted_by: wanted_by.into() });
+                    return Err(Error::NoSecondDerivative {
+                        op: op.name().into(),
+                        wrt,
+                        along,
+                        wanted_by: wanted_by.into(),
+                    });
                 }
             }
         }
         Ok(())
     }
 
-    /// Fails if the columns of an operation's second derivatives, for n samples, are too many for any memory.
+    /// Fails if the columns of an operation's second derivatives, for n samples, are too many for
+    /// any memory.
     fn check_residuals(&self, wanted: &[Var], n: usize, wanted_by: &str) -> Result<(), Error> {
         let path = self.path_to(wanted);
         for (position, node) in self.tape().nodes.iter().enumerate().filter(|(at, _)| path[*at]) {
             let Origin::Op(op) = &node.origin else { continue };
             for (wrt, arg) in node.args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
                 let value = self.tape().value(*arg);
-                let entries = value.len() / if self.tape().is_batched(*arg) { self.samples() } else { 1 };
+                let entries =
+                    value.len() / if self.tape().is_batched(*arg) { self.samples() } else { 1 };
                 let numbers = entries.saturating_mul(entries).saturating_mul(n);
                 if !op.second(wrt, wrt).is_zero() && numbers > LIMIT {
                     let (op, wanted_by) = (op.name().into(), wanted_by.into());
-                    return Err(Error::ResidualTooLarge { op, position, entries, numbers, limit: LIMIT, wanted_by });
+                    return Err(Error::ResidualTooLarge {
+                        op,
+                        position,
+                        entries,
+                        numbers,
+                        limit: LIMIT,
+                        wanted_by,
+                    });
                 }
             }
         }
         Ok(())
     }
 
-    /// Checks that no operation that the output depends on couples samples; `wanted_by` names what needs them apart, `None` says that nothing
-    /// does. (Where no parameter lies before such an operation, derivatives per sample could be defined, with the batch held fixed; they are
-    /// not what anybody means.)
+    /// Checks that no operation that the output depends on couples samples; `wanted_by` names what
+    /// needs them apart, `None` says that nothing does. (Where no parameter lies before such an
+    /// operation, derivatives per sample could be defined, with the batch held fixed; they are not
+    /// what anybody means.)
     ///
     /// # Errors
     /// If one does.
     pub fn check_apart(&self, wanted_by: Option<&str>) -> Result<(), Error> {
         let Some(wanted_by) = wanted_by else { return Ok(()) };
         match self.ops().find(|op| op.couples_samples()) {
-            Some(op) => Err(Error::CouplesSamples { op: op.name().into(), wanted_by: wanted_by.into() }),
+            Some(op) => {
+                Err(Error::CouplesSamples { op: op.name().into(), wanted_by: wanted_by.into() })
+            }
             None => Ok(()),
         }
     }
@@ -416,8 +481,8 @@ pub(crate) fn add<B: Backend>(sum: &mut Option<Tensor<B>>, more: Tensor<B>) {
 
 /// `Jᵀ` of one operation on a stacked factor `[V, N, *out]`, to `[V, N, *arg]`.
 ///
-/// Where a value has no sample axis (it is computed from parameters alone), the factor has one all the same: N long with
-/// `apart`, else 1.
+/// Where a value has no sample axis (it is computed from parameters alone), the factor has one all
+/// the same: N long with `apart`, else 1.
 pub(crate) fn pull_back<B: Backend>(
     op: &dyn crate::Op<B>,
     io: Io<'_, B>,

@@ -1,4 +1,5 @@
-//! The tape: an arena of values in the order in which they were computed, and the graph that ends in a model's output.
+//! The tape: an arena of values in the order in which they were computed, and the graph that ends
+//! in a model's output.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -54,7 +55,9 @@ impl<B: Backend> fmt::Debug for Tape<B> {
             match &node.origin {
                 Origin::Input => writeln!(f, "  {at}: input {}", node.value.shape())?,
                 Origin::Constant => writeln!(f, "  {at}: constant {}", node.value.shape())?,
-                Origin::Param { name } => writeln!(f, "  {at}: parameter {name} {}", node.value.shape())?,
+                Origin::Param { name } => {
+                    writeln!(f, "  {at}: parameter {name} {}", node.value.shape())?
+                }
                 Origin::Op(op) => writeln!(f, "  {at}: {op:?} of {args:?} {}", node.value.shape())?,
             }
         }
@@ -91,7 +94,12 @@ impl<B: Backend> Tape<B> {
 
     /// A parameter that errors call by `name`.
     pub fn named_param(&mut self, name: &str, value: Tensor<B>) -> Var {
-        self.push(Node { origin: Origin::Param { name: name.into() }, args: Vec::new(), value, batched: false })
+        self.push(Node {
+            origin: Origin::Param { name: name.into() },
+            args: Vec::new(),
+            value,
+            batched: false,
+        })
     }
 
     /// A value without a sample axis that nothing is differentiated in: masks, running statistics.
@@ -111,7 +119,8 @@ impl<B: Backend> Tape<B> {
         self.push(Node { origin: Origin::Op(Box::new(op)), args: args.to_vec(), value, batched })
     }
 
-    /// What an operation takes for granted of its arguments' numbers; looked at with the inputs before any result is returned.
+    /// What an operation takes for granted of its arguments' numbers; looked at with the inputs
+    /// before any result is returned.
     pub fn claim(&mut self, claim: Claim<B>) {
         self.claims.push(claim);
     }
@@ -175,7 +184,8 @@ impl<B: Backend> Graph<B> {
     /// Closes a tape: checks that inputs and output agree on the number of samples.
     ///
     /// # Errors
-    /// If a batch is empty, inputs or output differ in the number of samples, or the output depends on no input.
+    /// If a batch is empty, inputs or output differ in the number of samples, or the output depends
+    /// on no input.
     pub fn new(tape: Tape<B>, output: Var) -> Result<Self, Error> {
         let mut samples = None;
         let inputs = tape.nodes.iter().filter(|node| matches!(node.origin, Origin::Input));
@@ -190,7 +200,9 @@ impl<B: Backend> Graph<B> {
                 return Err(Error::BatchMismatch { what: format!("input {at}"), got: n, expected });
             }
         }
-        let (true, Some(expected)) = (tape.node(output).batched, samples) else { return Err(Error::OutputNotBatched) };
+        let (true, Some(expected)) = (tape.node(output).batched, samples) else {
+            return Err(Error::OutputNotBatched);
+        };
         let got = tape.value(output).shape().first().copied().unwrap_or(0);
         if got != expected {
             return Err(Error::BatchMismatch { what: "the output".into(), got, expected });
@@ -202,7 +214,8 @@ impl<B: Backend> Graph<B> {
                 tape.nodes[at].args.iter().for_each(|arg| reached[arg.index()] = true);
             }
         }
-        let mut active = depends_on(&tape, |at| matches!(tape.nodes[at].origin, Origin::Param { .. }));
+        let mut active =
+            depends_on(&tape, |at| matches!(tape.nodes[at].origin, Origin::Param { .. }));
         active.iter_mut().zip(&reached).for_each(|(active, reached)| *active &= reached);
         Ok(Graph { tape, output, reached, active, finite: OnceCell::new() })
     }
@@ -234,7 +247,10 @@ impl<B: Backend> Graph<B> {
 
     /// Those of [`params`](Graph::params) whose name `choose` likes.
     pub fn params_where(&self, mut choose: impl FnMut(&str) -> bool) -> Vec<Var> {
-        self.params().into_iter().filter(|&var| self.tape.param_name(var).is_ok_and(&mut choose)).collect()
+        self.params()
+            .into_iter()
+            .filter(|&var| self.tape.param_name(var).is_ok_and(&mut choose))
+            .collect()
     }
 
     /// Checks that a variable is a parameter that the output depends on.
@@ -254,7 +270,8 @@ impl<B: Backend> Graph<B> {
         Unsettled::whole(self, Vec::new())?.settle()
     }
 
-    /// That inputs, parameters, output and what the tape's operations claim are finite; nothing once that is known.
+    /// That inputs, parameters, output and what the tape's operations claim are finite; nothing
+    /// once that is known.
     pub(crate) fn claims(&self) -> Vec<Claim<B>> {
         if self.finite.get().is_some() {
             return Vec::new();
@@ -262,7 +279,9 @@ impl<B: Backend> Graph<B> {
         let (mut claims, mut inputs) = (Vec::new(), 0);
         for node in &self.tape.nodes {
             match &node.origin {
-                Origin::Param { name } => claims.push(Claim::finite(&node.value, format!("parameter {name}"))),
+                Origin::Param { name } => {
+                    claims.push(Claim::finite(&node.value, format!("parameter {name}")))
+                }
                 Origin::Input => {
                     claims.push(Claim::finite(&node.value, format!("input {inputs}")));
                     inputs += 1;
@@ -282,9 +301,11 @@ impl<B: Backend> Graph<B> {
 
     /// The operations that the output depends on.
     pub(crate) fn ops(&self) -> impl Iterator<Item = &dyn Op<B>> {
-        self.tape.nodes.iter().zip(&self.reached).filter_map(|(node, &reached)| match &node.origin {
-            Origin::Op(op) if reached => Some(op.as_ref()),
-            _ => None,
+        self.tape.nodes.iter().zip(&self.reached).filter_map(|(node, &reached)| {
+            match &node.origin {
+                Origin::Op(op) if reached => Some(op.as_ref()),
+                _ => None,
+            }
         })
     }
 

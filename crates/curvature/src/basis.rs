@@ -1,4 +1,5 @@
-//! Orthonormal vectors on the backend, and an operator's counted products: what the matrix-free methods share.
+//! Orthonormal vectors on the backend, and an operator's counted products: what the matrix-free
+//! methods share.
 
 use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Rng, Scalar, Strides, Tensor};
 
@@ -14,7 +15,11 @@ pub(crate) struct Products<'a, B: Backend> {
 impl<'a, B: Backend> Products<'a, B> {
     pub(crate) fn new(operator: &'a dyn LinearOperator<B>) -> Result<Self, Error> {
         if operator.dim() == 0 {
-            return Err(Error::InvalidOption { name: "dimension of the operator", value: 0.0, allowed: "at least 1".into() });
+            return Err(Error::InvalidOption {
+                name: "dimension of the operator",
+                value: 0.0,
+                allowed: "at least 1".into(),
+            });
         }
         Ok(Products { operator, done: 0 })
     }
@@ -31,7 +36,10 @@ impl<'a, B: Backend> Products<'a, B> {
     pub(crate) fn apply(&mut self, x: &Tensor<B>) -> Result<(Tensor<B>, Vec<f64>), Error> {
         let y = self.operator.apply(x)?;
         if y.shape() != x.shape() {
-            return Err(Error::ProductShape { got: y.shape().to_vec(), expected: x.shape().to_vec() });
+            return Err(Error::ProductShape {
+                got: y.shape().to_vec(),
+                expected: x.shape().to_vec(),
+            });
         }
         let norms = row_norms(&y)?;
         if let Some(row) = norms.iter().position(|norm| !norm.is_finite()) {
@@ -61,12 +69,18 @@ pub(crate) fn scale_rows<B: Backend>(x: &Tensor<B>, factors: &[f64]) -> Result<T
 /// The rows of `x: [K, D]` with the entry of largest magnitude of each made positive.
 pub(crate) fn with_signs<B: Backend>(x: &Tensor<B>) -> Result<Tensor<B>, Error> {
     let (high, low) = (x.reduce(Reduce::Max, 1).to_vec()?, x.reduce(Reduce::Min, 1).to_vec()?);
-    let signs: Vec<f64> = high.iter().zip(&low).map(|(high, low)| if -*low > *high { -1.0 } else { 1.0 }).collect();
+    let signs: Vec<f64> =
+        high.iter().zip(&low).map(|(high, low)| if -*low > *high { -1.0 } else { 1.0 }).collect();
     scale_rows(x, &signs)
 }
 
 /// Standard normal vectors `[k, d]`.
-pub(crate) fn normal<B: Backend>(backend: &B, rng: &mut Rng, k: usize, d: usize) -> Result<Tensor<B>, Error> {
+pub(crate) fn normal<B: Backend>(
+    backend: &B,
+    rng: &mut Rng,
+    k: usize,
+    d: usize,
+) -> Result<Tensor<B>, Error> {
     Ok(Tensor::from_vec(backend, &[k, d], rng.normal(k * d))?)
 }
 
@@ -80,7 +94,11 @@ pub(crate) struct Basis<B: Backend> {
 
 impl<B: Backend> Basis<B> {
     pub(crate) fn new(backend: &B, capacity: usize, dim: usize) -> Self {
-        Basis { len: 0, rows: Tensor::zeros(backend, [capacity, dim]), one: Tensor::full(backend, [1], 1.0) }
+        Basis {
+            len: 0,
+            rows: Tensor::zeros(backend, [capacity, dim]),
+            one: Tensor::full(backend, [1], 1.0),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,7 +118,8 @@ impl<B: Backend> Basis<B> {
         self.rows.slice(first, end)
     }
 
-    /// Row `at`, `[1, D]`, in memory of its own, so that the basis can grow without a copy of it all.
+    /// Row `at`, `[1, D]`, in memory of its own, so that the basis can grow without a copy of it
+    /// all.
     pub(crate) fn copy(&self, at: usize) -> Tensor<B> {
         self.rows.select(0, &[at])
     }
@@ -108,7 +127,11 @@ impl<B: Backend> Basis<B> {
     /// Appends row `at` of `x: [K, D]`, times `factor`, as it is.
     pub(crate) fn push(&mut self, x: &Tensor<B>, at: usize, factor: f64) {
         let d = self.dim();
-        let product = Gemm { b: Strides::rows(d).at(at * d), c: Strides::rows(d).at(self.len * d), ..Gemm::new(1, d, 1) };
+        let product = Gemm {
+            b: Strides::rows(d).at(at * d),
+            c: Strides::rows(d).at(self.len * d),
+            ..Gemm::new(1, d, 1)
+        };
         let backend = self.rows.backend().clone();
         backend.gemm(&product.scaled(factor), self.one.buf(), x.buf(), self.rows.buf_mut());
         self.len += 1;
@@ -127,13 +150,20 @@ impl<B: Backend> Basis<B> {
         Ok(coefficients.to_vec()?.into_iter().map(Scalar::f64).collect())
     }
 
-    /// Makes `x: [1, D]` orthogonal to all rows and appends it with norm one, unless no more than `floor` is left of it.
+    /// Makes `x: [1, D]` orthogonal to all rows and appends it with norm one, unless no more than
+    /// `floor` is left of it.
     ///
-    /// The coefficients `[len]` of what was taken away, and the norm of what was left: 0 if nothing was appended.
+    /// The coefficients `[len]` of what was taken away, and the norm of what was left: 0 if nothing
+    /// was appended.
     ///
-    /// A projection leaves errors of the size of rounding relative to the vector that it is given, so it is repeated until the vector keeps half
-    /// of its norm (Daniel, Gragg, Kaufman & Stewart, 1976).
-    pub(crate) fn push_orthogonal(&mut self, mut x: Tensor<B>, floor: f64) -> Result<(Vec<f64>, f64), Error> {
+    /// A projection leaves errors of the size of rounding relative to the vector that it is given,
+    /// so it is repeated until the vector keeps half of its norm (Daniel, Gragg, Kaufman & Stewart,
+    /// 1976).
+    pub(crate) fn push_orthogonal(
+        &mut self,
+        mut x: Tensor<B>,
+        floor: f64,
+    ) -> Result<(Vec<f64>, f64), Error> {
         let mut taken = vec![0.0; self.len];
         let mut norm = row_norms(&x)?[0];
         loop {

@@ -1,4 +1,5 @@
-//! Ready-made criteria: closures on the ascending eigenvalues that return the indices of the directions to use.
+//! Ready-made criteria: closures on the ascending eigenvalues that return the indices of the
+//! directions to use.
 
 /// The `k` largest eigenvalues, ascending.
 ///
@@ -15,7 +16,8 @@ pub fn above(threshold: f64) -> impl Fn(&[f64]) -> Vec<usize> {
     move |values| (0..values.len()).filter(|&k| values[k] > threshold).collect()
 }
 
-/// All eigenvalues above `relative` times the largest, ascending. `nonzero(1e-4)` is a sensible choice in f32, `nonzero(1e-10)` in f64.
+/// All eigenvalues above `relative` times the largest, ascending. `nonzero(1e-4)` is a sensible
+/// choice in f32, `nonzero(1e-10)` in f64.
 pub fn nonzero(relative: f64) -> impl Fn(&[f64]) -> Vec<usize> {
     move |values| above(relative * values.last().copied().unwrap_or(0.0).max(0.0))(values)
 }

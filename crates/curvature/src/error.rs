@@ -14,7 +14,10 @@ pub enum Error {
         group: usize,
     },
     /// A parameter in more than one place.
-    #[error("parameter {name} is in group {first} and again in group {second}; a parameter belongs to one group at most")]
+    #[error(
+        "parameter {name} is in group {first} and again in group {second}; a parameter belongs to \
+         one group at most"
+    )]
     RepeatedParameter {
         /// The parameter.
         name: String,
@@ -24,7 +27,10 @@ pub enum Error {
         second: usize,
     },
     /// A criterion that chose nothing.
-    #[error("the criterion of group {group} chose none of {directions} eigenvalues (the largest is {largest:e}); relax it")]
+    #[error(
+        "the criterion of group {group} chose none of {directions} eigenvalues (the largest is \
+         {largest:e}); relax it"
+    )]
     NoDirections {
         /// The group's position.
         group: usize,
@@ -43,7 +49,8 @@ pub enum Error {
     },
     /// A criterion that chose beyond the eigenvalues.
     #[error(
-        "the criterion of group {group} chose index {index}, but there are {directions} eigenvalues, 0 to {}; \
+        "the criterion of group {group} chose index {index}, but there are {directions} \
+         eigenvalues, 0 to {}; \
          choose fewer, or ask for all above a threshold",
         .directions - 1
     )]
@@ -57,7 +64,8 @@ pub enum Error {
     },
     /// A direction that the GGN does not have.
     #[error(
-        "direction {index} of group {group} has eigenvalue {value:e}, which is numerically zero (at most {threshold:e}), so it has no \
+        "direction {index} of group {group} has eigenvalue {value:e}, which is numerically zero \
+         (at most {threshold:e}), so it has no \
          eigenvector in parameter space; choose fewer directions, or use the criterion `nonzero`"
     )]
     ZeroDirection {
@@ -82,7 +90,8 @@ pub enum Error {
     },
     /// A damped curvature that can't be divided by.
     #[error(
-        "direction {direction} of group {group} has mean curvature {curvature:e} and damping {damping:e}: their sum must be positive"
+        "direction {direction} of group {group} has mean curvature {curvature:e} and damping \
+         {damping:e}: their sum must be positive"
     )]
     Damping {
         /// The group's position.
@@ -98,7 +107,10 @@ pub enum Error {
     #[error("gradients were not part of this Gram space; build it with `Ggn::gram_space`")]
     NoGradients,
     /// An empty choice of parameters.
-    #[error("the choice of parameters is empty; choose at least one, or none at all to use every parameter")]
+    #[error(
+        "the choice of parameters is empty; choose at least one, or none at all to use every \
+         parameter"
+    )]
     NoParameters,
     /// A parameter that is chosen twice.
     #[error("parameter {name} is chosen twice; choose every parameter once at most")]
@@ -140,7 +152,8 @@ pub enum Error {
     },
     /// An operator that returned NaN or infinity.
     #[error(
-        "product {product} of the operator with a vector is NaN or infinite (or too large for its norm to be computed); look for overflow or invalid \
+        "product {product} of the operator with a vector is NaN or infinite (or too large for its \
+         norm to be computed); look for overflow or invalid \
          data in what the operator is made of"
     )]
     NonFiniteProduct {
@@ -148,7 +161,10 @@ pub enum Error {
         product: usize,
     },
     /// An operator that returned vectors of another shape than it was given.
-    #[error("the operator made vectors {got:?} of vectors {expected:?}; `LinearOperator::apply` must keep the shape")]
+    #[error(
+        "the operator made vectors {got:?} of vectors {expected:?}; `LinearOperator::apply` must \
+         keep the shape"
+    )]
     ProductShape {
         /// The shape that it returned.
         got: Vec<usize>,
@@ -157,8 +173,10 @@ pub enum Error {
     },
     /// An iteration that did not reach its tolerance.
     #[error(
-        "{method} found {converged} of {k} eigenpairs in {products} products: the largest residual |A q − λ q| is {residual:e}, the tolerance \
-         allows {allowed:e}; allow more products or a larger tolerance, and for Lanczos more vectors (`extra`) or a larger block"
+        "{method} found {converged} of {k} eigenpairs in {products} products: the largest residual \
+         |A q − λ q| is {residual:e}, the tolerance \
+         allows {allowed:e}; allow more products or a larger tolerance, and for Lanczos more \
+         vectors (`extra`) or a larger block"
     )]
     NoConvergence {
         /// The method.
@@ -169,7 +187,8 @@ pub enum Error {
         k: usize,
         /// Products made, one per vector.
         products: usize,
-        /// The largest residual norm of the leading approximations, infinite if there are fewer than k.
+        /// The largest residual norm of the leading approximations, infinite if there are fewer
+        /// than k.
         residual: f64,
         /// The tolerance times the largest eigenvalue's magnitude.
         allowed: f64,
@@ -182,8 +201,10 @@ pub enum Error {
     },
     /// Not even the smallest slices fit into the memory budget.
     #[error(
-        "{need} bytes are needed at a time even if samples and columns are swept one by one ({tape} for the tape, {gram} for the Gram matrices), but \
-         the budget is {budget}; raise it (`Ggn::memory_budget`), choose fewer samples (`Ggn::ggn_samples`) or smaller groups, or draw Monte-Carlo \
+        "{need} bytes are needed at a time even if samples and columns are swept one by one \
+         ({tape} for the tape, {gram} for the Gram matrices), but \
+         the budget is {budget}; raise it (`Ggn::memory_budget`), choose fewer samples \
+         (`Ggn::ggn_samples`) or smaller groups, or draw Monte-Carlo \
          columns (`Ggn::monte_carlo`)"
     )]
     Memory {

@@ -5,14 +5,18 @@ use std::fmt;
 use vivit_autodiff::{Graph, Loss, Probe, Root, RootColumns, Seed};
 use vivit_tensor::Backend;
 
-use crate::{Contraction, DirectionalDerivatives, Eigenpairs, Error, GramSpace, Group, NewtonStep, Plan, Progress};
+use crate::{
+    Contraction, DirectionalDerivatives, Eigenpairs, Error, GramSpace, Group, NewtonStep, Plan,
+    Progress,
+};
 
 /// The generalized Gauss-Newton matrix of a graph's loss, and how it is to be approximated.
 ///
 /// Each of [`spectrum`](Ggn::spectrum), [`eigenpairs`](Ggn::eigenpairs),
-/// [`directional_derivatives`](Ggn::directional_derivatives) and [`newton_step`](Ggn::newton_step) costs one sweep, one Gram matrix and one
-/// eigenvalue computation per group; eigenvectors in parameter space cost one more sweep of as many columns. To get several of them for the price
-/// of one, build the [`gram_space`](Ggn::gram_space) once.
+/// [`directional_derivatives`](Ggn::directional_derivatives) and [`newton_step`](Ggn::newton_step)
+/// costs one sweep, one Gram matrix and one eigenvalue computation per group; eigenvectors in
+/// parameter space cost one more sweep of as many columns. To get several of them for the price of
+/// one, build the [`gram_space`](Ggn::gram_space) once.
 pub struct Ggn<'a, B: Backend> {
     pub(crate) graph: &'a Graph<B>,
     pub(crate) loss: &'a dyn Loss<B>,
@@ -41,12 +45,22 @@ impl<'a, B: Backend> Ggn<'a, B> {
     /// The exact GGN over all samples.
     pub fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
         let (root, contraction) = (Root::default(), Contraction::default());
-        Ggn { graph, loss, root, grad_samples: None, ggn_samples: None, contraction, budget: None, progress: None }
+        Ggn {
+            graph,
+            loss,
+            root,
+            grad_samples: None,
+            ggn_samples: None,
+            contraction,
+            budget: None,
+            progress: None,
+        }
     }
 
     /// The exact root with this choice of columns.
     ///
-    /// [`RootColumns::Rank`] (the default) is cheaper; [`RootColumns::Outputs`] lists the structural zeros of the spectrum too.
+    /// [`RootColumns::Rank`] (the default) is cheaper; [`RootColumns::Outputs`] lists the
+    /// structural zeros of the spectrum too.
     #[must_use]
     pub fn columns(mut self, columns: RootColumns) -> Self {
         self.root = Root::Exact(columns);
@@ -74,19 +88,20 @@ impl<'a, B: Backend> Ggn<'a, B> {
         self
     }
 
-    /// In which order the Gram matrix is contracted, and in how much memory. Default: the cheapest, parameter by parameter, in 64 MiB;
-    /// [`GramSpace::report`] tells.
+    /// In which order the Gram matrix is contracted, and in how much memory. Default: the cheapest,
+    /// parameter by parameter, in 64 MiB; [`GramSpace::report`] tells.
     #[must_use]
     pub fn contraction(mut self, contraction: Contraction) -> Self {
         self.contraction = contraction;
         self
     }
 
-    /// Bytes that may be in use at a time, those of the tape's values among them. Default: three quarters of the memory that the device has (the
-    /// machine, or the container, on the CPU).
+    /// Bytes that may be in use at a time, those of the tape's values among them. Default: three
+    /// quarters of the memory that the device has (the machine, or the container, on the CPU).
     ///
-    /// What does not fit is cut into slices of samples, then of columns, and every slice is swept again with each of the others: the same
-    /// results up to rounding, in less memory and more time. See [`plan`](Ggn::plan).
+    /// What does not fit is cut into slices of samples, then of columns, and every slice is swept
+    /// again with each of the others: the same results up to rounding, in less memory and more
+    /// time. See [`plan`](Ggn::plan).
     #[must_use]
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.budget = Some(bytes);
@@ -100,17 +115,18 @@ impl<'a, B: Backend> Ggn<'a, B> {
         self
     }
 
-    /// Gram matrices, gradients' projections and eigenvalues of every group: what all results are made of.
+    /// Gram matrices, gradients' projections and eigenvalues of every group: what all results are
+    /// made of.
     ///
     /// # Errors
-    /// If a parameter is in two groups or none of the graph, samples or targets do not fit, a number is NaN or infinite, or an operation
-    /// couples samples.
+    /// If a parameter is in two groups or none of the graph, samples or targets do not fit, a
+    /// number is NaN or infinite, or an operation couples samples.
     pub fn gram_space<'s>(&'s self, groups: &'s [Group<'s>]) -> Result<GramSpace<'s, B>, Error> {
         GramSpace::new(self, groups, true)
     }
 
-    /// All eigenvalues that the Gram matrix shows, ascending, per group: `[N_S·V]`. The GGN's other eigenvalues are zero. Criteria
-    /// do not matter.
+    /// All eigenvalues that the Gram matrix shows, ascending, per group: `[N_S·V]`. The GGN's other
+    /// eigenvalues are zero. Criteria do not matter.
     ///
     /// # Errors
     /// As [`gram_space`](Ggn::gram_space).
@@ -122,7 +138,8 @@ impl<'a, B: Backend> Ggn<'a, B> {
     /// The chosen eigenvalues with their eigenvectors in parameter format, per group.
     ///
     /// # Errors
-    /// As [`gram_space`](Ggn::gram_space), and if a criterion's choice is empty, repeated, out of range or numerically zero.
+    /// As [`gram_space`](Ggn::gram_space), and if a criterion's choice is empty, repeated, out of
+    /// range or numerically zero.
     pub fn eigenpairs(&self, groups: &[Group<'_>]) -> Result<Vec<Eigenpairs<B>>, Error> {
         GramSpace::new(self, groups, false)?.eigenpairs()
     }
@@ -131,16 +148,22 @@ impl<'a, B: Backend> Ggn<'a, B> {
     ///
     /// # Errors
     /// As [`eigenpairs`](Ggn::eigenpairs).
-    pub fn directional_derivatives(&self, groups: &[Group<'_>]) -> Result<Vec<DirectionalDerivatives<B::Elem>>, Error> {
+    pub fn directional_derivatives(
+        &self,
+        groups: &[Group<'_>],
+    ) -> Result<Vec<DirectionalDerivatives<B::Elem>>, Error> {
         self.gram_space(groups)?.directional_derivatives()
     }
 
-    /// The directionally damped Newton step `Δθ = Σ_k −γ̄_k / (λ̄_k + δ_k) e_k` of all groups' parameters.
+    /// The directionally damped Newton step `Δθ = Σ_k −γ̄_k / (λ̄_k + δ_k) e_k` of all groups'
+    /// parameters.
     ///
-    /// `damping` returns δ `[K]` for a group's directional derivatives; see [`constant`](crate::constant).
+    /// `damping` returns δ `[K]` for a group's directional derivatives; see
+    /// [`constant`](crate::constant).
     ///
     /// # Errors
-    /// As [`eigenpairs`](Ggn::eigenpairs), and if the damping does not fit or leaves a curvature that is not positive.
+    /// As [`eigenpairs`](Ggn::eigenpairs), and if the damping does not fit or leaves a curvature
+    /// that is not positive.
     pub fn newton_step(
         &self,
         groups: &[Group<'_>],
@@ -149,8 +172,9 @@ impl<'a, B: Backend> Ggn<'a, B> {
         self.gram_space(groups)?.newton_step(damping)
     }
 
-    /// What a [`gram_space`](Ggn::gram_space) of these groups will take: memory, multiply-adds, how each parameter is contracted, and how the
-    /// work is cut. Nothing but the seeds at the output is computed.
+    /// What a [`gram_space`](Ggn::gram_space) of these groups will take: memory, multiply-adds, how
+    /// each parameter is contracted, and how the work is cut. Nothing but the seeds at the output
+    /// is computed.
     ///
     /// # Errors
     /// As [`gram_space`](Ggn::gram_space).
@@ -159,7 +183,8 @@ impl<'a, B: Backend> Ggn<'a, B> {
     }
 
     pub(crate) fn budget(&self) -> usize {
-        let known = || self.graph.tape().backend().memory().map_or(usize::MAX, |bytes| bytes / 4 * 3);
+        let known =
+            || self.graph.tape().backend().memory().map_or(usize::MAX, |bytes| bytes / 4 * 3);
         self.budget.unwrap_or_else(known)
     }
 

@@ -1,7 +1,8 @@
-//! The Gram matrix of per-sample gradients, `K[n, m] = ⟨g_n, g_m⟩`, without forming them where the structure allows.
+//! The Gram matrix of per-sample gradients, `K[n, m] = ⟨g_n, g_m⟩`, without forming them where the
+//! structure allows.
 //!
-//! Its eigenvalues are those of the uncentred gradient covariance `Σ_n g_n g_nᵀ` (up to the factor that makes a mean of it); centred,
-//! `⟨g_n − ḡ, g_m − ḡ⟩`, those of the covariance.
+//! Its eigenvalues are those of the uncentred gradient covariance `Σ_n g_n g_nᵀ` (up to the factor
+//! that makes a mean of it); centred, `⟨g_n − ḡ, g_m − ḡ⟩`, those of the covariance.
 
 use vivit_autodiff::{Graph, Loss, Probe, Seed, Site, Var};
 use vivit_tensor::{Backend, Matrix, Scalar};
@@ -10,7 +11,8 @@ use crate::gram::GramBlocks;
 use crate::group::chosen_params;
 use crate::{Contraction, Error};
 
-/// The Gram matrix of the gradients `g_n = ∂L_n/∂θ` of the samples, the reduction's factor included.
+/// The Gram matrix of the gradients `g_n = ∂L_n/∂θ` of the samples, the reduction's factor
+/// included.
 ///
 /// ```
 /// use vivit_autodiff::{CrossEntropy, Graph, Tape};
@@ -42,7 +44,14 @@ pub struct GradientGram<'a, B: Backend> {
 impl<'a, B: Backend> GradientGram<'a, B> {
     /// Of all parameters and samples, not centred.
     pub fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
-        GradientGram { graph, loss, params: None, samples: None, centred: false, contraction: Contraction::default() }
+        GradientGram {
+            graph,
+            loss,
+            params: None,
+            samples: None,
+            centred: false,
+            contraction: Contraction::default(),
+        }
     }
 
     /// Of these parameters only.
@@ -66,7 +75,8 @@ impl<'a, B: Backend> GradientGram<'a, B> {
         self
     }
 
-    /// In which order products of gradients are contracted, and in how much memory. Default: the cheapest, parameter by parameter, in 128 MiB.
+    /// In which order products of gradients are contracted, and in how much memory. Default: the
+    /// cheapest, parameter by parameter, in 128 MiB.
     #[must_use]
     pub fn contraction(mut self, contraction: Contraction) -> Self {
         self.contraction = contraction;
@@ -76,7 +86,8 @@ impl<'a, B: Backend> GradientGram<'a, B> {
     /// The matrix `[N_S, N_S]`.
     ///
     /// # Errors
-    /// If parameters, samples or targets do not fit, a number is NaN or infinite, or an operation couples samples.
+    /// If parameters, samples or targets do not fit, a number is NaN or infinite, or an operation
+    /// couples samples.
     pub fn matrix(self) -> Result<Matrix<B::Elem>, Error> {
         let graph = self.graph;
         let params = chosen_params(graph, self.params)?;
@@ -99,7 +110,8 @@ impl<'a, B: Backend> GradientGram<'a, B> {
 /// `(I − 11ᵀ/N) K (I − 11ᵀ/N)`
 fn centre<E: Scalar>(k: &Matrix<E>) -> Matrix<E> {
     let n = k.rows();
-    let means: Vec<f64> = (0..n).map(|i| k.row(i).iter().map(|x| x.f64()).sum::<f64>() / n as f64).collect();
+    let means: Vec<f64> =
+        (0..n).map(|i| k.row(i).iter().map(|x| x.f64()).sum::<f64>() / n as f64).collect();
     let mean = means.iter().sum::<f64>() / n as f64;
     Matrix::from_fn(n, n, |i, j| E::of(k[(i, j)].f64() - means[i] - means[j] + mean))
 }

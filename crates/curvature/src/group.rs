@@ -23,8 +23,9 @@ impl fmt::Debug for Group<'_> {
 }
 
 impl<'c> Group<'c> {
-    /// A group of `params`. `criterion` sees the block's eigenvalues, ascending, and returns the indices of the directions to use;
-    /// results have them in that order. See [`top_k`](crate::top_k), [`above`](crate::above), [`nonzero`](crate::nonzero).
+    /// A group of `params`. `criterion` sees the block's eigenvalues, ascending, and returns the
+    /// indices of the directions to use; results have them in that order. See
+    /// [`top_k`](crate::top_k), [`above`](crate::above), [`nonzero`](crate::nonzero).
     pub fn new(params: impl Into<Vec<Var>>, criterion: impl Fn(&[f64]) -> Vec<usize> + 'c) -> Self {
         Group { params: params.into(), criterion: Box::new(criterion) }
     }
@@ -39,8 +40,12 @@ impl<'c> Group<'c> {
     }
 }
 
-/// The chosen parameters of a graph, each once; all that its output depends on if there is no choice.
-pub(crate) fn chosen_params<B: Backend>(graph: &Graph<B>, chosen: Option<Vec<Var>>) -> Result<Vec<Var>, Error> {
+/// The chosen parameters of a graph, each once; all that its output depends on if there is no
+/// choice.
+pub(crate) fn chosen_params<B: Backend>(
+    graph: &Graph<B>,
+    chosen: Option<Vec<Var>>,
+) -> Result<Vec<Var>, Error> {
     let params = chosen.unwrap_or_else(|| graph.params());
     if params.is_empty() {
         return Err(Error::NoParameters);

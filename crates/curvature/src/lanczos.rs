@@ -38,21 +38,23 @@ impl Which {
 pub struct LanczosOptions {
     /// Which eigenvalues. Default: the largest.
     pub which: Which,
-    /// A pair counts as found if `|A q − λ q| ≤ tolerance · max |θ|` over all approximate eigenvalues θ. Default: 1e-5, which f32 reaches; f64
-    /// reaches 1e-10.
+    /// A pair counts as found if `|A q − λ q| ≤ tolerance · max |θ|` over all approximate
+    /// eigenvalues θ. Default: 1e-5, which f32 reaches; f64 reaches 1e-10.
     pub tolerance: f64,
     /// Products with vectors that may be spent. Default: 1000.
     pub max_products: usize,
-    /// Vectors that are multiplied at a time. More than one costs more products in all, but an operator often makes several products in little
-    /// more time than one. Default: 1.
+    /// Vectors that are multiplied at a time. More than one costs more products in all, but an
+    /// operator often makes several products in little more time than one. Default: 1.
     pub block: usize,
-    /// Vectors of the Krylov space beyond the k that are asked for, at least. More of them need fewer products and more memory; the ends of
-    /// spectra that crowd there need many. Default: 20.
+    /// Vectors of the Krylov space beyond the k that are asked for, at least. More of them need
+    /// fewer products and more memory; the ends of spectra that crowd there need many. Default: 20.
     pub extra: usize,
-    /// Look for copies of eigenvalues that the search has missed, from a new random block orthogonal to what was found. Default: yes.
+    /// Look for copies of eigenvalues that the search has missed, from a new random block
+    /// orthogonal to what was found. Default: yes.
     ///
-    /// A Krylov space of b starting vectors holds at most b vectors of an eigenspace. The second search takes at least ten blocks and ends
-    /// when what it finds next is certainly no copy. If no eigenvalue among those asked for has more than `block` copies, this can be left out.
+    /// A Krylov space of b starting vectors holds at most b vectors of an eigenspace. The second
+    /// search takes at least ten blocks and ends when what it finds next is certainly no copy. If
+    /// no eigenvalue among those asked for has more than `block` copies, this can be left out.
     pub copies: bool,
     /// Seed of the starting vectors. Default: 0.
     pub seed: u64,
@@ -79,7 +81,8 @@ pub struct LeadingEigenpairs<B: Backend> {
     pub eigenvalues: Vec<f64>,
     /// The orthonormal eigenvectors `[K, D]`, the entry of largest magnitude positive.
     pub eigenvectors: Tensor<B>,
-    /// The residual norms `|A q − λ q|`, `[K]`: an eigenvalue lies at most so far from each of [`eigenvalues`](Self::eigenvalues).
+    /// The residual norms `|A q − λ q|`, `[K]`: an eigenvalue lies at most so far from each of
+    /// [`eigenvalues`](Self::eigenvalues).
     pub residuals: Vec<f64>,
     /// Products with vectors that were needed.
     pub products: usize,
@@ -87,19 +90,24 @@ pub struct LeadingEigenpairs<B: Backend> {
 
 /// The `k` leading eigenpairs of a symmetric operator, by block Lanczos with thick restarts.
 ///
-/// From a random block, rows `Q = [q_1 … q_m]` of the Krylov space are made orthonormal one after the other, always against all rows before
-/// ("full re-orthogonalisation", at least twice), with `H = Q A Qᵀ`: `[m, m]`. Eigenpairs `H s = θ s`, solved on the host in double precision,
-/// give Ritz pairs `(θ, Qᵀ s)` with residual norms `|R s|`, where `R: [b, m]` are the products' components along the next block. When m reaches
-/// `k + max(k, extra) + 2b`, the leading `k + (m − k)/2` Ritz vectors and the next block are kept and the rest is thrown away (Wu & Simon,
-/// *Thick-restart Lanczos method for large symmetric eigenvalue problems*, SIAM J. Matrix Anal. Appl. 22(2), 2000, algorithm 3).
+/// From a random block, rows `Q = [q_1 … q_m]` of the Krylov space are made orthonormal one after
+/// the other, always against all rows before ("full re-orthogonalisation", at least twice), with `H
+/// = Q A Qᵀ`: `[m, m]`. Eigenpairs `H s = θ s`, solved on the host in double precision, give Ritz
+/// pairs `(θ, Qᵀ s)` with residual norms `|R s|`, where `R: [b, m]` are the products' components
+/// along the next block. When m reaches `k + max(k, extra) + 2b`, the leading `k + (m − k)/2` Ritz
+/// vectors and the next block are kept and the rest is thrown away (Wu & Simon, *Thick-restart
+/// Lanczos method for large symmetric eigenvalue problems*, SIAM J. Matrix Anal. Appl. 22(2), 2000,
+/// algorithm 3).
 ///
-/// If a product leaves nothing new (an invariant subspace, as for operators of low rank), the search goes on from a new random vector, so zero and
-/// repeated eigenvalues are found too. The residuals that are returned are computed from k products of their own. For D ≤ m the result is that of a
-/// dense solver.
+/// If a product leaves nothing new (an invariant subspace, as for operators of low rank), the
+/// search goes on from a new random vector, so zero and repeated eigenvalues are found too. The
+/// residuals that are returned are computed from k products of their own. For D ≤ m the result is
+/// that of a dense solver.
 ///
-/// Cost: the products; `4 m D` multiply-adds per vector for orthogonality; memory for `k + max(k, extra) + 3b` vectors, twice that while
-/// restarting. The same seed gives the same bits on the same backend. Norms are computed as roots of sums of squares: entries whose squares leave the
-/// range of the element type (1e-19 to 1e19 for f32) need a scaled operator.
+/// Cost: the products; `4 m D` multiply-adds per vector for orthogonality; memory for `k + max(k,
+/// extra) + 3b` vectors, twice that while restarting. The same seed gives the same bits on the same
+/// backend. Norms are computed as roots of sums of squares: entries whose squares leave the range
+/// of the element type (1e-19 to 1e19 for f32) need a scaled operator.
 ///
 /// ```
 /// use vivit_curvature::{LanczosOptions, Which, lanczos};
@@ -115,7 +123,8 @@ pub struct LeadingEigenpairs<B: Backend> {
 /// ```
 ///
 /// # Errors
-/// If `k` is 0 or more than D, an option is out of range, a product fails or is not finite, or the tolerance is not reached.
+/// If `k` is 0 or more than D, an option is out of range, a product fails or is not finite, or the
+/// tolerance is not reached.
 pub fn lanczos<B: Backend>(
     operator: &dyn LinearOperator<B>,
     k: usize,
@@ -138,7 +147,11 @@ pub(crate) fn check_search(k: usize, dim: usize, tolerance: f64) -> Result<(), E
         });
     }
     if !(tolerance > 0.0 && tolerance.is_finite()) {
-        return Err(Error::InvalidOption { name: "tolerance", value: tolerance, allowed: "positive and finite".into() });
+        return Err(Error::InvalidOption {
+            name: "tolerance",
+            value: tolerance,
+            allowed: "positive and finite".into(),
+        });
     }
     Ok(())
 }
@@ -178,12 +191,26 @@ struct Search<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Search<'a, B> {
-    fn new(products: Products<'a, B>, k: usize, options: &'a LanczosOptions) -> Result<Self, Error> {
+    fn new(
+        products: Products<'a, B>,
+        k: usize,
+        options: &'a LanczosOptions,
+    ) -> Result<Self, Error> {
         let (d, block) = (products.dim(), options.block.min(products.dim()));
         let capacity = (k + k.max(options.extra).max(block) + 3 * block).min(d);
         let basis = Basis::new(products.backend(), capacity, d);
         let h = Matrix::zeros(capacity, capacity);
-        Ok(Search { products, options, k, rng: Rng::new(options.seed), basis, m: 0, h, norm: 0.0, scale: 0.0 })
+        Ok(Search {
+            products,
+            options,
+            k,
+            rng: Rng::new(options.seed),
+            basis,
+            m: 0,
+            h,
+            norm: 0.0,
+            scale: 0.0,
+        })
     }
 
     fn run(mut self) -> Result<LeadingEigenpairs<B>, Error> {
@@ -194,7 +221,11 @@ impl<'a, B: Backend> Search<'a, B> {
         loop {
             if self.basis.len() == self.m {
                 // Leaves room for what the products bring.
-                let room = if self.basis.capacity() < d { (self.basis.capacity() - self.m) / 2 } else { d - self.m };
+                let room = if self.basis.capacity() < d {
+                    (self.basis.capacity() - self.m) / 2
+                } else {
+                    d - self.m
+                };
                 self.basis.push_random(&mut self.rng, block.min(room))?;
             }
             let next = self.basis.len() - self.m;
@@ -205,7 +236,8 @@ impl<'a, B: Backend> Search<'a, B> {
             found.iter_mut().for_each(|(_, blocks)| *blocks += 1);
             let next = self.basis.len() - self.m;
             let needed = if next == 0 { 2 } else { next };
-            let full = self.basis.capacity() < d && self.basis.len() + needed > self.basis.capacity();
+            let full =
+                self.basis.capacity() < d && self.basis.len() + needed > self.basis.capacity();
             let all = self.m == d;
             let due = self.m >= k && (self.m - checked).saturating_mul(8) >= self.m;
             if !(full || all || due) {
@@ -214,11 +246,17 @@ impl<'a, B: Backend> Search<'a, B> {
             let ritz = self.ritz()?;
             checked = self.m;
             let allowed = self.options.tolerance * ritz.scale;
-            if self.m >= k && (all || ritz.residuals[..k].iter().all(|&residual| residual <= 0.5 * allowed)) {
+            if self.m >= k
+                && (all || ritz.residuals[..k].iter().all(|&residual| residual <= 0.5 * allowed))
+            {
                 let mut finished = all || !self.options.copies;
                 let mut search = false;
                 if let (false, Some((values, blocks))) = (finished, &found) {
-                    let change = values.iter().zip(&ritz.values).map(|(old, new)| (old - new).abs()).fold(0.0, f64::max);
+                    let change = values
+                        .iter()
+                        .zip(&ritz.values)
+                        .map(|(old, new)| (old - new).abs())
+                        .fold(0.0, f64::max);
                     search = change > 2.0 * allowed;
                     finished = !search && *blocks >= SEARCH && self.is_no_copy(&ritz, allowed);
                 }
@@ -243,7 +281,8 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    /// Whether the first Ritz value beyond the k-th is well below it, or found, so that it is no eigenvalue that was missed.
+    /// Whether the first Ritz value beyond the k-th is well below it, or found, so that it is no
+    /// eigenvalue that was missed.
     fn is_no_copy(&self, ritz: &Ritz, allowed: f64) -> bool {
         let k = self.k;
         ritz.values.get(k).is_some_and(|&value| {
@@ -268,13 +307,18 @@ impl<'a, B: Backend> Search<'a, B> {
             } else {
                 (self.basis.project_out(&mut row)?, 0.0) // nothing but rounding is left
             };
-            taken.iter_mut().zip(&first[i * len..]).take(len).for_each(|(sum, first)| *sum += first);
+            taken
+                .iter_mut()
+                .zip(&first[i * len..])
+                .take(len)
+                .for_each(|(sum, first)| *sum += first);
             if left > 0.0 {
                 taken.push(left);
             }
             for (j, &value) in taken.iter().enumerate() {
                 // Entries inside the block are known from both sides.
-                let value = if (m..at).contains(&j) { 0.5 * (value + self.h[(j, at)]) } else { value };
+                let value =
+                    if (m..at).contains(&j) { 0.5 * (value + self.h[(j, at)]) } else { value };
                 self.h[(at, j)] = value;
                 self.h[(j, at)] = value;
             }
@@ -285,14 +329,16 @@ impl<'a, B: Backend> Search<'a, B> {
 
     fn ritz(&mut self) -> Result<Ritz, Error> {
         let (m, len) = (self.m, self.basis.len());
-        let eigen = eigh(Matrix::from_fn(m, m, |i, j| self.h[(i, j)])).map_err(|source| Error::Projection { source })?;
+        let eigen = eigh(Matrix::from_fn(m, m, |i, j| self.h[(i, j)]))
+            .map_err(|source| Error::Projection { source })?;
         let mut order: Vec<usize> = (0..m).collect();
         let key = |i: &usize| self.options.which.key(eigen.values[*i]);
         order.sort_by(|i, j| key(j).total_cmp(&key(i)));
         let values: Vec<f64> = order.iter().map(|&i| eigen.values[i]).collect();
         let vectors = Matrix::from_fn(m, m, |i, j| eigen.vectors[(order[i], j)]);
         let residual = |i: usize| {
-            let along = |row: usize| (0..m).map(|j| self.h[(row, j)] * vectors[(i, j)]).sum::<f64>();
+            let along =
+                |row: usize| (0..m).map(|j| self.h[(row, j)] * vectors[(i, j)]).sum::<f64>();
             (m..len).map(|row| along(row).powi(2)).sum::<f64>().sqrt()
         };
         let residuals = (0..m).map(residual).collect();
@@ -300,12 +346,14 @@ impl<'a, B: Backend> Search<'a, B> {
         Ok(Ritz { values, vectors, residuals, scale: self.scale })
     }
 
-    /// Keeps the `keep` leading Ritz vectors, and the next block or in its place new random vectors.
+    /// Keeps the `keep` leading Ritz vectors, and the next block or in its place new random
+    /// vectors.
     fn restart(&mut self, ritz: &Ritz, keep: usize, next_block: bool) -> Result<(), Error> {
         let (m, len) = (self.m, self.basis.len());
         let s = Matrix::from_fn(keep, m, |i, j| ritz.vectors[(i, j)]);
         let vectors = self.basis.combine(&s)?;
-        let mut basis = Basis::new(self.products.backend(), self.basis.capacity(), self.basis.dim());
+        let mut basis =
+            Basis::new(self.products.backend(), self.basis.capacity(), self.basis.dim());
         (0..keep).for_each(|i| basis.push(&vectors, i, 1.0));
         drop(vectors);
         let mut h = Matrix::zeros(self.h.rows(), self.h.cols());
@@ -326,15 +374,22 @@ impl<'a, B: Backend> Search<'a, B> {
         Ok(())
     }
 
-    /// The leading pairs with residuals of their own, if these are small enough or nothing more can be done; else goes on from the worst.
-    fn finish(&mut self, ritz: &Ritz, allowed: f64, all: bool) -> Result<Option<LeadingEigenpairs<B>>, Error> {
+    /// The leading pairs with residuals of their own, if these are small enough or nothing more can
+    /// be done; else goes on from the worst.
+    fn finish(
+        &mut self,
+        ritz: &Ritz,
+        allowed: f64,
+        all: bool,
+    ) -> Result<Option<LeadingEigenpairs<B>>, Error> {
         let (k, m, d) = (self.k, self.m, self.basis.dim());
         let vectors = self.basis.combine(&Matrix::from_fn(k, m, |i, j| ritz.vectors[(i, j)]))?;
         let (mut products, _) = self.products.apply(&vectors)?;
         products.axpy(-1.0, &scale_rows(&vectors, &ritz.values[..k])?);
         let residuals = row_norms(&products)?;
         // The whole space gives what the element type can: nothing is left to search.
-        let rounding = if all { 100.0 * B::Elem::EPSILON.f64() * (d as f64) * ritz.scale } else { 0.0 };
+        let rounding =
+            if all { 100.0 * B::Elem::EPSILON.f64() * (d as f64) * ritz.scale } else { 0.0 };
         if residuals.iter().all(|&residual| residual <= allowed.max(rounding)) {
             return Ok(Some(LeadingEigenpairs {
                 eigenvalues: ritz.values[..k].to_vec(),
@@ -366,7 +421,8 @@ impl<'a, B: Backend> Search<'a, B> {
         let ritz = if m > 0 { Some(self.ritz()?) } else { None };
         let allowed = ritz.as_ref().map_or(0.0, |ritz| self.options.tolerance * ritz.scale);
         let residuals = ritz.as_ref().map_or(&[][..], |ritz| &ritz.residuals[..k.min(m)]);
-        let largest = if m < k { f64::INFINITY } else { residuals.iter().copied().fold(0.0, f64::max) };
+        let largest =
+            if m < k { f64::INFINITY } else { residuals.iter().copied().fold(0.0, f64::max) };
         let converged = residuals.iter().filter(|&&residual| residual <= allowed).count();
         Ok(Error::NoConvergence {
             method: "Lanczos",

@@ -1,5 +1,6 @@
-//! The empirical neural tangent kernel, `Θ[(c, n), (c′, m)] = ⟨∂f[n, c]/∂θ, ∂f[m, c′]/∂θ⟩` (Jacot, Gabriel & Hongler, NeurIPS 2018), through the
-//! Gram engine: Jacobians are not stored, and not even formed where a weight is used once per sample.
+//! The empirical neural tangent kernel, `Θ[(c, n), (c′, m)] = ⟨∂f[n, c]/∂θ, ∂f[m, c′]/∂θ⟩` (Jacot,
+//! Gabriel & Hongler, NeurIPS 2018), through the Gram engine: Jacobians are not stored, and not
+//! even formed where a weight is used once per sample.
 
 use vivit_autodiff::{Factor, Graph, Probe, Seed, Site, Var};
 use vivit_tensor::{Backend, Matrix, Tensor};
@@ -10,7 +11,8 @@ use crate::{Contraction, Error};
 
 /// The tangent kernel between the samples of a graph, or between two choices of them.
 ///
-/// For the kernel between two batches, record both as one batch and choose [`rows`](Ntk::rows) and [`columns`](Ntk::columns).
+/// For the kernel between two batches, record both as one batch and choose [`rows`](Ntk::rows) and
+/// [`columns`](Ntk::columns).
 ///
 /// ```
 /// use vivit_autodiff::{Graph, Tape};
@@ -42,7 +44,14 @@ pub struct Ntk<'a, B: Backend> {
 impl<'a, B: Backend> Ntk<'a, B> {
     /// Between all samples, for all outputs, of all parameters.
     pub fn new(graph: &'a Graph<B>) -> Self {
-        Ntk { graph, params: None, outputs: None, rows: None, columns: None, contraction: Contraction::default() }
+        Ntk {
+            graph,
+            params: None,
+            outputs: None,
+            rows: None,
+            columns: None,
+            contraction: Contraction::default(),
+        }
     }
 
     /// Of these parameters only: kernels of disjoint choices add up.
@@ -73,7 +82,8 @@ impl<'a, B: Backend> Ntk<'a, B> {
         self
     }
 
-    /// In which order products of Jacobians are contracted, and in how much memory. Default: the cheapest, parameter by parameter, in 128 MiB.
+    /// In which order products of Jacobians are contracted, and in how much memory. Default: the
+    /// cheapest, parameter by parameter, in 128 MiB.
     #[must_use]
     pub fn contraction(mut self, contraction: Contraction) -> Self {
         self.contraction = contraction;
@@ -83,13 +93,15 @@ impl<'a, B: Backend> Ntk<'a, B> {
     /// The whole kernel `[C·N, C·M]`; row `c·N + n` belongs to output c of sample n.
     ///
     /// # Errors
-    /// If parameters, samples or outputs do not fit, a number is NaN or infinite, or an operation couples samples.
+    /// If parameters, samples or outputs do not fit, a number is NaN or infinite, or an operation
+    /// couples samples.
     pub fn matrix(&self) -> Result<Matrix<B::Elem>, Error> {
         let backend = self.graph.tape().backend();
         if self.rows == self.columns {
             let mut blocks: Option<GramBlocks<B>> = None;
             self.sweep(|site| {
-                let blocks = blocks.get_or_insert_with(|| GramBlocks::new(backend, site, false, self.contraction));
+                let blocks = blocks
+                    .get_or_insert_with(|| GramBlocks::new(backend, site, false, self.contraction));
                 blocks.add(site, 0)?;
                 Ok(())
             })?;
@@ -100,7 +112,8 @@ impl<'a, B: Backend> Ntk<'a, B> {
         }
         let mut cross: Option<Tensor<B>> = None;
         self.sweep(|site| {
-            let cross = cross.get_or_insert_with(|| Tensor::zeros(backend, [site.rows(0), site.rows(1)]));
+            let cross =
+                cross.get_or_insert_with(|| Tensor::zeros(backend, [site.rows(0), site.rows(1)]));
             add_between(cross, site, (0, 1), self.contraction);
             Ok(())
         })?;
@@ -113,7 +126,9 @@ impl<'a, B: Backend> Ntk<'a, B> {
     /// As [`matrix`](Ntk::matrix).
     pub fn diagonal(&self) -> Result<Vec<Matrix<B::Elem>>, Error> {
         let kernels = self.by_column()?;
-        (0..kernels.shape()[0]).map(|c| Ok(kernels.slice(c, c + 1).reshape(kernels.shape().tail()).to_matrix()?)).collect()
+        (0..kernels.shape()[0])
+            .map(|c| Ok(kernels.slice(c, c + 1).reshape(kernels.shape().tail()).to_matrix()?))
+            .collect()
     }
 
     /// The kernel summed over outputs, `Σ_c Θ[(c, n), (c, m)]`: `[N, M]`.
@@ -131,7 +146,8 @@ impl<'a, B: Backend> Ntk<'a, B> {
         let second = usize::from(self.rows != self.columns);
         self.sweep(|site| {
             let (n, m) = (site.samples(0), site.samples(second));
-            let cross = cross.get_or_insert_with(|| Tensor::zeros(backend, [site.rows(0) / n, n, m]));
+            let cross =
+                cross.get_or_insert_with(|| Tensor::zeros(backend, [site.rows(0) / n, n, m]));
             add_by_column(cross, site, (0, second), self.contraction);
             Ok(())
         })?;
@@ -143,7 +159,11 @@ impl<'a, B: Backend> Ntk<'a, B> {
         let graph = self.graph;
         let params = chosen_params(graph, self.params.clone())?;
         graph.check_apart(Some("the tangent kernel"))?;
-        let sides = if self.rows == self.columns { vec![&self.rows] } else { vec![&self.rows, &self.columns] };
+        let sides = if self.rows == self.columns {
+            vec![&self.rows]
+        } else {
+            vec![&self.rows, &self.columns]
+        };
         let factor = |samples: &Option<Vec<usize>>| {
             let probe = Probe::<B>::new(Seed::Outputs(None)).of(samples.clone());
             let columns = probe.unit_columns(graph, self.outputs.as_deref())?;

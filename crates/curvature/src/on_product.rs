@@ -7,7 +7,8 @@ use vivit_tensor::{Backend, Tensor};
 
 use crate::{Error, LinearOperator};
 
-/// An operator that calls a closure after every multiplication with the number of products so far, one per vector.
+/// An operator that calls a closure after every multiplication with the number of products so far,
+/// one per vector.
 ///
 /// Matrix-free methods spend their time in products, so this shows the progress of any of them.
 ///
@@ -38,7 +39,10 @@ impl<'a, B: Backend, F: Fn(usize)> OnProduct<'a, B, F> {
 
 impl<B: Backend, F> fmt::Debug for OnProduct<'_, B, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OnProduct").field("dim", &self.operator.dim()).field("done", &self.done).finish_non_exhaustive()
+        f.debug_struct("OnProduct")
+            .field("dim", &self.operator.dim())
+            .field("done", &self.done)
+            .finish_non_exhaustive()
     }
 }
 

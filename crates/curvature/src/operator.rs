@@ -4,7 +4,8 @@ use vivit_tensor::{Backend, Gemm, Tensor};
 
 use crate::Error;
 
-/// A symmetric `D × D` matrix A that can be multiplied with vectors: what matrix-free methods need to know of it.
+/// A symmetric `D × D` matrix A that can be multiplied with vectors: what matrix-free methods need
+/// to know of it.
 pub trait LinearOperator<B: Backend> {
     /// The dimension D.
     fn dim(&self) -> usize;
@@ -12,7 +13,8 @@ pub trait LinearOperator<B: Backend> {
     /// Where the vectors live.
     fn backend(&self) -> &B;
 
-    /// `A x` for each row x of `x: [K, D]`, to `[K, D]`: many vectors at once cost less than one by one.
+    /// `A x` for each row x of `x: [K, D]`, to `[K, D]`: many vectors at once cost less than one by
+    /// one.
     ///
     /// # Errors
     /// If the shape is another one, or the product could not be computed.

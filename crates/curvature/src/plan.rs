@@ -1,4 +1,5 @@
-//! What a Gram space will take, from shapes alone, and how its work is cut so that it fits into a memory budget.
+//! What a Gram space will take, from shapes alone, and how its work is cut so that it fits into a
+//! memory budget.
 
 use std::fmt;
 use std::ops::Range;
@@ -48,7 +49,11 @@ impl Slices {
     pub(crate) fn of(self, columns: usize, samples: usize) -> Vec<(Range<usize>, Range<usize>)> {
         let columns = cut(columns, self.columns);
         let slices = cut(samples, self.samples).into_iter();
-        slices.flat_map(|samples| columns.iter().map(move |columns| (columns.clone(), samples.clone()))).collect()
+        slices
+            .flat_map(|samples| {
+                columns.iter().map(move |columns| (columns.clone(), samples.clone()))
+            })
+            .collect()
     }
 }
 
@@ -116,10 +121,19 @@ impl fmt::Display for Plan {
         writeln!(f, "  sweep        {:.3e}", self.sweep_multiply_adds)?;
         writeln!(f, "  contraction  {:.3e}", self.report.multiply_adds())?;
         writeln!(f, "  eigenvalues  {:.3e}", self.eigen_multiply_adds)?;
-        writeln!(f, "\n{:>4}  {:<24}  {:>13}  {:>12}", "step", "operation", "multiply-adds", "memory")?;
+        writeln!(
+            f,
+            "\n{:>4}  {:<24}  {:>13}  {:>12}",
+            "step", "operation", "multiply-adds", "memory"
+        )?;
         for step in &self.sweep.steps {
             let (op, work) = (step.op, step.multiply_adds as f64);
-            writeln!(f, "{:>4}  {op:<24}  {work:>13.3e}  {:>12}", step.position, Bytes(step.bytes))?;
+            writeln!(
+                f,
+                "{:>4}  {op:<24}  {work:>13.3e}  {:>12}",
+                step.position,
+                Bytes(step.bytes)
+            )?;
         }
         writeln!(f)?;
         self.report.fmt(f)
@@ -182,13 +196,17 @@ impl<B: Backend> Job<'_, '_, B> {
         let whole = count == 1;
         let streams = if whole { self.streams() } else { self.slice_streams(slices) };
         let sweep = self.ggn.graph.plan_sweep(&streams, self.wanted, |site| {
-            let (row, bytes) =
-                if whole { self.whole_row(site, contraction) } else { self.sliced_row(site, slices, contraction) };
+            let (row, bytes) = if whole {
+                self.whole_row(site, contraction)
+            } else {
+                self.sliced_row(site, slices, contraction)
+            };
             report.rows.push(row);
             bytes
         });
         let (during, after) = self.gram_bytes(slices, &report);
-        let eigen_multiply_adds = self.groups.len() as f64 * (self.rows() as f64).powi(3) * 2.0 / 3.0;
+        let eigen_multiply_adds =
+            self.groups.len() as f64 * (self.rows() as f64).powi(3) * 2.0 / 3.0;
         // Every slice is swept as often as there are slices; the planned pass carries two.
         let passes = if whole { 1.0 } else { (count * count) as f64 / 2.0 };
         Plan {
@@ -229,7 +247,8 @@ impl<B: Backend> Job<'_, '_, B> {
         streams
     }
 
-    /// The (columns, samples) of the largest slice, and the samples of the largest slice of gradients.
+    /// The (columns, samples) of the largest slice, and the samples of the largest slice of
+    /// gradients.
     fn largest(&self, slices: Slices) -> ((usize, usize), usize) {
         let (columns, samples) = self.shape(0);
         let gradients = self.gradients().map_or(0, |n| n.div_ceil(slices.count()));
@@ -249,24 +268,33 @@ impl<B: Backend> Job<'_, '_, B> {
         let ((columns, samples), stacked) = (self.shape(0), self.stacked());
         let block = (columns + usize::from(stacked), samples);
         let cross = self.gradients().filter(|_| !stacked).map(|n| (1, n));
-        let row = GramRow::of(self.target(site), site.structure, block, cross, contraction, self.size());
+        let row =
+            GramRow::of(self.target(site), site.structure, block, cross, contraction, self.size());
         let apart = self.kept(site, block.0 * block.1 + cross.map_or(0, |(_, n)| n));
         let bytes = row.cost.bytes + apart;
         (row, bytes)
     }
 
     /// As [`whole_row`](Job::whole_row), over all pairs of slices.
-    fn sliced_row(&self, site: &SitePlan, slices: Slices, contraction: Contraction) -> (GramRow, usize) {
+    fn sliced_row(
+        &self,
+        site: &SitePlan,
+        slices: Slices,
+        contraction: Contraction,
+    ) -> (GramRow, usize) {
         let (size, count) = (self.size(), slices.count() as f64);
         let (block, gradients) = self.largest(slices);
         let cross = (gradients > 0).then_some((1, gradients));
-        let mut row = GramRow::of(self.target(site), site.structure, block, cross, contraction, size);
-        let between = |right| cost_between(site.structure, site.entries, block, right, contraction, size);
+        let mut row =
+            GramRow::of(self.target(site), site.structure, block, cross, contraction, size);
+        let between =
+            |right| cost_between(site.structure, site.entries, block, right, contraction, size);
         let mut pair = between(block);
         for cross in cross.into_iter().chain(cross) {
             pair = pair.and(between(cross));
         }
-        row.cost.multiply_adds = row.cost.multiply_adds * count + pair.multiply_adds * count * (count - 1.0) / 2.0;
+        row.cost.multiply_adds =
+            row.cost.multiply_adds * count + pair.multiply_adds * count * (count - 1.0) / 2.0;
         row.cost.bytes = row.cost.bytes.max(pair.bytes);
         let bytes = row.cost.bytes;
         (row, bytes + self.kept(site, 2 * block.0 * block.1 + 2 * gradients))
@@ -278,20 +306,30 @@ impl<B: Backend> Job<'_, '_, B> {
     }
 
     fn target<'s>(&self, site: &'s SitePlan) -> Target<'s> {
-        Target { param: site.param, name: &site.name, entries: site.entries, group: self.group_of[site.param] }
+        Target {
+            param: site.param,
+            name: &site.name,
+            entries: site.entries,
+            group: self.group_of[site.param],
+        }
     }
 
     /// Bytes of Gram matrices during the sweep, and when their eigenvalues are computed.
     fn gram_bytes(&self, slices: Slices, report: &GramReport) -> (usize, usize) {
-        let (rows, gradients, groups) = (self.rows(), self.gradients().unwrap_or(0), self.groups.len());
+        let (rows, gradients, groups) =
+            (self.rows(), self.gradients().unwrap_or(0), self.groups.len());
         let host = rows * (rows + gradients) * self.size();
         if slices == Slices::WHOLE {
             let side = rows + if self.stacked() { gradients } else { 0 };
             let block = side * side * self.size();
             // Those that go pair by pair of samples have a matrix of their own.
-            let pairs = |order| matches!(order, ContractionOrder::Positions | ContractionOrder::OneSide);
-            let more =
-                (0..groups).filter(|&group| report.rows().iter().any(|row| row.group == group && pairs(row.order))).count();
+            let pairs =
+                |order| matches!(order, ContractionOrder::Positions | ContractionOrder::OneSide);
+            let more = (0..groups)
+                .filter(|&group| {
+                    report.rows().iter().any(|row| row.group == group && pairs(row.order))
+                })
+                .count();
             let temporary = report.rows().iter().map(|row| row.cost.matrices).max().unwrap_or(0);
             // Then each is copied out, and read.
             return ((groups + more + temporary) * block, groups * block.max(host) + 3 * block);

@@ -9,7 +9,8 @@ use crate::{Error, LeadingEigenpairs, LinearOperator};
 /// How [`power_iteration`] iterates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PowerIterationOptions {
-    /// A pair counts as found if `|P A q − λ q| ≤ tolerance · |λ_1|`, P the projection off the pairs found before. Default: 1e-4.
+    /// A pair counts as found if `|P A q − λ q| ≤ tolerance · |λ_1|`, P the projection off the
+    /// pairs found before. Default: 1e-4.
     pub tolerance: f64,
     /// Iterations per eigenpair, a product each. Default: 1000.
     pub max_iterations: usize,
@@ -23,7 +24,8 @@ impl Default for PowerIterationOptions {
     }
 }
 
-/// The `k` eigenpairs of largest magnitude of a symmetric operator, one after the other, by power iteration.
+/// The `k` eigenpairs of largest magnitude of a symmetric operator, one after the other, by power
+/// iteration.
 ///
 /// From a random unit vector v orthogonal to the eigenvectors found before,
 ///
@@ -31,12 +33,15 @@ impl Default for PowerIterationOptions {
 /// w = A v      λ = ⟨v, w⟩      w ← P w = w − Σ_j q_j ⟨q_j, w⟩      v ← w / |w|
 /// ```
 ///
-/// until `|P w − λ v|` is small (Golub & Van Loan, *Matrix Computations*, 4th ed., section 8.2.1, with deflation by projection). The error shrinks by
-/// `|λ_{k+1} / λ_k|` per product, so close eigenvalues are slow, and two of the same magnitude and opposite signs never separate; [`lanczos`](crate::lanczos)
-/// needs fewer products for the same accuracy, while this keeps only `k + 3` vectors. Repeated eigenvalues are found with their multiplicity.
+/// until `|P w − λ v|` is small (Golub & Van Loan, *Matrix Computations*, 4th ed., section 8.2.1,
+/// with deflation by projection). The error shrinks by `|λ_{k+1} / λ_k|` per product, so close
+/// eigenvalues are slow, and two of the same magnitude and opposite signs never separate;
+/// [`lanczos`](crate::lanczos) needs fewer products for the same accuracy, while this keeps only
+/// `k + 3` vectors. Repeated eigenvalues are found with their multiplicity.
 ///
-/// Cost: a product and `4 k D` multiply-adds per iteration, and k products for the residuals that are returned. The same seed gives the same
-/// bits on the same backend. Eigenpairs are in the order in which they are found, which is that of magnitude up to the tolerance.
+/// Cost: a product and `4 k D` multiply-adds per iteration, and k products for the residuals that
+/// are returned. The same seed gives the same bits on the same backend. Eigenpairs are in the order
+/// in which they are found, which is that of magnitude up to the tolerance.
 ///
 /// ```
 /// use vivit_curvature::{PowerIterationOptions, power_iteration};
@@ -49,7 +54,8 @@ impl Default for PowerIterationOptions {
 /// ```
 ///
 /// # Errors
-/// If `k` is 0 or more than D, an option is out of range, a product fails or is not finite, or an eigenpair is not found in time.
+/// If `k` is 0 or more than D, an option is out of range, a product fails or is not finite, or an
+/// eigenpair is not found in time.
 pub fn power_iteration<B: Backend>(
     operator: &dyn LinearOperator<B>,
     k: usize,
@@ -101,7 +107,12 @@ pub fn power_iteration<B: Backend>(
     let mut residuals = w;
     residuals.axpy(-1.0, &crate::basis::scale_rows(&vectors, &eigenvalues)?);
     let residuals = row_norms(&residuals)?;
-    Ok(LeadingEigenpairs { eigenvalues, eigenvectors: with_signs(&vectors)?, residuals, products: products.done })
+    Ok(LeadingEigenpairs {
+        eigenvalues,
+        eigenvectors: with_signs(&vectors)?,
+        residuals,
+        products: products.done,
+    })
 }
 
 /// A random unit vector orthogonal to the rows of `found`.

@@ -1,8 +1,10 @@
-//! Products with curvature matrices that are never formed: GGN, Hessian, Fisher, empirical Fisher, positive-curvature Hessian.
+//! Products with curvature matrices that are never formed: GGN, Hessian, Fisher, empirical Fisher,
+//! positive-curvature Hessian.
 //!
-//! With J the Jacobian of the outputs and S a root of what stands for the loss's Hessian, all but the Hessians are `Jᵀ S Sᵀ J`: tangents
-//! travel forwards, are multiplied at the output, and travel backwards, for any graph, some vectors at once. The Hessian adds the second derivatives
-//! of every operation on the way back (see [`vivit_autodiff::Linearization`]).
+//! With J the Jacobian of the outputs and S a root of what stands for the loss's Hessian, all but
+//! the Hessians are `Jᵀ S Sᵀ J`: tangents travel forwards, are multiplied at the output, and travel
+//! backwards, for any graph, some vectors at once. The Hessian adds the second derivatives of every
+//! operation on the way back (see [`vivit_autodiff::Linearization`]).
 //!
 //! | matrix | S of sample n, with the reduction's factor | source |
 //! | --- | --- | --- |
@@ -13,7 +15,8 @@
 //! | [`positive_curvature`](Product::positive_curvature) | as the GGN, and residuals made positive | Chen, arXiv 1104.0416 (2011) |
 
 use vivit_autodiff::{
-    Gradients, Graph, Linearization, Loss, ParamMap, Probe, Reduction, Residuals, Root, RootColumns, Seed, Var,
+    Gradients, Graph, Linearization, Loss, ParamMap, Probe, Reduction, Residuals, Root,
+    RootColumns, Seed, Var,
 };
 use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
 
@@ -43,7 +46,8 @@ enum Kind {
     Positive(Positive),
 }
 
-/// A curvature matrix of a loss in some of the graph's parameters (all by default), known by its products.
+/// A curvature matrix of a loss in some of the graph's parameters (all by default), known by its
+/// products.
 ///
 /// ```
 /// use vivit_autodiff::{CrossEntropy, Graph, Tape};
@@ -85,13 +89,14 @@ impl<'a, B: Backend> Product<'a, B> {
         Self::new(graph, loss, Kind::Root(Root::Exact(RootColumns::Rank)))
     }
 
-    /// The Fisher information, estimated with `draws` Monte-Carlo columns per sample. For the losses here its expectation is the GGN.
+    /// The Fisher information, estimated with `draws` Monte-Carlo columns per sample. For the
+    /// losses here its expectation is the GGN.
     pub fn fisher(graph: &'a Graph<B>, loss: &'a dyn Loss<B>, draws: usize, seed: u64) -> Self {
         Self::new(graph, loss, Kind::Root(Root::Sampled { draws, seed }))
     }
 
-    /// The empirical Fisher information `s Σ_n g_n g_nᵀ` of gradients `g_n = ∂L_n/∂θ`, s = N for a mean, 1 for a sum: for a mean
-    /// `(1/N) Σ_n ∇ℓ_n ∇ℓ_nᵀ` of the unreduced losses.
+    /// The empirical Fisher information `s Σ_n g_n g_nᵀ` of gradients `g_n = ∂L_n/∂θ`, s = N for a
+    /// mean, 1 for a sum: for a mean `(1/N) Σ_n ∇ℓ_n ∇ℓ_nᵀ` of the unreduced losses.
     pub fn empirical_fisher(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
         Self::new(graph, loss, Kind::EmpiricalFisher)
     }
@@ -101,9 +106,13 @@ impl<'a, B: Backend> Product<'a, B> {
         Self::new(graph, loss, Kind::Hessian)
     }
 
-    /// The positive-curvature Hessian: the GGN and the second derivatives of entry-by-entry operations, made positive semi-definite.
-    /// (BackPACK's `PCHMP`.)
-    pub fn positive_curvature(graph: &'a Graph<B>, loss: &'a dyn Loss<B>, positive: Positive) -> Self {
+    /// The positive-curvature Hessian: the GGN and the second derivatives of entry-by-entry
+    /// operations, made positive semi-definite. (BackPACK's `PCHMP`.)
+    pub fn positive_curvature(
+        graph: &'a Graph<B>,
+        loss: &'a dyn Loss<B>,
+        positive: Positive,
+    ) -> Self {
         Self::new(graph, loss, Kind::Positive(positive))
     }
 
@@ -124,14 +133,16 @@ impl<'a, B: Backend> Product<'a, B> {
     /// Prepares products: what does not depend on the vectors is computed here.
     ///
     /// # Errors
-    /// If parameters, samples or targets do not fit, a number is NaN or infinite, or an operation lacks the second derivatives that a Hessian
-    /// needs.
+    /// If parameters, samples or targets do not fit, a number is NaN or infinite, or an operation
+    /// lacks the second derivatives that a Hessian needs.
     pub fn build(self) -> Result<CurvatureOperator<'a, B>, Error> {
         let (graph, loss) = (self.graph, self.loss);
         let params = chosen_params(graph, self.params)?;
         let linear = Linearization::new(graph, &params, self.samples.clone())?;
         let root = match self.kind {
-            Kind::Root(root) => Probe::new(Seed::Root(root)).of(self.samples).columns(graph, loss)?,
+            Kind::Root(root) => {
+                Probe::new(Seed::Root(root)).of(self.samples).columns(graph, loss)?
+            }
             Kind::Hessian | Kind::Positive(_) => {
                 Probe::new(Seed::Root(Root::default())).of(self.samples).columns(graph, loss)?
             }
@@ -148,7 +159,9 @@ impl<'a, B: Backend> Product<'a, B> {
             Kind::Positive(Positive::Clipped) => Some(Residuals::Clipped),
             _ => None,
         };
-        let bend = bend.map(|residuals| Ok::<_, Error>((linear.gradients(loss, residuals)?, residuals))).transpose()?;
+        let bend = bend
+            .map(|residuals| Ok::<_, Error>((linear.gradients(loss, residuals)?, residuals)))
+            .transpose()?;
         let layout = Layout::new(graph, &params);
         Ok(CurvatureOperator { linear, root, bend, layout })
     }
@@ -156,8 +169,8 @@ impl<'a, B: Backend> Product<'a, B> {
 
 /// A curvature matrix, ready for products; see [`Product`].
 ///
-/// As a [`LinearOperator`] it acts on flat vectors `[K, D]`, the parameters' entries one after the other; [`flatten`](Self::flatten) and
-/// [`unflatten`](Self::unflatten) translate.
+/// As a [`LinearOperator`] it acts on flat vectors `[K, D]`, the parameters' entries one after the
+/// other; [`flatten`](Self::flatten) and [`unflatten`](Self::unflatten) translate.
 #[derive(Debug)]
 pub struct CurvatureOperator<'g, B: Backend> {
     linear: Linearization<'g, B>,
@@ -173,7 +186,8 @@ impl<B: Backend> CurvatureOperator<'_, B> {
         self.linear.params()
     }
 
-    /// The product with K vectors in parameter format, `[K, *p]` per parameter. Parameters of the block that are left out stand for zeros.
+    /// The product with K vectors in parameter format, `[K, *p]` per parameter. Parameters of the
+    /// block that are left out stand for zeros.
     ///
     /// # Errors
     /// If a vector does not fit its parameter or is none of the block's, or they differ in number.
@@ -181,7 +195,9 @@ impl<B: Backend> CurvatureOperator<'_, B> {
         let at_output = |moved: &Tensor<B>| root_times_root(&self.root, moved);
         Ok(match &self.bend {
             None => self.linear.vjp(&at_output(&self.linear.jvp(vectors)?))?,
-            Some((gradients, residuals)) => self.linear.second_order(vectors, at_output, (gradients, *residuals))?,
+            Some((gradients, residuals)) => {
+                self.linear.second_order(vectors, at_output, (gradients, *residuals))?
+            }
         })
     }
 
@@ -233,12 +249,17 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub fn new<B: Backend>(graph: &Graph<B>, params: &[Var]) -> Self {
-        let params: Vec<_> = params.iter().map(|&var| (var, *graph.tape().value(var).shape())).collect();
+        let params: Vec<_> =
+            params.iter().map(|&var| (var, *graph.tape().value(var).shape())).collect();
         let dim = params.iter().map(|(_, shape)| shape.size()).sum();
         Layout { params, dim }
     }
 
-    pub fn flatten<B: Backend>(&self, graph: &Graph<B>, vectors: &ParamMap<Tensor<B>>) -> Result<Tensor<B>, Error> {
+    pub fn flatten<B: Backend>(
+        &self,
+        graph: &Graph<B>,
+        vectors: &ParamMap<Tensor<B>>,
+    ) -> Result<Tensor<B>, Error> {
         let mut parts = Vec::with_capacity(self.params.len());
         let mut k = None;
         for (var, shape) in &self.params {
@@ -251,7 +272,12 @@ impl Layout {
                 _ => {
                     let name = graph.tape().param_name(*var)?.into();
                     let got = got.map_or_else(Vec::new, |got| got.to_vec());
-                    return Err(vivit_autodiff::Error::TangentShape { name, got, expected: shape.to_vec() }.into());
+                    return Err(vivit_autodiff::Error::TangentShape {
+                        name,
+                        got,
+                        expected: shape.to_vec(),
+                    }
+                    .into());
                 }
             }
         }
@@ -263,7 +289,8 @@ impl Layout {
         let (k, mut first) = (rows.shape()[0], 0);
         let part = |(var, shape): &(Var, Shape)| {
             let len = shape.size();
-            let part = rows.pad(&[(0, 0), (-(first as isize), -((self.dim - first - len) as isize))]);
+            let part =
+                rows.pad(&[(0, 0), (-(first as isize), -((self.dim - first - len) as isize))]);
             first += len;
             (*var, part.reshape(shape.prefixed(&[k])))
         };
@@ -283,6 +310,11 @@ fn root_times_root<B: Backend>(root: &Tensor<B>, moved: &Tensor<B>) -> Tensor<B>
         ..Gemm::new(k, v, c)
     };
     let coordinates = moved.gemm(&coordinates.batch(n, c, c, k * v), root, [n, k, v]);
-    let back = Gemm { a: Strides::rows(v), b: Strides::rows(n * c), c: Strides::rows(n * c), ..Gemm::new(k, c, v) };
+    let back = Gemm {
+        a: Strides::rows(v),
+        b: Strides::rows(n * c),
+        c: Strides::rows(n * c),
+        ..Gemm::new(k, c, v)
+    };
     coordinates.gemm(&back.batch(n, k * v, c, c), root, *moved.shape())
 }

@@ -15,8 +15,9 @@ pub struct QuadratureOptions {
     pub vectors: usize,
     /// Runs from independent random vectors. Default: 1.
     pub repeats: usize,
-    /// Keep all vectors of a run orthonormal. Without it a run keeps three vectors instead of all, at the price of repeated points
-    /// with divided weights ("ghosts"), which does little harm to densities. Default: yes.
+    /// Keep all vectors of a run orthonormal. Without it a run keeps three vectors instead of all,
+    /// at the price of repeated points with divided weights ("ghosts"), which does little harm to
+    /// densities. Default: yes.
     pub reorthogonalize: bool,
     /// Seed of the starting vectors. Default: 0.
     pub seed: u64,
@@ -35,25 +36,29 @@ pub struct Node {
     pub value: f64,
     /// Its weight ω; the weights of a run sum to one.
     pub weight: f64,
-    /// The Ritz pair's residual norm: an eigenvalue lies at most so far from the value (in exact arithmetic).
+    /// The Ritz pair's residual norm: an eigenvalue lies at most so far from the value (in exact
+    /// arithmetic).
     pub residual: f64,
 }
 
 /// Weighted points that stand for the spectrum of an operator: stochastic Lanczos quadrature.
 ///
-/// A run of m Lanczos steps from a random unit vector v (normal, normalised) gives a tridiagonal matrix `T = Q A Qᵀ`: `[m, m]`. With its eigenpairs
-/// `T y_l = θ_l y_l`,
+/// A run of m Lanczos steps from a random unit vector v (normal, normalised) gives a tridiagonal
+/// matrix `T = Q A Qᵀ`: `[m, m]`. With its eigenpairs `T y_l = θ_l y_l`,
 ///
 /// ```text
 /// vᵀ f(A) v ≈ Σ_l ω_l f(θ_l)      ω_l = y_l[0]²
 /// ```
 ///
-/// which is exact for polynomials of degree up to 2m − 1 (Golub & Welsch, *Calculation of Gauss quadrature rules*, Math. Comp. 23, 1969), and
-/// `E[vᵀ f(A) v] = tr f(A) / D` (Ubaru, Chen & Saad, *Fast estimation of tr(f(A)) via stochastic Lanczos quadrature*, SIAM J. Matrix Anal. Appl. 38(4),
-/// 2017). A run that reaches an invariant subspace has fewer points, and is exact for every f.
+/// which is exact for polynomials of degree up to 2m − 1 (Golub & Welsch, *Calculation of Gauss
+/// quadrature rules*, Math. Comp. 23, 1969), and `E[vᵀ f(A) v] = tr f(A) / D` (Ubaru, Chen & Saad,
+/// *Fast estimation of tr(f(A)) via stochastic Lanczos quadrature*, SIAM J. Matrix Anal. Appl.
+/// 38(4), 2017). A run that reaches an invariant subspace has fewer points, and is exact for every
+/// f.
 ///
-/// Cost: m products per run; with re-orthogonalisation memory for `m + 2` vectors and `4 m² D` multiply-adds, one run after the other. Densities
-/// with any options and traces of functions are then free: see [`density`](Self::density), [`log_density`](Self::log_density) and
+/// Cost: m products per run; with re-orthogonalisation memory for `m + 2` vectors and `4 m² D`
+/// multiply-adds, one run after the other. Densities with any options and traces of functions are
+/// then free: see [`density`](Self::density), [`log_density`](Self::log_density) and
 /// [`trace`](Self::trace).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LanczosQuadrature {
@@ -81,17 +86,31 @@ impl LanczosQuadrature {
     ///
     /// # Errors
     /// If an option is out of range, or a product fails or is not finite.
-    pub fn new<B: Backend>(operator: &dyn LinearOperator<B>, options: &QuadratureOptions) -> Result<Self, Error> {
+    pub fn new<B: Backend>(
+        operator: &dyn LinearOperator<B>,
+        options: &QuadratureOptions,
+    ) -> Result<Self, Error> {
         if options.vectors < 2 {
-            return Err(Error::InvalidOption { name: "vectors", value: options.vectors as f64, allowed: "at least 2".into() });
+            return Err(Error::InvalidOption {
+                name: "vectors",
+                value: options.vectors as f64,
+                allowed: "at least 2".into(),
+            });
         }
         at_least_one("repeats", options.repeats)?;
         let mut products = Products::new(operator)?;
         let mut rng = Rng::new(options.seed);
-        let runs: Vec<Vec<Node>> =
-            (0..options.repeats).map(|_| run(&mut products, options, &mut rng)).collect::<Result<_, Error>>()?;
+        let runs: Vec<Vec<Node>> = (0..options.repeats)
+            .map(|_| run(&mut products, options, &mut rng))
+            .collect::<Result<_, Error>>()?;
         let rounding = 100.0 * B::Elem::EPSILON.f64();
-        Ok(LanczosQuadrature { dim: products.dim(), vectors: options.vectors, products: products.done, rounding, runs })
+        Ok(LanczosQuadrature {
+            dim: products.dim(),
+            vectors: options.vectors,
+            products: products.done,
+            rounding,
+            runs,
+        })
     }
 
     /// The points of each run, ascending.
@@ -106,17 +125,26 @@ impl LanczosQuadrature {
 
     /// `tr f(A) ≈ D / R · Σ_r Σ_l ω_rl f(θ_rl)`, with the standard error over the R runs.
     ///
-    /// `f = ln` gives the logarithm of the determinant of a positive definite operator, `f(λ) = λ / (λ + δ)` its effective dimension.
+    /// `f = ln` gives the logarithm of the determinant of a positive definite operator, `f(λ) = λ /
+    /// (λ + δ)` its effective dimension.
     pub fn trace(&self, f: impl Fn(f64) -> f64) -> Estimate {
-        let of_run = |run: &Vec<Node>| self.dim as f64 * run.iter().map(|node| node.weight * f(node.value)).sum::<f64>();
-        let (value, standard_error) = mean_with_error(&self.runs.iter().map(of_run).collect::<Vec<f64>>());
+        let of_run = |run: &Vec<Node>| {
+            self.dim as f64 * run.iter().map(|node| node.weight * f(node.value)).sum::<f64>()
+        };
+        let (value, standard_error) =
+            mean_with_error(&self.runs.iter().map(of_run).collect::<Vec<f64>>());
         Estimate { value, standard_error, products: self.products }
     }
 }
 
 /// One run: the three-term recurrence `β_j q_{j+1} = A q_j − α_j q_j − β_{j−1} q_{j−1}`.
-fn run<B: Backend>(products: &mut Products<'_, B>, options: &QuadratureOptions, rng: &mut Rng) -> Result<Vec<Node>, Error> {
-    let (backend, d, steps) = (products.backend(), products.dim(), options.vectors.min(products.dim()));
+fn run<B: Backend>(
+    products: &mut Products<'_, B>,
+    options: &QuadratureOptions,
+    rng: &mut Rng,
+) -> Result<Vec<Node>, Error> {
+    let (backend, d, steps) =
+        (products.backend(), products.dim(), options.vectors.min(products.dim()));
     let mut v = normal(backend, rng, 1, d)?;
     v = v.scale(row_norms(&v)?[0].recip());
     let mut basis = options.reorthogonalize.then(|| Basis::new(backend, steps, d));
@@ -158,7 +186,8 @@ fn run<B: Backend>(products: &mut Products<'_, B>, options: &QuadratureOptions, 
             }
         };
         if done || beta <= floor {
-            // All of the space, or a subspace that the operator maps to itself: nothing lies beyond.
+            // All of the space, or a subspace that the operator maps to itself: nothing lies
+            // beyond.
             let nothing = beta <= floor || (basis.is_some() && alphas.len() == d);
             break if nothing { 0.0 } else { beta };
         }

@@ -1,4 +1,5 @@
-//! Gram matrices in slices: V never exists for more than two slices of its rows, which are swept again with every other one.
+//! Gram matrices in slices: V never exists for more than two slices of its rows, which are swept
+//! again with every other one.
 
 use std::ops::Range;
 
@@ -41,13 +42,19 @@ pub(crate) fn part<B: Backend>(factor: &Factor<B>, (columns, samples): &Rows) ->
 }
 
 /// All groups' matrices, slice by slice.
-pub(crate) fn run<B: Backend>(job: &Job<'_, '_, B>, plan: &Plan) -> Result<Vec<HostBlocks<B::Elem>>, Error> {
+pub(crate) fn run<B: Backend>(
+    job: &Job<'_, '_, B>,
+    plan: &Plan,
+) -> Result<Vec<HostBlocks<B::Elem>>, Error> {
     let (v, gradient) = (&job.seeds[0], job.seeds.get(1));
     let (columns, n) = (v.columns.shape()[0], v.columns.shape()[1]);
     let n_grad = gradient.map(|gradient| gradient.columns.shape()[1]);
     let rows = columns * n;
     let mut blocks: Vec<HostBlocks<B::Elem>> = (job.groups.iter())
-        .map(|_| HostBlocks { ggn: Matrix::zeros(rows, rows), cross: n_grad.map(|n| Matrix::zeros(rows, n)) })
+        .map(|_| HostBlocks {
+            ggn: Matrix::zeros(rows, rows),
+            cross: n_grad.map(|n| Matrix::zeros(rows, n)),
+        })
         .collect();
     let slices = plan.slices.of(columns, n);
     // As many slices of the gradients' samples, some of them possibly empty.
@@ -68,7 +75,15 @@ pub(crate) fn run<B: Backend>(job: &Job<'_, '_, B>, plan: &Plan) -> Result<Vec<H
             }
             let offsets: Vec<usize> = pair.iter().map(|&at| shares[at].start).collect();
             if i == j {
-                within(job, plan, factors, &slices[i], (places[0], offsets[0]), &mut blocks, &mut progress)?;
+                within(
+                    job,
+                    plan,
+                    factors,
+                    &slices[i],
+                    (places[0], offsets[0]),
+                    &mut blocks,
+                    &mut progress,
+                )?;
             } else {
                 between(
                     job,
@@ -106,15 +121,17 @@ fn within<B: Backend>(
     let mut parts: Vec<Option<GramBlocks<B>>> = blocks.iter().map(|_| None).collect();
     graph.propagate(factors, job.wanted, true, |site: &Site<'_, B>| {
         let group = job.group_of[site.param()];
-        let part = parts[group]
-            .get_or_insert_with(|| GramBlocks::new(graph.tape().backend(), site, gradient.is_some(), plan.contraction));
+        let part = parts[group].get_or_insert_with(|| {
+            GramBlocks::new(graph.tape().backend(), site, gradient.is_some(), plan.contraction)
+        });
         part.add(site, group)?;
         step(job, progress);
         Ok::<(), Error>(())
     })?;
     let n = job.seeds[0].columns.shape()[1];
     for (part, block) in parts.into_iter().zip(blocks) {
-        let (ggn, cross) = part.expect("every group has a parameter, and every parameter was visited").finish();
+        let (ggn, cross) =
+            part.expect("every group has a parameter, and every parameter was visited").finish();
         place(&mut block.ggn, &ggn.to_matrix()?, n, [rows, rows]);
         if let (Some(to), Some(from)) = (&mut block.cross, cross) {
             place_cross(to, &from.to_matrix()?, n, rows, offset);
@@ -138,7 +155,10 @@ fn between<B: Backend>(
     let backend = graph.tape().backend();
     let count = |at: usize| factors[at].columns.shape()[..2].iter().product::<usize>();
     let zeros = |v: usize, w: usize| Tensor::zeros(backend, [count(v), count(w)]);
-    let fresh = || Between { ggn: zeros(0, 1), cross: [0, 1].map(|v| gradients[1 - v].map(|g| zeros(v, g))) };
+    let fresh = || Between {
+        ggn: zeros(0, 1),
+        cross: [0, 1].map(|v| gradients[1 - v].map(|g| zeros(v, g))),
+    };
     let mut parts: Vec<Between<B>> = blocks.iter().map(|_| fresh()).collect();
     graph.propagate(factors, job.wanted, true, |site: &Site<'_, B>| {
         let Between { ggn, cross } = &mut parts[job.group_of[site.param()]];
@@ -168,7 +188,8 @@ fn positions((columns, samples): &Rows, n: usize) -> Vec<usize> {
     columns.clone().flat_map(|v| samples.clone().map(move |sample| v * n + sample)).collect()
 }
 
-/// Writes a block into the lower half; of a slice with itself, what lies above the diagonal is not known.
+/// Writes a block into the lower half; of a slice with itself, what lies above the diagonal is not
+/// known.
 fn place<E: Scalar>(to: &mut Matrix<E>, from: &Matrix<E>, n: usize, [rows, cols]: [&Rows; 2]) {
     let same = rows == cols;
     let cols = positions(cols, n);
@@ -184,7 +205,13 @@ fn place<E: Scalar>(to: &mut Matrix<E>, from: &Matrix<E>, n: usize, [rows, cols]
 }
 
 /// Writes the products with the gradients from number `first` on.
-fn place_cross<E: Scalar>(to: &mut Matrix<E>, from: &Matrix<E>, n: usize, rows: &Rows, first: usize) {
+fn place_cross<E: Scalar>(
+    to: &mut Matrix<E>,
+    from: &Matrix<E>,
+    n: usize,
+    rows: &Rows,
+    first: usize,
+) {
     for (i, row) in positions(rows, n).into_iter().enumerate() {
         to.row_mut(row)[first..first + from.cols()].copy_from_slice(from.row(i));
     }

@@ -10,7 +10,8 @@ use crate::slices::{self, HostBlocks};
 use crate::span::Span;
 use crate::{DirectionalDerivatives, Error, Ggn, GramReport, Group, Plan, Slices};
 
-/// Columns that an eigenvector sweep carries at a time: bounds its memory to that of an ordinary GGN sweep.
+/// Columns that an eigenvector sweep carries at a time: bounds its memory to that of an ordinary
+/// GGN sweep.
 const COLUMNS: usize = 16;
 
 /// What a long computation has just finished.
@@ -45,7 +46,8 @@ pub enum Progress {
 pub struct Eigenpairs<B: Backend> {
     /// The eigenvalues `[K]`, in the criterion's order.
     pub eigenvalues: Vec<B::Elem>,
-    /// The eigenvectors, `[K, *p]` per parameter: orthonormal over the whole group, the entry of largest magnitude positive.
+    /// The eigenvectors, `[K, *p]` per parameter: orthonormal over the whole group, the entry of
+    /// largest magnitude positive.
     pub eigenvectors: ParamMap<Tensor<B>>,
 }
 
@@ -77,7 +79,8 @@ struct GramEigenpairs<E> {
     vectors: Matrix<E>,
 }
 
-/// Gram matrices, gradients' projections and eigenvalues of every group; all results come out of it.
+/// Gram matrices, gradients' projections and eigenvalues of every group; all results come out of
+/// it.
 #[derive(Debug)]
 pub struct GramSpace<'a, B: Backend> {
     ggn: &'a Ggn<'a, B>,
@@ -89,12 +92,20 @@ pub struct GramSpace<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> GramSpace<'a, B> {
-    pub(crate) fn new(ggn: &'a Ggn<'a, B>, groups: &'a [Group<'a>], gradients: bool) -> Result<Self, Error> {
+    pub(crate) fn new(
+        ggn: &'a Ggn<'a, B>,
+        groups: &'a [Group<'a>],
+        gradients: bool,
+    ) -> Result<Self, Error> {
         let (wanted, group_of) = check_groups(ggn, groups)?;
         let (Seeds { factors: seeds, span }, mut unsettled) = seeds(ggn, gradients)?;
         let job = Job { ggn, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds };
         let plan = job.plan()?;
-        let done = if plan.slices == Slices::WHOLE { whole(&job, &plan, &mut unsettled) } else { sliced(&job, plan) };
+        let done = if plan.slices == Slices::WHOLE {
+            whole(&job, &plan, &mut unsettled)
+        } else {
+            sliced(&job, plan)
+        };
         match done {
             Ok((spaces, report)) => Ok(GramSpace { ggn, groups, spaces, span, report }),
             // The work may have stumbled over the NaN that the device has just found.
@@ -112,7 +123,8 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         Job { ggn, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds }.plan()
     }
 
-    /// In which order every parameter's share of the Gram matrices was contracted, and what that cost.
+    /// In which order every parameter's share of the Gram matrices was contracted, and what that
+    /// cost.
     pub fn report(&self) -> &GramReport {
         &self.report
     }
@@ -164,7 +176,8 @@ impl<'a, B: Backend> GramSpace<'a, B> {
     }
 
     fn derivatives_of(&self, group: usize) -> Result<DirectionalDerivatives<B::Elem>, Error> {
-        let GramEigenpairs { indices, values: eigenvalues, vectors } = self.gram_eigenpairs(group)?;
+        let GramEigenpairs { indices, values: eigenvalues, vectors } =
+            self.gram_eigenpairs(group)?;
         let k = vectors.rows();
         let n = self.ggn.graph.samples();
         let n_ggn = self.ggn.ggn_samples.as_ref().map_or(n, Vec::len);
@@ -181,7 +194,13 @@ impl<'a, B: Backend> GramSpace<'a, B> {
                 lambdas[(i, at)] = B::Elem::of(s * n_ggn as f64 / n as f64 * value * share);
             }
         }
-        Ok(DirectionalDerivatives { eigenvalues, indices, gram_eigenvectors: vectors, gammas, lambdas })
+        Ok(DirectionalDerivatives {
+            eigenvalues,
+            indices,
+            gram_eigenvectors: vectors,
+            gammas,
+            lambdas,
+        })
     }
 
     /// `γ: [N_grad, K] = s · (g_nᵀ V) ẽ_k / √λ_k`
@@ -197,7 +216,9 @@ impl<'a, B: Backend> GramSpace<'a, B> {
             let mut gammas = Matrix::zeros(span.len(), k);
             for (at, value) in eigenvalues.iter().enumerate() {
                 let scale = s * value.f64().sqrt();
-                span.along(vectors.row(at)).enumerate().for_each(|(n, share)| gammas[(n, at)] = B::Elem::of(scale * share));
+                span.along(vectors.row(at))
+                    .enumerate()
+                    .for_each(|(n, share)| gammas[(n, at)] = B::Elem::of(scale * share));
             }
             return Ok(gammas);
         }
@@ -213,7 +234,8 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         Ok(gammas)
     }
 
-    /// The chosen eigenvalues with their eigenvectors in parameter format, per group: one batch-summed sweep of K columns each.
+    /// The chosen eigenvalues with their eigenvectors in parameter format, per group: one
+    /// batch-summed sweep of K columns each.
     ///
     /// # Errors
     /// If a criterion's choice is empty, repeated, out of range or numerically zero.
@@ -222,35 +244,48 @@ impl<'a, B: Backend> GramSpace<'a, B> {
     }
 
     fn eigenpairs_of(&self, group: usize) -> Result<Eigenpairs<B>, Error> {
-        let GramEigenpairs { values: eigenvalues, vectors: mut weights, .. } = self.gram_eigenpairs(group)?;
+        let GramEigenpairs { values: eigenvalues, vectors: mut weights, .. } =
+            self.gram_eigenpairs(group)?;
         for (at, value) in eigenvalues.iter().enumerate() {
             let scale = B::Elem::of(value.f64().sqrt().recip());
             weights.row_mut(at).iter_mut().for_each(|e| *e *= scale);
         }
         let total = weights.rows();
-        let mut parts: ParamMap<Vec<Tensor<B>>> = self.groups[group].params.iter().map(|&var| (var, Vec::new())).collect();
+        let mut parts: ParamMap<Vec<Tensor<B>>> =
+            self.groups[group].params.iter().map(|&var| (var, Vec::new())).collect();
         for first in (0..total).step_by(COLUMNS) {
             let last = (first + COLUMNS).min(total);
-            let some = Matrix::new(last - first, weights.cols(), (first..last).flat_map(|k| weights.row(k).to_vec()).collect());
+            let some = Matrix::new(
+                last - first,
+                weights.cols(),
+                (first..last).flat_map(|k| weights.row(k).to_vec()).collect(),
+            );
             let columns = self.apply_v(group, &some)?;
             let signs = signs(&columns);
             for (var, column) in columns {
                 let ones = vec![1; column.shape().rank() - 1];
                 let signs = signs.reshape([&[last - first], &ones[..]].concat().as_slice());
-                parts.get_mut(var).expect("only the group's parameters are visited").push(column.mul(&signs));
+                parts
+                    .get_mut(var)
+                    .expect("only the group's parameters are visited")
+                    .push(column.mul(&signs));
             }
             self.ggn.report(Progress::Eigenvectors { done: last, total });
         }
-        let eigenvectors = parts.into_iter().map(|(var, parts)| (var, Tensor::concat(&parts, 0))).collect();
+        let eigenvectors =
+            parts.into_iter().map(|(var, parts)| (var, Tensor::concat(&parts, 0))).collect();
         Ok(Eigenpairs { eigenvalues, eigenvectors })
     }
 
     /// The directionally damped Newton step of all groups' parameters.
     ///
     /// # Errors
-    /// If a criterion's choice is empty, repeated, out of range or numerically zero, or the damping does not fit or leaves a curvature that is
-    /// not positive.
-    pub fn newton_step(&self, damping: impl Fn(&DirectionalDerivatives<B::Elem>) -> Vec<f64>) -> Result<NewtonStep<B>, Error> {
+    /// If a criterion's choice is empty, repeated, out of range or numerically zero, or the damping
+    /// does not fit or leaves a curvature that is not positive.
+    pub fn newton_step(
+        &self,
+        damping: impl Fn(&DirectionalDerivatives<B::Elem>) -> Vec<f64>,
+    ) -> Result<NewtonStep<B>, Error> {
         let directions = self.directional_derivatives()?;
         let mut step = ParamMap::new();
         // Of the reduced loss: the sample mean for a mean, N times it for a sum.
@@ -271,11 +306,14 @@ impl<'a, B: Backend> GramSpace<'a, B> {
                 if !(damped > 0.0 && damped.is_finite()) {
                     return Err(Error::Damping { group, direction, curvature, damping });
                 }
-                let weight = -whole * gammas[direction] / damped / directions.eigenvalues[direction].f64().sqrt();
+                let weight = -whole * gammas[direction]
+                    / damped
+                    / directions.eigenvalues[direction].f64().sqrt();
                 let e = directions.gram_eigenvectors.row(direction);
                 weights.iter_mut().zip(e).for_each(|(sum, e)| *sum += weight * e.f64());
             }
-            let weights = Matrix::new(1, weights.len(), weights.into_iter().map(B::Elem::of).collect());
+            let weights =
+                Matrix::new(1, weights.len(), weights.into_iter().map(B::Elem::of).collect());
             for (var, column) in self.apply_v(group, &weights)? {
                 let shape = column.shape().tail();
                 step.insert(var, column.reshape(shape));
@@ -284,15 +322,22 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         Ok(NewtonStep { step, directions })
     }
 
-    /// In how many slices of samples a sweep of (columns, samples) fits the memory budget; one sample at a time if none does.
+    /// In how many slices of samples a sweep of (columns, samples) fits the memory budget; one
+    /// sample at a time if none does.
     fn passes(&self, params: &[Var], (columns, samples): (usize, usize), chosen: bool) -> usize {
         let (graph, size) = (self.ggn.graph, size_of::<B::Elem>());
-        let spaces: usize = self.spaces.iter().map(|space| space.eigen.values().len().pow(2)).sum::<usize>() * size;
+        let spaces: usize =
+            self.spaces.iter().map(|space| space.eigen.values().len().pow(2)).sum::<usize>() * size;
         let room = self.ggn.budget().saturating_sub(graph.held_bytes() + spaces);
         let mut passes = 1;
         while passes < samples {
-            let stream = StreamShape { columns, samples: samples.div_ceil(passes), chosen: chosen || passes > 1 };
-            let sweep = graph.plan_sweep(&[stream], params, |site| 2 * columns * site.entries * size);
+            let stream = StreamShape {
+                columns,
+                samples: samples.div_ceil(passes),
+                chosen: chosen || passes > 1,
+            };
+            let sweep =
+                graph.plan_sweep(&[stream], params, |site| 2 * columns * site.entries * size);
             if sweep.peak <= room {
                 break;
             }
@@ -301,13 +346,19 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         passes
     }
 
-    /// `V w` for each row w of `weights: [K, R]`: `Σ_n J_nᵀ (Σ_v S_n[:, v] w[v, n])`, a batch-summed sweep of K columns. `[K, *p]` per parameter.
-    fn apply_v(&self, group: usize, weights: &Matrix<B::Elem>) -> Result<ParamMap<Tensor<B>>, Error> {
+    /// `V w` for each row w of `weights: [K, R]`: `Σ_n J_nᵀ (Σ_v S_n[:, v] w[v, n])`, a
+    /// batch-summed sweep of K columns. `[K, *p]` per parameter.
+    fn apply_v(
+        &self,
+        group: usize,
+        weights: &Matrix<B::Elem>,
+    ) -> Result<ParamMap<Tensor<B>>, Error> {
         let (graph, probe) = (self.ggn.graph, self.ggn.ggn_probe());
         let roots = probe.unsettled_columns(graph, self.ggn.loss)?;
         let (k, v, n) = (weights.rows(), roots.shape()[0], roots.shape()[1]);
         let c = roots.len() / (v * n);
-        let weights = Tensor::from_vec(graph.tape().backend(), &[k, v, n], weights.as_slice().to_vec())?;
+        let weights =
+            Tensor::from_vec(graph.tape().backend(), &[k, v, n], weights.as_slice().to_vec())?;
         let g = Gemm {
             a: Strides { offset: 0, row: v * n, col: n },
             b: Strides::rows(n * c),
@@ -319,7 +370,10 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         let params = &self.groups[group].params;
         let mut result: ParamMap<Tensor<B>> = ParamMap::new();
         for some in cut(n, self.passes(params, (k, n), probe.samples.is_some())) {
-            let factor = slices::part(&Factor { columns: columns.clone(), samples: probe.samples.clone() }, &(0..k, some));
+            let factor = slices::part(
+                &Factor { columns: columns.clone(), samples: probe.samples.clone() },
+                &(0..k, some),
+            );
             graph.propagate(vec![factor], params, false, |site| {
                 let share = site.jac_t(0, Batch::Sum).reshape(site.shape().prefixed(&[k]));
                 match result.get_mut(site.param()) {
@@ -340,7 +394,10 @@ struct Seeds<B: Backend> {
     span: Option<Span>,
 }
 
-fn seeds<'a, B: Backend>(ggn: &Ggn<'a, B>, gradients: bool) -> Result<(Seeds<B>, Unsettled<'a, B>), Error> {
+fn seeds<'a, B: Backend>(
+    ggn: &Ggn<'a, B>,
+    gradients: bool,
+) -> Result<(Seeds<B>, Unsettled<'a, B>), Error> {
     ggn.graph.check_apart(Some("a GGN per sample"))?;
     let mut probes = vec![ggn.ggn_probe()];
     probes.extend(gradients.then(|| ggn.grad_probe()));
@@ -353,7 +410,11 @@ fn seeds<'a, B: Backend>(ggn: &Ggn<'a, B>, gradients: bool) -> Result<(Seeds<B>,
 }
 
 /// Eigenvalues of all groups, from one sweep.
-fn whole<B: Backend>(job: &Job<'_, '_, B>, plan: &Plan, unsettled: &mut Unsettled<'_, B>) -> Result<Spaces<B::Elem>, Error> {
+fn whole<B: Backend>(
+    job: &Job<'_, '_, B>,
+    plan: &Plan,
+    unsettled: &mut Unsettled<'_, B>,
+) -> Result<Spaces<B::Elem>, Error> {
     let (ggn, gradients) = (job.ggn, job.seeds.len() > 1);
     let backend = ggn.graph.tape().backend();
     let mut blocks: Vec<Option<GramBlocks<B>>> = job.groups.iter().map(|_| None).collect();
@@ -361,7 +422,8 @@ fn whole<B: Backend>(job: &Job<'_, '_, B>, plan: &Plan, unsettled: &mut Unsettle
     let (mut done, total) = (0, job.wanted.len());
     ggn.graph.propagate(job.seeds.to_vec(), job.wanted, true, |site: &Site<'_, B>| {
         let group = job.group_of[site.param()];
-        let block = blocks[group].get_or_insert_with(|| GramBlocks::new(backend, site, gradients, plan.contraction));
+        let block = blocks[group]
+            .get_or_insert_with(|| GramBlocks::new(backend, site, gradients, plan.contraction));
         report.rows.push(block.add(site, group)?);
         done += 1;
         ggn.report(Progress::Gram { done, total });
@@ -373,7 +435,8 @@ fn whole<B: Backend>(job: &Job<'_, '_, B>, plan: &Plan, unsettled: &mut Unsettle
         let block = block.expect("every group has a parameter, and every parameter was visited");
         let (block, cross) = block.finish();
         let cross = cross.map(|cross| unsettled.read_matrix(cross)).transpose()?;
-        let eigen = Tridiagonal::new(unsettled.read_matrix(block)?).map_err(|source| Error::Eigen { group, source })?;
+        let eigen = Tridiagonal::new(unsettled.read_matrix(block)?)
+            .map_err(|source| Error::Eigen { group, source })?;
         spaces.push(GroupSpace { eigen, cross });
         ggn.report(Progress::Eigenvalues { done: group + 1, total });
     }
@@ -392,8 +455,12 @@ fn sliced<B: Backend>(job: &Job<'_, '_, B>, plan: Plan) -> Result<Spaces<B::Elem
     Ok((spaces, plan.report))
 }
 
-/// Checks that every parameter is in the graph and in one group, and returns them all and the group of each.
-fn check_groups<B: Backend>(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<(Vec<Var>, ParamMap<usize>), Error> {
+/// Checks that every parameter is in the graph and in one group, and returns them all and the group
+/// of each.
+fn check_groups<B: Backend>(
+    ggn: &Ggn<'_, B>,
+    groups: &[Group<'_>],
+) -> Result<(Vec<Var>, ParamMap<usize>), Error> {
     let graph = ggn.graph;
     if groups.is_empty() {
         return Err(Error::NoGroups);
@@ -406,14 +473,19 @@ fn check_groups<B: Backend>(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<(V
         for &var in params {
             graph.check_param(var)?;
             if let Some(first) = seen.insert(var, group) {
-                return Err(Error::RepeatedParameter { name: graph.tape().param_name(var)?.into(), first, second: group });
+                return Err(Error::RepeatedParameter {
+                    name: graph.tape().param_name(var)?.into(),
+                    first,
+                    second: group,
+                });
             }
         }
     }
     Ok((seen.iter().map(|(var, _)| var).collect(), seen))
 }
 
-/// `±1` per column, `[K]`, so that the entry of largest magnitude over all parameters becomes positive; nothing is read.
+/// `±1` per column, `[K]`, so that the entry of largest magnitude over all parameters becomes
+/// positive; nothing is read.
 fn signs<B: Backend>(columns: &ParamMap<Tensor<B>>) -> Tensor<B> {
     let (mut high, mut low) = (Vec::new(), Vec::new());
     for (_, column) in columns.iter() {
@@ -426,5 +498,9 @@ fn signs<B: Backend>(columns: &ParamMap<Tensor<B>>) -> Tensor<B> {
     let excess = over(&low, Reduce::Min).scale(-1.0).sub(&over(&high, Reduce::Max));
     // The slope of |x| is a sign: 1 above zero, −1 elsewhere.
     let magnitude = Unary::LeakyRelu(-1.0);
-    Tensor::full(excess.backend(), *excess.shape(), -1.0).unary_chain(magnitude, &excess, &excess.unary(magnitude))
+    Tensor::full(excess.backend(), *excess.shape(), -1.0).unary_chain(
+        magnitude,
+        &excess,
+        &excess.unary(magnitude),
+    )
 }

@@ -1,7 +1,7 @@
 //! Gradients as combinations of V's columns.
 //!
-//! A loss may know its gradient as `g_n = S_n α_n` with S the root of its Hessian. Then `∇L_n = J_nᵀ g_n = V_n α_n` in the parameters, and along an
-//! eigenvector, with `𝒢 ẽ_k = λ_k ẽ_k`,
+//! A loss may know its gradient as `g_n = S_n α_n` with S the root of its Hessian. Then `∇L_n =
+//! J_nᵀ g_n = V_n α_n` in the parameters, and along an eigenvector, with `𝒢 ẽ_k = λ_k ẽ_k`,
 //!
 //! ```text
 //! e_kᵀ ∇L_n = ẽ_kᵀ Vᵀ V_n α_n / √λ_k = √λ_k ẽ_k[n]ᵀ α_n
@@ -14,7 +14,8 @@ use vivit_tensor::{Backend, Matrix, Reduce, Scalar, Tensor, Unary};
 
 use crate::{Error, Ggn};
 
-/// Most columns that a gradient is combined from: beside more of them, one that travels costs little.
+/// Most columns that a gradient is combined from: beside more of them, one that travels costs
+/// little.
 const MOST: usize = 32;
 /// By how much the combination's terms may exceed the gradient: as much more does rounding weigh.
 const SPREAD: f64 = 128.0;
@@ -29,21 +30,27 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The combinations of V's columns that make the gradients, if all are known and none suffers from rounding.
+    /// The combinations of V's columns that make the gradients, if all are known and none suffers
+    /// from rounding.
     pub fn new<B: Backend>(ggn: &Ggn<'_, B>, v: &Factor<B>) -> Result<Option<Self>, Error> {
         let (graph, loss) = (ggn.graph, ggn.loss);
         let Root::Exact(columns) = ggn.root else { return Ok(None) };
-        let (columns_len, chosen, n) = (v.columns.shape()[0], v.columns.shape()[1], graph.samples());
+        let (columns_len, chosen, n) =
+            (v.columns.shape()[0], v.columns.shape()[1], graph.samples());
         if columns_len > MOST {
             return Ok(None);
         }
         let mut places: Vec<Option<usize>> = vec![None; n];
         match &v.samples {
-            Some(samples) => samples.iter().enumerate().for_each(|(at, &sample)| places[sample] = Some(at)),
+            Some(samples) => {
+                samples.iter().enumerate().for_each(|(at, &sample)| places[sample] = Some(at))
+            }
             None => places.iter_mut().enumerate().for_each(|(at, place)| *place = Some(at)),
         }
         let wanted: Vec<usize> = ggn.grad_samples.clone().unwrap_or_else(|| (0..n).collect());
-        let Some(samples) = wanted.iter().map(|&sample| places[sample]).collect::<Option<Vec<usize>>>() else {
+        let Some(samples) =
+            wanted.iter().map(|&sample| places[sample]).collect::<Option<Vec<usize>>>()
+        else {
             return Ok(None);
         };
         let Some(weights) = loss.gradient_weights(graph.value(), columns) else { return Ok(None) };
@@ -55,9 +62,12 @@ impl Span {
                 expected: vec![columns_len, n],
             }));
         }
-        let chosen_of = |x: &Tensor<B>, axis: usize| v.samples.as_ref().map_or_else(|| x.clone(), |rows| x.select(axis, rows));
-        let norms =
-            |x: &Tensor<B>, count: usize| x.reshape([count, x.len() / count]).reduce(Reduce::SumSquares, 1).unary(Unary::Sqrt);
+        let chosen_of = |x: &Tensor<B>, axis: usize| {
+            v.samples.as_ref().map_or_else(|| x.clone(), |rows| x.select(axis, rows))
+        };
+        let norms = |x: &Tensor<B>, count: usize| {
+            x.reshape([count, x.len() / count]).reduce(Reduce::SumSquares, 1).unary(Unary::Sqrt)
+        };
         // The root of some samples is scaled so that its GGN estimates the whole.
         let alphas = chosen_of(&weights, 1).scale((chosen as f64 / n as f64).sqrt());
         let sizes = norms(&v.columns, columns_len * chosen).reshape([columns_len, chosen]);
@@ -65,7 +75,8 @@ impl Span {
         let gradient = chosen_of(&norms(&loss.gradient(graph.value()), n), 0);
         // All in one read.
         let rows = [alphas, spread.reshape([1, chosen]), gradient.reshape([1, chosen])];
-        let read: Vec<f64> = Tensor::concat(&rows, 0).to_vec()?.into_iter().map(Scalar::f64).collect();
+        let read: Vec<f64> =
+            Tensor::concat(&rows, 0).to_vec()?.into_iter().map(Scalar::f64).collect();
         let mut weights = Matrix::zeros(wanted.len(), columns_len);
         for (row, &at) in samples.iter().enumerate() {
             let of = |column: usize| read[column * chosen + at];

@@ -11,7 +11,8 @@ pub struct DensityOptions {
     pub points: usize,
     /// Narrows the bumps, above 1; see [`LanczosQuadrature::density`]. Default: 3.
     pub kappa: f64,
-    /// What the grid adds to either side of the boundaries, relative to their distance. Default: 0.05.
+    /// What the grid adds to either side of the boundaries, relative to their distance. Default:
+    /// 0.05.
     pub margin: f64,
     /// The smallest and the largest eigenvalue, if known. Default: found by the quadrature's runs.
     pub boundaries: Option<(f64, f64)>,
@@ -30,9 +31,11 @@ pub struct LogDensityOptions {
     pub points: usize,
     /// Narrows the bumps, above 1; see [`LanczosQuadrature::density`]. Default: 1.04.
     pub kappa: f64,
-    /// What the grid adds to either side of the boundaries, relative to the distance of their logarithms. Default: 0.05.
+    /// What the grid adds to either side of the boundaries, relative to the distance of their
+    /// logarithms. Default: 0.05.
     pub margin: f64,
-    /// The smallest and the largest magnitude of an eigenvalue, if known. Default: found by the quadrature's runs.
+    /// The smallest and the largest magnitude of an eigenvalue, if known. Default: found by the
+    /// quadrature's runs.
     pub boundaries: Option<(f64, f64)>,
     /// Is added to magnitudes, so that zero has a logarithm. Default: 1e-5.
     pub epsilon: f64,
@@ -40,7 +43,13 @@ pub struct LogDensityOptions {
 
 impl Default for LogDensityOptions {
     fn default() -> Self {
-        LogDensityOptions { points: 1024, kappa: 1.04, margin: 0.05, boundaries: None, epsilon: 1e-5 }
+        LogDensityOptions {
+            points: 1024,
+            kappa: 1.04,
+            margin: 0.05,
+            boundaries: None,
+            epsilon: 1e-5,
+        }
     }
 }
 
@@ -60,12 +69,14 @@ pub struct SpectralDensity {
 }
 
 impl SpectralDensity {
-    /// The density per unit of ln λ, `λ p(λ)`: what a logarithmic axis shows with areas that are shares of the spectrum.
+    /// The density per unit of ln λ, `λ p(λ)`: what a logarithmic axis shows with areas that are
+    /// shares of the spectrum.
     pub fn per_log(&self) -> Vec<f64> {
         self.grid.iter().zip(&self.density).map(|(x, p)| x * p).collect()
     }
 
-    /// The share of the spectrum that the grid shows, by the trapezoidal rule on its axis: 1, less what the bumps have beyond the ends.
+    /// The share of the spectrum that the grid shows, by the trapezoidal rule on its axis: 1, less
+    /// what the bumps have beyond the ends.
     pub fn mass(&self) -> f64 {
         let (axis, density) = if self.logarithmic {
             (self.grid.iter().map(|x| x.ln()).collect(), self.per_log())
@@ -78,23 +89,26 @@ impl SpectralDensity {
 }
 
 impl LanczosQuadrature {
-    /// The spectral density `p(λ) = 1/D Σ_i δ(λ − λ_i)` on a linear axis, every point of the quadrature drawn as a Gaussian bump (Papyan, *Traces of
-    /// class/cross-class structure pervade deep learning spectra*, JMLR 21, 2020, algorithm 2):
+    /// The spectral density `p(λ) = 1/D Σ_i δ(λ − λ_i)` on a linear axis, every point of the
+    /// quadrature drawn as a Gaussian bump (Papyan, *Traces of class/cross-class structure pervade
+    /// deep learning spectra*, JMLR 21, 2020, algorithm 2):
     ///
     /// ```text
     /// p(λ) = 1/R Σ_r Σ_l ω_rl N(λ; θ_rl, (σ d)²)      d = (1 + 2 margin) (λ_max − λ_min) / 2
     /// σ = 2 / (m − 1) / √(8 ln κ)
     /// ```
     ///
-    /// with m the [`vectors`](crate::QuadratureOptions::vectors) asked for. On the axis that is scaled to [−1, 1] m evenly spread points are
-    /// `h = 2/(m − 1)` apart, and σ is such that a bump has fallen by the factor κ at the distance `h/2`: `exp(−(h/2)²/(2σ²)) = 1/κ`.
+    /// with m the [`vectors`](crate::QuadratureOptions::vectors) asked for. On the axis that is
+    /// scaled to [−1, 1] m evenly spread points are `h = 2/(m − 1)` apart, and σ is such that a
+    /// bump has fallen by the factor κ at the distance `h/2`: `exp(−(h/2)²/(2σ²)) = 1/κ`.
     ///
-    /// Unless they are given, the boundaries are a run's outermost Ritz values, moved outwards by their residual norms; of several runs the
-    /// narrowest that contain all Ritz values. This needs no products. An operator that is a multiple of the identity gets a grid of the width of
-    /// that multiple.
+    /// Unless they are given, the boundaries are a run's outermost Ritz values, moved outwards by
+    /// their residual norms; of several runs the narrowest that contain all Ritz values. This needs
+    /// no products. An operator that is a multiple of the identity gets a grid of the width of that
+    /// multiple.
     ///
-    /// p integrates to 1 over all λ. Its mean is the quadrature's mean, whose expectation is `tr A / D`; its second moment has the
-    /// expectation `tr A² / D + (σ d)²`.
+    /// p integrates to 1 over all λ. Its mean is the quadrature's mean, whose expectation is `tr A
+    /// / D`; its second moment has the expectation `tr A² / D + (σ d)²`.
     ///
     /// ```
     /// use vivit_curvature::{DensityOptions, LanczosQuadrature, QuadratureOptions};
@@ -115,8 +129,18 @@ impl LanczosQuadrature {
         check(points, kappa, margin)?;
         check_boundaries(boundaries, f64::NEG_INFINITY)?;
         let boundaries = boundaries.unwrap_or_else(|| {
-            let low = -outermost(self.runs.iter().filter_map(|run| run.first()).map(|node| (-node.value, node.residual)));
-            let high = outermost(self.runs.iter().filter_map(|run| run.last()).map(|node| (node.value, node.residual)));
+            let low = -outermost(
+                self.runs
+                    .iter()
+                    .filter_map(|run| run.first())
+                    .map(|node| (-node.value, node.residual)),
+            );
+            let high = outermost(
+                self.runs
+                    .iter()
+                    .filter_map(|run| run.last())
+                    .map(|node| (node.value, node.residual)),
+            );
             let size = low.abs().max(high.abs());
             if high - low > self.rounding * size { (low, high) } else { around(low, high, size) }
         });
@@ -125,17 +149,19 @@ impl LanczosQuadrature {
         Ok(SpectralDensity { grid, density, boundaries, width, logarithmic: false })
     }
 
-    /// The density of the magnitudes of eigenvalues on a logarithmic axis: of `|A| + ε I` at λ (Papyan 2020, section C.7).
+    /// The density of the magnitudes of eigenvalues on a logarithmic axis: of `|A| + ε I` at λ
+    /// (Papyan 2020, section C.7).
     ///
-    /// Bumps are Gaussian in `t = ln λ`, with `t_rl = ln(|θ_rl| + ε)` and σ, d as in [`density`](Self::density) for the boundaries `ln(λ_min + ε)` and
-    /// `ln(λ_max + ε)`:
+    /// Bumps are Gaussian in `t = ln λ`, with `t_rl = ln(|θ_rl| + ε)` and σ, d as in
+    /// [`density`](Self::density) for the boundaries `ln(λ_min + ε)` and `ln(λ_max + ε)`:
     ///
     /// ```text
     /// p(λ) = 1/λ · 1/R Σ_r Σ_l ω_rl N(ln λ; t_rl, (σ d)²)
     /// ```
     ///
-    /// so that `∫ p(λ) dλ = ∫ λ p(λ) d ln λ = 1`; [`per_log`](SpectralDensity::per_log) has the second integrand. Unless they are given, the boundaries are
-    /// found as there, from magnitudes of Ritz values; the lower one is 0 if a residual norm reaches so far.
+    /// so that `∫ p(λ) dλ = ∫ λ p(λ) d ln λ = 1`; [`per_log`](SpectralDensity::per_log) has the
+    /// second integrand. Unless they are given, the boundaries are found as there, from magnitudes
+    /// of Ritz values; the lower one is 0 if a residual norm reaches so far.
     ///
     /// ```
     /// use vivit_curvature::{LanczosQuadrature, LogDensityOptions, QuadratureOptions};
@@ -155,7 +181,11 @@ impl LanczosQuadrature {
         check(points, kappa, margin)?;
         check_boundaries(boundaries, 0.0)?;
         if !(epsilon > 0.0 && epsilon.is_finite()) {
-            return Err(Error::InvalidOption { name: "epsilon", value: epsilon, allowed: "positive and finite".into() });
+            return Err(Error::InvalidOption {
+                name: "epsilon",
+                value: epsilon,
+                allowed: "positive and finite".into(),
+            });
         }
         let boundaries = boundaries.unwrap_or_else(|| {
             let magnitudes = |run: &Vec<Node>, sign: f64| {
@@ -164,36 +194,58 @@ impl LanczosQuadrature {
             };
             let low = -outermost(self.runs.iter().map(|run| magnitudes(run, -1.0)));
             let high = outermost(self.runs.iter().map(|run| magnitudes(run, 1.0)));
-            let low = self.runs.iter().flatten().map(|node| node.value.abs()).fold(low.max(0.0), f64::min);
+            let low = self
+                .runs
+                .iter()
+                .flatten()
+                .map(|node| node.value.abs())
+                .fold(low.max(0.0), f64::min);
             (low, high)
         });
         let (mut low, mut high) = ((boundaries.0 + epsilon).ln(), (boundaries.1 + epsilon).ln());
         if high - low <= self.rounding {
             (low, high) = around(low, high, 1.0);
         }
-        let bumps = self.bumps((low, high), points, kappa, margin, |node| (node.value.abs() + epsilon).ln());
+        let bumps = self
+            .bumps((low, high), points, kappa, margin, |node| (node.value.abs() + epsilon).ln());
         let grid: Vec<f64> = bumps.axis.iter().map(|t| t.exp()).collect();
         let density = bumps.heights.iter().zip(&grid).map(|(height, x)| height / x).collect();
         Ok(SpectralDensity { grid, density, boundaries, width: bumps.width, logarithmic: true })
     }
 
     /// Weighted Gaussian bumps around `place` of every node, on an even grid around the boundaries.
-    fn bumps(&self, (low, high): (f64, f64), points: usize, kappa: f64, margin: f64, place: impl Fn(&Node) -> f64) -> Bumps {
+    fn bumps(
+        &self,
+        (low, high): (f64, f64),
+        points: usize,
+        kappa: f64,
+        margin: f64,
+        place: impl Fn(&Node) -> f64,
+    ) -> Bumps {
         let (low, high) = (low - margin * (high - low), high + margin * (high - low));
         let sigma = 2.0 / (self.vectors - 1) as f64 / (8.0 * kappa.ln()).sqrt();
         let width = sigma * 0.5 * (high - low);
         let step = (high - low) / (points - 1) as f64;
-        let axis: Vec<f64> = (0..points).map(|i| if i + 1 == points { high } else { low + i as f64 * step }).collect();
+        let axis: Vec<f64> = (0..points)
+            .map(|i| if i + 1 == points { high } else { low + i as f64 * step })
+            .collect();
         let scale = (self.runs.len() as f64 * width * TAU.sqrt()).recip();
-        let nodes: Vec<(f64, f64)> = self.runs.iter().flatten().map(|node| (place(node), scale * node.weight)).collect();
-        let height = |x: &f64| nodes.iter().map(|(at, weight)| weight * (-0.5 * ((x - at) / width).powi(2)).exp()).sum();
+        let nodes: Vec<(f64, f64)> =
+            self.runs.iter().flatten().map(|node| (place(node), scale * node.weight)).collect();
+        let height = |x: &f64| {
+            nodes
+                .iter()
+                .map(|(at, weight)| weight * (-0.5 * ((x - at) / width).powi(2)).exp())
+                .sum()
+        };
         let heights = axis.iter().map(height).collect();
         Bumps { axis, heights, width }
     }
 }
 
-/// An upper boundary from Ritz values and residual norms of several runs: no eigenvalue that a run has seen lies beyond its value plus its
-/// residual norm, and the smallest such number is taken, but none below a value.
+/// An upper boundary from Ritz values and residual norms of several runs: no eigenvalue that a run
+/// has seen lies beyond its value plus its residual norm, and the smallest such number is taken,
+/// but none below a value.
 fn outermost(ends: impl Iterator<Item = (f64, f64)>) -> f64 {
     let (mut value, mut bound) = (f64::NEG_INFINITY, f64::INFINITY);
     for (end, residual) in ends {
@@ -217,7 +269,9 @@ fn around(low: f64, high: f64, size: f64) -> (f64, f64) {
 }
 
 fn check(points: usize, kappa: f64, margin: f64) -> Result<(), Error> {
-    let invalid = |name, value, allowed: &str| Err(Error::InvalidOption { name, value, allowed: allowed.into() });
+    let invalid = |name, value, allowed: &str| {
+        Err(Error::InvalidOption { name, value, allowed: allowed.into() })
+    };
     if points < 2 {
         return invalid("points", points as f64, "at least 2");
     }
@@ -233,8 +287,13 @@ fn check(points: usize, kappa: f64, margin: f64) -> Result<(), Error> {
 fn check_boundaries(boundaries: Option<(f64, f64)>, least: f64) -> Result<(), Error> {
     let Some((low, high)) = boundaries else { return Ok(()) };
     if !low.is_finite() || low < least {
-        let allowed = if least.is_finite() { "finite, and at least 0 for magnitudes" } else { "finite" };
-        return Err(Error::InvalidOption { name: "lower boundary", value: low, allowed: allowed.into() });
+        let allowed =
+            if least.is_finite() { "finite, and at least 0 for magnitudes" } else { "finite" };
+        return Err(Error::InvalidOption {
+            name: "lower boundary",
+            value: low,
+            allowed: allowed.into(),
+        });
     }
     if !(high > low && high.is_finite()) {
         let allowed = format!("finite and above the lower boundary, {low}");

@@ -19,9 +19,17 @@ pub enum ProbeVectors {
 
 impl ProbeVectors {
     /// `[k, d]`.
-    fn draw<B: Backend>(self, backend: &B, rng: &mut Rng, k: usize, d: usize) -> Result<Tensor<B>, Error> {
+    fn draw<B: Backend>(
+        self,
+        backend: &B,
+        rng: &mut Rng,
+        k: usize,
+        d: usize,
+    ) -> Result<Tensor<B>, Error> {
         let data = match self {
-            ProbeVectors::Rademacher => (0..k * d).map(|_| B::Elem::of(if rng.unit() < 0.5 { -1.0 } else { 1.0 })).collect(),
+            ProbeVectors::Rademacher => {
+                (0..k * d).map(|_| B::Elem::of(if rng.unit() < 0.5 { -1.0 } else { 1.0 })).collect()
+            }
             ProbeVectors::Gaussian => rng.normal(k * d),
         };
         Ok(Tensor::from_vec(backend, &[k, d], data)?)
@@ -35,7 +43,8 @@ pub struct TraceOptions {
     pub vectors: usize,
     /// What the random vectors are drawn from. Default: [`ProbeVectors::Rademacher`].
     pub probes: ProbeVectors,
-    /// Vectors to multiply at a time: memory for three times as many. Random vectors do not depend on it. Default: 16.
+    /// Vectors to multiply at a time: memory for three times as many. Random vectors do not depend
+    /// on it. Default: 16.
     pub batch: usize,
     /// Seed of the random vectors. Default: 0.
     pub seed: u64,
@@ -59,7 +68,8 @@ impl TraceOptions {
 pub struct Estimate {
     /// The estimate.
     pub value: f64,
-    /// Its standard error, estimated from the spread of its terms; none of a single term. 0 if the value is exact up to rounding.
+    /// Its standard error, estimated from the spread of its terms; none of a single term. 0 if the
+    /// value is exact up to rounding.
     pub standard_error: Option<f64>,
     /// Products with vectors that were needed.
     pub products: usize,
@@ -70,7 +80,8 @@ pub struct Estimate {
 pub struct DiagonalEstimate<B: Backend> {
     /// The estimate, `[D]`.
     pub diagonal: Tensor<B>,
-    /// The standard error of each entry, `[D]`, estimated from the spread of its terms; none of a single term.
+    /// The standard error of each entry, `[D]`, estimated from the spread of its terms; none of a
+    /// single term.
     pub standard_error: Option<Tensor<B>>,
     /// Products with vectors that were needed.
     pub products: usize,
@@ -84,11 +95,14 @@ pub(crate) fn mean_with_error(terms: &[f64]) -> (f64, Option<f64>) {
     (mean, (terms.len() > 1).then(|| (spread / (m - 1.0) / m).sqrt()))
 }
 
-/// Hutchinson's estimate of the trace: the mean of `vᵀ A v` over m = [`vectors`](TraceOptions::vectors) random vectors (Hutchinson, *A stochastic
-/// estimator of the trace of the influence matrix for Laplacian smoothing splines*, Commun. Stat. Simul. Comput. 18(3), 1989).
+/// Hutchinson's estimate of the trace: the mean of `vᵀ A v` over m =
+/// [`vectors`](TraceOptions::vectors) random vectors (Hutchinson, *A stochastic estimator of the
+/// trace of the influence matrix for Laplacian smoothing splines*, Commun. Stat. Simul. Comput.
+/// 18(3), 1989).
 ///
-/// It is unbiased, with variance `2/m · Σ_{i≠j} A_ij²` for Rademacher and `2/m · Σ_ij A_ij²` for Gaussian vectors, so the error falls with `1/√m`.
-/// Cost: m products, memory for three batches of vectors.
+/// It is unbiased, with variance `2/m · Σ_{i≠j} A_ij²` for Rademacher and `2/m · Σ_ij A_ij²` for
+/// Gaussian vectors, so the error falls with `1/√m`. Cost: m products, memory for three batches of
+/// vectors.
 ///
 /// ```
 /// use vivit_curvature::{TraceOptions, hutchinson_trace};
@@ -102,7 +116,10 @@ pub(crate) fn mean_with_error(terms: &[f64]) -> (f64, Option<f64>) {
 ///
 /// # Errors
 /// If an option is out of range, or a product fails or is not finite.
-pub fn hutchinson_trace<B: Backend>(operator: &dyn LinearOperator<B>, options: &TraceOptions) -> Result<Estimate, Error> {
+pub fn hutchinson_trace<B: Backend>(
+    operator: &dyn LinearOperator<B>,
+    options: &TraceOptions,
+) -> Result<Estimate, Error> {
     options.check()?;
     let mut products = Products::new(operator)?;
     let mut rng = Rng::new(options.seed);
@@ -115,18 +132,21 @@ pub fn hutchinson_trace<B: Backend>(operator: &dyn LinearOperator<B>, options: &
     Ok(Estimate { value, standard_error, products: products.done })
 }
 
-/// The trace by Hutch++: exactly in a subspace that A maps random vectors to, by Hutchinson's estimator in the rest (Meyer, Musco, Musco &
-/// Woodruff, *Hutch++: Optimal stochastic trace estimation*, SOSA 2021, algorithm 1).
+/// The trace by Hutch++: exactly in a subspace that A maps random vectors to, by Hutchinson's
+/// estimator in the rest (Meyer, Musco, Musco & Woodruff, *Hutch++: Optimal stochastic trace
+/// estimation*, SOSA 2021, algorithm 1).
 ///
-/// With m = [`vectors`](TraceOptions::vectors) products in all, `s = ⌊m/3⌋` random vectors S and Q an orthonormal basis (in rows) of `A S`,
+/// With m = [`vectors`](TraceOptions::vectors) products in all, `s = ⌊m/3⌋` random vectors S and Q
+/// an orthonormal basis (in rows) of `A S`,
 ///
 /// ```text
 /// tr A ≈ tr(Q A Qᵀ) + 1/g Σ_{i ≤ g} v_iᵀ P A P v_i        P = I − Qᵀ Q,   g = m − s − rank(A S)
 /// ```
 ///
-/// It is unbiased; for positive semi-definite A the error falls with `1/m` rather than `1/√m`, and it is exact if the rank of A is at most
-/// `m/3`: the estimate then has standard error 0 up to rounding. The standard error is that of the second term, given Q.
-/// Cost: m products, memory for `m/3` vectors and three batches, `(2/9) m² D` multiply-adds for Q.
+/// It is unbiased; for positive semi-definite A the error falls with `1/m` rather than `1/√m`, and
+/// it is exact if the rank of A is at most `m/3`: the estimate then has standard error 0 up to
+/// rounding. The standard error is that of the second term, given Q. Cost: m products, memory for
+/// `m/3` vectors and three batches, `(2/9) m² D` multiply-adds for Q.
 ///
 /// ```
 /// use vivit_curvature::{TraceOptions, hutch_plus_plus};
@@ -139,8 +159,12 @@ pub fn hutchinson_trace<B: Backend>(operator: &dyn LinearOperator<B>, options: &
 /// ```
 ///
 /// # Errors
-/// If there are fewer than 3 vectors, an option is out of range, or a product fails or is not finite.
-pub fn hutch_plus_plus<B: Backend>(operator: &dyn LinearOperator<B>, options: &TraceOptions) -> Result<Estimate, Error> {
+/// If there are fewer than 3 vectors, an option is out of range, or a product fails or is not
+/// finite.
+pub fn hutch_plus_plus<B: Backend>(
+    operator: &dyn LinearOperator<B>,
+    options: &TraceOptions,
+) -> Result<Estimate, Error> {
     options.check()?;
     let mut products = Products::new(operator)?;
     let (m, d) = (options.vectors, products.dim());
@@ -182,11 +206,12 @@ pub fn hutch_plus_plus<B: Backend>(operator: &dyn LinearOperator<B>, options: &T
     Ok(Estimate { value: inside + outside, standard_error, products: products.done })
 }
 
-/// The diagonal of A: the mean of `v ∘ A v` over m = [`vectors`](TraceOptions::vectors) random vectors (Bekas, Kokiopoulou & Saad, *An estimator for
-/// the diagonal of a matrix*, Appl. Numer. Math. 57, 2007, equation 3, with the divisor `Σ v ∘ v` replaced by its expectation m).
+/// The diagonal of A: the mean of `v ∘ A v` over m = [`vectors`](TraceOptions::vectors) random
+/// vectors (Bekas, Kokiopoulou & Saad, *An estimator for the diagonal of a matrix*, Appl. Numer.
+/// Math. 57, 2007, equation 3, with the divisor `Σ v ∘ v` replaced by its expectation m).
 ///
-/// It is unbiased; entry i has variance `1/m · Σ_{j≠i} A_ij²` for Rademacher vectors, and `A_ii² / m + 1/m · Σ_j A_ij²` for Gaussian ones.
-/// Cost: m products, memory for three batches of vectors.
+/// It is unbiased; entry i has variance `1/m · Σ_{j≠i} A_ij²` for Rademacher vectors, and `A_ii² /
+/// m + 1/m · Σ_j A_ij²` for Gaussian ones. Cost: m products, memory for three batches of vectors.
 ///
 /// ```
 /// use vivit_curvature::{TraceOptions, hutchinson_diagonal};
@@ -214,7 +239,8 @@ pub fn hutchinson_diagonal<B: Backend>(
     for size in batches(options.vectors, options.batch) {
         let v = options.probes.draw(backend, &mut rng, size, d)?;
         let terms = products.apply(&v)?.0.mul(&v);
-        // Means and sums of squared deviations of two samples together (Chan, Golub & LeVeque, 1979): nothing cancels.
+        // Means and sums of squared deviations of two samples together (Chan, Golub & LeVeque,
+        // 1979): nothing cancels.
         let new = size as f64;
         let own = terms.sum(0).scale(new.recip());
         spread.axpy(1.0, &terms.sub(&own).unary(Unary::Square).sum(0));
@@ -223,7 +249,8 @@ pub fn hutchinson_diagonal<B: Backend>(
         mean.axpy(new / (done + new), &shift);
         done += new;
     }
-    let standard_error = (options.vectors > 1).then(|| spread.scale((done * (done - 1.0)).recip()).unary(Unary::Sqrt));
+    let standard_error = (options.vectors > 1)
+        .then(|| spread.scale((done * (done - 1.0)).recip()).unary(Unary::Sqrt));
     Ok(DiagonalEstimate { diagonal: mean, standard_error, products: products.done })
 }
 

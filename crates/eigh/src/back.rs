@@ -1,9 +1,10 @@
 //! Back-transformation: eigenvectors of the tridiagonal matrix become those of the matrix.
 //!
-//! With `A = Q T Qᵀ` and `Q = H_{n−1} ⋯ H₁`, a vector `z` of `T` gives `Q z`; with vectors in rows, `Z ← Z H₁ H₂ ⋯ H_{n−1}`. The
-//! product of one panel's reflectors is `I − V S Vᵀ` with an upper triangular `S` (Schreiber & Van Loan, SIAM J. Sci. Stat. Comput.
-//! 10 (1989) 53–57), so that `Z ← Z − ((Z V) S) Vᵀ` consists of matrix products.
-//! Strips of vectors pass through all blocks of reflectors independently of each other, and stay in cache meanwhile.
+//! With `A = Q T Qᵀ` and `Q = H_{n−1} ⋯ H₁`, a vector `z` of `T` gives `Q z`; with vectors in rows,
+//! `Z ← Z H₁ H₂ ⋯ H_{n−1}`. The product of one panel's reflectors is `I − V S Vᵀ` with an upper
+//! triangular `S` (Schreiber & Van Loan, SIAM J. Sci. Stat. Comput. 10 (1989) 53–57), so that `Z ←
+//! Z − ((Z V) S) Vᵀ` consists of matrix products. Strips of vectors pass through all blocks of
+//! reflectors independently of each other, and stay in cache meanwhile.
 
 use std::ops::Range;
 
@@ -31,7 +32,9 @@ const STRIP: usize = 256;
 /// Applies the reflectors to the rows of `z`.
 pub(crate) fn transform<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
     let few = z.rows() <= FEW && z.cols() >= PARALLEL;
-    if z.rows() > 0 && !(few && (each::<E, f32>(reflectors, tau, z) || each::<E, f64>(reflectors, tau, z))) {
+    if z.rows() > 0
+        && !(few && (each::<E, f32>(reflectors, tau, z) || each::<E, f64>(reflectors, tau, z)))
+    {
         together(reflectors, tau, z);
     }
 }
@@ -42,9 +45,15 @@ fn together<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
     let block = if n < PARALLEL { SMALL_BLOCK } else { BLOCK };
     let rows: Vec<_> = blocks(n, block).collect();
     let triangle = |rows: &Range<usize>| {
-        let (v, tau, nb) = (&reflectors.as_slice()[rows.start * n..], &tau[rows.clone()], rows.len());
+        let (v, tau, nb) =
+            (&reflectors.as_slice()[rows.start * n..], &tau[rows.clone()], rows.len());
         let mut gram = vec![E::zero(); nb * nb];
-        gemm(&Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(nb, nb, rows.end) }, v, v, &mut gram);
+        gemm(
+            &Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(nb, nb, rows.end) },
+            v,
+            v,
+            &mut gram,
+        );
         triangle(&gram, tau)
     };
     let apply = |z: &mut [E], triangles: &[Vec<E>]| {
@@ -53,7 +62,12 @@ fn together<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
         for (rows, s) in rows.iter().zip(triangles) {
             let (hi, nb) = (rows.end, rows.len());
             let v = &reflectors.as_slice()[rows.start * n..];
-            gemm(&Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(k, nb, hi) }, z, v, &mut y);
+            gemm(
+                &Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(k, nb, hi) },
+                z,
+                v,
+                &mut y,
+            );
             gemm(&Gemm::new(k, nb, nb), &y, s, &mut ys);
             let product = Gemm { b: Strides::rows(n), c: Strides::rows(n), ..Gemm::new(k, hi, nb) };
             gemm(&product.scaled(-1.0).accumulating(), &ys, v, z);
@@ -68,12 +82,17 @@ fn together<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
     }
 }
 
-/// Applies blocks of reflectors to every vector on its own, which is faster for few vectors. False if the element type is not `F`.
+/// Applies blocks of reflectors to every vector on its own, which is faster for few vectors. False
+/// if the element type is not `F`.
 fn each<E: Scalar, F: Element>(v: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) -> bool {
     let n = v.rows();
     let (Some(v), Some(z)) = (cast::<Matrix<F>>(v), cast_mut::<Matrix<F>>(z)) else { return false };
     let tau: Vec<F> = tau.iter().map(|tau| F::of(tau.f64())).collect();
-    let of = |rows: Range<usize>| Rows { entries: &v.as_slice()[rows.start * n..], stride: n, count: rows.len() };
+    let of = |rows: Range<usize>| Rows {
+        entries: &v.as_slice()[rows.start * n..],
+        stride: n,
+        count: rows.len(),
+    };
     let triangle = |rows: Range<usize>| {
         let (lo, nb) = (rows.start, rows.len());
         let mut gram = vec![F::zero(); nb * nb];
@@ -101,14 +120,18 @@ fn each<E: Scalar, F: Element>(v: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) -> b
     true
 }
 
-/// The factor `S` of reflectors with scalar products `gram`, `vᵢ · vⱼ` at `(j, i)` for `i < j`: `Sⱼⱼ = τⱼ`, and above it
-/// `−τⱼ S (Vᵀ vⱼ)`.
+/// The factor `S` of reflectors with scalar products `gram`, `vᵢ · vⱼ` at `(j, i)` for `i < j`:
+/// `Sⱼⱼ = τⱼ`, and above it `−τⱼ S (Vᵀ vⱼ)`.
 fn triangle<E: Scalar>(gram: &[E], tau: &[E]) -> Vec<E> {
     let nb = tau.len();
     let mut s = vec![E::zero(); nb * nb];
     for j in 0..nb {
         for i in 0..j {
-            let sum: E = s[i * nb + i..i * nb + j].iter().zip(&gram[j * nb + i..j * nb + j]).map(|(&s, &g)| s * g).sum();
+            let sum: E = s[i * nb + i..i * nb + j]
+                .iter()
+                .zip(&gram[j * nb + i..j * nb + j])
+                .map(|(&s, &g)| s * g)
+                .sum();
             s[i * nb + j] = -tau[j] * sum;
         }
         s[j * nb + j] = tau[j];

@@ -29,19 +29,22 @@ fn worse(a: f64, b: f64) -> f64 {
 impl<E: Scalar> Original<E> {
     /// Copies the lower triangle.
     pub(crate) fn new(a: &Matrix<E>) -> Self {
-        let matrix = Matrix::from_fn(a.rows(), a.rows(), |i, j| if j <= i { a[(i, j)] } else { a[(j, i)] });
+        let matrix =
+            Matrix::from_fn(a.rows(), a.rows(), |i, j| if j <= i { a[(i, j)] } else { a[(j, i)] });
         let norm = matrix.as_slice().iter().map(|x| x.f64() * x.f64()).sum::<f64>().sqrt();
         Original { matrix, norm }
     }
 
-    /// Compares the values' sum with the trace and their sum of squares with that of the entries: O(n) after the copy.
+    /// Compares the values' sum with the trace and their sum of squares with that of the entries:
+    /// O(n) after the copy.
     pub(crate) fn check_values(&self, values: &[f64]) -> Result<(), Error> {
         let n = values.len();
         let trace: f64 = (0..n).map(|i| self.matrix[(i, i)].f64()).sum();
         let sum: f64 = values.iter().sum();
         let norm = values.iter().map(|x| x * x).sum::<f64>().sqrt();
         let root = (n as f64).sqrt().max(1.0);
-        let residual = worse((sum - trace).abs() / root, (norm - self.norm).abs()) / self.norm.max(f64::MIN_POSITIVE);
+        let residual = worse((sum - trace).abs() / root, (norm - self.norm).abs())
+            / self.norm.max(f64::MIN_POSITIVE);
         if residual <= bound::<E>(n) {
             return Ok(());
         }
@@ -61,8 +64,13 @@ impl<E: Scalar> Original<E> {
             // With themselves and the vectors before.
             let others = rows.end;
             gemm(&Gemm::nt(rows.len(), others, n), x, vectors.as_slice(), &mut products);
-            for (i, (image, products)) in rows.zip(images.chunks_exact(n).zip(products.chunks_exact(others))) {
-                let parts = image.iter().zip(vectors.row(i)).map(|(image, x)| image.f64() - values[i] * x.f64());
+            for (i, (image, products)) in
+                rows.zip(images.chunks_exact(n).zip(products.chunks_exact(others)))
+            {
+                let parts = image
+                    .iter()
+                    .zip(vectors.row(i))
+                    .map(|(image, x)| image.f64() - values[i] * x.f64());
                 residual = worse(residual, parts.map(|r| r * r).sum::<f64>().sqrt());
                 for (j, product) in products.iter().enumerate() {
                     let expected = f64::from(u8::from(i == j));
@@ -90,13 +98,20 @@ mod tests {
     fn gram<E: Scalar>(n: usize) -> Matrix<E> {
         let x: Vec<E> = Rng::new(n as u64).normal(n * n);
         let mut a = Matrix::zeros(n, n);
-        gemm(&Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(n, n, n / 2) }, &x, &x, a.as_mut_slice());
+        gemm(
+            &Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(n, n, n / 2) },
+            &x,
+            &x,
+            a.as_mut_slice(),
+        );
         a
     }
 
     #[track_caller]
     fn assert_refused<R: std::fmt::Debug>(what: &str, result: Result<R, Error>) {
-        let Err(Error::Inaccurate { residual, orthogonality, bound }) = result else { panic!("{what}: {result:?}") };
+        let Err(Error::Inaccurate { residual, orthogonality, bound }) = result else {
+            panic!("{what}: {result:?}")
+        };
         assert!(!(residual <= bound && orthogonality <= bound), "{what}");
     }
 
@@ -145,7 +160,8 @@ mod tests {
 
     #[test]
     fn unchecked_results_are_not_refused() {
-        let mut reduction = Reduction::<f64>::with_options(gram(20), EighOptions { check: false }).unwrap();
+        let mut reduction =
+            Reduction::<f64>::with_options(gram(20), EighOptions { check: false }).unwrap();
         reduction.householder.tau[19] += 1.0;
         assert!(vectors(&reduction).into_iter().all(|result| result.is_ok()));
     }

@@ -1,21 +1,23 @@
 //! All eigenpairs of a tridiagonal matrix by divide and conquer.
 //!
-//! Without the entry `e` in its middle, which is split off as a matrix of rank one, a tridiagonal matrix is two smaller ones
-//! (Cuppen, Numer. Math. 36 (1981) 177–195):
+//! Without the entry `e` in its middle, which is split off as a matrix of rank one, a tridiagonal
+//! matrix is two smaller ones (Cuppen, Numer. Math. 36 (1981) 177–195):
 //!
 //! ```text
 //! T = diag(T₁, T₂) + |e| u uᵀ,   u = (0 … 0 1 ±1 0 … 0),
 //! ```
 //!
-//! where the diagonal entries beside the cut are reduced by `|e|`. With their decompositions, `T` is similar to `D + ρ z zᵀ`. A
-//! pair with a negligible `zⱼ` is one of `T` already, and two nearly equal `dⱼ` can be rotated such that one `zⱼ` vanishes
-//! (*deflation*, Dongarra & Sorensen, SIAM J. Sci. Stat. Comput. 8 (1987) s139–s154). What remains is the secular equation's,
-//! and the vectors follow by matrix products, in which rows that live in one half only stay apart (LAPACK's `laed2`, `laed3`).
-//! Vectors are rows throughout.
+//! where the diagonal entries beside the cut are reduced by `|e|`. With their decompositions, `T`
+//! is similar to `D + ρ z zᵀ`. A pair with a negligible `zⱼ` is one of `T` already, and two nearly
+//! equal `dⱼ` can be rotated such that one `zⱼ` vanishes (*deflation*, Dongarra & Sorensen, SIAM J.
+//! Sci. Stat. Comput. 8 (1987) s139–s154). What remains is the secular equation's, and the vectors
+//! follow by matrix products, in which rows that live in one half only stay apart (LAPACK's
+//! `laed2`, `laed3`). Vectors are rows throughout.
 //!
-//! Everything happens in place. The rows of a part are multiplied by an orthogonal matrix `U`, and a column of the product depends
-//! on the same column only: some columns at a time are copied and overwritten by their product. `U` exists in small tiles
-//! only, which are computed when they are needed, once per group of columns.
+//! Everything happens in place. The rows of a part are multiplied by an orthogonal matrix `U`, and
+//! a column of the product depends on the same column only: some columns at a time are copied and
+//! overwritten by their product. `U` exists in small tiles only, which are computed when they are
+//! needed, once per group of columns.
 
 use std::ops::Range;
 
@@ -32,8 +34,8 @@ use crate::tridiagonal::Tridiagonal;
 const LEAF: usize = 32;
 /// Vectors that one task computes at most.
 const BLOCK: usize = 256;
-/// Columns of either half that are copied at a time, at most. Fewer take less memory and more time for computing `U`; between 256
-/// and 512 no difference was measured up to n = 2000.
+/// Columns of either half that are copied at a time, at most. Fewer take less memory and more time
+/// for computing `U`; between 256 and 512 no difference was measured up to n = 2000.
 const COLUMNS: usize = 256;
 /// Columns of a tile of `U`.
 const TILE: usize = 256;
@@ -89,8 +91,8 @@ struct Deflated {
     done: Vec<usize>,
 }
 
-/// The new vectors of a part: `ẑⱼ / (dⱼ − λᵢ)`, divided by its length, are the coefficients of vector `i`. Old vectors are stored
-/// by kind: those in the left half, in both, in the right half.
+/// The new vectors of a part: `ẑⱼ / (dⱼ − λᵢ)`, divided by its length, are the coefficients of
+/// vector `i`. Old vectors are stored by kind: those in the left half, in both, in the right half.
 struct Product<'a> {
     /// The poles and `ẑ` in the order of storage.
     poles: &'a [f64],
@@ -117,8 +119,8 @@ impl Half {
 }
 
 impl Node<'_> {
-    /// Replaces the diagonal of the part by its eigenvalues, ascending, and writes the vectors to the part's rows (and columns)
-    /// of `q`.
+    /// Replaces the diagonal of the part by its eigenvalues, ascending, and writes the vectors to
+    /// the part's rows (and columns) of `q`.
     fn solve<E: Scalar>(&self, d: &mut [f64], q: &mut [E]) -> Result<(), usize> {
         let (n, m) = (self.n, d.len());
         if m <= LEAF {
@@ -153,10 +155,12 @@ impl Node<'_> {
         let e = self.e[half - 1];
         let scale = std::f64::consts::FRAC_1_SQRT_2;
         let entry = |i: usize| q[i * n + first + half - usize::from(i < half)].f64() * scale;
-        let mut z: Vec<f64> = (0..m).map(|i| if i >= half && e < 0.0 { -entry(i) } else { entry(i) }).collect();
+        let mut z: Vec<f64> =
+            (0..m).map(|i| if i >= half && e < 0.0 { -entry(i) } else { entry(i) }).collect();
         let rho = 2.0 * e.abs();
         let order = sorted(d);
-        let mut kind: Vec<Kind> = (0..m).map(|i| if i < half { Kind::Left } else { Kind::Right }).collect();
+        let mut kind: Vec<Kind> =
+            (0..m).map(|i| if i < half { Kind::Left } else { Kind::Right }).collect();
         let Deflated { active, done } = self.deflate::<E>(rho, &order, d, &mut z, &mut kind, q);
         let k = active.len();
         let poles: Vec<f64> = active.iter().map(|&i| d[i]).collect();
@@ -170,14 +174,24 @@ impl Node<'_> {
         };
         let mut roots = vec![Root::default(); k];
         each_block(&mut roots, part, |from, roots| {
-            roots.iter_mut().enumerate().for_each(|(i, root)| *root = secular.root(from + i, tolerance));
+            roots
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, root)| *root = secular.root(from + i, tolerance));
         });
         // Values in ascending order: roots, and behind them in the list the others.
-        let values: Vec<f64> =
-            roots.iter().map(|root| poles[root.origin] + root.offset).chain(done.iter().map(|&i| d[i])).collect();
+        let values: Vec<f64> = roots
+            .iter()
+            .map(|root| poles[root.origin] + root.offset)
+            .chain(done.iter().map(|&i| d[i]))
+            .collect();
         let order = sorted(&values);
         d.iter_mut().zip(&order).for_each(|(d, &i)| *d = values[i]);
-        let moves = order.iter().enumerate().filter(|&(_, &i)| i >= k).map(|(place, &i)| (place, done[i - k]));
+        let moves = order
+            .iter()
+            .enumerate()
+            .filter(|&(_, &i)| i >= k)
+            .map(|(place, &i)| (place, done[i - k]));
         let at = rearrange(q, n, first..first + m, moves);
         if k == 0 {
             return;
@@ -203,7 +217,8 @@ impl Node<'_> {
         let (stored_poles, stored_z) = (stored(&poles), stored(&refined));
         let product = Product { poles: &stored_poles, z: &stored_z, roots: &coefficients, block };
         // Rows in the order of roots, and where among them the old vectors are.
-        let mut rows: Vec<Option<&mut [E]>> = q.chunks_exact_mut(n).map(|row| Some(&mut row[first..first + m])).collect();
+        let mut rows: Vec<Option<&mut [E]>> =
+            q.chunks_exact_mut(n).map(|row| Some(&mut row[first..first + m])).collect();
         let (mut root_rows, mut root_at) = (Vec::with_capacity(k), vec![0; m]);
         let mut places = vec![0; k];
         for (place, &i) in order.iter().enumerate().filter(|&(_, &i)| i < k) {
@@ -217,7 +232,8 @@ impl Node<'_> {
         product.apply(&halves, &old, &mut root_rows);
     }
 
-    /// Separates the pairs that are pairs of the whole already, rotating vectors where two values are nearly equal.
+    /// Separates the pairs that are pairs of the whole already, rotating vectors where two values
+    /// are nearly equal.
     fn deflate<E: Scalar>(
         &self,
         rho: f64,
@@ -289,17 +305,28 @@ impl Product<'_> {
     }
 
     /// Computes `count` vectors from vector `from` on, from the columns of the stored vectors.
-    fn multiply<E: Scalar>(&self, from: usize, count: usize, stored: &Range<usize>, old: &[E], u: &mut [E], new: &mut [E]) {
+    fn multiply<E: Scalar>(
+        &self,
+        from: usize,
+        count: usize,
+        stored: &Range<usize>,
+        old: &[E],
+        u: &mut [E],
+        new: &mut [E],
+    ) {
         let columns = old.len() / stored.len().max(1);
         if stored.is_empty() {
             new.fill(E::zero());
         }
         for start in stored.clone().step_by(TILE) {
             let end = stored.end.min(start + TILE);
-            for (u, &(pole, offset, factor)) in u.chunks_exact_mut(end - start).zip(&self.roots[from..from + count]) {
+            for (u, &(pole, offset, factor)) in
+                u.chunks_exact_mut(end - start).zip(&self.roots[from..from + count])
+            {
                 vector(&self.poles[start..end], &self.z[start..end], pole, offset, factor, u);
             }
-            let product = Gemm { accumulate: start > stored.start, ..Gemm::new(count, columns, end - start) };
+            let product =
+                Gemm { accumulate: start > stored.start, ..Gemm::new(count, columns, end - start) };
             gemm(&product, u, &old[(start - stored.start) * columns..], new);
         }
     }
@@ -321,7 +348,11 @@ fn sorted(x: &[f64]) -> Vec<usize> {
 }
 
 /// Calls both, as tasks or one after the other.
-fn both<R: Send>(tasks: bool, f: impl FnOnce() -> R + Send, g: impl FnOnce() -> R + Send) -> (R, R) {
+fn both<R: Send>(
+    tasks: bool,
+    f: impl FnOnce() -> R + Send,
+    g: impl FnOnce() -> R + Send,
+) -> (R, R) {
     if tasks { rayon::join(f, g) } else { (f(), g()) }
 }
 

@@ -1,11 +1,14 @@
 //! Eigenvectors of a tridiagonal matrix for known eigenvalues, by inverse iteration.
 //!
-//! For a computed eigenvalue `λ`, `x ← (T − λ)⁻¹ x / |·|` converges to its vector in two or three steps from almost every start
-//! (Peters & Wilkinson, SIAM Rev. 21 (1979) 339–360; LAPACK's `stein`). `T − λ` is factored once with partial pivoting. After a
-//! step from a unit vector, `1 / |(T − λ)⁻¹ x|` is the residual. Vectors of values that lie too close for the precision asked for
-//! are orthogonalised against each other in every step. Starts are pseudo-random and depend on the index only.
+//! For a computed eigenvalue `λ`, `x ← (T − λ)⁻¹ x / |·|` converges to its vector in two or three
+//! steps from almost every start (Peters & Wilkinson, SIAM Rev. 21 (1979) 339–360; LAPACK's
+//! `stein`). `T − λ` is factored once with partial pivoting. After a step from a unit vector, `1 /
+//! |(T − λ)⁻¹ x|` is the residual. Vectors of values that lie too close for the precision asked for
+//! are orthogonalised against each other in every step. Starts are pseudo-random and depend on the
+//! index only.
 //!
-//! Large clusters can defeat this; the result is therefore checked, and `None` sends the caller to the robust way.
+//! Large clusters can defeat this; the result is therefore checked, and `None` sends the caller to
+//! the robust way.
 
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Rng, Scalar, gemm};
@@ -18,17 +21,25 @@ use crate::values::Values;
 /// Steps after which a vector is given up.
 const MAX_STEPS: usize = 8;
 
-/// Unit eigenvectors of the given ascending indices in rows, or nothing if they are not accurate and orthonormal.
-pub(crate) fn vectors<E: Scalar>(t: &Tridiagonal, values: &Values, indices: &[usize]) -> Option<Matrix<E>> {
+/// Unit eigenvectors of the given ascending indices in rows, or nothing if they are not accurate
+/// and orthonormal.
+pub(crate) fn vectors<E: Scalar>(
+    t: &Tridiagonal,
+    values: &Values,
+    indices: &[usize],
+) -> Option<Matrix<E>> {
     let n = t.d.len();
     let norm = t.norm();
-    // Everything here is in double precision, so that vectors of single precision come out orthogonal for much closer values.
+    // Everything here is in double precision, so that vectors of single precision come out
+    // orthogonal for much closer values.
     let close = norm * f64::min(1e-3, 100.0 * f64::EPSILON / E::EPSILON.f64());
-    // Indices of one block whose values are close to each other. Vectors of different blocks do not overlap.
+    // Indices of one block whose values are close to each other. Vectors of different blocks do not
+    // overlap.
     let mut order = indices.to_vec();
     order.sort_by_key(|&index| (values.block[index], index));
-    let together =
-        |a: &usize, b: &usize| values.block[*a] == values.block[*b] && values.values[*b] - values.values[*a] <= close;
+    let together = |a: &usize, b: &usize| {
+        values.block[*a] == values.block[*b] && values.values[*b] - values.values[*a] <= close
+    };
     let clusters: Vec<&[usize]> = order.chunk_by(together).collect();
     // Orthogonalising a large cluster costs more than all vectors by other means.
     if clusters.iter().any(|members| members.len() > usize::max(16, n / 24)) {
@@ -51,7 +62,12 @@ pub(crate) fn vectors<E: Scalar>(t: &Tridiagonal, values: &Values, indices: &[us
 }
 
 /// The vectors of a cluster, within its block's rows.
-fn cluster(t: &Tridiagonal, values: &Values, members: &[usize], norm: f64) -> Option<Vec<Vec<f64>>> {
+fn cluster(
+    t: &Tridiagonal,
+    values: &Values,
+    members: &[usize],
+    norm: f64,
+) -> Option<Vec<Vec<f64>>> {
     let rows = values.blocks[values.block[members[0]]].clone();
     if rows.len() == 1 {
         return Some(vec![vec![1.0]]);
@@ -69,9 +85,11 @@ fn cluster(t: &Tridiagonal, values: &Values, members: &[usize], norm: f64) -> Op
     Some(found)
 }
 
-/// Inverse iteration from `x`, orthogonal to the vectors of the cluster so far; false if it does not converge.
+/// Inverse iteration from `x`, orthogonal to the vectors of the cluster so far; false if it does
+/// not converge.
 fn iterate(solver: &Shifted, x: &mut [f64], norm: f64, cluster: &[Vec<f64>]) -> bool {
-    // The error that QL iteration may leave in an eigenvalue, and a tenth of the residual that is allowed.
+    // The error that QL iteration may leave in an eigenvalue, and a tenth of the residual that is
+    // allowed.
     let enough = x.len().max(8) as f64 * f64::EPSILON * norm;
     normalise(x);
     let mut good = 0;
@@ -109,7 +127,13 @@ fn normalise(x: &mut [f64]) -> f64 {
 }
 
 /// Whether residuals and orthonormality are at rounding level of the element type.
-fn accurate<E: Scalar>(t: &Tridiagonal, values: &Values, indices: &[usize], x: &Matrix<f64>, norm: f64) -> bool {
+fn accurate<E: Scalar>(
+    t: &Tridiagonal,
+    values: &Values,
+    indices: &[usize],
+    x: &Matrix<f64>,
+    norm: f64,
+) -> bool {
     let (k, n) = (x.rows(), x.cols());
     let bound = n.max(8) as f64 * E::EPSILON.f64();
     let residual = |row: usize| {
@@ -146,14 +170,19 @@ impl Shifted {
         for i in 0..n - 1 {
             let next = [e[i], d[i + 1] - lambda, e.get(i + 1).copied().unwrap_or(0.0)];
             let exchange = next[0].abs() > row[0].abs();
-            let (pivot, other) = if exchange { (next, [row[0], row[1], 0.0]) } else { ([row[0], row[1], 0.0], next) };
+            let (pivot, other) = if exchange {
+                (next, [row[0], row[1], 0.0])
+            } else {
+                ([row[0], row[1], 0.0], next)
+            };
             let factor = if pivot[0] == 0.0 { 0.0 } else { other[0] / pivot[0] };
             u.push(pivot);
             l.push((factor, exchange));
             row = [other[1] - factor * pivot[1], other[2] - factor * pivot[2], 0.0];
         }
         u.push(row);
-        // A pivot at rounding level stands for one that is zero; its size makes the solution large, as it should be.
+        // A pivot at rounding level stands for one that is zero; its size makes the solution large,
+        // as it should be.
         for pivot in u.iter_mut().map(|row| &mut row[0]).filter(|pivot| pivot.abs() < tiny) {
             *pivot = tiny.copysign(*pivot);
         }
@@ -184,17 +213,25 @@ impl Shifted {
 mod tests {
     use super::*;
 
-    /// Results are accurate either way, so that only this notices if inverse iteration gives up without need.
+    /// Results are accurate either way, so that only this notices if inverse iteration gives up
+    /// without need.
     #[test]
     fn single_vectors_do_not_need_the_way_of_all() {
         for (n, seed) in [(300, 1), (700, 2), (1152, 3), (1500, 4)] {
             let mut rng = Rng::new(seed);
             let t = Tridiagonal { d: rng.uniform(n, 0.0, 1.0), e: rng.uniform(n - 1, 0.1, 1.0) };
             let values = crate::values::values(&t);
-            let (top, bottom): (Vec<usize>, Vec<usize>) = ((n - 10..n).collect(), (0..10).collect());
+            let (top, bottom): (Vec<usize>, Vec<usize>) =
+                ((n - 10..n).collect(), (0..10).collect());
             for indices in [top, bottom, (0..n).step_by(n / 7).collect()] {
-                assert!(vectors::<f32>(&t, &values, &indices).is_some(), "f32, n = {n}, {indices:?}");
-                assert!(vectors::<f64>(&t, &values, &indices).is_some(), "f64, n = {n}, {indices:?}");
+                assert!(
+                    vectors::<f32>(&t, &values, &indices).is_some(),
+                    "f32, n = {n}, {indices:?}"
+                );
+                assert!(
+                    vectors::<f64>(&t, &values, &indices).is_some(),
+                    "f64, n = {n}, {indices:?}"
+                );
             }
         }
     }

@@ -1,7 +1,9 @@
-//! Vector kernels with a fixed order of summation, for the widest vectors of the machine they run on.
+//! Vector kernels with a fixed order of summation, for the widest vectors of the machine they run
+//! on.
 //!
-//! [`Arch`] chooses between instruction sets at run time, and [`Element`] lets one loop serve both element types. The order of
-//! operations depends on lengths and the instruction set only, never on threads.
+//! [`Arch`] chooses between instruction sets at run time, and [`Element`] lets one loop serve both
+//! element types. The order of operations depends on lengths and the instruction set only, never on
+//! threads.
 
 use std::any::Any;
 
@@ -19,7 +21,12 @@ pub(crate) trait Element: Scalar {
     /// `x` in every lane.
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
     /// `a b + c`, with one rounding where the machine has an instruction for that.
-    fn madd<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    fn madd<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
     /// `a + b`.
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// The sum over all lanes.
@@ -57,10 +64,29 @@ macro_rules! element {
         }
     };
 }
-element!(f32, f32s, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_e_f32s, add_f32s, reduce_sum_f32s);
-element!(f64, f64s, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_e_f64s, add_f64s, reduce_sum_f64s);
+element!(
+    f32,
+    f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s,
+    splat_f32s,
+    mul_add_e_f32s,
+    add_f32s,
+    reduce_sum_f32s
+);
+element!(
+    f64,
+    f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s,
+    splat_f64s,
+    mul_add_e_f64s,
+    add_f64s,
+    reduce_sum_f64s
+);
 
-/// `x` as a value of type `T`, if it is one: how code for any [`Scalar`] reaches code for an [`Element`].
+/// `x` as a value of type `T`, if it is one: how code for any [`Scalar`] reaches code for an
+/// [`Element`].
 pub(crate) fn cast<T: Any>(x: &dyn Any) -> Option<&T> {
     x.downcast_ref()
 }
@@ -225,8 +251,9 @@ impl<E: Element> WithSimd for Subtract<'_, E> {
     }
 }
 
-/// Adds to `y` what rows `first..first + rows.count` of a lower triangle contribute to the product of the symmetric matrix and
-/// `x`: entry `(i, j)` contributes `aᵢⱼ xⱼ` to `yᵢ` and, if `j < i`, `aᵢⱼ xᵢ` to `yⱼ`.
+/// Adds to `y` what rows `first..first + rows.count` of a lower triangle contribute to the product
+/// of the symmetric matrix and `x`: entry `(i, j)` contributes `aᵢⱼ xⱼ` to `yᵢ` and, if `j < i`,
+/// `aᵢⱼ xᵢ` to `yⱼ`.
 pub(crate) fn symmetric_product<E: Element>(rows: Rows<E>, first: usize, x: &[E], y: &mut [E]) {
     Arch::new().dispatch(SymmetricProduct { rows, first, x, y });
 }
@@ -250,7 +277,8 @@ impl<E: Element> WithSimd for SymmetricProduct<'_, E> {
             let factors = outer.map(|x| E::splat(simd, x));
             // The columns left of all four diagonal entries.
             let Four { vectors, rest } = rows.four::<S>(k, at);
-            let ((xs, x_rest), (ys, y_rest)) = (E::split::<S>(&x[..at]), E::split_mut::<S>(&mut y[..at]));
+            let ((xs, x_rest), (ys, y_rest)) =
+                (E::split::<S>(&x[..at]), E::split_mut::<S>(&mut y[..at]));
             let mut sums = [E::splat(simd, E::zero()); 4];
             for ((a, &x), y) in fours(vectors).zip(xs).zip(ys) {
                 let near = E::madd(simd, factors[1], a[1], E::madd(simd, factors[0], a[0], *y));

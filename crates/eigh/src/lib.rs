@@ -1,23 +1,28 @@
 //! Eigenvalues and eigenvectors of real symmetric matrices, for [vivit](https://docs.rs/vivit).
 //!
-//! A symmetric matrix is reduced to a tridiagonal one, `A = Q T Qᵀ`, by Householder reflections. Eigenvalues are those of `T`;
-//! eigenvectors are those of `T`, multiplied by `Q`. The reduction costs most and is kept: a [`Reduction`] gives all eigenvalues
-//! first and later the eigenvectors of the chosen ones, at little extra cost if these are few. [`eigh`] computes everything,
+//! A symmetric matrix is reduced to a tridiagonal one, `A = Q T Qᵀ`, by Householder reflections.
+//! Eigenvalues are those of `T`; eigenvectors are those of `T`, multiplied by `Q`. The reduction
+//! costs most and is kept: a [`Reduction`] gives all eigenvalues first and later the eigenvectors
+//! of the chosen ones, at little extra cost if these are few. [`eigh`] computes everything,
 //! [`eigvalsh`] the values only.
 //!
-//! The matrices that this is made for are Gram matrices: positive semi-definite, usually rank-deficient, with a large cluster of
-//! eigenvalues at zero. Results are correct for every symmetric matrix, however: with `ε` the element type's rounding,
-//! residuals `|A q − λ q|` and errors of values are at most `10 n ε |A|`, and vectors are orthonormal up to `10 n ε`.
+//! The matrices that this is made for are Gram matrices: positive semi-definite, usually
+//! rank-deficient, with a large cluster of eigenvalues at zero. Results are correct for every
+//! symmetric matrix, however: with `ε` the element type's rounding, residuals `|A q − λ q|` and
+//! errors of values are at most `10 n ε |A|`, and vectors are orthonormal up to `10 n ε`.
 //!
 //! Conventions:
 //!
 //! - Only the lower triangle, diagonal included, is read.
 //! - Values are ascending; row `k` of the vectors belongs to value `k`.
-//! - The entry of largest magnitude of each vector (the first one, if there are several) is positive.
+//! - The entry of largest magnitude of each vector (the first one, if there are several) is
+//!   positive.
 //! - Results are the same bit for bit with any number of threads.
-//! - Debug builds check what they return against the matrix, release builds if asked to ([`EighOptions`]).
+//! - Debug builds check what they return against the matrix, release builds if asked to
+//!   ([`EighOptions`]).
 //!
-//! Memory: the matrix is taken over, and the reflectors are stored in it. Beyond that, in entries of the matrix:
+//! Memory: the matrix is taken over, and the reflectors are stored in it. Beyond that, in entries
+//! of the matrix:
 //!
 //! | request | while it runs | result |
 //! |---|---|---|
@@ -27,7 +32,8 @@
 //! | the same of many, or within large clusters | n² + O(n · block) | k n |
 //! | the check, where wanted | n² more | |
 //!
-//! with blocks of at most 256 rows or columns; O(n · block) is at most `2 n · block + 3 block²` for every thread.
+//! with blocks of at most 256 rows or columns; O(n · block) is at most `2 n · block + 3 block²` for
+//! every thread.
 //!
 //! ```
 //! use vivit_eigh::{Reduction, eigh};
@@ -68,11 +74,12 @@ pub(crate) const PARALLEL: usize = 256;
 /// Options of all requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EighOptions {
-    /// Whether results are checked against the matrix, of which a copy is kept, and refused with [`Error::Inaccurate`] if they are
-    /// not what the crate promises; in debug builds by default.
+    /// Whether results are checked against the matrix, of which a copy is kept, and refused with
+    /// [`Error::Inaccurate`] if they are not what the crate promises; in debug builds by default.
     ///
-    /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ − I|`, in `2 n² k + n k²` operations
-    /// for `k` of them. Of values alone, sum and sum of squares are compared with trace and Frobenius norm, in O(n) operations.
+    /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ − I|`, in
+    /// `2 n² k + n k²` operations for `k` of them. Of values alone, sum and sum of squares are
+    /// compared with trace and Frobenius norm, in O(n) operations.
     pub check: bool,
 }
 
@@ -82,7 +89,8 @@ impl Default for EighOptions {
     }
 }
 
-/// A symmetric matrix reduced to tridiagonal form, with its eigenvalues; eigenvectors follow on request.
+/// A symmetric matrix reduced to tridiagonal form, with its eigenvalues; eigenvectors follow on
+/// request.
 #[derive(Clone, Debug)]
 pub struct Reduction<E> {
     householder: Householder<E>,
@@ -110,11 +118,13 @@ struct Householder<E> {
 }
 
 impl<E: Scalar> Reduction<E> {
-    /// Reduces a symmetric matrix, of which the lower triangle is read, and computes its eigenvalues.
+    /// Reduces a symmetric matrix, of which the lower triangle is read, and computes its
+    /// eigenvalues.
     ///
     /// # Errors
-    /// If the matrix is not square, if an entry of the lower triangle is not finite, if an eigenvalue is too large for the
-    /// element type, if the iteration does not converge, which is not known to happen, or if a check that is wanted fails.
+    /// If the matrix is not square, if an entry of the lower triangle is not finite, if an
+    /// eigenvalue is too large for the element type, if the iteration does not converge, which is
+    /// not known to happen, or if a check that is wanted fails.
     pub fn new(a: Matrix<E>) -> Result<Self, Error> {
         Self::with_options(a, EighOptions::default())
     }
@@ -140,11 +150,12 @@ impl<E: Scalar> Reduction<E> {
 
     /// The unit eigenvectors of `values()[indices[i]]` in rows `i`, in the order asked for.
     ///
-    /// Few vectors are cheap; the vectors of many indices, or of some inside a large cluster of equal eigenvalues, cost as
-    /// much as all.
+    /// Few vectors are cheap; the vectors of many indices, or of some inside a large cluster of
+    /// equal eigenvalues, cost as much as all.
     ///
     /// # Errors
-    /// If an index is repeated or not below the number of eigenvalues; otherwise as for [`Reduction::new`].
+    /// If an index is repeated or not below the number of eigenvalues; otherwise as for
+    /// [`Reduction::new`].
     pub fn vectors(&self, indices: &[usize]) -> Result<Matrix<E>, Error> {
         let n = self.rounded.len();
         let mut place = vec![None; n];
@@ -154,20 +165,30 @@ impl<E: Scalar> Reduction<E> {
                 return Err(Error::RepeatedIndex { index });
             }
         }
-        let (sorted, places): (Vec<usize>, Vec<usize>) =
-            place.iter().enumerate().filter_map(|(index, place)| place.map(|place| (index, place))).unzip();
+        let (sorted, places): (Vec<usize>, Vec<usize>) = place
+            .iter()
+            .enumerate()
+            .filter_map(|(index, place)| place.map(|place| (index, place)))
+            .unzip();
         let few = sorted.len() * 5 <= n || n <= 8;
-        let few = few.then(|| inverse_iteration::vectors::<E>(&self.householder.t, &self.values, &sorted)).flatten();
+        let few = few
+            .then(|| inverse_iteration::vectors::<E>(&self.householder.t, &self.values, &sorted))
+            .flatten();
         let mut vectors = match few {
             Some(few) => select(few, places.into_iter().zip(0..), indices.len()),
-            None => select(self.householder.all()?.1, indices.iter().copied().enumerate(), indices.len()),
+            None => select(
+                self.householder.all()?.1,
+                indices.iter().copied().enumerate(),
+                indices.len(),
+            ),
         };
         let values: Vec<f64> = indices.iter().map(|&index| self.values.values[index]).collect();
         self.householder.finish(&values, &mut vectors)?;
         Ok(vectors)
     }
 
-    /// The `k` largest eigenvalues, ascending, with their vectors; all of them if there are no more than `k`.
+    /// The `k` largest eigenvalues, ascending, with their vectors; all of them if there are no more
+    /// than `k`.
     ///
     /// # Errors
     /// As for [`Reduction::new`].
@@ -175,7 +196,8 @@ impl<E: Scalar> Reduction<E> {
         self.pairs_from(self.rounded.len().saturating_sub(k))
     }
 
-    /// The eigenvalues above a threshold, ascending, with their vectors; none if the threshold is not a number.
+    /// The eigenvalues above a threshold, ascending, with their vectors; none if the threshold is
+    /// not a number.
     ///
     /// # Errors
     /// As for [`Reduction::new`].
@@ -214,7 +236,8 @@ impl<E: Scalar> Householder<E> {
         if let Some(original) = &self.original {
             original.check_values(values)?;
         }
-        let rounded: Vec<E> = values.iter().map(|&value| scale::unscale(E::of(value), self.exponent)).collect();
+        let rounded: Vec<E> =
+            values.iter().map(|&value| scale::unscale(E::of(value), self.exponent)).collect();
         match rounded.iter().position(|value| !value.is_finite()) {
             Some(index) => Err(Error::Overflow { index, n, dtype: E::NAME }),
             None => Ok(rounded),
@@ -226,9 +249,9 @@ impl<E: Scalar> Householder<E> {
         back::transform(&self.reflectors, &self.tau, vectors);
         for i in 0..vectors.rows() {
             let row = vectors.row_mut(i);
-            let (_, sign) = row
-                .iter()
-                .fold((E::zero(), E::one()), |(max, sign), x| if x.abs() > max { (x.abs(), x.signum()) } else { (max, sign) });
+            let (_, sign) = row.iter().fold((E::zero(), E::one()), |(max, sign), x| {
+                if x.abs() > max { (x.abs(), x.signum()) } else { (max, sign) }
+            });
             if sign < E::zero() {
                 row.iter_mut().for_each(|x| *x = -*x);
             }
@@ -238,7 +261,11 @@ impl<E: Scalar> Householder<E> {
 }
 
 /// Moves rows of a matrix to the front, `(place, row)`, and gives the others back.
-fn select<E: Scalar>(rows: Matrix<E>, moves: impl IntoIterator<Item = (usize, usize)>, count: usize) -> Matrix<E> {
+fn select<E: Scalar>(
+    rows: Matrix<E>,
+    moves: impl IntoIterator<Item = (usize, usize)>,
+    count: usize,
+) -> Matrix<E> {
     let n = rows.cols();
     let mut entries = rows.into_vec();
     rows::rearrange(&mut entries, n, 0..n, moves);
@@ -279,7 +306,8 @@ pub fn eigh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<
     })
 }
 
-/// Runs `f` for an `n × n` matrix inside the thread pool if it is going to use threads, so that it changes threads only once.
+/// Runs `f` for an `n × n` matrix inside the thread pool if it is going to use threads, so that it
+/// changes threads only once.
 fn pooled<R: Send>(n: usize, f: impl FnOnce() -> R + Send) -> R {
     if n < PARALLEL { f() } else { rayon::scope(|_| f()) }
 }

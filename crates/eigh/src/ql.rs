@@ -1,8 +1,10 @@
-//! All eigenpairs of a small tridiagonal matrix by implicit QL iteration with accumulated rotations.
+//! All eigenpairs of a small tridiagonal matrix by implicit QL iteration with accumulated
+//! rotations.
 //!
-//! One step of QL with Wilkinson's shift is a chain of plane rotations (EISPACK's `imtql2`), which are applied to the vectors as
-//! they come. For the sizes at which dividing no longer pays. If it does not converge, which is not known to happen, values that do not
-//! depend on it and inverse iteration take its place.
+//! One step of QL with Wilkinson's shift is a chain of plane rotations (EISPACK's `imtql2`), which
+//! are applied to the vectors as they come. For the sizes at which dividing no longer pays. If it
+//! does not converge, which is not known to happen, values that do not depend on it and inverse
+//! iteration take its place.
 
 use vivit_tensor::{Matrix, Scalar};
 
@@ -10,7 +12,8 @@ use crate::inverse_iteration;
 use crate::tridiagonal::Tridiagonal;
 use crate::values::{self, MAX_STEPS, negligible};
 
-/// Ascending eigenvalues and the unit eigenvectors in the rows of a matrix, or where the iteration did not converge.
+/// Ascending eigenvalues and the unit eigenvectors in the rows of a matrix, or where the iteration
+/// did not converge.
 pub(crate) fn eigen<E: Scalar>(t: &Tridiagonal) -> Result<(Vec<f64>, Matrix<E>), usize> {
     iterate(t, MAX_STEPS * t.d.len()).or_else(|at| one_by_one(t).ok_or(at))
 }
@@ -30,7 +33,8 @@ fn iterate<E: Scalar>(t: &Tridiagonal, mut steps: usize) -> Result<(Vec<f64>, Ma
     let mut q = Matrix::from_fn(n, n, |i, j| if i == j { E::one() } else { E::zero() });
     let mut l = 0;
     while l < n {
-        let m = (l..n - 1).find(|&i| e[i].abs() <= negligible(norm, d[i], d[i + 1])).unwrap_or(n - 1);
+        let m =
+            (l..n - 1).find(|&i| e[i].abs() <= negligible(norm, d[i], d[i + 1])).unwrap_or(n - 1);
         if m == l {
             l += 1;
             continue;
@@ -53,8 +57,8 @@ fn iterate<E: Scalar>(t: &Tridiagonal, mut steps: usize) -> Result<(Vec<f64>, Ma
     Ok((order.into_iter().map(|i| d[i]).collect(), vectors))
 }
 
-/// One step on rows `l..=m`, whose off-diagonal entries are not negligible. `rotate(i, c, s)` is to replace rows `i` and `i + 1` of
-/// the vectors, `x` and `y`, by `c x − s y` and `s x + c y`.
+/// One step on rows `l..=m`, whose off-diagonal entries are not negligible. `rotate(i, c, s)` is to
+/// replace rows `i` and `i + 1` of the vectors, `x` and `y`, by `c x − s y` and `s x + c y`.
 fn step(d: &mut [f64], e: &mut [f64], l: usize, m: usize, mut rotate: impl FnMut(usize, f64, f64)) {
     let ratio = (d[l + 1] - d[l]) / (2.0 * e[l]);
     let mut g = d[m] - d[l] + e[l] / (ratio + (ratio * ratio + 1.0).sqrt().copysign(ratio));
@@ -98,7 +102,8 @@ mod tests {
             let (other_values, other_vectors) = one_by_one::<f64>(&t).unwrap();
             for i in 0..n {
                 assert!((values[i] - other_values[i]).abs() <= 1e-14, "n = {n}, value {i}");
-                let overlap: f64 = vectors.row(i).iter().zip(other_vectors.row(i)).map(|(a, b)| a * b).sum();
+                let overlap: f64 =
+                    vectors.row(i).iter().zip(other_vectors.row(i)).map(|(a, b)| a * b).sum();
                 assert!((overlap.abs() - 1.0).abs() <= 1e-12, "n = {n}, vector {i}");
             }
         }

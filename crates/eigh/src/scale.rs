@@ -1,8 +1,9 @@
 //! Refusal of non-finite entries, and scaling by a power of two against overflow and underflow.
 //!
-//! With `2^p ≤ max |aᵢⱼ| < 2^(p+1)` the solver works on `2^-p A`, whose largest entry lies in `[1, 2)`, and multiplies the
-//! eigenvalues by `2^p` at the end. Both are exact, except that entries and eigenvalues below the smallest positive number round
-//! to it or to zero; next to the largest entry those are far below rounding.
+//! With `2^p ≤ max |aᵢⱼ| < 2^(p+1)` the solver works on `2^-p A`, whose largest entry lies in `[1,
+//! 2)`, and multiplies the eigenvalues by `2^p` at the end. Both are exact, except that entries and
+//! eigenvalues below the smallest positive number round to it or to zero; next to the largest entry
+//! those are far below rounding.
 
 use rayon::prelude::*;
 use vivit_tensor::{Matrix, Scalar};
@@ -33,7 +34,8 @@ pub(crate) fn exponent<E: Scalar>(a: &Matrix<E>) -> Result<i32, Error> {
     Ok(if mantissa == 0 { 0 } else { i32::from(exponent) + mantissa.ilog2() as i32 })
 }
 
-/// The largest magnitude, and the sum of `0 · x`, which is zero if all entries are finite and not a number otherwise.
+/// The largest magnitude, and the sum of `0 · x`, which is zero if all entries are finite and not a
+/// number otherwise.
 fn scan<E: Scalar>(row: &[E]) -> (E, E) {
     const LANES: usize = 16;
     let step = |(max, poison): &mut (E, E), &x: &E| {

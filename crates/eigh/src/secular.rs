@@ -1,22 +1,25 @@
 //! Eigenvalues and eigenvectors of a diagonal matrix plus a matrix of rank one.
 //!
-//! With `d` ascending, `ρ > 0` and no `zⱼ` zero, the eigenvalues of `D + ρ z zᵀ` are the roots of the secular equation
+//! With `d` ascending, `ρ > 0` and no `zⱼ` zero, the eigenvalues of `D + ρ z zᵀ` are the roots of
+//! the secular equation
 //!
 //! ```text
 //! f(λ) = 1/ρ + Σⱼ zⱼ² / (dⱼ − λ) = 0,
 //! ```
 //!
-//! one in each interval `(dᵢ, dᵢ₊₁)` and one right of the last pole. `f` increases between poles. Each root is found by rational
-//! interpolation (Li, LAPACK working note 89; LAPACK's `laed4`), safeguarded by bisection. It is kept as the index of the nearest
-//! pole and the distance `μ` to it, so that all differences `λᵢ − dⱼ` are accurate. Eigenvectors are those of the matrix whose
-//! eigenvalues the computed roots are *exactly* (Gu & Eisenstat, SIAM J. Matrix Anal. Appl. 15 (1994) 1266–1276): by Löwner's
-//! formula its `z` is
+//! one in each interval `(dᵢ, dᵢ₊₁)` and one right of the last pole. `f` increases between poles.
+//! Each root is found by rational interpolation (Li, LAPACK working note 89; LAPACK's `laed4`),
+//! safeguarded by bisection. It is kept as the index of the nearest pole and the distance `μ` to
+//! it, so that all differences `λᵢ − dⱼ` are accurate. Eigenvectors are those of the matrix whose
+//! eigenvalues the computed roots are *exactly* (Gu & Eisenstat, SIAM J. Matrix Anal. Appl. 15
+//! (1994) 1266–1276): by Löwner's formula its `z` is
 //!
 //! ```text
 //! ẑⱼ² ∝ Πᵢ (λᵢ − dⱼ) / Πᵢ≠ⱼ (dᵢ − dⱼ),
 //! ```
 //!
-//! and the vectors `ẑⱼ / (dⱼ − λᵢ)` are orthogonal to working precision however close the roots are.
+//! and the vectors `ẑⱼ / (dⱼ − λᵢ)` are orthogonal to working precision however close the roots
+//! are.
 
 use pulp::{Arch, Simd, WithSimd};
 use vivit_tensor::Scalar;
@@ -65,7 +68,9 @@ impl Secular<'_> {
             guess = larger_root(c, zl + zr - c * gap, -zr * gap);
         } else {
             let half = gap / 2.0;
-            let c = 1.0 / self.rho + sum(&d[..l], &z[..l], d[l], half).0 + sum(&d[r + 1..], &z[r + 1..], d[l], half).0;
+            let c = 1.0 / self.rho
+                + sum(&d[..l], &z[..l], d[l], half).0
+                + sum(&d[r + 1..], &z[r + 1..], d[l], half).0;
             if c + (zr - zl) / half > 0.0 {
                 (origin, lo, hi) = (l, 0.0, half);
                 guess = smaller_root(c, c * gap + zl + zr, zl * gap);
@@ -128,7 +133,8 @@ impl Secular<'_> {
         z.fill(1.0);
         for (i, root) in roots.iter().enumerate() {
             let (pole, lambda) = (self.d[i], self.d[root.origin]);
-            // The pole's own factor has no denominator; the loop divides by zero there and is corrected.
+            // The pole's own factor has no denominator; the loop divides by zero there and is
+            // corrected.
             let own = i.checked_sub(first).filter(|&j| j < z.len());
             let kept = own.map(|j| z[j] * (lambda - d[j] + root.offset));
             for (z, &d) in z.iter_mut().zip(d) {
@@ -145,7 +151,14 @@ impl Secular<'_> {
 }
 
 /// `x ← factor · zⱼ / (dⱼ − λ)` with `λ = pole + offset`, rounded.
-pub(crate) fn vector<E: Scalar>(d: &[f64], z: &[f64], pole: f64, offset: f64, factor: f64, x: &mut [E]) {
+pub(crate) fn vector<E: Scalar>(
+    d: &[f64],
+    z: &[f64],
+    pole: f64,
+    offset: f64,
+    factor: f64,
+    x: &mut [E],
+) {
     for ((x, &d), &z) in x.iter_mut().zip(d).zip(z) {
         *x = E::of(z / (d - pole - offset) * factor);
     }
@@ -159,7 +172,11 @@ pub(crate) fn length(d: &[f64], z: &[f64], pole: f64, offset: f64) -> f64 {
 /// A place well inside a bracket of one sign, also if its ends differ by orders of magnitude.
 fn middle(lo: f64, hi: f64) -> f64 {
     let (near, far) = if hi > lo.abs() { (lo, hi) } else { (hi, lo) };
-    if near.abs() * 16.0 > far.abs() { near + (far - near) / 2.0 } else { (near / far).max(1e-8).sqrt() * far }
+    if near.abs() * 16.0 > far.abs() {
+        near + (far - near) / 2.0
+    } else {
+        (near / far).max(1e-8).sqrt() * far
+    }
 }
 
 /// The root of smaller magnitude on the relevant branch of `c x² − a x + b = 0`.

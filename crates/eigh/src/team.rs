@@ -1,10 +1,12 @@
-//! Products of one symmetric matrix with successive vectors, by threads that wait for each other only briefly.
+//! Products of one symmetric matrix with successive vectors, by threads that wait for each other
+//! only briefly.
 //!
-//! Each vector depends on the product before it, and a product takes microseconds, less than it costs to wake a thread. Helpers
-//! are therefore started once for many products and poll for the next vector meanwhile. The triangle is cut into parts of equal
-//! area, as many as its size demands. Whoever is free takes a part and sums into the part's own vector; the caller takes parts
-//! too, waits until all are done and adds the vectors in order. So the result does not depend on who did what, and a helper that
-//! never starts is not missed.
+//! Each vector depends on the product before it, and a product takes microseconds, less than it
+//! costs to wake a thread. Helpers are therefore started once for many products and poll for the
+//! next vector meanwhile. The triangle is cut into parts of equal area, as many as its size
+//! demands. Whoever is free takes a part and sums into the part's own vector; the caller takes
+//! parts too, waits until all are done and adds the vectors in order. So the result does not depend
+//! on who did what, and a helper that never starts is not missed.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -46,7 +48,13 @@ impl<'a, E: Element> Team<'a, E> {
         let m = triangle.count;
         let count = (m / PART).clamp(1, MAX_PARTS);
         // Rows from `m √(k / count)` on: equal areas, whole groups of four rows.
-        let cut = |k: usize| if k == count { m } else { (m as f64 * (k as f64 / count as f64).sqrt()) as usize / 4 * 4 };
+        let cut = |k: usize| {
+            if k == count {
+                m
+            } else {
+                (m as f64 * (k as f64 / count as f64).sqrt()) as usize / 4 * 4
+            }
+        };
         let part = |k: usize| Part {
             first: cut(k),
             end: cut(k + 1),
@@ -94,7 +102,8 @@ impl<'a, E: Element> Team<'a, E> {
         }
     }
 
-    /// Takes parts until the end. Helpers begin at the end that the caller comes to last, so that parts tend to stay in a core's cache.
+    /// Takes parts until the end. Helpers begin at the end that the caller comes to last, so that
+    /// parts tend to stay in a core's cache.
     fn help(&self) {
         for (step, x) in self.xs.iter().enumerate() {
             wait(|| x.get().is_some() || self.over.load(Ordering::Acquire));
@@ -105,7 +114,8 @@ impl<'a, E: Element> Team<'a, E> {
 
     /// Computes a part unless it has been taken.
     fn offer(&self, part: &Part<E>, step: usize, x: &[E]) {
-        if part.taken.compare_exchange(step, step + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        if part.taken.compare_exchange(step, step + 1, Ordering::AcqRel, Ordering::Relaxed).is_err()
+        {
             return;
         }
         let _done = OnDrop(|| {
@@ -114,7 +124,8 @@ impl<'a, E: Element> Team<'a, E> {
         let mut sum = part.sum();
         sum.fill(E::zero());
         let Rows { entries, stride, .. } = self.triangle;
-        let rows = Rows { entries: &entries[part.first * stride..], stride, count: part.end - part.first };
+        let rows =
+            Rows { entries: &entries[part.first * stride..], stride, count: part.end - part.first };
         symmetric_product(rows, part.first, x, &mut sum);
     }
 }

@@ -1,17 +1,20 @@
 //! Householder reduction of a symmetric matrix to tridiagonal form, blocked.
 //!
-//! For a vector `x` of length `m` with last entry `α` let `β = −sign(α) |x|`, `v = (x − β eₘ) / (α − β)` and
-//! `τ = (β − α) / β`. Then `H = I − τ v vᵀ` is orthogonal and `H x = β eₘ`. With `x` the part of the last row of `A` left of the
-//! diagonal, `H A H` has only `β` left there, and the reduction goes on with the leading block, which is smaller by one:
+//! For a vector `x` of length `m` with last entry `α` let `β = −sign(α) |x|`, `v = (x − β eₘ) / (α
+//! − β)` and `τ = (β − α) / β`. Then `H = I − τ v vᵀ` is orthogonal and `H x = β eₘ`. With `x` the
+//! part of the last row of `A` left of the diagonal, `H A H` has only `β` left there, and the
+//! reduction goes on with the leading block, which is smaller by one:
 //!
 //! ```text
 //! p = τ A v,   w = p − (τ/2) (pᵀ v) v,   H A H = A − v wᵀ − w vᵀ.
 //! ```
 //!
-//! The updates of `nb` rows (a *panel*) are delayed (Dongarra, Sorensen & Hammarling, J. Comput. Appl. Math. 27 (1989) 215–227,
-//! LAPACK's `latrd`/`sytrd`): within a panel, `A v` is computed as `A₀ v − Σⱼ (vⱼ (wⱼᵀ v) + wⱼ (vⱼᵀ v))` from the matrix `A₀`
-//! before the panel, and afterwards `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` is one matrix product. Half of the arithmetic, `A₀ v`, streams the
-//! lower triangle once per row, and that decides the time; the rows above the panel are shared by a [`Team`] of threads.
+//! The updates of `nb` rows (a *panel*) are delayed (Dongarra, Sorensen & Hammarling, J. Comput.
+//! Appl. Math. 27 (1989) 215–227, LAPACK's `latrd`/`sytrd`): within a panel, `A v` is computed as
+//! `A₀ v − Σⱼ (vⱼ (wⱼᵀ v) + wⱼ (vⱼᵀ v))` from the matrix `A₀` before the panel, and afterwards `A₀
+//! −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` is one matrix product. Half of the arithmetic, `A₀ v`, streams the lower
+//! triangle once per row, and that decides the time; the rows above the panel are shared by a
+//! [`Team`] of threads.
 
 use std::ops::Range;
 
@@ -41,14 +44,18 @@ impl Tridiagonal {
     /// A bound on the norm: the largest sum of magnitudes in a row.
     pub(crate) fn norm(&self) -> f64 {
         let e = |i: Option<usize>| i.and_then(|i| self.e.get(i)).map_or(0.0, |e| e.abs());
-        self.d.iter().enumerate().fold(0.0, |max, (i, d)| f64::max(max, d.abs() + e(i.checked_sub(1)) + e(Some(i))))
+        self.d
+            .iter()
+            .enumerate()
+            .fold(0.0, |max, (i, d)| f64::max(max, d.abs() + e(i.checked_sub(1)) + e(Some(i))))
     }
 }
 
 /// Reduces the lower triangle of `a` and returns the tridiagonal matrix and the factors `τ`.
 ///
-/// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i` to the end of its block of
-/// [`MAX_BLOCK`] rows, so that the rows of such a block, or of a part of it, form a rectangular matrix of reflectors.
+/// Afterwards row `i` of `a` holds the reflector `vᵢ` in columns `0..i`, and zeros from column `i`
+/// to the end of its block of [`MAX_BLOCK`] rows, so that the rows of such a block, or of a part of
+/// it, form a rectangular matrix of reflectors.
 pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
     let single = cast_mut::<Matrix<f32>>(a).map(reduce_typed);
     let either = single.or_else(|| cast_mut::<Matrix<f64>>(a).map(reduce_typed));
@@ -134,7 +141,8 @@ impl<E: Element> Panel<'_, E> {
     }
 }
 
-/// The rows in blocks of `size`, ascending, aligned to the last row; the first block may be shorter.
+/// The rows in blocks of `size`, ascending, aligned to the last row; the first block may be
+/// shorter.
 pub(crate) fn blocks(n: usize, size: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
     let count = n.div_ceil(size);
     (0..count).map(move |k| n.saturating_sub((count - k) * size)..n - (count - k - 1) * size)
@@ -144,7 +152,8 @@ pub(crate) fn blocks(n: usize, size: usize) -> impl DoubleEndedIterator<Item = R
 fn reflector<E: Element>(x: &mut [E]) -> (E, E) {
     let (alpha, head) = x.split_last_mut().expect("a reflector has at least one entry");
     let largest = head.iter().fold(E::zero(), |max, x| max.max(x.abs()));
-    // Below every rounding error of a matrix whose largest entry is about one. Taken for zero, as subnormal numbers would follow.
+    // Below every rounding error of a matrix whose largest entry is about one. Taken for zero, as
+    // subnormal numbers would follow.
     let negligible = E::min_positive_value() / (E::EPSILON * E::EPSILON);
     if largest <= negligible {
         let beta = if alpha.abs() <= negligible { E::zero() } else { *alpha };
@@ -165,7 +174,8 @@ fn reflector<E: Element>(x: &mut [E]) -> (E, E) {
     (crate::scale::unscale(beta, p), (beta - a) / beta)
 }
 
-/// `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` for the rows above a panel with the vectors `v`; `w` holds the vectors `w` in its first third.
+/// `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` for the rows above a panel with the vectors `v`; `w` holds the
+/// vectors `w` in its first third.
 fn update<E: Scalar>(leading: &mut [E], v: &[E], w: &mut [E], n: usize) {
     // One product with the rows v, w and w, v: the triangle is then read and written once.
     w.copy_within(..v.len(), 2 * v.len());

@@ -1,10 +1,12 @@
 //! Eigenvalues of a tridiagonal matrix: QL iteration without square roots.
 //!
-//! The Pal–Walker–Kahan variant of implicit QL works on the squares `eᵢ²` and needs two divisions per step (Parlett, *The
-//! Symmetric Eigenvalue Problem*, section 8-15; LAPACK's `sterf`). An off-diagonal entry is negligible, and the matrix splits there,
-//! if it is below rounding next to its diagonal neighbours or next to the whole matrix; both change eigenvalues by less than
-//! their error. A block is turned around if its small entries are at the end, where QL wants the large ones. A block whose iteration
-//! does not converge is bisected instead, which always ends: the number of negative terms of
+//! The Pal–Walker–Kahan variant of implicit QL works on the squares `eᵢ²` and needs two divisions
+//! per step (Parlett, *The Symmetric Eigenvalue Problem*, section 8-15; LAPACK's `sterf`). An
+//! off-diagonal entry is negligible, and the matrix splits there, if it is below rounding next to
+//! its diagonal neighbours or next to the whole matrix; both change eigenvalues by less than their
+//! error. A block is turned around if its small entries are at the end, where QL wants the large
+//! ones. A block whose iteration does not converge is bisected instead, which always ends: the
+//! number of negative terms of
 //!
 //! ```text
 //! q₁ = d₁ − x,   qᵢ = dᵢ − x − eᵢ₋₁² / qᵢ₋₁
@@ -22,7 +24,8 @@ pub(crate) const MAX_STEPS: usize = 30;
 /// Products above this size have not lost digits to underflow.
 const SAFE: f64 = 1e-280;
 
-/// All eigenvalues in ascending order, each with the index of its block in the list of unreduced blocks.
+/// All eigenvalues in ascending order, each with the index of its block in the list of unreduced
+/// blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Values {
     /// Ascending.
@@ -79,15 +82,17 @@ fn values_within(t: &Tridiagonal, steps: usize) -> Values {
     Values { values, block, blocks }
 }
 
-/// Replaces the diagonal `d` by the eigenvalues, in no particular order; `b` holds the squared off-diagonal entries. False if that
-/// takes too many steps.
+/// Replaces the diagonal `d` by the eigenvalues, in no particular order; `b` holds the squared
+/// off-diagonal entries. False if that takes too many steps.
 fn ql(d: &mut [f64], b: &mut [f64], norm: f64, mut steps: usize) -> bool {
     let n = d.len();
     let absolute = (f64::EPSILON * norm / 16.0) * (f64::EPSILON * norm / 16.0);
     let relative = f64::EPSILON * f64::EPSILON;
     let mut l = 0;
     while l < n {
-        let m = (l..n - 1).find(|&i| b[i] <= absolute || b[i] <= relative * (d[i] * d[i + 1]).abs()).unwrap_or(n - 1);
+        let m = (l..n - 1)
+            .find(|&i| b[i] <= absolute || b[i] <= relative * (d[i] * d[i + 1]).abs())
+            .unwrap_or(n - 1);
         if m == l {
             l += 1;
         } else if m == l + 1 {
@@ -111,7 +116,8 @@ fn bisect(d: &[f64], e: &[f64], norm: f64, values: &mut [f64]) {
         let mut count = usize::from(q < 0.0);
         for (d, e) in d[1..].iter().zip(e) {
             // A term that vanishes stands for one at rounding level.
-            let previous = if q.abs() < f64::MIN_POSITIVE { f64::MIN_POSITIVE.copysign(q) } else { q };
+            let previous =
+                if q.abs() < f64::MIN_POSITIVE { f64::MIN_POSITIVE.copysign(q) } else { q };
             q = d - x - e * (e / previous);
             count += usize::from(q < 0.0);
         }
@@ -141,7 +147,8 @@ fn two(f: f64, b: f64, g: f64) -> (f64, f64) {
         return (root, -root);
     }
     let large = sum / 2.0 + root.copysign(sum);
-    // The smaller one from the determinant; its two terms are divided before they are subtracted, against overflow.
+    // The smaller one from the determinant; its two terms are divided before they are subtracted,
+    // against overflow.
     let (big, small) = if f.abs() > g.abs() { (f, g) } else { (g, f) };
     (large, (big / large) * small - b / large)
 }
@@ -165,7 +172,8 @@ fn step(d: &mut [f64], b: &mut [f64]) {
         }
         s = bi / r;
         let old_gamma = gamma;
-        // γ = c (dᵢ − σ) − s γ with c = p / r and s = b / r; one division deep, as the loop waits for nothing else.
+        // γ = c (dᵢ − σ) − s γ with c = p / r and s = b / r; one division deep, as the loop waits
+        // for nothing else.
         let numerator = p * (d[i] - shift) - bi * old_gamma;
         let (squared, product) = (numerator * numerator, p * r);
         gamma = numerator / r;
@@ -194,14 +202,18 @@ mod tests {
     fn bisection_finds_the_same_values() {
         for n in [1, 2, 3, 10, 100, 257] {
             let mut rng = Rng::new(n as u64);
-            let uniform = Tridiagonal { d: rng.uniform(n, -1.0, 1.0), e: rng.uniform(n - 1, -1.0, 1.0) };
+            let uniform =
+                Tridiagonal { d: rng.uniform(n, -1.0, 1.0), e: rng.uniform(n - 1, -1.0, 1.0) };
             let zeros = Tridiagonal { d: vec![0.0; n], e: vec![1.0; n - 1] };
             let at = |i: usize| i as f64 / n as f64;
             let graded = Tridiagonal {
                 d: (0..n).map(|i| 10f64.powf(-200.0 * at(i))).collect(),
                 e: (1..n).map(|i| 10f64.powf(-200.0 * at(i)) / 3.0).collect(),
             };
-            let wilkinson = Tridiagonal { d: (0..n).map(|i| (i % 21).abs_diff(10) as f64).collect(), e: vec![1.0; n - 1] };
+            let wilkinson = Tridiagonal {
+                d: (0..n).map(|i| (i % 21).abs_diff(10) as f64).collect(),
+                e: vec![1.0; n - 1],
+            };
             for t in [uniform, zeros, graded, wilkinson] {
                 let (iterated, bisected) = (values(&t), values_within(&t, 0));
                 let bound = 4.0 * (n.max(8) as f64).sqrt() * f64::EPSILON * t.norm();

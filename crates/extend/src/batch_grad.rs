@@ -1,5 +1,5 @@
-//! Per-sample gradients `g_n = ∂L_n/∂θ`, the reduction's factor included, so that they sum to the gradient.
-//! (BackPACK's `BatchGrad`.)
+//! Per-sample gradients `g_n = ∂L_n/∂θ`, the reduction's factor included, so that they sum to the
+//! gradient. (BackPACK's `BatchGrad`.)
 
 use vivit_autodiff::Batch;
 use vivit_tensor::Tensor;

@@ -1,7 +1,8 @@
 //! Squared norms of per-sample gradients, `‖g_n‖²`. (BackPACK's `BatchL2Grad`.)
 //!
-//! With `g_n = Σ_t s_t ⊗ z_t` the gradients need not be formed: `‖g_n‖² = Σ_{t,t'} ⟨s_t, s_t'⟩ ⟨z_t, z_t'⟩`, for one position `‖s‖² ‖z‖²`
-//! (Goodfellow, *Efficient per-example gradient computations*, arXiv 1510.01799). That costs `T² (O + I)` per sample; where forming them costs
+//! With `g_n = Σ_t s_t ⊗ z_t` the gradients need not be formed: `‖g_n‖² = Σ_{t,t'} ⟨s_t, s_t'⟩
+//! ⟨z_t, z_t'⟩`, for one position `‖s‖² ‖z‖²` (Goodfellow, *Efficient per-example gradient
+//! computations*, arXiv 1510.01799). That costs `T² (O + I)` per sample; where forming them costs
 //! less, `T O I`, they are formed, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Positions};
@@ -13,7 +14,8 @@ use crate::constructors::{of_gradient, per_parameter};
 const BLOCK: usize = 1 << 22;
 
 of_gradient! {
-    /// `‖∂L_n/∂θ‖²`: `[N_S]` per parameter. Their sum over parameters is the squared norm of the sample's whole gradient.
+    /// `‖∂L_n/∂θ‖²`: `[N_S]` per parameter. Their sum over parameters is the squared norm of the
+    /// sample's whole gradient.
     BatchL2Grad
 }
 
@@ -34,7 +36,8 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     let d = outer.dims();
     if d.t == 1 {
         // Of each group, then summed over groups.
-        let norms = |x: &Tensor<B>, len: usize| x.reshape([d.n, d.g, len]).reduce(Reduce::SumSquares, 2);
+        let norms =
+            |x: &Tensor<B>, len: usize| x.reshape([d.n, d.g, len]).reduce(Reduce::SumSquares, 2);
         return norms(outer.s(), d.o).mul(&norms(&outer.z(), d.i)).sum(1);
     }
     if d.t * (d.o + d.i) < d.o * d.i {
@@ -50,6 +53,7 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
         let [of_s, of_z] = outer.positions();
         return gram(outer.s(), d.o, of_s).mul(&gram(&outer.z(), d.i, of_z)).sum(1);
     }
-    let blocks = outer.sample_blocks(BLOCK).map(|samples| of_expanded(&outer.expand_part(samples, 0..d.o)));
+    let blocks =
+        outer.sample_blocks(BLOCK).map(|samples| of_expanded(&outer.expand_part(samples, 0..d.o)));
     Tensor::concat(&blocks.collect::<Vec<_>>(), 0)
 }

@@ -1,4 +1,5 @@
-//! Extensions that differ in what they do with one probe are declared alike: a struct that holds the probe, and its constructors.
+//! Extensions that differ in what they do with one probe are declared alike: a struct that holds
+//! the probe, and its constructors.
 
 /// A struct that holds a probe, and the choice of its samples.
 macro_rules! of_probe {
@@ -39,7 +40,8 @@ macro_rules! of_seed {
 macro_rules! of_gradient {
     ($(#[$doc:meta])* $name:ident) => {
         crate::constructors::of_seed! {
-            $(#[$doc])* $name, vivit_autodiff::Seed::Gradient, "Of the chosen samples, in that order."
+            $(#[$doc])* $name, vivit_autodiff::Seed::Gradient, "Of the chosen samples, in that \
+                order."
         }
     };
 }
@@ -49,16 +51,19 @@ macro_rules! of_hessian {
     ($(#[$doc:meta])* $name:ident) => {
         crate::constructors::of_seed! {
             $(#[$doc])* $name, vivit_autodiff::Seed::Hessian(vivit_autodiff::RootColumns::default()),
-            "Of the chosen samples, in that order, scaled by `N/|S|` so that they stand for the whole batch."
+            "Of the chosen samples, in that order, scaled by `N/|S|` so that they stand for the \
+             whole batch."
         }
     };
 }
 
-/// A quantity of the GGN: `Name::exact()`, `Name::sampled(draws, seed)`, `Name::new(root)`, `.samples(…)`.
+/// A quantity of the GGN: `Name::exact()`, `Name::sampled(draws, seed)`, `Name::new(root)`,
+/// `.samples(…)`.
 macro_rules! of_root {
     ($(#[$doc:meta])* $name:ident) => {
         crate::constructors::of_probe! {
-            $(#[$doc])* $name, "Of the chosen samples, in that order, scaled by `N/|S|` so that they stand for the whole batch."
+            $(#[$doc])* $name, "Of the chosen samples, in that order, scaled by `N/|S|` so that \
+                                they stand for the whole batch."
         }
 
         impl<B: vivit_tensor::Backend> $name<B> {
@@ -80,7 +85,8 @@ macro_rules! of_root {
     };
 }
 
-/// `Extension` for a struct that holds a probe and whose result is one value per parameter: `per_parameter! { Name, Value, |site| … }`.
+/// `Extension` for a struct that holds a probe and whose result is one value per parameter:
+/// `per_parameter! { Name, Value, |site| … }`.
 macro_rules! per_parameter {
     ($name:ident, $value:ty, |$site:ident| $visit:expr) => {
         impl<B: vivit_tensor::Backend> crate::Extension<B> for $name<B> {
@@ -95,11 +101,17 @@ macro_rules! per_parameter {
                 vec![self.probe.clone()]
             }
 
-            fn visit(&mut self, $site: &vivit_autodiff::Site<'_, B>) -> Result<$value, crate::Error> {
+            fn visit(
+                &mut self,
+                $site: &vivit_autodiff::Site<'_, B>,
+            ) -> Result<$value, crate::Error> {
                 $visit
             }
 
-            fn finish(self, values: vivit_autodiff::ParamMap<$value>) -> Result<Self::Out, crate::Error> {
+            fn finish(
+                self,
+                values: vivit_autodiff::ParamMap<$value>,
+            ) -> Result<Self::Out, crate::Error> {
                 Ok(values)
             }
         }

@@ -1,5 +1,5 @@
-//! The GGN's diagonal, `diag(G)_d = Σ_{v,n} V[v, n, d]²`, summed over samples or of each. (BackPACK's `DiagGGNExact`, `DiagGGNMC`,
-//! `BatchDiagGGNExact`, `BatchDiagGGNMC`.)
+//! The GGN's diagonal, `diag(G)_d = Σ_{v,n} V[v, n, d]²`, summed over samples or of each.
+//! (BackPACK's `DiagGGNExact`, `DiagGGNMC`, `BatchDiagGGNExact`, `BatchDiagGGNMC`.)
 
 use vivit_autodiff::Batch;
 use vivit_tensor::Tensor;
@@ -8,7 +8,8 @@ use crate::constructors::{of_root, per_parameter};
 use crate::squares::squares;
 
 of_root! {
-    /// `diag(G)`: `[*p]` per parameter. Over chosen samples it estimates the diagonal of the whole batch.
+    /// `diag(G)`: `[*p]` per parameter. Over chosen samples it estimates the diagonal of the whole
+    /// batch.
     DiagGgn
 }
 

@@ -21,7 +21,8 @@ pub enum Error {
     },
     /// A damped Kronecker product that is singular.
     #[error(
-        "the damped curvature has an eigenvalue of {smallest:e} beside the largest of {largest:e}, so that it can't be inverted; \
+        "the damped curvature has an eigenvalue of {smallest:e} beside the largest of {largest:e}, \
+         so that it can't be inverted; \
          add more damping"
     )]
     Singular {
@@ -31,7 +32,10 @@ pub enum Error {
         largest: f64,
     },
     /// Vectors that do not fit a parameter.
-    #[error("vectors of shape {got:?} do not fit a parameter of shape {expected:?} (the number of vectors comes first)")]
+    #[error(
+        "vectors of shape {got:?} do not fit a parameter of shape {expected:?} (the number of \
+         vectors comes first)"
+    )]
     VectorsShape {
         /// The shape given.
         got: Vec<usize>,
@@ -74,11 +78,12 @@ pub trait Extension<B: Backend> {
     /// The name that errors show.
     fn name(&self) -> &'static str;
 
-    /// What must travel backwards. In [`visit`](Extension::visit) the site's probes have these positions.
+    /// What must travel backwards. In [`visit`](Extension::visit) the site's probes have these
+    /// positions.
     fn probes(&self) -> Vec<Probe<B>>;
 
-    /// Whether products are asked per sample (`Batch::Keep`, outer-product structure) or only summed. Operations that couple samples
-    /// allow sums only.
+    /// Whether products are asked per sample (`Batch::Keep`, outer-product structure) or only
+    /// summed. Operations that couple samples allow sums only.
     fn per_sample(&self) -> bool {
         true
     }
@@ -87,12 +92,18 @@ pub trait Extension<B: Backend> {
     ///
     /// # Errors
     /// Ends the run before any work.
-    fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error> {
+    fn prepare(
+        &mut self,
+        graph: &Graph<B>,
+        loss: &dyn Loss<B>,
+        params: &[Var],
+    ) -> Result<(), Error> {
         let _ = (graph, loss, params);
         Ok(())
     }
 
-    /// Sees one parameter with all that reached it. Parameters come in reverse order of their first use, each once.
+    /// Sees one parameter with all that reached it. Parameters come in reverse order of their first
+    /// use, each once.
     ///
     /// # Errors
     /// Ends the sweep.

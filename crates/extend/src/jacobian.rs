@@ -6,7 +6,8 @@ use vivit_tensor::{Backend, Tensor};
 use crate::constructors::{of_seed, per_parameter};
 
 of_seed! {
-    /// `∂f[n, c]/∂θ`: `[C, N_S, *p]` per parameter, for all outputs or for chosen ones, in the order given.
+    /// `∂f[n, c]/∂θ`: `[C, N_S, *p]` per parameter, for all outputs or for chosen ones, in the
+    /// order given.
     ///
     /// The loss does not matter; the outputs of a sample are counted flattened.
     Jacobian, Seed::Outputs(None), "Of the chosen samples, in that order."

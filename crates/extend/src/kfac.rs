@@ -1,4 +1,5 @@
-//! Kronecker-factored curvature: `G ≈ B ⊗ A` for a weight, from the factors at its output and its input. (BackPACK's `KFAC`, `KFLR`.)
+//! Kronecker-factored curvature: `G ≈ B ⊗ A` for a weight, from the factors at its output and its
+//! input. (BackPACK's `KFAC`, `KFLR`.)
 //!
 //! With `V_n = Σ_t s[v, n, t] ⊗ z[n, t]`:
 //!
@@ -6,9 +7,10 @@
 //! B = Σ_{v, n} (Σ_t s)(Σ_t s)ᵀ   [O, O]        A = (1/N) Σ_{n, t} z zᵀ   [I, I]
 //! ```
 //!
-//! as BackPACK defines it (for a linear layer with one position, Martens & Grosse 2015 and Botev, Ritter & Barber 2017; for convolutions up to
-//! the place of the sums over positions, Grosse & Martens 2016). A parameter that is no such sum, a bias above all, keeps its whole block,
-//! `B = Σ_{v, n} V Vᵀ`, which is exact.
+//! as BackPACK defines it (for a linear layer with one position, Martens & Grosse 2015 and Botev,
+//! Ritter & Barber 2017; for convolutions up to the place of the sums over positions, Grosse &
+//! Martens 2016). A parameter that is no such sum, a bias above all, keeps its whole block, `B =
+//! Σ_{v, n} V Vᵀ`, which is exact.
 //!
 //! For one sample and one position `B ⊗ A` is the GGN's block.
 
@@ -19,8 +21,8 @@ use crate::Kronecker;
 use crate::constructors::{of_root, per_parameter};
 
 of_root! {
-    /// Kronecker factors with the exact root of the loss Hessian (Kflr), `Kfac::sampled` with Monte-Carlo columns (K-FAC): a [`Kronecker`] per
-    /// parameter.
+    /// Kronecker factors with the exact root of the loss Hessian (Kflr), `Kfac::sampled` with
+    /// Monte-Carlo columns (K-FAC): a [`Kronecker`] per parameter.
     Kfac
 }
 
@@ -54,8 +56,13 @@ fn output_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     // [V·N, G, O]
     let s = outer.s_summed();
     let rows = d.v * d.n;
-    let side =
-        |transposed: bool| if transposed { Strides { offset: 0, row: 1, col: d.g * d.o } } else { Strides::rows(d.g * d.o) };
+    let side = |transposed: bool| {
+        if transposed {
+            Strides { offset: 0, row: 1, col: d.g * d.o }
+        } else {
+            Strides::rows(d.g * d.o)
+        }
+    };
     let g = Gemm { a: side(true), b: side(false), ..Gemm::new(d.o, d.o, rows) };
     s.gemm(&g.batch(d.g, d.o, d.o, d.o * d.o), &s, [d.g, d.o, d.o])
 }
@@ -74,7 +81,11 @@ pub(crate) fn input_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
         z.gemm(&Gemm::tn(d.i, d.i, d.n * d.t), &z, [1, d.i, d.i])
     } else {
         let g = Gemm { a, b, ..Gemm::new(d.i, d.i, d.t) };
-        z.gemm(&g.batch(d.g, zt, zt, d.i * d.i).batch(d.n, d.g * zt, d.g * zt, 0), &z, [d.g, d.i, d.i])
+        z.gemm(
+            &g.batch(d.g, zt, zt, d.i * d.i).batch(d.n, d.g * zt, d.g * zt, 0),
+            &z,
+            [d.g, d.i, d.i],
+        )
     };
     sum.scale(1.0 / d.n as f64)
 }

@@ -1,9 +1,11 @@
-//! Kronecker-factored recursive approximation, KFRA (Botev, Ritter & Barber, ICML 2017): `G ≈ B ⊗ A` as in [`Kfac`](crate::Kfac), with B from
-//! a recursion that averages over samples at every step ([`Graph::averaged_sweep`]).
+//! Kronecker-factored recursive approximation, KFRA (Botev, Ritter & Barber, ICML 2017): `G ≈ B ⊗
+//! A` as in [`Kfac`](crate::Kfac), with B from a recursion that averages over samples at every step
+//! ([`Graph::averaged_sweep`]).
 //!
-//! The recursion carries one matrix of (entries per sample)² numbers at each value between the parameters and the output: cheap for narrow
-//! fully-connected networks with many outputs, out of reach for convolutions over large images. It asks nothing of the sweep that other
-//! extensions run in, and is done before it.
+//! The recursion carries one matrix of (entries per sample)² numbers at each value between the
+//! parameters and the output: cheap for narrow fully-connected networks with many outputs, out of
+//! reach for convolutions over large images. It asks nothing of the sweep that other extensions run
+//! in, and is done before it.
 
 use std::fmt;
 
@@ -34,7 +36,9 @@ impl<B: Backend> Kfra<B> {
     fn factors(graph: &Graph<B>, at: &Averaged<'_, B>) -> Kronecker<B> {
         let shape = *graph.tape().value(at.param).shape();
         match (at.outer(), at.output_factor()) {
-            (Some(outer), Some(b)) => Kronecker::new(b, Some(input_factor(&outer)), outer.order(), shape),
+            (Some(outer), Some(b)) => {
+                Kronecker::new(b, Some(input_factor(&outer)), outer.order(), shape)
+            }
             _ => {
                 let block: Tensor<B> = at.block();
                 let d = shape.size();
@@ -56,7 +60,12 @@ impl<B: Backend> Extension<B> for Kfra<B> {
         Vec::new()
     }
 
-    fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error> {
+    fn prepare(
+        &mut self,
+        graph: &Graph<B>,
+        loss: &dyn Loss<B>,
+        params: &[Var],
+    ) -> Result<(), Error> {
         let mut factors = ParamMap::new();
         graph.averaged_sweep(loss, params, "Kfra", |at| {
             if !params.contains(&at.param) {
@@ -64,10 +73,15 @@ impl<B: Backend> Extension<B> for Kfra<B> {
             }
             if factors.insert(at.param, Self::factors(graph, at)).is_some() {
                 let reason = format!(
-                    "parameter {} is used more than once, for which the approximation is not defined; use Kfac",
+                    "parameter {} is used more than once, for which the approximation is not \
+                     defined; use Kfac",
                     graph.tape().param_name(at.param)?
                 );
-                return Err(Error::Unsupported { extension: "Kfra", op: at.operation().name().into(), reason });
+                return Err(Error::Unsupported {
+                    extension: "Kfra",
+                    op: at.operation().name().into(),
+                    reason,
+                });
             }
             Ok::<(), Error>(())
         })?;

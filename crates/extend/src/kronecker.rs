@@ -1,8 +1,10 @@
-//! Curvature as a Kronecker product: small factors that multiply, add damping, invert, and tell eigenvalues, trace and determinant.
+//! Curvature as a Kronecker product: small factors that multiply, add damping, invert, and tell
+//! eigenvalues, trace and determinant.
 //!
-//! For a weight W `[O, I]`, `(B ⊗ A) vec(X) = vec(B X Aᵀ)` with `B: [O, O]`, `A: [I, I]`, both symmetric. With `B = Q_B Λ_B Q_Bᵀ` and
-//! `A = Q_A Λ_A Q_Aᵀ`, damping is exact: `(B ⊗ A + δ)⁻¹ = (Q_B ⊗ Q_A) (Λ_B ⊗ Λ_A + δ)⁻¹ (Q_B ⊗ Q_A)ᵀ`. A grouped convolution has a pair of
-//! factors per group, and its matrix is block-diagonal over groups.
+//! For a weight W `[O, I]`, `(B ⊗ A) vec(X) = vec(B X Aᵀ)` with `B: [O, O]`, `A: [I, I]`, both
+//! symmetric. With `B = Q_B Λ_B Q_Bᵀ` and `A = Q_A Λ_A Q_Aᵀ`, damping is exact: `(B ⊗ A + δ)⁻¹ =
+//! (Q_B ⊗ Q_A) (Λ_B ⊗ Λ_A + δ)⁻¹ (Q_B ⊗ Q_A)ᵀ`. A grouped convolution has a pair of factors per
+//! group, and its matrix is block-diagonal over groups.
 
 use vivit_autodiff::Order;
 use vivit_eigh::eigh;
@@ -23,17 +25,21 @@ pub struct Kronecker<B: Backend> {
 }
 
 impl<B: Backend> Kronecker<B> {
-    /// `B ⊗ A` with `b: [G, O, O]` and `a: [G, I, I]` of a parameter of `shape`, whose entries are `[G, O, I]` or, ordered `InOut`,
-    /// `[G, I, O]`.
+    /// `B ⊗ A` with `b: [G, O, O]` and `a: [G, I, I]` of a parameter of `shape`, whose entries are
+    /// `[G, O, I]` or, ordered `InOut`, `[G, I, O]`.
     ///
     /// # Panics
     /// If the shapes do not fit.
     #[track_caller]
     pub fn new(b: Tensor<B>, a: Option<Tensor<B>>, order: Order, shape: Shape) -> Self {
-        let fits = |x: &Tensor<B>| x.shape().rank() == 3 && x.shape()[1] == x.shape()[2] && x.shape()[0] == b.shape()[0];
+        let fits = |x: &Tensor<B>| {
+            x.shape().rank() == 3 && x.shape()[1] == x.shape()[2] && x.shape()[0] == b.shape()[0]
+        };
         let i = a.as_ref().map_or(1, |a| a.shape()[1]);
         assert!(
-            fits(&b) && a.as_ref().is_none_or(fits) && b.shape()[0] * b.shape()[1] * i == shape.size(),
+            fits(&b)
+                && a.as_ref().is_none_or(fits)
+                && b.shape()[0] * b.shape()[1] * i == shape.size(),
             "Kronecker factors {} and {:?} of a parameter {shape}",
             b.shape(),
             a.as_ref().map(|a| *a.shape())
@@ -41,7 +47,8 @@ impl<B: Backend> Kronecker<B> {
         Kronecker { b, a, order, shape }
     }
 
-    /// The factor of the outputs, `[G, O, O]`; of a parameter without second factor the whole matrix, `[1, D, D]`.
+    /// The factor of the outputs, `[G, O, O]`; of a parameter without second factor the whole
+    /// matrix, `[1, D, D]`.
     pub fn b(&self) -> &Tensor<B> {
         &self.b
     }
@@ -81,8 +88,9 @@ impl<B: Backend> Kronecker<B> {
         Ok(b.into_iter().zip(traces(a)?).map(|(b, a)| b * a).sum())
     }
 
-    /// `(B + √δ/π) ⊗ (A + π √δ)` with `π² = (tr A/I) / (tr B/O)`: the factored damping of K-FAC (Martens & Grosse 2015, § 6.3), which stays a
-    /// Kronecker product. For the exact `B ⊗ A + δ` see [`damped`](Kronecker::damped).
+    /// `(B + √δ/π) ⊗ (A + π √δ)` with `π² = (tr A/I) / (tr B/O)`: the factored damping of K-FAC
+    /// (Martens & Grosse 2015, § 6.3), which stays a Kronecker product. For the exact `B ⊗ A + δ`
+    /// see [`damped`](Kronecker::damped).
     ///
     /// # Errors
     /// If δ is negative or no number, or the device failed.
@@ -93,11 +101,13 @@ impl<B: Backend> Kronecker<B> {
             return Ok(Kronecker { b: add_identity(&self.b, &vec![damping; g]), ..self.clone() });
         };
         let (of_b, of_a) = (traces(&self.b)?, traces(a)?);
-        let pi: Vec<f64> = of_a
-            .iter()
-            .zip(&of_b)
-            .map(|(a, b)| if *a > 0.0 && *b > 0.0 { (a * o as f64 / (b * i as f64)).sqrt() } else { 1.0 })
-            .collect();
+        let pi: Vec<f64> =
+            of_a.iter()
+                .zip(&of_b)
+                .map(|(a, b)| {
+                    if *a > 0.0 && *b > 0.0 { (a * o as f64 / (b * i as f64)).sqrt() } else { 1.0 }
+                })
+                .collect();
         let root = damping.sqrt();
         Ok(Kronecker {
             b: add_identity(&self.b, &pi.iter().map(|pi| root / pi).collect::<Vec<_>>()),
@@ -106,7 +116,8 @@ impl<B: Backend> Kronecker<B> {
         })
     }
 
-    /// `B ⊗ A + δ` by the eigenvalues of both factors: what multiplies, inverts, and tells eigenvalues, trace and determinant.
+    /// `B ⊗ A + δ` by the eigenvalues of both factors: what multiplies, inverts, and tells
+    /// eigenvalues, trace and determinant.
     ///
     /// # Errors
     /// If δ is negative or no number, a factor holds a NaN, or the device failed.
@@ -119,7 +130,11 @@ impl<B: Backend> Kronecker<B> {
         for g in 0..g {
             for o in &b.values[g * o..(g + 1) * o] {
                 match &a {
-                    Some(a) => values.extend(a.values[g * i..(g + 1) * i].iter().map(|a| o.max(0.0) * a.max(0.0) + damping)),
+                    Some(a) => values.extend(
+                        a.values[g * i..(g + 1) * i]
+                            .iter()
+                            .map(|a| o.max(0.0) * a.max(0.0) + damping),
+                    ),
                     None => values.push(o.max(0.0) + damping),
                 }
             }
@@ -142,7 +157,11 @@ impl<B: Backend> Kronecker<B> {
 
     fn as_parameter(&self, x: &Tensor<B>) -> Tensor<B> {
         let shape = self.shape.prefixed(&x.shape()[..1]);
-        if self.order == Order::OutIn { x.reshape(shape) } else { x.permute(&[0, 1, 3, 2]).reshape(shape) }
+        if self.order == Order::OutIn {
+            x.reshape(shape)
+        } else {
+            x.permute(&[0, 1, 3, 2]).reshape(shape)
+        }
     }
 }
 
@@ -157,7 +176,8 @@ pub struct DampedKronecker<B: Backend> {
 }
 
 impl<B: Backend> DampedKronecker<B> {
-    /// All eigenvalues, ascending, damping included. (Rounding may leave a factor with slightly negative ones: they count as zero.)
+    /// All eigenvalues, ascending, damping included. (Rounding may leave a factor with slightly
+    /// negative ones: they count as zero.)
     pub fn eigenvalues(&self) -> Vec<f64> {
         let mut values = self.values.clone();
         values.sort_by(f64::total_cmp);
@@ -187,8 +207,10 @@ impl<B: Backend> DampedKronecker<B> {
     /// # Errors
     /// If the vectors do not fit, or the matrix is numerically singular.
     pub fn solve(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
-        let (smallest, largest) =
-            self.values.iter().fold((f64::INFINITY, 0.0f64), |(low, high), &value| (low.min(value), high.max(value)));
+        let (smallest, largest) = self
+            .values
+            .iter()
+            .fold((f64::INFINITY, 0.0f64), |(low, high), &value| (low.min(value), high.max(value)));
         if smallest <= largest * B::Elem::EPSILON.f64() || !largest.is_finite() {
             return Err(Error::Singular { smallest, largest });
         }
@@ -231,7 +253,12 @@ impl<B: Backend> Decomposed<B> {
 }
 
 /// `P X Rᵀ` of every group, `x: [K, G, O, I]`; with `transposed`, `Pᵀ X R`.
-fn times<B: Backend>(x: &Tensor<B>, p: &Tensor<B>, r: Option<&Tensor<B>>, transposed: bool) -> Tensor<B> {
+fn times<B: Backend>(
+    x: &Tensor<B>,
+    p: &Tensor<B>,
+    r: Option<&Tensor<B>>,
+    transposed: bool,
+) -> Tensor<B> {
     let [k, g, o, i] = **x.shape() else { unreachable!("groups of matrices") };
     let left = if transposed { Gemm::tn(o, i, o) } else { Gemm::new(o, i, o) };
     let left = left.batch(k, 0, g * o * i, g * o * i).batch(g, o * o, o * i, o * i);

@@ -1,7 +1,9 @@
-//! The extension system of [vivit](https://docs.rs/vivit): quantities that fall out of one reverse sweep.
+//! The extension system of [vivit](https://docs.rs/vivit): quantities that fall out of one reverse
+//! sweep.
 //!
-//! An [`Extension`] declares what must travel backwards ([`Extension::probes`]), sees every parameter once
-//! ([`Extension::visit`]), and hands over a typed result. Any set of them runs in one sweep, and equal probes travel once:
+//! An [`Extension`] declares what must travel backwards ([`Extension::probes`]), sees every
+//! parameter once ([`Extension::visit`]), and hands over a typed result. Any set of them runs in
+//! one sweep, and equal probes travel once:
 //!
 //! ```
 //! use vivit_autodiff::{CrossEntropy, Graph, Tape};

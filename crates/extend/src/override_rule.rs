@@ -10,8 +10,9 @@ use crate::{Error, Extension};
 
 /// An extension in which parameters of operations of type `O` go by a rule of the user's own.
 ///
-/// Extensions ask a [`Site`] for structure, not for the kind of operation; where a faster or an approximate way exists for one pair of
-/// operation and extension, this puts it in: `Override::new(DiagGgn::exact(), |site, op: &Conv| …)`.
+/// Extensions ask a [`Site`] for structure, not for the kind of operation; where a faster or an
+/// approximate way exists for one pair of operation and extension, this puts it in:
+/// `Override::new(DiagGgn::exact(), |site, op: &Conv| …)`.
 pub struct Override<X, O, F> {
     inner: X,
     rule: F,
@@ -19,7 +20,8 @@ pub struct Override<X, O, F> {
 }
 
 impl<X, O, F> Override<X, O, F> {
-    /// `inner`, but with `rule(site, operation)` for a parameter all of whose uses are operations of type `O` (the rule gets the last one).
+    /// `inner`, but with `rule(site, operation)` for a parameter all of whose uses are operations
+    /// of type `O` (the rule gets the last one).
     pub fn new<B: Backend>(inner: X, rule: F) -> Self
     where
         X: Extension<B>,
@@ -36,8 +38,8 @@ impl<X: fmt::Debug, O, F> fmt::Debug for Override<X, O, F> {
     }
 }
 
-impl<B: Backend, X: Extension<B>, O: Op<B>, F: FnMut(&Site<'_, B>, &O) -> Result<X::Value, Error>> Extension<B>
-    for Override<X, O, F>
+impl<B: Backend, X: Extension<B>, O: Op<B>, F: FnMut(&Site<'_, B>, &O) -> Result<X::Value, Error>>
+    Extension<B> for Override<X, O, F>
 {
     type Value = X::Value;
     type Out = X::Out;
@@ -54,12 +56,18 @@ impl<B: Backend, X: Extension<B>, O: Op<B>, F: FnMut(&Site<'_, B>, &O) -> Result
         self.inner.per_sample()
     }
 
-    fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error> {
+    fn prepare(
+        &mut self,
+        graph: &Graph<B>,
+        loss: &dyn Loss<B>,
+        params: &[Var],
+    ) -> Result<(), Error> {
         self.inner.prepare(graph, loss, params)
     }
 
     fn visit(&mut self, site: &Site<'_, B>) -> Result<X::Value, Error> {
-        let operations: Option<Vec<&O>> = site.operations().map(|op| op.downcast_ref::<O>()).collect();
+        let operations: Option<Vec<&O>> =
+            site.operations().map(|op| op.downcast_ref::<O>()).collect();
         match operations.as_deref() {
             Some([last, ..]) => (self.rule)(site, last),
             _ => self.inner.visit(site),

@@ -5,11 +5,17 @@ use vivit_tensor::Backend;
 
 use crate::{Error, Extension};
 
-/// Runs extensions over all parameters of a graph, in one sweep, and returns their results: `run(&graph, &loss, (BatchGrad::new(),))`.
+/// Runs extensions over all parameters of a graph, in one sweep, and returns their results:
+/// `run(&graph, &loss, (BatchGrad::new(),))`.
 ///
 /// # Errors
-/// If the loss does not fit the graph, an operation lacks what an extension needs (before any work), or an extension fails.
-pub fn run<B: Backend, X: ExtensionSet<B>>(graph: &Graph<B>, loss: &dyn Loss<B>, extensions: X) -> Result<X::Out, Error> {
+/// If the loss does not fit the graph, an operation lacks what an extension needs (before any
+/// work), or an extension fails.
+pub fn run<B: Backend, X: ExtensionSet<B>>(
+    graph: &Graph<B>,
+    loss: &dyn Loss<B>,
+    extensions: X,
+) -> Result<X::Out, Error> {
     run_for(graph, loss, &graph.params(), extensions)
 }
 
@@ -26,8 +32,9 @@ pub fn run_for<B: Backend, X: ExtensionSet<B>>(
     run_with(graph, loss, params, extensions, |_, _| Ok(()))
 }
 
-/// As [`run_for`]; after every parameter, `hook` sees the values of all extensions so far, and may read them and take them out: what
-/// large values are for can be done with them at once, and their memory is free before the next parameter comes.
+/// As [`run_for`]; after every parameter, `hook` sees the values of all extensions so far, and may
+/// read them and take them out: what large values are for can be done with them at once, and their
+/// memory is free before the next parameter comes.
 ///
 /// ```
 /// # use vivit_autodiff::{CrossEntropy, Graph, Tape};
@@ -115,12 +122,22 @@ pub trait ExtensionSet<B: Backend> {
     ///
     /// # Errors
     /// The first that an extension returns.
-    fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error>;
+    fn prepare(
+        &mut self,
+        graph: &Graph<B>,
+        loss: &dyn Loss<B>,
+        params: &[Var],
+    ) -> Result<(), Error>;
     /// Shows a site to every extension; `own[i]` are the probes of extension i.
     ///
     /// # Errors
     /// The first that an extension returns.
-    fn visit(&mut self, site: &Site<'_, B>, own: &[Vec<usize>], values: &mut Self::Values) -> Result<(), Error>;
+    fn visit(
+        &mut self,
+        site: &Site<'_, B>,
+        own: &[Vec<usize>],
+        values: &mut Self::Values,
+    ) -> Result<(), Error>;
     /// Collects the results.
     ///
     /// # Errors

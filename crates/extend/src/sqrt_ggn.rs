@@ -1,4 +1,5 @@
-//! The GGN's square root `V_n = J_nᵀ S_n`, so that `G = Σ_n V_n V_nᵀ`. (BackPACK's `SqrtGGNExact`, `SqrtGGNMC`.)
+//! The GGN's square root `V_n = J_nᵀ S_n`, so that `G = Σ_n V_n V_nᵀ`. (BackPACK's `SqrtGGNExact`,
+//! `SqrtGGNMC`.)
 
 use vivit_autodiff::Batch;
 use vivit_tensor::Tensor;
@@ -6,7 +7,8 @@ use vivit_tensor::Tensor;
 use crate::constructors::{of_root, per_parameter};
 
 of_root! {
-    /// V: `[V, N_S, *p]` per parameter. Over chosen samples it is scaled so that `V Vᵀ` estimates the GGN of the whole batch.
+    /// V: `[V, N_S, *p]` per parameter. Over chosen samples it is scaled so that `V Vᵀ` estimates
+    /// the GGN of the whole batch.
     SqrtGgn
 }
 

@@ -1,7 +1,8 @@
 //! Squares of a factor's entries, added up over columns: what every diagonal is made of.
 //!
-//! With the outer-product structure `V[v, n] = Σ_t s ⊗ z` and one position, the square factors: `(Σ_v ± s[v, n]²) ⊗ z[n]²`. With more
-//! positions the sum over t comes before the square, so V is expanded, some samples at a time.
+//! With the outer-product structure `V[v, n] = Σ_t s ⊗ z` and one position, the square factors:
+//! `(Σ_v ± s[v, n]²) ⊗ z[n]²`. With more positions the sum over t comes before the square, so V is
+//! expanded, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Share};
 use vivit_tensor::{Backend, Reduce, Tensor, Unary};
@@ -9,7 +10,8 @@ use vivit_tensor::{Backend, Reduce, Tensor, Unary};
 /// Numbers of V that are expanded at a time.
 const BLOCK: usize = 1 << 22;
 
-/// `Σ_v ± V[v, n, d]²`, summed over samples `[D]`, or kept `[N_S, D]`; the entries in the parameter's order.
+/// `Σ_v ± V[v, n, d]²`, summed over samples `[D]`, or kept `[N_S, D]`; the entries in the
+/// parameter's order.
 pub(crate) fn squares<B: Backend>(share: &Share<'_, '_, B>, batch: Batch) -> Tensor<B> {
     match share.outer() {
         Some(outer) => of_outer(&outer, share.signs(), batch),
@@ -31,7 +33,11 @@ fn of_expanded<B: Backend>(x: &Tensor<B>, signs: Option<&Tensor<B>>, batch: Batc
     let d = x.len() / (v * n);
     if let Some(signs) = signs {
         let squares = x.unary(Unary::Square).reshape([v, n, d]).mul(&signs.reshape([v, n, 1]));
-        return if batch == Batch::Sum { squares.reshape([v * n, d]).sum(0) } else { squares.sum(0) };
+        return if batch == Batch::Sum {
+            squares.reshape([v * n, d]).sum(0)
+        } else {
+            squares.sum(0)
+        };
     }
     match batch {
         Batch::Sum => x.reshape([v * n, d]).reduce(Reduce::SumSquares, 0),
@@ -48,7 +54,8 @@ fn of_outer<B: Backend>(outer: &Outer<B>, signs: Option<&Tensor<B>>, batch: Batc
         }
         let s = s.sum(0);
         let s = s.reshape(s.shape().prefixed(&[1]));
-        let product = Outer::new(s, outer.z().unary(Unary::Square), outer.positions()).ordered(outer.order());
+        let product =
+            Outer::new(s, outer.z().unary(Unary::Square), outer.positions()).ordered(outer.order());
         return match batch {
             Batch::Sum => product.sum().reshape([d.g * d.o * d.i]),
             Batch::Keep => product.kept().reshape([d.n, d.g * d.o * d.i]),
@@ -56,7 +63,9 @@ fn of_outer<B: Backend>(outer: &Outer<B>, signs: Option<&Tensor<B>>, batch: Batc
     }
     let all = 0..d.o;
     let blocks = outer.sample_blocks(BLOCK).map(|samples| {
-        let signs = signs.map(|signs| signs.pad(&[(0, 0), (-(samples.start as isize), -((d.n - samples.end) as isize))]));
+        let signs = signs.map(|signs| {
+            signs.pad(&[(0, 0), (-(samples.start as isize), -((d.n - samples.end) as isize))])
+        });
         of_expanded(&outer.expand_part(samples, all.clone()), signs.as_ref(), batch)
     });
     if batch == Batch::Keep {

@@ -1,4 +1,5 @@
-//! Sum over samples of squared gradients, `Σ_n g_n²`, entry by entry. (BackPACK's `SumGradSquared`.)
+//! Sum over samples of squared gradients, `Σ_n g_n²`, entry by entry. (BackPACK's
+//! `SumGradSquared`.)
 
 use vivit_autodiff::Batch;
 use vivit_tensor::Tensor;

@@ -1,7 +1,8 @@
-//! Variance over samples of the gradient's entries, `(1/N) Σ_n g_n² − ((1/N) Σ_n g_n)²`, of the reduced `g_n = ∂L_n/∂θ`. (BackPACK's
-//! `Variance`.)
+//! Variance over samples of the gradient's entries, `(1/N) Σ_n g_n² − ((1/N) Σ_n g_n)²`, of the
+//! reduced `g_n = ∂L_n/∂θ`. (BackPACK's `Variance`.)
 //!
-//! Times N² it is the variance of the unreduced losses' gradients where the loss is a mean over samples.
+//! Times N² it is the variance of the unreduced losses' gradients where the loss is a mean over
+//! samples.
 
 use vivit_autodiff::Batch;
 use vivit_tensor::{Tensor, Unary};
@@ -10,7 +11,8 @@ use crate::constructors::{of_gradient, per_parameter};
 use crate::squares::squares;
 
 of_gradient! {
-    /// The variance over samples of `∂L_n/∂θ`: `[*p]` per parameter. Over chosen samples, N is their number.
+    /// The variance over samples of `∂L_n/∂θ`: `[*p]` per parameter. Over chosen samples, N is
+    /// their number.
     Variance
 }
 

@@ -26,7 +26,8 @@ impl ShapeError {
     /// The same error, seen from the container that calls the layer `name`.
     #[must_use]
     pub fn inside(mut self, name: &str) -> Self {
-        self.path = if self.path.is_empty() { name.into() } else { format!("{name}.{}", self.path) };
+        self.path =
+            if self.path.is_empty() { name.into() } else { format!("{name}.{}", self.path) };
         self
     }
 }
@@ -47,7 +48,10 @@ pub enum Error {
     #[error(transparent)]
     Shape(#[from] ShapeError),
     /// A layer that shares the parameters of one that does not come before it in the same row.
-    #[error("layer {path} shares the parameters of layer {layer}, which is not an earlier layer of its own in the same row")]
+    #[error(
+        "layer {path} shares the parameters of layer {layer}, which is not an earlier layer of its \
+         own in the same row"
+    )]
     Shared {
         /// Path of the sharing layer.
         path: String,
@@ -84,7 +88,8 @@ pub enum Error {
         got: Vec<usize>,
     },
     /// A number that is no index into a vocabulary.
-    #[error("input {value} at index {index:?} is no row of the vocabulary of {vocabulary}: whole numbers from 0 to {}", .vocabulary - 1)]
+    #[error("input {value} at index {index:?} is no row of the vocabulary of {vocabulary}: whole \
+             numbers from 0 to {}", .vocabulary - 1)]
     Vocabulary {
         /// The number.
         value: f64,
@@ -105,7 +110,8 @@ pub enum Error {
     },
     /// An optimizer that remembers another model's parameters.
     #[error(
-        "the optimizer remembers {before:?} where this model's parameter {name} has shape {shape:?}; make one optimizer per model"
+        "the optimizer remembers {before:?} where this model's parameter {name} has shape \
+         {shape:?}; make one optimizer per model"
     )]
     OtherModel {
         /// The parameter.

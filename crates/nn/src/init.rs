@@ -20,7 +20,8 @@ pub enum Init {
 }
 
 impl Init {
-    /// PyTorch's default for linear and convolution layers, weights and biases alike: uniform with bound `1/√fan_in`.
+    /// PyTorch's default for linear and convolution layers, weights and biases alike: uniform with
+    /// bound `1/√fan_in`.
     pub fn fan_in(fan_in: usize) -> Self {
         Init::Uniform { bound: 1.0 / (fan_in.max(1) as f64).sqrt() }
     }
@@ -29,7 +30,9 @@ impl Init {
     pub fn draw<E: Scalar>(self, len: usize, rng: &mut Rng) -> Vec<E> {
         match self {
             Init::Uniform { bound } => rng.uniform(len, -bound, bound),
-            Init::Normal { deviation } => rng.normal::<f64>(len).into_iter().map(|x| E::of(deviation * x)).collect(),
+            Init::Normal { deviation } => {
+                rng.normal::<f64>(len).into_iter().map(|x| E::of(deviation * x)).collect()
+            }
             Init::Constant(value) => vec![E::of(value); len],
         }
     }

@@ -31,7 +31,8 @@ impl ParamSpec {
 /// Whether a model is being trained or used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Dropout passes everything, batch norm uses running statistics: samples do not see each other.
+    /// Dropout passes everything, batch norm uses running statistics: samples do not see each
+    /// other.
     #[default]
     Evaluation,
     /// Dropout drops, batch norm uses the batch's statistics and updates the running ones.
@@ -54,11 +55,13 @@ pub struct Recorder<'r, B: Backend> {
 pub struct Own<'r, B: Backend> {
     /// Its parameters on the tape, in the order of [`Layer::params`].
     pub params: &'r [Var],
-    /// Its buffers, in the order of [`Layer::buffers`]. What a layer writes here in training mode is kept.
+    /// Its buffers, in the order of [`Layer::buffers`]. What a layer writes here in training mode
+    /// is kept.
     pub buffers: &'r mut [Tensor<B>],
 }
 
-/// A part of a model: what it needs, what shapes it takes, and how it is recorded. It owns no numbers; the model does.
+/// A part of a model: what it needs, what shapes it takes, and how it is recorded. It owns no
+/// numbers; the model does.
 pub trait Layer<B: Backend>: Debug {
     /// The layer in words, for errors: `linear 7→5`.
     fn name(&self) -> String;
@@ -82,7 +85,8 @@ pub trait Layer<B: Backend>: Debug {
     /// Records the layer. Shapes have been checked.
     fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var;
 
-    /// Checks the numbers of a model's input, where this layer is the first: the vocabulary of an embedding.
+    /// Checks the numbers of a model's input, where this layer is the first: the vocabulary of an
+    /// embedding.
     ///
     /// # Errors
     /// If the layer can't take them.
@@ -91,7 +95,8 @@ pub trait Layer<B: Backend>: Debug {
         Ok(())
     }
 
-    /// The earlier layer of the same row whose parameters it uses instead of its own, and whose operation it repeats.
+    /// The earlier layer of the same row whose parameters it uses instead of its own, and whose
+    /// operation it repeats.
     fn shares(&self) -> Option<usize> {
         None
     }
@@ -107,13 +112,15 @@ pub trait Layer<B: Backend>: Debug {
     /// The layer as an entry of a [description](crate::description): its `op` and all options.
     ///
     /// # Errors
-    /// If it, or a layer in it, can't be described; as a layer of one's own, unless it says otherwise.
+    /// If it, or a layer in it, can't be described; as a layer of one's own, unless it says
+    /// otherwise.
     fn describe(&self) -> Result<Value, DescriptionError> {
         Err(DescriptionError::new(DescriptionProblem::NotDescribed { layer: self.name() }))
     }
 }
 
-/// A row of layers: what sequential models and residual bodies have in common. A layer's name is its position.
+/// A row of layers: what sequential models and residual bodies have in common. A layer's name is
+/// its position.
 #[derive(Debug)]
 pub(crate) struct Row<B: Backend>(pub Rc<[Box<dyn Layer<B>>]>);
 
@@ -180,7 +187,10 @@ impl<B: Backend> Row<B> {
         (0..self.0.len()).fold(x, |x, at| {
             let owner = self.0[at].shares().unwrap_or(at);
             let ([param, buffer], [last_param, last_buffer]) = (firsts[owner], firsts[owner + 1]);
-            let own = Own { params: &own.params[param..last_param], buffers: &mut own.buffers[buffer..last_buffer] };
+            let own = Own {
+                params: &own.params[param..last_param],
+                buffers: &mut own.buffers[buffer..last_buffer],
+            };
             self.layer(at).record(recorder, own, x)
         })
     }

@@ -1,7 +1,8 @@
 //! Layers, models, optimizers and reference networks for [vivit](https://docs.rs/vivit).
 //!
-//! A [`Layer`] describes an operation and its parameters; a [`Sequential`] owns the parameters of a row of layers, under PyTorch's names, and
-//! records a forward pass as a [`Graph`](vivit_autodiff::Graph). Shapes are checked for the whole model before any work.
+//! A [`Layer`] describes an operation and its parameters; a [`Sequential`] owns the parameters of a
+//! row of layers, under PyTorch's names, and records a forward pass as a
+//! [`Graph`](vivit_autodiff::Graph). Shapes are checked for the whole model before any work.
 
 pub mod description;
 mod error;

@@ -3,8 +3,9 @@
 use vivit_tensor::Backend;
 
 use crate::{
-    Conv2d, Flatten, Join, Layer, avg_pool2d, batch_norm, branches, conv2d, embedding, flatten, gelu, layer_norm, linear,
-    max_pool2d, mean_over, permute, positional_embedding, relu, residual, self_attention, zero_pad, zero_pad2d,
+    Conv2d, Flatten, Join, Layer, avg_pool2d, batch_norm, branches, conv2d, embedding, flatten,
+    gelu, layer_norm, linear, max_pool2d, mean_over, permute, positional_embedding, relu, residual,
+    self_attention, zero_pad, zero_pad2d,
 };
 
 /// A named network: its layers and the shapes around them.
@@ -35,7 +36,8 @@ pub fn demo<B: Backend>() -> Network<B> {
 
 /// An MLP 784-512-256-10 with ReLU (535,818 parameters).
 pub fn mlp<B: Backend>() -> Network<B> {
-    let layers = vec![flatten(), linear(784, 512), relu(), linear(512, 256), relu(), linear(256, 10)];
+    let layers =
+        vec![flatten(), linear(784, 512), relu(), linear(512, 256), relu(), linear(256, 10)];
     Network::new(layers, &[1, 28, 28], 10)
 }
 
@@ -104,8 +106,9 @@ pub fn allcnnc<B: Backend>() -> Network<B> {
     Network::new(layers, &[3, 32, 32], 100)
 }
 
-/// The CIFAR residual network with 32 layers, parameter-free shortcuts (He et al. 2016, option A; 464,154 parameters). Batch norm makes it a
-/// network for evaluation mode wherever samples matter one by one.
+/// The CIFAR residual network with 32 layers, parameter-free shortcuts (He et al. 2016, option A;
+/// 464,154 parameters). Batch norm makes it a network for evaluation mode wherever samples matter
+/// one by one.
 pub fn resnet32<B: Backend>() -> Network<B> {
     resnet(5)
 }
@@ -118,7 +121,8 @@ pub fn resnet56<B: Backend>() -> Network<B> {
 /// Three stages of `blocks` residual blocks with 16, 32 and 64 channels.
 fn resnet<B: Backend>(blocks: usize) -> Network<B> {
     let conv = |inputs, outputs, stride| {
-        Conv2d { stride: [stride; 2], bias: false, ..Conv2d::new(inputs, outputs, 3).padded(1) }.boxed()
+        Conv2d { stride: [stride; 2], bias: false, ..Conv2d::new(inputs, outputs, 3).padded(1) }
+            .boxed()
     };
     let mut layers = vec![conv(3, 16, 1), batch_norm(16), relu()];
     let mut inputs = 16;
@@ -147,32 +151,52 @@ fn resnet<B: Backend>(blocks: usize) -> Network<B> {
     Network::new(layers, &[3, 32, 32], 10)
 }
 
-/// A transformer block before which the input is normalised: attention and a two-layer perceptron, each around a shortcut.
-fn transformer_block<B: Backend>(features: usize, heads: usize, causal: bool) -> [Box<dyn Layer<B>>; 2] {
+/// A transformer block before which the input is normalised: attention and a two-layer perceptron,
+/// each around a shortcut.
+fn transformer_block<B: Backend>(
+    features: usize,
+    heads: usize,
+    causal: bool,
+) -> [Box<dyn Layer<B>>; 2] {
     [
         residual(vec![layer_norm(&[features]), self_attention(features, heads, causal)]),
-        residual(vec![layer_norm(&[features]), linear(features, 4 * features), gelu(), linear(4 * features, features)]),
+        residual(vec![
+            layer_norm(&[features]),
+            linear(features, 4 * features),
+            gelu(),
+            linear(4 * features, features),
+        ]),
     ]
 }
 
-/// A small causal language model: 64 tokens of a vocabulary of 96, two transformer blocks of 64 features and 4 heads. Its outputs are
-/// `[N, 96, 64]`: a class per position.
+/// A small causal language model: 64 tokens of a vocabulary of 96, two transformer blocks of 64
+/// features and 4 heads. Its outputs are `[N, 96, 64]`: a class per position.
 pub fn language_model<B: Backend>() -> Network<B> {
     let (vocabulary, positions, features) = (96, 64, 64);
-    let mut layers = vec![embedding(vocabulary, features), positional_embedding(positions, features)];
+    let mut layers =
+        vec![embedding(vocabulary, features), positional_embedding(positions, features)];
     for _ in 0..2 {
         layers.extend(transformer_block(features, 4, true));
     }
     layers.extend([layer_norm(&[features]), linear(features, vocabulary), permute(&[2, 1])]);
-    Network { vocabulary: Some(vocabulary), positions, ..Network::new(layers, &[positions], vocabulary) }
+    Network {
+        vocabulary: Some(vocabulary),
+        positions,
+        ..Network::new(layers, &[positions], vocabulary)
+    }
 }
 
-/// A small vision transformer for `[3, 32, 32]` images: 64 patches of 4×4, two blocks of 64 features and 4 heads, 10 classes.
+/// A small vision transformer for `[3, 32, 32]` images: 64 patches of 4×4, two blocks of 64
+/// features and 4 heads, 10 classes.
 pub fn vision_transformer<B: Backend>() -> Network<B> {
     let features = 64;
     let patches = Conv2d { stride: [4; 2], ..Conv2d::new(3, features, 4) }.boxed();
-    let mut layers: Vec<Box<dyn Layer<B>>> =
-        vec![patches, Box::new(Flatten { start: 2 }), permute(&[2, 1]), positional_embedding(64, features)];
+    let mut layers: Vec<Box<dyn Layer<B>>> = vec![
+        patches,
+        Box::new(Flatten { start: 2 }),
+        permute(&[2, 1]),
+        positional_embedding(64, features),
+    ];
     for _ in 0..2 {
         layers.extend(transformer_block(features, 4, false));
     }
@@ -180,7 +204,8 @@ pub fn vision_transformer<B: Backend>() -> Network<B> {
     Network::new(layers, &[3, 32, 32], 10)
 }
 
-/// The network of a name: `demo`, `mlp`, `net2c2d`, `net3c3d`, `allcnnc`, `resnet32`, `resnet56`, `language_model`, `vision_transformer`.
+/// The network of a name: `demo`, `mlp`, `net2c2d`, `net3c3d`, `allcnnc`, `resnet32`, `resnet56`,
+/// `language_model`, `vision_transformer`.
 pub fn by_name<B: Backend>(name: &str) -> Option<Network<B>> {
     Some(match name {
         "demo" => demo(),
@@ -197,5 +222,14 @@ pub fn by_name<B: Backend>(name: &str) -> Option<Network<B>> {
 }
 
 /// The names that [`by_name`] knows.
-pub const NAMES: [&str; 9] =
-    ["demo", "mlp", "net2c2d", "net3c3d", "allcnnc", "resnet32", "resnet56", "language_model", "vision_transformer"];
+pub const NAMES: [&str; 9] = [
+    "demo",
+    "mlp",
+    "net2c2d",
+    "net3c3d",
+    "allcnnc",
+    "resnet32",
+    "resnet56",
+    "language_model",
+    "vision_transformer",
+];

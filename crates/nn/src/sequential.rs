@@ -15,7 +15,8 @@ pub struct Param<B: Backend> {
     pub value: Tensor<B>,
 }
 
-/// Layers in a row and their parameters. Cloning shares the layers and copies parameters when they are changed.
+/// Layers in a row and their parameters. Cloning shares the layers and copies parameters when they
+/// are changed.
 #[derive(Clone, Debug)]
 pub struct Sequential<B: Backend> {
     backend: B,
@@ -30,7 +31,8 @@ impl<B: Backend> Sequential<B> {
     /// A model with PyTorch's default initialisation, drawn from `seed`.
     ///
     /// # Errors
-    /// If a layer shares the parameters of one that does not come before it, or a parameter does not fit into memory.
+    /// If a layer shares the parameters of one that does not come before it, or a parameter does
+    /// not fit into memory.
     pub fn new(backend: &B, layers: Vec<Box<dyn Layer<B>>>, seed: u64) -> Result<Self, Error> {
         let row = Row(layers.into());
         row.check("")?;
@@ -76,7 +78,8 @@ impl<B: Backend> Sequential<B> {
     pub fn set_param(&mut self, name: &str, value: Tensor<B>) -> Result<(), Error> {
         let mut all = self.params.iter_mut().chain(&mut self.buffers);
         let Some(param) = all.find(|param| param.name == name) else {
-            let known = self.params.iter().chain(&self.buffers).map(|param| param.name.clone()).collect();
+            let known =
+                self.params.iter().chain(&self.buffers).map(|param| param.name.clone()).collect();
             return Err(Error::UnknownParameter { name: name.into(), known });
         };
         if param.value.shape() != value.shape() {
@@ -95,23 +98,26 @@ impl<B: Backend> Sequential<B> {
         Ok(self.row.output_shape(input)?)
     }
 
-    /// Records a forward pass of `x: [N, *]` in evaluation mode. The graph's parameters are the model's, in the same order, under the same
-    /// names.
+    /// Records a forward pass of `x: [N, *]` in evaluation mode. The graph's parameters are the
+    /// model's, in the same order, under the same names.
     ///
     /// # Errors
     /// If the batch is empty or a layer can't take what reaches it; before any work.
     pub fn forward(&self, x: &Tensor<B>) -> Result<Graph<B>, Error> {
         // Buffers are shared until somebody writes; nobody does in evaluation mode.
-        let mut buffers: Vec<Tensor<B>> = self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
+        let mut buffers: Vec<Tensor<B>> =
+            self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
         self.record(x, Mode::Evaluation, &mut self.rng.clone(), &mut buffers)
     }
 
-    /// Records a forward pass in training mode: dropout drops, batch norm uses the batch's statistics and updates the running ones.
+    /// Records a forward pass in training mode: dropout drops, batch norm uses the batch's
+    /// statistics and updates the running ones.
     ///
     /// # Errors
     /// As [`forward`](Sequential::forward).
     pub fn forward_training(&mut self, x: &Tensor<B>) -> Result<Graph<B>, Error> {
-        let mut buffers: Vec<Tensor<B>> = self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
+        let mut buffers: Vec<Tensor<B>> =
+            self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
         let mut rng = self.rng.clone();
         let graph = self.record(x, Mode::Training, &mut rng, &mut buffers)?;
         self.rng = rng;
@@ -119,22 +125,35 @@ impl<B: Backend> Sequential<B> {
         Ok(graph)
     }
 
-    fn record(&self, x: &Tensor<B>, mode: Mode, rng: &mut Rng, buffers: &mut [Tensor<B>]) -> Result<Graph<B>, Error> {
+    fn record(
+        &self,
+        x: &Tensor<B>,
+        mode: Mode,
+        rng: &mut Rng,
+        buffers: &mut [Tensor<B>],
+    ) -> Result<Graph<B>, Error> {
         let shape = x.shape();
         if shape.first().is_none_or(|&n| n == 0) {
-            return Err(vivit_autodiff::Error::EmptyBatch { input: 0, shape: shape.to_vec() }.into());
+            return Err(
+                vivit_autodiff::Error::EmptyBatch { input: 0, shape: shape.to_vec() }.into()
+            );
         }
         self.output_shape(&shape[1..])?;
         self.row.check_input(x)?;
         let mut tape = Tape::new(&self.backend);
-        let params: Vec<Var> = self.params.iter().map(|param| tape.named_param(&param.name, param.value.clone())).collect();
+        let params: Vec<Var> = self
+            .params
+            .iter()
+            .map(|param| tape.named_param(&param.name, param.value.clone()))
+            .collect();
         let input = tape.input(x.clone());
         let mut recorder = Recorder { tape: &mut tape, mode, rng };
         let output = self.row.record(&mut recorder, Own { params: &params, buffers }, input);
         Ok(Graph::new(tape, output)?)
     }
 
-    /// `θ += alpha · change`, for the parameters that `change` has; its keys are those of a graph of this model.
+    /// `θ += alpha · change`, for the parameters that `change` has; its keys are those of a graph
+    /// of this model.
     ///
     /// # Errors
     /// If a key is none of the model's parameters, or a value has another shape.
@@ -142,10 +161,12 @@ impl<B: Backend> Sequential<B> {
         self.update(change, |_, value, change| value.axpy(alpha, change))
     }
 
-    /// Calls `each` with every parameter that `change` has: its key, its value to write to, and its change.
+    /// Calls `each` with every parameter that `change` has: its key, its value to write to, and its
+    /// change.
     ///
     /// # Errors
-    /// As [`add_scaled`](Sequential::add_scaled); before the first call, so that an error leaves the model as it was.
+    /// As [`add_scaled`](Sequential::add_scaled); before the first call, so that an error leaves
+    /// the model as it was.
     pub(crate) fn update(
         &mut self,
         change: &ParamMap<Tensor<B>>,
@@ -167,7 +188,8 @@ impl<B: Backend> Sequential<B> {
     }
 }
 
-/// The number of entries of a parameter. A shape may come from a file: what can't be had is an error, not the end of the program.
+/// The number of entries of a parameter. A shape may come from a file: what can't be had is an
+/// error, not the end of the program.
 fn entries_of<E>(spec: &ParamSpec) -> Result<usize, Error> {
     let product = spec.shape.iter().try_fold(1usize, |product, &len| product.checked_mul(len));
     let possible = product.filter(|&len| Vec::<E>::new().try_reserve_exact(len).is_ok());

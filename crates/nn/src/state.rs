@@ -57,12 +57,24 @@ pub enum StateProblem {
 impl fmt::Display for StateProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StateProblem::Missing { name, shape } => write!(f, "{name} of shape {shape:?} is missing"),
-            StateProblem::Unexpected { name, shape } => write!(f, "{name} of shape {shape:?} is unexpected"),
-            StateProblem::Shape { name, expected, got } => write!(f, "{name} has shape {got:?} instead of {expected:?}"),
-            StateProblem::ElementType { name, got } => write!(f, "{name} has element type {got} instead of F32 or F64"),
+            StateProblem::Missing { name, shape } => {
+                write!(f, "{name} of shape {shape:?} is missing")
+            }
+            StateProblem::Unexpected { name, shape } => {
+                write!(f, "{name} of shape {shape:?} is unexpected")
+            }
+            StateProblem::Shape { name, expected, got } => {
+                write!(f, "{name} has shape {got:?} instead of {expected:?}")
+            }
+            StateProblem::ElementType { name, got } => {
+                write!(f, "{name} has element type {got} instead of F32 or F64")
+            }
             StateProblem::NonFinite { name, index, value } => {
-                write!(f, "{name} holds {value} at index {index:?}, which is no finite number of the model's element type")
+                write!(
+                    f,
+                    "{name} holds {value} at index {index:?}, which is no finite number of the \
+                     model's element type"
+                )
             }
         }
     }
@@ -94,7 +106,9 @@ impl View for &Bytes {
 }
 
 fn words<const W: usize>(data: &[u8], number: impl Fn([u8; W]) -> f64) -> Vec<f64> {
-    data.chunks_exact(W).map(|word| number(word.try_into().expect("a chunk of its length"))).collect()
+    data.chunks_exact(W)
+        .map(|word| number(word.try_into().expect("a chunk of its length")))
+        .collect()
 }
 
 /// The first number that is not finite in the element type `E`.
@@ -120,10 +134,11 @@ fn not_safetensors(error: SafeTensorError) -> Error {
 
 /// # State dictionaries
 ///
-/// The arrays of a model, parameters and buffers, under their names, in the format [safetensors](https://github.com/huggingface/safetensors).
-/// Where the names agree with PyTorch's, so do the files: what `safetensors.torch.save_file(model.state_dict(), path)` writes can be loaded, and
-/// the other way round. (PyTorch's batch norm also counts its batches, in `num_batches_tracked`; nothing here needs the counter, so it is passed
-/// over.)
+/// The arrays of a model, parameters and buffers, under their names, in the format
+/// [safetensors](https://github.com/huggingface/safetensors). Where the names agree with PyTorch's,
+/// so do the files: what `safetensors.torch.save_file(model.state_dict(), path)` writes can be
+/// loaded, and the other way round. (PyTorch's batch norm also counts its batches, in
+/// `num_batches_tracked`; nothing here needs the counter, so it is passed over.)
 impl<B: Backend> Sequential<B> {
     /// Everything that a state dictionary holds: whatever of a model has to survive.
     fn state(&self) -> impl Iterator<Item = &Param<B>> {
@@ -132,7 +147,8 @@ impl<B: Backend> Sequential<B> {
 
     /// Whether a state dictionary of this model may hold an array of this name.
     fn knows(&self, name: &str) -> bool {
-        let counted = name.strip_suffix("num_batches_tracked").map(|layer| format!("{layer}running_mean"));
+        let counted =
+            name.strip_suffix("num_batches_tracked").map(|layer| format!("{layer}running_mean"));
         self.state().any(|array| array.name == name || Some(&array.name) == counted.as_ref())
     }
 
@@ -153,7 +169,8 @@ impl<B: Backend> Sequential<B> {
         Ok(arrays)
     }
 
-    /// The model's state dictionary as the bytes of a safetensors file, in the model's element type.
+    /// The model's state dictionary as the bytes of a safetensors file, in the model's element
+    /// type.
     ///
     /// # Errors
     /// If an array holds a NaN or an infinity (all that do are listed), or the device failed.
@@ -173,15 +190,16 @@ impl<B: Backend> Sequential<B> {
     /// ```
     pub fn to_safetensors(&self) -> Result<Vec<u8>, Error> {
         let arrays = self.state_bytes()?;
-        safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None).map_err(not_safetensors)
+        safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None)
+            .map_err(not_safetensors)
     }
 
-    /// Takes all arrays from the bytes of a safetensors file of 32- or 64-bit floats, rounded to the model's element type. An error leaves
-    /// the model as it was.
+    /// Takes all arrays from the bytes of a safetensors file of 32- or 64-bit floats, rounded to
+    /// the model's element type. An error leaves the model as it was.
     ///
     /// # Errors
-    /// If the bytes are no safetensors file, or do not hold exactly this model's arrays, with finite numbers: one [`Error::State`] with all that
-    /// is wrong.
+    /// If the bytes are no safetensors file, or do not hold exactly this model's arrays, with
+    /// finite numbers: one [`Error::State`] with all that is wrong.
     pub fn load_safetensors(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let file = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
         let (mut values, mut problems) = (Vec::new(), Vec::new());
@@ -198,13 +216,19 @@ impl<B: Backend> Sequential<B> {
             };
             let fits = view.shape() == expected;
             if !fits {
-                problems.push(StateProblem::Shape { name: name.clone(), expected, got: view.shape().to_vec() });
+                problems.push(StateProblem::Shape {
+                    name: name.clone(),
+                    expected,
+                    got: view.shape().to_vec(),
+                });
             }
             match numbers {
-                None => problems.push(StateProblem::ElementType { name, got: format!("{:?}", view.dtype()) }),
+                None => problems
+                    .push(StateProblem::ElementType { name, got: format!("{:?}", view.dtype()) }),
                 Some(numbers) => match non_finite::<B::Elem>(&name, view.shape(), &numbers) {
                     Some(problem) => problems.push(problem),
-                    None if fits => values.push((name, Tensor::from_f64(self.backend(), view.shape(), &numbers)?)),
+                    None if fits => values
+                        .push((name, Tensor::from_f64(self.backend(), view.shape(), &numbers)?)),
                     None => {}
                 },
             }
@@ -220,8 +244,9 @@ impl<B: Backend> Sequential<B> {
         values.into_iter().try_for_each(|(name, value)| self.set_param(&name, value))
     }
 
-    /// Writes the model's state dictionary to a safetensors file, in the model's element type. A file that was there is replaced once the new
-    /// one is complete. On Unix only its owner may read the new file.
+    /// Writes the model's state dictionary to a safetensors file, in the model's element type. A
+    /// file that was there is replaced once the new one is complete. On Unix only its owner may
+    /// read the new file.
     ///
     /// # Errors
     /// As [`to_safetensors`](Sequential::to_safetensors), and if the file can't be written.
@@ -248,17 +273,21 @@ impl<B: Backend> Sequential<B> {
         let path = path.as_ref();
         let write = || {
             let arrays = self.state_bytes()?;
-            safetensors::serialize_to_file(arrays.iter().map(|(name, bytes)| (*name, bytes)), None, path).map_err(|error| {
-                match error {
-                    SafeTensorError::IoError(error) => Error::Io { reason: error.to_string() },
-                    other => not_safetensors(other),
-                }
+            safetensors::serialize_to_file(
+                arrays.iter().map(|(name, bytes)| (*name, bytes)),
+                None,
+                path,
+            )
+            .map_err(|error| match error {
+                SafeTensorError::IoError(error) => Error::Io { reason: error.to_string() },
+                other => not_safetensors(other),
             })
         };
         write().map_err(|error| error.in_file(path))
     }
 
-    /// Takes all arrays from a safetensors file; see [`load_safetensors`](Sequential::load_safetensors).
+    /// Takes all arrays from a safetensors file; see
+    /// [`load_safetensors`](Sequential::load_safetensors).
     ///
     /// # Errors
     /// As there, and if the file can't be read; always with the path.

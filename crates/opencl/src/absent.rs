@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use vivit_tensor::{Backend, Binary, Error as TensorError, Gemm, Reduce, Scalar, Shape, Unary, Window};
+use vivit_tensor::{
+    Backend, Binary, Error as TensorError, Gemm, Reduce, Scalar, Shape, Unary, Window,
+};
 
 use crate::{DeviceInfo, Error, Kernels, Selector, Transfers};
 

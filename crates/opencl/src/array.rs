@@ -5,8 +5,12 @@ use vivit_tensor::{Scalar, Shape};
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 
-/// Axes of a strided traversal with the strides of `N` operands, neighbours merged where every operand allows it; at least one.
-pub(crate) fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, [usize; N])> {
+/// Axes of a strided traversal with the strides of `N` operands, neighbours merged where every
+/// operand allows it; at least one.
+pub(crate) fn merged<const N: usize>(
+    shape: &Shape,
+    strides: [&[usize]; N],
+) -> Vec<(usize, [usize; N])> {
     let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.rank());
     for axis in 0..shape.rank() {
         let (len, step) = (shape[axis], strides.map(|strides| strides[axis]));
@@ -14,7 +18,9 @@ pub(crate) fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> V
             continue;
         }
         match axes.last_mut() {
-            Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => (*outer, *wide) = (*outer * len, step),
+            Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => {
+                (*outer, *wide) = (*outer * len, step)
+            }
             _ => axes.push((len, step)),
         }
     }
@@ -49,43 +55,91 @@ impl<const N: usize> Axes<N> {
 
 pub(crate) fn fill<E: Scalar>(cl: &OpenCl<E>, len: usize, value: E) -> Buf<E> {
     let out = cl.session.allocate(len);
-    cl.session.call("fill").buf(&out).real(value.f64()).words([len]).flat(len).into(&cl.session, out)
+    cl.session
+        .call("fill")
+        .buf(&out)
+        .real(value.f64())
+        .words([len])
+        .flat(len)
+        .into(&cl.session, out)
 }
 
 /// Reads from entry `first` on.
-pub(crate) fn copy_strided<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, first: usize, shape: &Shape, strides: &[usize]) -> Buf<E> {
+pub(crate) fn copy_strided<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    first: usize,
+    shape: &Shape,
+    strides: &[usize],
+) -> Buf<E> {
     let out = cl.session.allocate(shape.size());
     if out.len == 0 {
         return out;
     }
-    let last = first + shape.iter().zip(strides).map(|(len, stride)| (len - 1) * stride).sum::<usize>();
+    let last =
+        first + shape.iter().zip(strides).map(|(len, stride)| (len - 1) * stride).sum::<usize>();
     assert!(last < x.len, "reading {shape} with strides {strides:?} of {} entries", x.len);
-    let Axes { inner: (n, [step]), rank, lens, steps: [steps], rows } = Axes::new(&merged(shape, [strides]));
-    let call =
-        cl.session.call("copy_strided").buf(x).buf(&out).words([n, step, rows, first]).words([rank]).words(lens).words(steps);
+    let Axes { inner: (n, [step]), rank, lens, steps: [steps], rows } =
+        Axes::new(&merged(shape, [strides]));
+    let call = cl
+        .session
+        .call("copy_strided")
+        .buf(x)
+        .buf(&out)
+        .words([n, step, rows, first])
+        .words([rank])
+        .words(lens)
+        .words(steps);
     call.rows(n, rows).into(&cl.session, out)
 }
 
-pub(crate) fn select<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, outer: usize, axis: usize, inner: usize, pick: &[usize]) -> Buf<E> {
-    assert!(x.len == outer * axis * inner && pick.iter().all(|&at| at < axis), "select of [{outer}, {axis}, {inner}]");
+pub(crate) fn select<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    outer: usize,
+    axis: usize,
+    inner: usize,
+    pick: &[usize],
+) -> Buf<E> {
+    assert!(
+        x.len == outer * axis * inner && pick.iter().all(|&at| at < axis),
+        "select of [{outer}, {axis}, {inner}]"
+    );
     if let [first, rest @ ..] = pick {
         // Equal steps upwards need no list of indices on the device.
         let step = rest.first().map_or(Some(0), |second| second.checked_sub(*first));
-        if let Some(step) = step.filter(|&step| pick.windows(2).all(|pair| pair[0] + step == pair[1])) {
+        if let Some(step) =
+            step.filter(|&step| pick.windows(2).all(|pair| pair[0] + step == pair[1]))
+        {
             let shape = Shape::from([outer, pick.len(), inner]);
             return copy_strided(cl, x, first * inner, &shape, &[axis * inner, step * inner, 1]);
         }
     }
     let out = cl.session.allocate(outer * pick.len() * inner);
     let indices = cl.session.upload(pick.iter().map(|&at| at as u32).collect());
-    let call = cl.session.call("select_entries").buf(x).buf(&indices).buf(&out).words([inner, axis, pick.len(), outer]);
+    let call = cl.session.call("select_entries").buf(x).buf(&indices).buf(&out).words([
+        inner,
+        axis,
+        pick.len(),
+        outer,
+    ]);
     call.rows(inner, pick.len() * outer).into(&cl.session, out)
 }
 
-pub(crate) fn lookup<E: Scalar>(cl: &OpenCl<E>, table: &Buf<E>, ids: &Buf<E>, (rows, width): (usize, usize)) -> Buf<E> {
-    assert!(table.len == rows * width && (rows > 0 || ids.len == 0), "lookup in a table of {rows} rows, {} entries", table.len);
+pub(crate) fn lookup<E: Scalar>(
+    cl: &OpenCl<E>,
+    table: &Buf<E>,
+    ids: &Buf<E>,
+    (rows, width): (usize, usize),
+) -> Buf<E> {
+    assert!(
+        table.len == rows * width && (rows > 0 || ids.len == 0),
+        "lookup in a table of {rows} rows, {} entries",
+        table.len
+    );
     let out = cl.session.allocate(ids.len * width);
-    let call = cl.session.call("lookup").buf(table).buf(ids).buf(&out).words([width, rows, ids.len, 0]);
+    let call =
+        cl.session.call("lookup").buf(table).buf(ids).buf(&out).words([width, rows, ids.len, 0]);
     call.rows(width, ids.len).into(&cl.session, out)
 }
 
@@ -106,7 +160,8 @@ pub(crate) fn one_hot<E: Scalar>(cl: &OpenCl<E>, ids: &Buf<E>, classes: usize) -
     call.rows(classes, ids.len).into(&cl.session, out)
 }
 
-/// An axis of padding: its length, the zeros in front of it (negative: entries cropped) and the length of the result.
+/// An axis of padding: its length, the zeros in front of it (negative: entries cropped) and the
+/// length of the result.
 #[derive(Clone, Copy)]
 struct Padded {
     from: usize,
@@ -114,7 +169,12 @@ struct Padded {
     to: usize,
 }
 
-pub(crate) fn pad<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, shape: &Shape, pads: &[(isize, isize)]) -> Buf<E> {
+pub(crate) fn pad<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    shape: &Shape,
+    pads: &[(isize, isize)],
+) -> Buf<E> {
     assert!(x.len == shape.size() && pads.len() == shape.rank(), "pad of {shape} by {pads:?}");
     let mut axes: Vec<Padded> = Vec::with_capacity(shape.rank() + 1);
     for (&from, &(before, after)) in shape.iter().zip(pads) {
@@ -122,7 +182,11 @@ pub(crate) fn pad<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, shape: &Shape, pads: &[
         match axes.last_mut() {
             // An axis that stays as it is joins the one around it.
             Some(outer) if (before, after) == (0, 0) => {
-                *outer = Padded { from: outer.from * from, before: outer.before * from as isize, to: outer.to * from };
+                *outer = Padded {
+                    from: outer.from * from,
+                    before: outer.before * from as isize,
+                    to: outer.to * from,
+                };
             }
             _ => axes.push(Padded { from, before, to }),
         }
@@ -137,7 +201,13 @@ pub(crate) fn pad<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, shape: &Shape, pads: &[
         step *= axis.from;
     }
     let call = cl.session.call("pad").buf(x).buf(&out).words([inner.to, inner.from, rows, 0]);
-    let call = call.signed_one(inner.before).words([axes.len()]).words(lens).signed(before).words(from).words(steps);
+    let call = call
+        .signed_one(inner.before)
+        .words([axes.len()])
+        .words(lens)
+        .signed(before)
+        .words(from)
+        .words(steps);
     call.rows(inner.to, rows).into(&cl.session, out)
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use std::ops::Range;
 
-use vivit_tensor::{Backend, Binary, ConvDims, ConvWeights, Error, Gemm, Reduce, Scalar, Search, Shape, Unary, Window};
+use vivit_tensor::{
+    Backend, Binary, ConvDims, ConvWeights, Error, Gemm, Reduce, Scalar, Search, Shape, Unary,
+    Window,
+};
 
 use crate::buffer::Buf;
 use crate::device::OpenCl;
@@ -53,7 +56,11 @@ impl<E: Scalar> Backend for OpenCl<E> {
     }
 
     fn slice(&self, x: &Buf<E>, range: Range<usize>) -> Buf<E> {
-        assert!(range.start <= range.end && range.end <= x.len, "slice {range:?} of {} elements", x.len);
+        assert!(
+            range.start <= range.end && range.end <= x.len,
+            "slice {range:?} of {} elements",
+            x.len
+        );
         x.slice(range.start, range.len())
     }
 
@@ -61,7 +68,14 @@ impl<E: Scalar> Backend for OpenCl<E> {
         array::copy_strided(self, x, 0, shape, strides)
     }
 
-    fn select(&self, x: &Buf<E>, outer: usize, axis: usize, inner: usize, pick: &[usize]) -> Buf<E> {
+    fn select(
+        &self,
+        x: &Buf<E>,
+        outer: usize,
+        axis: usize,
+        inner: usize,
+        pick: &[usize],
+    ) -> Buf<E> {
         array::select(self, x, outer, axis, inner, pick)
     }
 
@@ -101,7 +115,14 @@ impl<E: Scalar> Backend for OpenCl<E> {
         product::product(self, &Gemm::nt(r, r, d).accumulating(), a, a, c, true);
     }
 
-    fn add_tiled_product(&self, acc: &mut Buf<E>, x: &Buf<E>, xs: (usize, usize), y: &Buf<E>, ys: (usize, usize)) {
+    fn add_tiled_product(
+        &self,
+        acc: &mut Buf<E>,
+        x: &Buf<E>,
+        xs: (usize, usize),
+        y: &Buf<E>,
+        ys: (usize, usize),
+    ) {
         elementwise::add_tiled_product(self, acc, x, xs, y, ys);
     }
 
@@ -137,7 +158,14 @@ impl<E: Scalar> Backend for OpenCl<E> {
         window::conv(self, x, w, n, dims, window)
     }
 
-    fn conv_transposed(&self, y: &Buf<E>, w: &Buf<E>, [columns, n]: [usize; 2], dims: ConvDims, window: &Window) -> Buf<E> {
+    fn conv_transposed(
+        &self,
+        y: &Buf<E>,
+        w: &Buf<E>,
+        [columns, n]: [usize; 2],
+        dims: ConvDims,
+        window: &Window,
+    ) -> Buf<E> {
         window::conv_transposed(self, y, w, columns * n, dims, window)
     }
 
@@ -165,7 +193,14 @@ impl<E: Scalar> Backend for OpenCl<E> {
         reduce::softmax(self, x, outer, axis, inner)
     }
 
-    fn draw_one_hot(&self, p: &Buf<E>, u: &[f64], outer: usize, axis: usize, inner: usize) -> Result<Buf<E>, Error> {
+    fn draw_one_hot(
+        &self,
+        p: &Buf<E>,
+        u: &[f64],
+        outer: usize,
+        axis: usize,
+        inner: usize,
+    ) -> Result<Buf<E>, Error> {
         Ok(reduce::draw_one_hot(self, p, u, outer, axis, inner))
     }
 

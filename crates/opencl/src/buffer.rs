@@ -39,7 +39,8 @@ impl Drop for Block {
     }
 }
 
-/// A shared range of device memory, or why there is none: the failure of what should have filled it.
+/// A shared range of device memory, or why there is none: the failure of what should have filled
+/// it.
 #[derive(Clone)]
 pub struct Buf<T> {
     pub(crate) block: Result<Arc<Block>, Arc<Error>>,
@@ -65,7 +66,8 @@ impl<T> fmt::Debug for Buf<T> {
     }
 }
 
-/// Memory that nobody uses, by size. The queue runs in order, so what was given back may be used at once.
+/// Memory that nobody uses, by size. The queue runs in order, so what was given back may be used at
+/// once.
 #[derive(Default)]
 pub(crate) struct Pool {
     free: BTreeMap<usize, Vec<Mem>>,
@@ -76,7 +78,8 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// The size that is allocated for `bytes`: eight steps from one power of two to the next, so that sizes recur.
+    /// The size that is allocated for `bytes`: eight steps from one power of two to the next, so
+    /// that sizes recur.
     pub fn size_for(bytes: usize) -> usize {
         let bytes = bytes.max(256);
         let step = (1 << bytes.ilog2()) / 8;
@@ -86,7 +89,8 @@ impl Pool {
     /// Memory of at least `size` bytes, with its size.
     pub fn take(&mut self, size: usize) -> Option<(Mem, usize)> {
         // Up to a quarter more than needed: better than new memory.
-        let (&size, list) = self.free.range_mut(size..=size + size / 4).find(|(_, list)| !list.is_empty())?;
+        let (&size, list) =
+            self.free.range_mut(size..=size + size / 4).find(|(_, list)| !list.is_empty())?;
         self.idle -= size;
         let mem = list.pop();
         if list.is_empty() {

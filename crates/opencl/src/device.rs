@@ -15,7 +15,8 @@ use crate::{DeviceInfo, Error, Kernels, Kind, Selector, Transfers};
 
 /// A device and an element type: `OpenCl<f32>`, `OpenCl<f64>`.
 ///
-/// Clones share the device's context, queue, program and memory. Buffers of one can be used by its clones only.
+/// Clones share the device's context, queue, program and memory. Buffers of one can be used by its
+/// clones only.
 #[derive(Clone)]
 pub struct OpenCl<E> {
     pub(crate) session: Arc<Session>,
@@ -38,8 +39,11 @@ pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
 }
 
 fn list() -> Result<Vec<(DeviceId, DeviceInfo)>, Error> {
-    let failed =
-        |device: &str, failure: Failure| Error::Call { device: device.into(), call: failure.call, status: failure.status() };
+    let failed = |device: &str, failure: Failure| Error::Call {
+        device: device.into(),
+        call: failure.call,
+        status: failure.status(),
+    };
     launch::load().map_err(|reason| Error::NoLibrary { reason })?;
     let platforms = launch::platforms().map_err(|failure| failed("OpenCL", failure))?;
     if platforms.is_empty() {
@@ -76,7 +80,9 @@ fn describe(device: DeviceId, platform: &str, index: usize) -> DeviceInfo {
         memory: number(ffi::CL_DEVICE_GLOBAL_MEM_SIZE),
         largest_array: number(ffi::CL_DEVICE_MAX_MEM_ALLOC_SIZE),
         local_memory: number(ffi::CL_DEVICE_LOCAL_MEM_SIZE),
-        doubles: text(ffi::CL_DEVICE_EXTENSIONS).split_whitespace().any(|name| name == "cl_khr_fp64"),
+        doubles: text(ffi::CL_DEVICE_EXTENSIONS)
+            .split_whitespace()
+            .any(|name| name == "cl_khr_fp64"),
     }
 }
 
@@ -98,17 +104,22 @@ fn check(info: &DeviceInfo, work_group: u64, double: bool) -> Result<(), Error> 
         return Err(Error::NoDoubles { device: info.name.clone() });
     }
     if work_group < GROUP as u64 {
-        return Err(Error::WorkGroup { device: info.name.clone(), size: work_group, needed: GROUP as u64 });
+        return Err(Error::WorkGroup {
+            device: info.name.clone(),
+            size: work_group,
+            needed: GROUP as u64,
+        });
     }
     Ok(())
 }
 
 impl<E: Scalar> OpenCl<E> {
-    /// Opens a device and compiles the kernels for it: `OpenCl::<f32>::new(0)`, `new("gpu")`, `new("part of a name")`,
-    /// `new(Selector::default())`.
+    /// Opens a device and compiles the kernels for it: `OpenCl::<f32>::new(0)`, `new("gpu")`,
+    /// `new("part of a name")`, `new(Selector::default())`.
     ///
     /// # Errors
-    /// If there is no OpenCL, no such device, the device is too old or lacks doubles that are asked for, or it can't be opened.
+    /// If there is no OpenCL, no such device, the device is too old or lacks doubles that are asked
+    /// for, or it can't be opened.
     pub fn new(selector: impl Into<Selector>) -> Result<Self, Error> {
         let list = list()?;
         let infos: Vec<DeviceInfo> = list.iter().map(|(_, info)| info.clone()).collect();
@@ -116,7 +127,11 @@ impl<E: Scalar> OpenCl<E> {
         let (device, info) = list[selector.into().choose(&infos, variable.as_deref())?].clone();
         let double = E::NAME == "f64";
         check(&info, launch::info_number(device, ffi::CL_DEVICE_MAX_WORK_GROUP_SIZE), double)?;
-        let native = if double { ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE } else { ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT };
+        let native = if double {
+            ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE
+        } else {
+            ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT
+        };
         let width = launch::info_number(device, native) as usize;
         let kernels = if info.kind == Kind::Cpu { Kernels::Cores } else { Kernels::Groups };
         let queue = Queue::open(device).map_err(|failure| Error::Call {
@@ -168,9 +183,13 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        for (version, recent) in
-            [("OpenCL 1.1 old", false), ("OpenCL 1.2", true), ("OpenCL 3.0 PoCL", true), ("OpenCL 1.10", true), ("", false)]
-        {
+        for (version, recent) in [
+            ("OpenCL 1.1 old", false),
+            ("OpenCL 1.2", true),
+            ("OpenCL 3.0 PoCL", true),
+            ("OpenCL 1.10", true),
+            ("", false),
+        ] {
             assert_eq!(is_recent(version), recent, "{version}");
         }
     }
@@ -182,19 +201,24 @@ mod tests {
         shared::<Buf<f64>>();
     }
 
-    /// Runs the named test again, in a process whose kernel cache is its own: PoCL's does not bear several processes. `false` in that
-    /// process, which is to do the work.
+    /// Runs the named test again, in a process whose kernel cache is its own: PoCL's does not bear
+    /// several processes. `false` in that process, which is to do the work.
     fn elsewhere(test: &str) -> bool {
         const CACHE: &str = "POCL_CACHE_DIR";
         const SECOND: &str = "VIVIT_TESTS_SECOND_RUN";
         if std::env::var_os(SECOND).is_some() {
             return false;
         }
-        let cache = std::env::temp_dir().join(format!("vivit-pocl-{}-{}", std::process::id(), test.len()));
+        let cache =
+            std::env::temp_dir().join(format!("vivit-pocl-{}-{}", std::process::id(), test.len()));
         let _ = std::fs::create_dir_all(&cache);
         let program = std::env::current_exe().expect("the program's own path");
         let name = format!("device::tests::{test}");
-        let output = std::process::Command::new(program).args(["--exact", &name]).env(CACHE, &cache).env(SECOND, "1").output();
+        let output = std::process::Command::new(program)
+            .args(["--exact", &name])
+            .env(CACHE, &cache)
+            .env(SECOND, "1")
+            .output();
         let _ = std::fs::remove_dir_all(&cache);
         let output = output.expect("the program starts again");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -210,7 +234,8 @@ mod tests {
         let (device, info) = &list[0];
         let queue = Queue::open(*device).expect("the device opens");
         let lanes = Lanes { rows: 6, width: 4 };
-        let error = build(&queue, info, "__kernel void f() { return no_such_name; }", false, lanes).expect_err("no kernel");
+        let error = build(&queue, info, "__kernel void f() { return no_such_name; }", false, lanes)
+            .expect_err("no kernel");
         let Error::Build { device, log } = &error else { panic!("{error}") };
         assert!(*device == info.name && log.contains("no_such_name"), "{error}");
     }
@@ -223,10 +248,14 @@ mod tests {
         }
         let Ok(cl) = OpenCl::<f32>::new(0) else { return };
         let x = cl.fill(3, 1.0);
-        let spoiled = cl.session.call("no_such_kernel").buf(&x).flat(3).into(&cl.session, x.clone());
+        let spoiled =
+            cl.session.call("no_such_kernel").buf(&x).flat(3).into(&cl.session, x.clone());
         let sum = cl.reduce(vivit_tensor::Reduce::Sum, &spoiled, 1, 3, 1);
         let failed = cl.check().expect_err("a kernel that is not there").to_string();
-        assert!(failed.contains("no_such_kernel") && failed.contains("CL_INVALID_KERNEL_NAME"), "{failed}");
+        assert!(
+            failed.contains("no_such_kernel") && failed.contains("CL_INVALID_KERNEL_NAME"),
+            "{failed}"
+        );
         // Told once; the buffers that nothing has filled go on telling it.
         assert_eq!(cl.check(), Ok(()));
         assert_eq!(cl.download(&sum).expect_err("not filled").to_string(), failed);

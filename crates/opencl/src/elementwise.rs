@@ -35,14 +35,27 @@ fn row(f: Unary) -> (&'static str, [f64; 2]) {
 pub(crate) fn unary<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>) -> Buf<E> {
     let (name, [a, b]) = row(f);
     let out = cl.session.allocate(x.len);
-    let call = cl.session.call(format!("unary_{name}")).buf(x).buf(&out).real(a).real(b).words([x.len]);
+    let call =
+        cl.session.call(format!("unary_{name}")).buf(x).buf(&out).real(a).real(b).words([x.len]);
     call.flat(x.len).into(&cl.session, out)
 }
 
-pub(crate) fn unary_chain<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>, y: &Buf<E>, mat: &Buf<E>) -> Buf<E> {
+pub(crate) fn unary_chain<E: Scalar>(
+    cl: &OpenCl<E>,
+    f: Unary,
+    x: &Buf<E>,
+    y: &Buf<E>,
+    mat: &Buf<E>,
+) -> Buf<E> {
     let (name, [a, b]) = row(f);
     let columns = mat.len / x.len.max(1);
-    assert!(x.len == y.len && columns * x.len == mat.len, "{f:?} of {} and {} entries, columns of {}", x.len, y.len, mat.len);
+    assert!(
+        x.len == y.len && columns * x.len == mat.len,
+        "{f:?} of {} and {} entries, columns of {}",
+        x.len,
+        y.len,
+        mat.len
+    );
     let out = cl.session.allocate(mat.len);
     let call = cl.session.call(format!("chain_{name}")).buf(x).buf(y).buf(mat).buf(&out);
     call.real(a).real(b).words([x.len, columns]).rows(x.len, columns).into(&cl.session, out)
@@ -52,7 +65,15 @@ pub(crate) fn unary_second<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>, y: &
     let (name, [a, b]) = row(f);
     assert!(x.len == y.len, "{f:?} of {} entries can't be {}", x.len, y.len);
     let out = cl.session.allocate(x.len);
-    let call = cl.session.call(format!("second_{name}")).buf(x).buf(y).buf(&out).real(a).real(b).words([x.len]);
+    let call = cl
+        .session
+        .call(format!("second_{name}"))
+        .buf(x)
+        .buf(y)
+        .buf(&out)
+        .real(a)
+        .real(b)
+        .words([x.len]);
     call.flat(x.len).into(&cl.session, out)
 }
 
@@ -81,7 +102,8 @@ pub(crate) fn binary<E: Scalar>(
     }
     let axes = merged(out, [&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
     if let [(n, [1, 1])] = axes[..] {
-        let call = cl.session.call(format!("binary_flat_{name}")).buf(a).buf(b).buf(&result).words([n]);
+        let call =
+            cl.session.call(format!("binary_flat_{name}")).buf(a).buf(b).buf(&result).words([n]);
         return call.flat(n).into(&cl.session, result);
     }
     let Axes { inner: (n, [p, q]), rank, lens, steps: [a_steps, b_steps], rows } = Axes::new(&axes);
@@ -115,7 +137,13 @@ pub(crate) fn add_tiled_product<E: Scalar>(
     }
     cl.session.own(acc);
     let blocks = cols / n;
-    let outcome =
-        cl.session.call("add_tiled_product").buf(acc).buf(x).buf(y).words([n, blocks, rows, m]).rows(n, blocks * rows);
+    let outcome = cl
+        .session
+        .call("add_tiled_product")
+        .buf(acc)
+        .buf(x)
+        .buf(y)
+        .words([n, blocks, rows, m])
+        .rows(n, blocks * rows);
     cl.keep(outcome, acc);
 }

@@ -3,8 +3,8 @@
 use crate::DeviceInfo;
 
 /// What to install where nothing is found.
-pub(crate) const INSTALL: &str =
-    "install the vendor's driver, or PoCL for the CPU (Debian: apt-get install pocl-opencl-icd ocl-icd-libopencl1)";
+pub(crate) const INSTALL: &str = "install the vendor's driver, or PoCL for the CPU (Debian: \
+                                  apt-get install pocl-opencl-icd ocl-icd-libopencl1)";
 
 /// Errors of opening a device.
 ///
@@ -12,7 +12,8 @@ pub(crate) const INSTALL: &str =
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no OpenCL library (the loader of the vendors' implementations), or this build has no OpenCL in it.
+    /// There is no OpenCL library (the loader of the vendors' implementations), or this build has
+    /// no OpenCL in it.
     #[error("no OpenCL library can be loaded ({reason}): {INSTALL}")]
     NoLibrary {
         /// Why, in the words of the system.
@@ -33,7 +34,8 @@ pub enum Error {
         devices: Vec<DeviceInfo>,
     },
     /// No device is of that name or type.
-    #[error("no OpenCL device matches {wanted:?}; choose an index, a type (cpu, gpu, accelerator) or a part of a name of {}", names(.devices))]
+    #[error("no OpenCL device matches {wanted:?}; choose an index, a type (cpu, gpu, accelerator) \
+             or a part of a name of {}", names(.devices))]
     NoMatch {
         /// The name or type asked for.
         wanted: String,
@@ -41,7 +43,10 @@ pub enum Error {
         devices: Vec<DeviceInfo>,
     },
     /// The device is too old.
-    #[error("{device} has {version:?}; OpenCL 1.2 or later is needed: update its driver or choose another device")]
+    #[error(
+        "{device} has {version:?}; OpenCL 1.2 or later is needed: update its driver or choose \
+         another device"
+    )]
     Version {
         /// The device.
         device: String,
@@ -49,7 +54,10 @@ pub enum Error {
         version: String,
     },
     /// The device does not compute with doubles.
-    #[error("{device} lacks cl_khr_fp64, so it can't compute with f64: use f32, or choose another device")]
+    #[error(
+        "{device} lacks cl_khr_fp64, so it can't compute with f64: use f32, or choose another \
+         device"
+    )]
     NoDoubles {
         /// The device.
         device: String,
@@ -85,5 +93,9 @@ pub enum Error {
 }
 
 fn names(devices: &[DeviceInfo]) -> String {
-    devices.iter().map(|device| format!("{} ({}, {})", device.index, device.name, device.kind)).collect::<Vec<_>>().join("; ")
+    devices
+        .iter()
+        .map(|device| format!("{} ({}, {})", device.index, device.name, device.kind))
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -1,9 +1,10 @@
 //! Calls into OpenCL: platforms, devices, memory, programs, commands.
 //!
-//! This is the only module of the crate that may use `unsafe`. It calls the functions that [`ocl`]'s bindings declare, without that crate's
-//! wrappers: these sleep for ten seconds where there is no platform, and panic on statuses that only one vendor knows and on handles that
-//! a lost device can't release. The functions are looked up when the first device is asked for, not linked: a program starts without an
-//! OpenCL library, and asking it for a device is an error then.
+//! This is the only module of the crate that may use `unsafe`. It calls the functions that
+//! [`ocl`]'s bindings declare, without that crate's wrappers: these sleep for ten seconds where
+//! there is no platform, and panic on statuses that only one vendor knows and on handles that a
+//! lost device can't release. The functions are looked up when the first device is asked for, not
+//! linked: a program starts without an OpenCL library, and asking it for a device is an error then.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_char, c_void};
@@ -12,9 +13,10 @@ use std::sync::OnceLock;
 
 use libloading::Library;
 use ocl::ffi::{
-    self, cl_bool, cl_command_queue, cl_command_queue_properties, cl_context, cl_context_properties, cl_device_id,
-    cl_device_info, cl_device_type, cl_event, cl_event_info, cl_int, cl_kernel, cl_mem, cl_mem_flags, cl_platform_id,
-    cl_platform_info, cl_program, cl_program_build_info, cl_uint,
+    self, cl_bool, cl_command_queue, cl_command_queue_properties, cl_context,
+    cl_context_properties, cl_device_id, cl_device_info, cl_device_type, cl_event, cl_event_info,
+    cl_int, cl_kernel, cl_mem, cl_mem_flags, cl_platform_id, cl_platform_info, cl_program,
+    cl_program_build_info, cl_uint,
 };
 
 /// The library's file, by the names that it may have.
@@ -42,8 +44,8 @@ macro_rules! functions {
         impl Functions {
             fn of(library: Library) -> Result<Self, libloading::Error> {
                 Ok(Functions {
-                    // SAFETY: the standard gives these names to functions of these types; they stay loaded as long as the library does,
-                    // which is kept beside them.
+                    // SAFETY: the standard gives these names to functions of these types; they stay
+                    // loaded as long as the library does, which is kept beside them.
                     $($name: unsafe { *library.get(concat!(stringify!($name), "\0").as_bytes())? },)+
                     _library: library,
                 })
@@ -105,7 +107,8 @@ pub(crate) fn load() -> Result<(), String> {
 fn first_of(files: &[&str]) -> Result<Functions, String> {
     let mut reasons = Vec::new();
     for file in files {
-        // SAFETY: what a system has under the library's name is taken to be it, with initialisers that ask nothing of the caller.
+        // SAFETY: what a system has under the library's name is taken to be it, with initialisers
+        // that ask nothing of the caller.
         match unsafe { Library::new(file) }.and_then(Functions::of) {
             Ok(functions) => return Ok(functions),
             Err(error) => reasons.push(error.to_string()),
@@ -114,7 +117,8 @@ fn first_of(files: &[&str]) -> Result<Functions, String> {
     Err(reasons.join("; "))
 }
 
-/// The functions. Everything that calls one comes from a platform, and the list of these from [`load`].
+/// The functions. Everything that calls one comes from a platform, and the list of these from
+/// [`load`].
 fn cl() -> &'static Functions {
     FUNCTIONS.get().expect("loaded before the first platform was listed")
 }
@@ -135,7 +139,8 @@ macro_rules! handles {
 
         impl Drop for $name {
             fn drop(&mut self) {
-                // SAFETY: the handle was created for this value alone. (What a lost device answers changes nothing.)
+                // SAFETY: the handle was created for this value alone. (What a lost device answers
+                // changes nothing.)
                 unsafe { (cl().$release)(self.0) };
             }
         }
@@ -164,7 +169,8 @@ handles! {
 unsafe impl Sync for Mem {}
 // SAFETY: a built program is only read: several threads may create kernels of it at once.
 unsafe impl Sync for Program {}
-// SAFETY: all calls on a context, a queue and the device may be made by several threads at once; the list of data is locked.
+// SAFETY: all calls on a context, a queue and the device may be made by several threads at once;
+// the list of data is locked.
 unsafe impl Sync for Queue {}
 // SAFETY: the device's handle is a name that any thread may use.
 unsafe impl Send for Queue {}
@@ -178,7 +184,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// An allocation that can't be met.
-    pub const OUT_OF_MEMORY: Self = Failure { call: "clCreateBuffer", code: MEM_OBJECT_ALLOCATION_FAILURE };
+    pub const OUT_OF_MEMORY: Self =
+        Failure { call: "clCreateBuffer", code: MEM_OBJECT_ALLOCATION_FAILURE };
 
     /// The status by name, where it has one.
     pub fn status(&self) -> String {
@@ -200,7 +207,14 @@ impl Failure {
 
     /// Whether the device is gone, and with it everything that it held.
     pub fn is_loss(&self) -> bool {
-        matches!(self.code, DEVICE_NOT_AVAILABLE | INVALID_DEVICE | INVALID_CONTEXT | INVALID_COMMAND_QUEUE | ILLEGAL_ACCESS)
+        matches!(
+            self.code,
+            DEVICE_NOT_AVAILABLE
+                | INVALID_DEVICE
+                | INVALID_CONTEXT
+                | INVALID_COMMAND_QUEUE
+                | ILLEGAL_ACCESS
+        )
     }
 }
 
@@ -248,7 +262,8 @@ fn checked(call: &'static str, code: i32) -> Result<(), Failure> {
     if code == 0 { Ok(()) } else { Err(Failure { call, code }) }
 }
 
-/// The installed platforms; none if there is no vendor's implementation. The library must be [loaded](load).
+/// The installed platforms; none if there is no vendor's implementation. The library must be
+/// [loaded](load).
 pub(crate) fn platforms() -> Result<Vec<PlatformId>, Failure> {
     let mut count = 0;
     // SAFETY: asks for the number only; `count` is valid for the write.
@@ -259,7 +274,9 @@ pub(crate) fn platforms() -> Result<Vec<PlatformId>, Failure> {
     checked("clGetPlatformIDs", code)?;
     let mut ids = vec![null_mut(); count as usize];
     // SAFETY: `ids` has room for `count` handles.
-    checked("clGetPlatformIDs", unsafe { (cl().clGetPlatformIDs)(count, ids.as_mut_ptr(), null_mut()) })?;
+    checked("clGetPlatformIDs", unsafe {
+        (cl().clGetPlatformIDs)(count, ids.as_mut_ptr(), null_mut())
+    })?;
     Ok(ids.into_iter().map(PlatformId).collect())
 }
 
@@ -274,7 +291,8 @@ pub(crate) fn devices(platform: PlatformId) -> Result<Vec<DeviceId>, Failure> {
     checked("clGetDeviceIDs", code)?;
     let mut ids = vec![null_mut(); count as usize];
     // SAFETY: `ids` has room for `count` handles.
-    let code = unsafe { (cl().clGetDeviceIDs)(platform.0, all, count, ids.as_mut_ptr(), null_mut()) };
+    let code =
+        unsafe { (cl().clGetDeviceIDs)(platform.0, all, count, ids.as_mut_ptr(), null_mut()) };
     checked("clGetDeviceIDs", code)?;
     Ok(ids.into_iter().map(DeviceId).collect())
 }
@@ -303,7 +321,9 @@ pub(crate) fn platform_name(platform: PlatformId) -> String {
 
 fn info(device: DeviceId, what: u32) -> Vec<u8> {
     // SAFETY: `two_calls` passes a size and a buffer of that size.
-    two_calls(|size, value, needed| unsafe { (cl().clGetDeviceInfo)(device.0, what, size, value, needed) })
+    two_calls(|size, value, needed| unsafe {
+        (cl().clGetDeviceInfo)(device.0, what, size, value, needed)
+    })
 }
 
 /// A device's property that is text; empty if it does not tell.
@@ -360,7 +380,8 @@ impl Queue {
     pub fn open(device: DeviceId) -> Result<Self, Failure> {
         let (id, mut code) = (device.0, 0);
         // SAFETY: one valid device, no properties, no callback.
-        let context = unsafe { (cl().clCreateContext)(null(), 1, &id, None, null_mut(), &mut code) };
+        let context =
+            unsafe { (cl().clCreateContext)(null(), 1, &id, None, null_mut(), &mut code) };
         checked("clCreateContext", code)?;
         let context = Context(context);
         // SAFETY: the context holds the device; no properties: commands run in order.
@@ -374,18 +395,30 @@ impl Queue {
     pub fn build(&self, source: &str, options: &str) -> Result<Program, (Failure, String)> {
         let without_log = |failure| (failure, String::new());
         let options = CString::new(options).expect("options without zero bytes");
-        let (start, length, mut code): (*const c_char, usize, i32) = (source.as_ptr().cast(), source.len(), 0);
+        let (start, length, mut code): (*const c_char, usize, i32) =
+            (source.as_ptr().cast(), source.len(), 0);
         // SAFETY: one string of the given length.
-        let program = unsafe { (cl().clCreateProgramWithSource)(self.context.0, 1, &start, &length, &mut code) };
+        let program = unsafe {
+            (cl().clCreateProgramWithSource)(self.context.0, 1, &start, &length, &mut code)
+        };
         checked("clCreateProgramWithSource", code).map_err(without_log)?;
         let program = Program(program);
         let id = self.device.0;
-        // SAFETY: one valid device, a string that ends in zero, no callback: the call returns when the program is built.
-        let code = unsafe { (cl().clBuildProgram)(program.0, 1, &id, options.as_ptr(), None, null_mut()) };
+        // SAFETY: one valid device, a string that ends in zero, no callback: the call returns when
+        // the program is built.
+        let code =
+            unsafe { (cl().clBuildProgram)(program.0, 1, &id, options.as_ptr(), None, null_mut()) };
         if let Err(failure) = checked("clBuildProgram", code) {
             // SAFETY: `two_calls` passes a size and a buffer of that size.
             let log = two_calls(|size, value, needed| unsafe {
-                (cl().clGetProgramBuildInfo)(program.0, id, ffi::CL_PROGRAM_BUILD_LOG, size, value, needed)
+                (cl().clGetProgramBuildInfo)(
+                    program.0,
+                    id,
+                    ffi::CL_PROGRAM_BUILD_LOG,
+                    size,
+                    value,
+                    needed,
+                )
             });
             return Err((failure, text(&log)));
         }
@@ -405,7 +438,15 @@ impl Queue {
     pub fn allocate(&self, bytes: usize) -> Result<Mem, Failure> {
         let mut code = 0;
         // SAFETY: no host pointer is passed.
-        let mem = unsafe { (cl().clCreateBuffer)(self.context.0, ffi::CL_MEM_READ_WRITE, bytes, null_mut(), &mut code) };
+        let mem = unsafe {
+            (cl().clCreateBuffer)(
+                self.context.0,
+                ffi::CL_MEM_READ_WRITE,
+                bytes,
+                null_mut(),
+                &mut code,
+            )
+        };
         checked("clCreateBuffer", code)?;
         Ok(Mem(mem))
     }
@@ -424,9 +465,11 @@ impl Queue {
         }
         let mut event = null_mut();
         let (queue, start) = (self.queue.0, data.as_ptr().cast());
-        // SAFETY: the data stays allocated where it is until its event is complete or the queue is finished; the driver checks the
-        // range against the buffer.
-        let code = unsafe { (cl().clEnqueueWriteBuffer)(queue, mem.0, 0, 0, bytes, start, 0, null(), &mut event) };
+        // SAFETY: the data stays allocated where it is until its event is complete or the queue is
+        // finished; the driver checks the range against the buffer.
+        let code = unsafe {
+            (cl().clEnqueueWriteBuffer)(queue, mem.0, 0, 0, bytes, start, 0, null(), &mut event)
+        };
         checked("clEnqueueWriteBuffer", code)?;
         let done = Event(event);
         sent.push(Sent { done, bytes, _data: Box::new(data) });
@@ -434,14 +477,31 @@ impl Queue {
     }
 
     /// `len` numbers of a buffer from position `start` on; waits for all commands before.
-    pub fn read<T: Copy + Default>(&self, mem: &Mem, start: usize, len: usize) -> Result<Vec<T>, Failure> {
+    pub fn read<T: Copy + Default>(
+        &self,
+        mem: &Mem,
+        start: usize,
+        len: usize,
+    ) -> Result<Vec<T>, Failure> {
         let mut data = vec![T::default(); len];
         if len > 0 {
             let (to, size, queue) = (data.as_mut_ptr().cast(), size_of::<T>(), self.queue.0);
-            // SAFETY: `data` has room for `len` numbers and the call returns when they are there; for the two float types and u32
-            // (nothing else is read) every bit pattern is a number. The driver checks the range against the buffer.
-            let code =
-                unsafe { (cl().clEnqueueReadBuffer)(queue, mem.0, 1, start * size, len * size, to, 0, null(), null_mut()) };
+            // SAFETY: `data` has room for `len` numbers and the call returns when they are there;
+            // for the two float types and u32 (nothing else is read) every bit pattern is a number.
+            // The driver checks the range against the buffer.
+            let code = unsafe {
+                (cl().clEnqueueReadBuffer)(
+                    queue,
+                    mem.0,
+                    1,
+                    start * size,
+                    len * size,
+                    to,
+                    0,
+                    null(),
+                    null_mut(),
+                )
+            };
             checked("clEnqueueReadBuffer", code)?;
         }
         Ok(data)
@@ -451,14 +511,17 @@ impl Queue {
     pub fn copy(&self, from: &Mem, start: usize, to: &Mem, bytes: usize) -> Result<(), Failure> {
         let (queue, from, to) = (self.queue.0, from.0, to.0);
         // SAFETY: two valid buffers of this context; the driver checks the ranges.
-        let code = unsafe { (cl().clEnqueueCopyBuffer)(queue, from, to, start, 0, bytes, 0, null(), null_mut()) };
+        let code = unsafe {
+            (cl().clEnqueueCopyBuffer)(queue, from, to, start, 0, bytes, 0, null(), null_mut())
+        };
         checked("clEnqueueCopyBuffer", code)
     }
 
-    /// Runs a kernel over `global` work-items, from `offset` on, in groups of `local`; does not wait.
+    /// Runs a kernel over `global` work-items, from `offset` on, in groups of `local`; does not
+    /// wait.
     ///
-    /// The callers are this crate's launchers: each hands the kernel buffers whose lengths it has checked against the shapes that it
-    /// hands over, and the kernels stay inside those shapes.
+    /// The callers are this crate's launchers: each hands the kernel buffers whose lengths it has
+    /// checked against the shapes that it hands over, and the kernels stay inside those shapes.
     pub fn launch(
         &self,
         kernel: &Kernel,
@@ -480,14 +543,30 @@ impl Queue {
                 Arg::Single(real) => (size_of_val(real), (&raw const *real).cast()),
                 Arg::Double(real) => (size_of_val(real), (&raw const *real).cast()),
             };
-            // SAFETY: `value` points to `size` bytes that outlive the call, which copies them; the driver checks number and size.
-            checked("clSetKernelArg", unsafe { (cl().clSetKernelArg)(kernel.0, at as u32, size, value) })?;
+            // SAFETY: `value` points to `size` bytes that outlive the call, which copies them; the
+            // driver checks number and size.
+            checked("clSetKernelArg", unsafe {
+                (cl().clSetKernelArg)(kernel.0, at as u32, size, value)
+            })?;
         }
         let (queue, kernel) = (self.queue.0, kernel.0);
         let [offset, global, local] = [offset.as_ptr(), global.as_ptr(), local.as_ptr()];
-        // SAFETY: all arguments are set, the three lists have two entries each, and the kernel stays inside its buffers (see above).
-        // The driver keeps the buffers alive until the command has run.
-        let code = unsafe { (cl().clEnqueueNDRangeKernel)(queue, kernel, 2, offset, global, local, 0, null(), null_mut()) };
+        // SAFETY: all arguments are set, the three lists have two entries each, and the kernel
+        // stays inside its buffers (see above). The driver keeps the buffers alive until the
+        // command has run.
+        let code = unsafe {
+            (cl().clEnqueueNDRangeKernel)(
+                queue,
+                kernel,
+                2,
+                offset,
+                global,
+                local,
+                0,
+                null(),
+                null_mut(),
+            )
+        };
         checked("clEnqueueNDRangeKernel", code)
     }
 
@@ -506,7 +585,8 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // Data under way must not be freed before it has arrived. Where waiting fails the device is gone, and with it the transfer.
+        // Data under way must not be freed before it has arrived. Where waiting fails the device is
+        // gone, and with it the transfer.
         let _ = self.finish();
     }
 }
@@ -515,7 +595,8 @@ fn is_done(event: &Event) -> bool {
     let mut status = 0i32;
     let (what, size) = (ffi::CL_EVENT_COMMAND_EXECUTION_STATUS, size_of::<i32>());
     // SAFETY: `status` has the size that is passed.
-    let code = unsafe { (cl().clGetEventInfo)(event.0, what, size, (&raw mut status).cast(), null_mut()) };
+    let code =
+        unsafe { (cl().clGetEventInfo)(event.0, what, size, (&raw mut status).cast(), null_mut()) };
     code == 0 && status <= 0
 }
 
@@ -525,7 +606,9 @@ mod tests {
 
     #[test]
     fn a_library_that_is_not_there_is_named() {
-        let error = first_of(&["libno-such-opencl.so.1", "libno-such-opencl.so"]).err().expect("there is none");
+        let error = first_of(&["libno-such-opencl.so.1", "libno-such-opencl.so"])
+            .err()
+            .expect("there is none");
         assert!(error.matches("no-such-opencl").count() >= 2, "{error}");
     }
 }

@@ -1,17 +1,22 @@
 //! A backend of [vivit](https://docs.rs/vivit) on OpenCL 1.2 or later: GPUs and CPUs of any vendor.
 //!
-//! [`OpenCl`] is a device and an element type, as `Cpu` is; everything that the library computes runs on it by changing that one type.
-//! Commands run asynchronously in the order in which they are given; what fails on the way is remembered and returned by the next
-//! `check` or `download`. Memory is pooled. [`OpenCl::transfers`] tells what has moved between host and device.
+//! [`OpenCl`] is a device and an element type, as `Cpu` is; everything that the library computes
+//! runs on it by changing that one type. Commands run asynchronously in the order in which they are
+//! given; what fails on the way is remembered and returned by the next `check` or `download`.
+//! Memory is pooled. [`OpenCl::transfers`] tells what has moved between host and device.
 //!
-//! Nothing is read back before results are. After the batch, what is sent is small, and none of it is waited for: in the forward pass the
-//! masks of dropout and causal attention and the matrix of an adaptive pooling; in a sweep the targets of a cross-entropy (once per loss),
-//! the numbers of Monte-Carlo draws, the indices of samples that are not evenly spaced, and the weights of eigenvectors and Newton steps.
+//! Nothing is read back before results are. After the batch, what is sent is small, and none of it
+//! is waited for: in the forward pass the masks of dropout and causal attention and the matrix of
+//! an adaptive pooling; in a sweep the targets of a cross-entropy (once per loss), the numbers of
+//! Monte-Carlo draws, the indices of samples that are not evenly spaced, and the weights of
+//! eigenvectors and Newton steps.
 //!
-//! Devices need the feature `device` (the facade's feature is `opencl`). Nothing of OpenCL is linked: the library is loaded when the first
-//! device is asked for, so programs are built and start on machines without one. Where there is none, or no vendor's implementation
-//! behind it, asking for a device is at once [`Error::NoLibrary`] or [`Error::NoPlatform`], which say what to install (Debian:
-//! `ocl-icd-libopencl1` is the library, `pocl-opencl-icd` an implementation on the CPU's cores).
+//! Devices need the feature `device` (the facade's feature is `opencl`). Nothing of OpenCL is
+//! linked: the library is loaded when the first device is asked for, so programs are built and
+//! start on machines without one. Where there is none, or no vendor's implementation behind it,
+//! asking for a device is at once [`Error::NoLibrary`] or [`Error::NoPlatform`], which say what to
+//! install (Debian: `ocl-icd-libopencl1` is the library, `pocl-opencl-icd` an implementation on the
+//! CPU's cores).
 
 #[cfg(not(feature = "device"))]
 mod absent;

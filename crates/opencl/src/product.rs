@@ -18,8 +18,16 @@ const LARGEST: usize = 384;
 /// Length from which on k may be cut into pieces, of at least that length.
 const LONG: usize = 1024;
 
-/// `C (+)= alpha · Σ A B`. With `lower`, tiles of C above the diagonal are left out. Owns C's memory first.
-pub(crate) fn product<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, a: &Buf<E>, b: &Buf<E>, c: &mut Buf<E>, lower: bool) {
+/// `C (+)= alpha · Σ A B`. With `lower`, tiles of C above the diagonal are left out. Owns C's
+/// memory first.
+pub(crate) fn product<E: Scalar>(
+    cl: &OpenCl<E>,
+    g: &Gemm,
+    a: &Buf<E>,
+    b: &Buf<E>,
+    c: &mut Buf<E>,
+    lower: bool,
+) {
     g.check(a.len, b.len, c.len);
     cl.session.own(c);
     let outcome = parts(cl, g, a, b, c, lower);
@@ -45,7 +53,14 @@ fn merged(axes: impl Iterator<Item = BatchAxis>) -> Vec<BatchAxis> {
 }
 
 /// Splits off batch axes that are more than a kernel takes.
-fn parts<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, a: &Buf<E>, b: &Buf<E>, c: &Buf<E>, lower: bool) -> Outcome {
+fn parts<E: Scalar>(
+    cl: &OpenCl<E>,
+    g: &Gemm,
+    a: &Buf<E>,
+    b: &Buf<E>,
+    c: &Buf<E>,
+    lower: bool,
+) -> Outcome {
     let kept = merged(g.batch.iter().copied().filter(|axis| axis.c > 0 || axis.len == 1));
     let summed = merged(g.batch.iter().copied().filter(|axis| axis.c == 0));
     if kept.is_empty() && summed.is_empty() {
@@ -87,24 +102,36 @@ fn launch<E: Scalar>(
         return Outcome(Ok(()));
     }
     let (a, b, c) = (a.slice(g.a.offset, 0), b.slice(g.b.offset, 0), c.slice(g.c.offset, 0));
-    let of_kept = |pick: fn(&BatchAxis) -> usize, fill: usize| right_aligned::<KEPT>(kept, pick, fill);
-    let of_summed = |pick: fn(&BatchAxis) -> usize, fill: usize| right_aligned::<SUMMED>(summed, pick, fill);
+    let of_kept =
+        |pick: fn(&BatchAxis) -> usize, fill: usize| right_aligned::<KEPT>(kept, pick, fill);
+    let of_summed =
+        |pick: fn(&BatchAxis) -> usize, fill: usize| right_aligned::<SUMMED>(summed, pick, fill);
     let shape = Shape { m: g.m, n: g.n, items, lower };
     let kernel = match cl.kernels {
         Kernels::Cores => "product_lanes",
-        Kernels::Groups if shape.wants_small_tiles(cl.info().compute_units as usize) => "product_small_tiles",
+        Kernels::Groups if shape.wants_small_tiles(cl.info().compute_units as usize) => {
+            "product_small_tiles"
+        }
         Kernels::Groups => "product_large_tiles",
     };
-    let call = cl.session.call(kernel).buf(&a).buf(&b).buf(&c).real(g.alpha).words([g.m, g.n, g.k, 0]);
-    let call = call.words([g.a.row, g.a.col]).words([g.b.row, g.b.col]).words([g.c.row, g.c.col]);
     let call =
-        call.words(of_kept(|x| x.len, 1)).words(of_kept(|x| x.a, 0)).words(of_kept(|x| x.b, 0)).words(of_kept(|x| x.c, 0));
-    let call = call.words(of_summed(|x| x.len, 1)).words(of_summed(|x| x.a, 0)).words(of_summed(|x| x.b, 0));
+        cl.session.call(kernel).buf(&a).buf(&b).buf(&c).real(g.alpha).words([g.m, g.n, g.k, 0]);
+    let call = call.words([g.a.row, g.a.col]).words([g.b.row, g.b.col]).words([g.c.row, g.c.col]);
+    let call = call
+        .words(of_kept(|x| x.len, 1))
+        .words(of_kept(|x| x.a, 0))
+        .words(of_kept(|x| x.b, 0))
+        .words(of_kept(|x| x.c, 0));
+    let call = call
+        .words(of_summed(|x| x.len, 1))
+        .words(of_summed(|x| x.a, 0))
+        .words(of_summed(|x| x.b, 0));
     let call = call.words([usize::from(g.accumulate), usize::from(lower)]);
     match cl.kernels {
         Kernels::Cores => {
             let numbers = cl.info().local_memory as usize / size_of::<E>();
-            let [rows, cols] = shape.lane_tile(cl.session.lanes, cl.info().compute_units as usize, numbers);
+            let [rows, cols] =
+                shape.lane_tile(cl.session.lanes, cl.info().compute_units as usize, numbers);
             let call = call.words([rows, cols, DEPTH, 0]).local(rows * DEPTH).local(cols * DEPTH);
             call.run([g.m.div_ceil(rows) * g.n.div_ceil(cols), items], [1, 1])
         }
@@ -115,7 +142,8 @@ fn launch<E: Scalar>(
     }
 }
 
-/// In how many pieces k is cut, because C alone has too few tiles for the device: a long product of a few rows and columns.
+/// In how many pieces k is cut, because C alone has too few tiles for the device: a long product of
+/// a few rows and columns.
 fn pieces<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, lower: bool) -> Option<usize> {
     let units = cl.info().compute_units as usize;
     let shape = Shape { m: g.m, n: g.n, items: 1, lower };
@@ -128,13 +156,25 @@ fn pieces<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, lower: bool) -> Option<usize> {
 }
 
 /// Each piece of k by itself, then their sum in order.
-fn split<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, pieces: usize, (a, b, c): (&Buf<E>, &Buf<E>, &Buf<E>), lower: bool) -> Outcome {
+fn split<E: Scalar>(
+    cl: &OpenCl<E>,
+    g: &Gemm,
+    pieces: usize,
+    (a, b, c): (&Buf<E>, &Buf<E>, &Buf<E>),
+    lower: bool,
+) -> Outcome {
     let depth = g.k / pieces;
     let sums = cl.session.allocate::<E>(pieces * g.m * g.n);
     let piece = Gemm { k: depth, c: Strides::rows(g.n), accumulate: false, ..g.clone() };
     let axis = BatchAxis { len: pieces, a: depth * g.a.col, b: depth * g.b.row, c: g.m * g.n };
     let target = c.slice(g.c.offset, 0);
-    let add = cl.session.call("add_parts").buf(&sums).buf(&target).words([g.n, g.m, pieces, 0]).words([g.c.row, g.c.col]);
+    let add = cl
+        .session
+        .call("add_parts")
+        .buf(&sums)
+        .buf(&target)
+        .words([g.n, g.m, pieces, 0])
+        .words([g.c.row, g.c.col]);
     let add = add.words([usize::from(g.accumulate), usize::from(lower)]);
     let mut outcome = launch(cl, &piece, &[axis], &[], (a, b, &sums), lower);
     if outcome.0.is_ok() {
@@ -149,7 +189,11 @@ fn split<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, pieces: usize, (a, b, c): (&Buf<E>
     launch(cl, &rest, &[], &[], (a, b, c), lower)
 }
 
-fn right_aligned<const N: usize>(axes: &[BatchAxis], pick: fn(&BatchAxis) -> usize, fill: usize) -> [usize; N] {
+fn right_aligned<const N: usize>(
+    axes: &[BatchAxis],
+    pick: fn(&BatchAxis) -> usize,
+    fill: usize,
+) -> [usize; N] {
     let mut all = [fill; N];
     all[N - axes.len()..].iter_mut().zip(axes).for_each(|(to, axis)| *to = pick(axis));
     all
@@ -175,12 +219,15 @@ impl Shape {
         self.m <= 64 || self.n <= 64 || self.tiles(128, 128) < 2 * units
     }
 
-    /// Rows and columns of a tile on cores: as large as half of the local memory allows, but enough of them for all cores to end together.
+    /// Rows and columns of a tile on cores: as large as half of the local memory allows, but enough
+    /// of them for all cores to end together.
     fn lane_tile(&self, lanes: Lanes, cores: usize, numbers: usize) -> [usize; 2] {
         let (height, panel) = (lanes.rows, 2 * lanes.width);
         let most = (numbers / 2 / DEPTH / 2).clamp(panel.max(height), LARGEST);
         // Equal parts, rounded up to whole panels.
-        let parts = |len: usize, most: usize, unit: usize| len.div_ceil(len.div_ceil(most)).next_multiple_of(unit);
+        let parts = |len: usize, most: usize, unit: usize| {
+            len.div_ceil(len.div_ceil(most)).next_multiple_of(unit)
+        };
         let (mut rows, mut cols) = (parts(self.m, most, height), parts(self.n, most, panel));
         while self.tiles(rows, cols) < 4 * cores && (rows > 4 * height || cols > 2 * panel) {
             if rows > cols && rows > 4 * height {

@@ -16,7 +16,14 @@ const MANY: usize = 1 << 15;
 /// Entries of a part in the search for NaN.
 const PART: usize = 256;
 
-pub(crate) fn reduce<E: Scalar>(cl: &OpenCl<E>, f: Reduce, x: &Buf<E>, outer: usize, axis: usize, inner: usize) -> Buf<E> {
+pub(crate) fn reduce<E: Scalar>(
+    cl: &OpenCl<E>,
+    f: Reduce,
+    x: &Buf<E>,
+    outer: usize,
+    axis: usize,
+    inner: usize,
+) -> Buf<E> {
     assert_eq!(x.len, outer * axis * inner, "reduction of [{outer}, {axis}, {inner}]");
     let name = match f {
         Reduce::Sum => "sum",
@@ -26,18 +33,35 @@ pub(crate) fn reduce<E: Scalar>(cl: &OpenCl<E>, f: Reduce, x: &Buf<E>, outer: us
     };
     let results = outer * inner;
     let out = cl.session.allocate(results);
-    // Neighbours share a work-item where it has a cache of its own, work-items take turns where they read together.
+    // Neighbours share a work-item where it has a cache of its own, work-items take turns where
+    // they read together.
     let share = if cl.kernels == Kernels::Cores { axis.div_ceil(TEAM) } else { 0 };
     let outcome = if axis >= LONG && (inner == 1 || results < MANY) {
-        let call = cl.session.call(format!("reduce_long_{name}")).buf(x).buf(&out).words([results, axis, inner, share]);
+        let call = cl
+            .session
+            .call(format!("reduce_long_{name}"))
+            .buf(x)
+            .buf(&out)
+            .words([results, axis, inner, share]);
         call.groups(results, [TEAM, 1])
     } else {
-        cl.session.call(format!("reduce_{name}")).buf(x).buf(&out).words([results, axis, inner, 0]).flat(results)
+        cl.session
+            .call(format!("reduce_{name}"))
+            .buf(x)
+            .buf(&out)
+            .words([results, axis, inner, 0])
+            .flat(results)
     };
     outcome.into(&cl.session, out)
 }
 
-pub(crate) fn softmax<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, outer: usize, axis: usize, inner: usize) -> Buf<E> {
+pub(crate) fn softmax<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    outer: usize,
+    axis: usize,
+    inner: usize,
+) -> Buf<E> {
     assert_eq!(x.len, outer * axis * inner, "softmax of [{outer}, {axis}, {inner}]");
     let out = cl.session.allocate(x.len);
     let call = cl.session.call("softmax").buf(x).buf(&out).words([outer * inner, axis, inner, 0]);
@@ -52,13 +76,21 @@ pub(crate) fn draw_one_hot<E: Scalar>(
     axis: usize,
     inner: usize,
 ) -> Buf<E> {
-    assert!(p.len == outer * axis * inner && u.len() % (outer * inner).max(1) == 0, "draws from [{outer}, {axis}, {inner}]");
+    assert!(
+        p.len == outer * axis * inner && u.len() % (outer * inner).max(1) == 0,
+        "draws from [{outer}, {axis}, {inner}]"
+    );
     let out = cl.session.allocate(u.len() * axis);
     if out.len == 0 {
         return out;
     }
     let uniform = cl.session.upload(u.iter().map(|&u| E::of(u)).collect());
-    let call = cl.session.call("draw_one_hot").buf(p).buf(&uniform).buf(&out).words([u.len(), axis, inner, outer]);
+    let call = cl.session.call("draw_one_hot").buf(p).buf(&uniform).buf(&out).words([
+        u.len(),
+        axis,
+        inner,
+        outer,
+    ]);
     call.flat(u.len()).into(&cl.session, out)
 }
 
@@ -78,18 +110,33 @@ fn search_into<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, slot: Buf<u32>) -> Outcome
     let mut parts = x.len.div_ceil(PART).max(1);
     let mut least = if parts == 1 { slot.clone() } else { cl.session.allocate(parts) };
     let share = if cl.kernels == Kernels::Cores { PART } else { 0 };
-    let mut outcome = cl.session.call("non_finite").buf(x).buf(&least).words([x.len, parts, share, 0]).flat(parts);
+    let mut outcome = cl
+        .session
+        .call("non_finite")
+        .buf(x)
+        .buf(&least)
+        .words([x.len, parts, share, 0])
+        .flat(parts);
     while parts > 1 && outcome.0.is_ok() {
         let fewer = parts.div_ceil(PART);
         let next = if fewer == 1 { slot.clone() } else { cl.session.allocate(fewer) };
-        outcome = cl.session.call("least").buf(&least).buf(&next).words([parts, fewer, PART, 0]).flat(fewer);
+        outcome = cl
+            .session
+            .call("least")
+            .buf(&least)
+            .buf(&next)
+            .words([parts, fewer, PART, 0])
+            .flat(fewer);
         (least, parts) = (next, fewer);
     }
     outcome
 }
 
 /// Reads what searches have found: array and position of the first NaN or infinity.
-pub(crate) fn answer<E: Scalar>(cl: &OpenCl<E>, found: &Buf<u32>) -> Result<Option<(usize, usize)>, Error> {
+pub(crate) fn answer<E: Scalar>(
+    cl: &OpenCl<E>,
+    found: &Buf<u32>,
+) -> Result<Option<(usize, usize)>, Error> {
     let found = cl.session.download(found)?;
     Ok(found.iter().position(|&at| at != u32::MAX).map(|array| (array, found[array] as usize)))
 }
@@ -98,7 +145,8 @@ pub(crate) fn answer<E: Scalar>(cl: &OpenCl<E>, found: &Buf<u32>) -> Result<Opti
 pub(crate) fn mark<E: Scalar>(cl: &OpenCl<E>, found: &Buf<u32>, x: &mut Buf<E>) {
     if x.len > 0 {
         cl.session.own(x);
-        let outcome = cl.session.call("mark").buf(found).buf(x).words([found.len]).groups(1, [1, 1]);
+        let outcome =
+            cl.session.call("mark").buf(found).buf(x).words([found.len]).groups(1, [1, 1]);
         cl.keep(outcome, x);
     }
 }

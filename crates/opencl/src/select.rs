@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// The variable that names the device of [`Selector::Default`]: an index, a type, or a part of a name.
+/// The variable that names the device of [`Selector::Default`]: an index, a type, or a part of a
+/// name.
 pub const VARIABLE: &str = "VIVIT_OPENCL_DEVICE";
 
 /// A type of device.
@@ -65,7 +66,13 @@ impl fmt::Display for DeviceInfo {
         write!(
             f,
             "{}: {} ({}, {}, {}, driver {}), {} compute units, {gibibytes:.1} GiB, {types}",
-            self.index, self.name, self.platform, self.kind, self.version, self.driver, self.compute_units
+            self.index,
+            self.name,
+            self.platform,
+            self.kind,
+            self.version,
+            self.driver,
+            self.compute_units
         )
     }
 }
@@ -73,10 +80,11 @@ impl fmt::Display for DeviceInfo {
 /// Which kernels are used where cores and graphics processors want different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernels {
-    /// For the cores of a CPU: long pieces of work per work-item. Matrix products with vectors in registers and packed panels in cache.
+    /// For the cores of a CPU: long pieces of work per work-item. Matrix products with vectors in
+    /// registers and packed panels in cache.
     Cores,
-    /// For GPUs: work-items that read and write side by side. Matrix products with tiles in local memory and a block of registers per
-    /// work-item.
+    /// For GPUs: work-items that read and write side by side. Matrix products with tiles in local
+    /// memory and a block of registers per work-item.
     Groups,
 }
 
@@ -88,7 +96,8 @@ pub struct Transfers {
     pub uploads: u64,
     /// Bytes of these.
     pub uploaded_bytes: u64,
-    /// Arrays and single numbers read from the device. Each waits for all that was asked of it before.
+    /// Arrays and single numbers read from the device. Each waits for all that was asked of it
+    /// before.
     pub downloads: u64,
     /// Bytes of these.
     pub downloaded_bytes: u64,
@@ -96,11 +105,12 @@ pub struct Transfers {
 
 /// Names a device.
 ///
-/// Reads from text: a number is an index, `cpu`, `gpu` or `accelerator` a type, anything else a part of a name (of the device or of
-/// its platform, in any case); nothing at all is the default.
+/// Reads from text: a number is an index, `cpu`, `gpu` or `accelerator` a type, anything else a
+/// part of a name (of the device or of its platform, in any case); nothing at all is the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selector {
-    /// What the environment variable `VIVIT_OPENCL_DEVICE` says; without it the first GPU, else the first device.
+    /// What the environment variable `VIVIT_OPENCL_DEVICE` says; without it the first GPU, else the
+    /// first device.
     #[default]
     Default,
     /// A place in the list of [`devices`](crate::devices).
@@ -148,8 +158,13 @@ impl From<Kind> for Selector {
 impl Selector {
     /// The index of the device that is meant, where `variable` is the environment variable's value.
     #[cfg_attr(not(feature = "device"), allow(dead_code))]
-    pub(crate) fn choose(&self, devices: &[DeviceInfo], variable: Option<&str>) -> Result<usize, Error> {
-        let no_match = |wanted: &str| Error::NoMatch { wanted: wanted.into(), devices: devices.to_vec() };
+    pub(crate) fn choose(
+        &self,
+        devices: &[DeviceInfo],
+        variable: Option<&str>,
+    ) -> Result<usize, Error> {
+        let no_match =
+            |wanted: &str| Error::NoMatch { wanted: wanted.into(), devices: devices.to_vec() };
         if devices.is_empty() {
             return Err(Error::NoDevice);
         }
@@ -159,14 +174,19 @@ impl Selector {
                 None => Ok(devices.iter().position(|device| device.kind == Kind::Gpu).unwrap_or(0)),
             },
             &Selector::Index(index) if index < devices.len() => Ok(index),
-            &Selector::Index(index) => Err(Error::IndexOutOfRange { index, devices: devices.to_vec() }),
-            Selector::Kind(kind) => {
-                devices.iter().position(|device| device.kind == *kind).ok_or_else(|| no_match(&kind.to_string()))
+            &Selector::Index(index) => {
+                Err(Error::IndexOutOfRange { index, devices: devices.to_vec() })
             }
+            Selector::Kind(kind) => devices
+                .iter()
+                .position(|device| device.kind == *kind)
+                .ok_or_else(|| no_match(&kind.to_string())),
             Selector::Name(name) => {
                 let part = name.to_lowercase();
                 let has = |device: &DeviceInfo| {
-                    [&device.name, &device.platform].iter().any(|name| name.to_lowercase().contains(&part))
+                    [&device.name, &device.platform]
+                        .iter()
+                        .any(|name| name.to_lowercase().contains(&part))
                 };
                 devices.iter().position(has).ok_or_else(|| no_match(name))
             }
@@ -195,7 +215,11 @@ mod tests {
     }
 
     fn three() -> Vec<DeviceInfo> {
-        vec![device(0, "Slow cores", Kind::Cpu), device(1, "Fast X", Kind::Gpu), device(2, "Fast Y", Kind::Gpu)]
+        vec![
+            device(0, "Slow cores", Kind::Cpu),
+            device(1, "Fast X", Kind::Gpu),
+            device(2, "Fast Y", Kind::Gpu),
+        ]
     }
 
     #[test]
@@ -219,10 +243,16 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named_with_what_is() {
-        let refused = |text: &str| Selector::from(text).choose(&three(), None).unwrap_err().to_string();
-        for (text, named) in [("3", "device 3"), ("slowest", "\"slowest\""), ("accelerator", "\"accelerator\"")] {
+        let refused =
+            |text: &str| Selector::from(text).choose(&three(), None).unwrap_err().to_string();
+        for (text, named) in
+            [("3", "device 3"), ("slowest", "\"slowest\""), ("accelerator", "\"accelerator\"")]
+        {
             let message = refused(text);
-            assert!(message.contains(named) && message.contains("0 (Slow cores, cpu)"), "{message}");
+            assert!(
+                message.contains(named) && message.contains("0 (Slow cores, cpu)"),
+                "{message}"
+            );
         }
         assert_eq!(Selector::Default.choose(&[], None), Err(Error::NoDevice));
     }

@@ -60,15 +60,26 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Session {
     /// Compiles the kernels for an element type.
-    pub fn new(queue: Queue, info: DeviceInfo, double: bool, native_width: usize) -> Result<Self, Error> {
-        // 32 vector registers where vectors have 64 bytes, 16 elsewhere: two columns of vectors, one row each less the operands.
+    pub fn new(
+        queue: Queue,
+        info: DeviceInfo,
+        double: bool,
+        native_width: usize,
+    ) -> Result<Self, Error> {
+        // 32 vector registers where vectors have 64 bytes, 16 elsewhere: two columns of vectors,
+        // one row each less the operands.
         let bytes = native_width * if double { 8 } else { 4 };
         let width = native_width.clamp(2, 16).next_power_of_two();
         let lanes = Lanes { rows: if bytes >= 64 { 12 } else { 6 }, width };
         let tiles = |name: &str, per: usize| {
-            format!("#define PRODUCT {name}\n#define PER {per}\n{TILED_PRODUCT}\n#undef PRODUCT\n#undef PER\n#undef TILE\n")
+            format!(
+                "#define PRODUCT {name}\n#define PER {per}\n{TILED_PRODUCT}\n#undef \
+                 PRODUCT\n#undef PER\n#undef TILE\n"
+            )
         };
-        let source = [SOURCE.join("\n"), tiles("product_small_tiles", 4), tiles("product_large_tiles", 8)].join("\n");
+        let source =
+            [SOURCE.join("\n"), tiles("product_small_tiles", 4), tiles("product_large_tiles", 8)]
+                .join("\n");
         let program = build(&queue, &info, &source, double, lanes)?;
         Ok(Session {
             info,
@@ -130,8 +141,10 @@ impl Session {
     /// Memory for `len` numbers, of any content; a failure is remembered, and the buffer holds it.
     pub fn allocate<T>(self: &Arc<Self>, len: usize) -> Buf<T> {
         let size = Pool::size_for(len.saturating_mul(size_of::<T>()));
-        let block =
-            self.memory(len, size).map(|(mem, size)| Arc::new(Block::new(mem, size, Arc::clone(self)))).map_err(|error| {
+        let block = self
+            .memory(len, size)
+            .map(|(mem, size)| Arc::new(Block::new(mem, size, Arc::clone(self))))
+            .map_err(|error| {
                 self.remember(&error);
                 Arc::new(error)
             });
@@ -140,8 +153,10 @@ impl Session {
 
     fn memory(&self, len: usize, size: usize) -> Result<(Mem, usize), TensorError> {
         if u32::try_from(len).is_err() {
-            let reason =
-                format!("an array of {len} entries was asked for; the kernels count to 2³² − 1: use fewer samples at a time");
+            let reason = format!(
+                "an array of {len} entries was asked for; the kernels count to 2³² − 1: use fewer \
+                 samples at a time"
+            );
             return Err(TensorError::Device { device: self.device(), reason });
         }
         let mut pool = locked(&self.pool);
@@ -164,7 +179,8 @@ impl Session {
         Ok((mem, size))
     }
 
-    /// Memory from the device. More than it says it has is not asked for: some drivers put off finding room, and give up when a command runs.
+    /// Memory from the device. More than it says it has is not asked for: some drivers put off
+    /// finding room, and give up when a command runs.
     fn fresh(&self, size: usize, pool: &Pool) -> Result<Mem, Failure> {
         let known = self.info.memory > 0;
         if known && (pool.in_use + pool.idle).saturating_add(size) as u64 > self.info.memory {
@@ -175,7 +191,8 @@ impl Session {
 
     /// Takes memory back that nobody uses any more.
     pub fn take_back(&self, mem: Mem, size: usize) {
-        // An eighth of the memory may lie idle: enough for the factors of a sweep to follow each other in.
+        // An eighth of the memory may lie idle: enough for the factors of a sweep to follow each
+        // other in.
         let limit = usize::try_from(self.info.memory / 8).unwrap_or(usize::MAX).max(1 << 28);
         let mut pool = locked(&self.pool);
         pool.in_use -= size;
@@ -196,7 +213,9 @@ impl Session {
 
     pub fn download<T: Copy + Default>(&self, buf: &Buf<T>) -> Result<Vec<T>, TensorError> {
         self.counters.downloads.fetch_add(1, Ordering::Relaxed);
-        self.counters.downloaded_bytes.fetch_add((buf.len * size_of::<T>()) as u64, Ordering::Relaxed);
+        self.counters
+            .downloaded_bytes
+            .fetch_add((buf.len * size_of::<T>()) as u64, Ordering::Relaxed);
         self.settle()?;
         let block = buf.block.as_ref().map_err(|error| TensorError::clone(error))?;
         self.queue.read(block.mem(), buf.start, buf.len).map_err(|failure| self.error(failure))
@@ -217,7 +236,9 @@ impl Session {
         let fresh = self.allocate::<T>(buf.len);
         let size = size_of::<T>();
         let copied = match &fresh.block {
-            Ok(to) if buf.len > 0 => self.queue.copy(block.mem(), buf.start * size, to.mem(), buf.len * size),
+            Ok(to) if buf.len > 0 => {
+                self.queue.copy(block.mem(), buf.start * size, to.mem(), buf.len * size)
+            }
             _ => Ok(()),
         };
         *buf = match copied {
@@ -254,26 +275,51 @@ fn device(info: &DeviceInfo) -> String {
 
 /// A failed call as an error: memory was refused, the device is gone, or what the status says.
 fn typed(failure: Failure, info: &DeviceInfo, asked: usize, in_use: usize) -> TensorError {
-    let (device, reason) = (device(info), format!("{} failed with {}", failure.call, failure.status()));
+    let (device, reason) =
+        (device(info), format!("{} failed with {}", failure.call, failure.status()));
     if failure.is_memory() {
         let (largest, total) = (info.largest_array, info.memory);
-        return TensorError::Memory { device, bytes: asked as u64, in_use: in_use as u64, largest, total };
+        return TensorError::Memory {
+            device,
+            bytes: asked as u64,
+            in_use: in_use as u64,
+            largest,
+            total,
+        };
     }
-    if failure.is_loss() { TensorError::DeviceLost { device, reason } } else { TensorError::Device { device, reason } }
+    if failure.is_loss() {
+        TensorError::DeviceLost { device, reason }
+    } else {
+        TensorError::Device { device, reason }
+    }
 }
 
 /// Compiles a program for a device and an element type.
-pub(crate) fn build(queue: &Queue, info: &DeviceInfo, source: &str, double: bool, lanes: Lanes) -> Result<Program, Error> {
+pub(crate) fn build(
+    queue: &Queue,
+    info: &DeviceInfo,
+    source: &str,
+    double: bool,
+    lanes: Lanes,
+) -> Result<Program, Error> {
     let (real, Lanes { rows, width }) = (if double { "double" } else { "float" }, lanes);
     let doubles = if double { " -D DOUBLE" } else { "" };
-    let options = format!("-cl-std=CL1.2 -D REAL={real} -D VECTOR={real}{width} -D WIDTH={width} -D HEIGHT={rows}{doubles}");
+    let options = format!(
+        "-cl-std=CL1.2 -D REAL={real} -D VECTOR={real}{width} -D WIDTH={width} -D \
+         HEIGHT={rows}{doubles}"
+    );
     queue.build(source, &options).map_err(|(failure, log)| {
-        let log = if log.is_empty() { format!("{} failed with {}", failure.call, failure.status()) } else { log };
+        let log = if log.is_empty() {
+            format!("{} failed with {}", failure.call, failure.status())
+        } else {
+            log
+        };
         Error::Build { device: info.name.clone(), log }
     })
 }
 
-/// A kernel's call under construction. An argument that was never filled makes the whole call fail in the same way.
+/// A kernel's call under construction. An argument that was never filled makes the whole call fail
+/// in the same way.
 pub(crate) struct Call<'s> {
     session: &'s Session,
     name: String,
@@ -299,9 +345,14 @@ impl<'s> Call<'s> {
             match u32::try_from(number) {
                 Ok(number) => *word = number,
                 Err(_) => {
-                    let reason =
-                        format!("{}: {number} is more than the kernels count to: use fewer samples at a time", self.name);
-                    self.failed = self.failed.or_else(|| Some(TensorError::Device { device: self.session.device(), reason }));
+                    let reason = format!(
+                        "{}: {number} is more than the kernels count to: use fewer samples at a \
+                         time",
+                        self.name
+                    );
+                    self.failed = self.failed.or_else(|| {
+                        Some(TensorError::Device { device: self.session.device(), reason })
+                    });
                 }
             }
         }
@@ -324,7 +375,11 @@ impl<'s> Call<'s> {
 
     /// A number of the element type.
     pub fn real(mut self, number: f64) -> Self {
-        self.args.push(if self.session.double { Arg::Double(number) } else { Arg::Single(number as f32) });
+        self.args.push(if self.session.double {
+            Arg::Double(number)
+        } else {
+            Arg::Single(number as f32)
+        });
         self
     }
 
@@ -363,9 +418,12 @@ impl<'s> Call<'s> {
         for first in (0..groups[1]).step_by(ROWS_OF_GROUPS) {
             let rows = ROWS_OF_GROUPS.min(groups[1] - first);
             let (offset, global) = ([0, first * local[1]], [groups[0] * local[0], rows * local[1]]);
-            if let Err(failure) = self.session.launch(&self.name, &self.args, offset, global, local) {
+            if let Err(failure) = self.session.launch(&self.name, &self.args, offset, global, local)
+            {
                 let mut error = self.session.error(failure);
-                if let TensorError::Device { reason, .. } | TensorError::DeviceLost { reason, .. } = &mut error {
+                if let TensorError::Device { reason, .. } | TensorError::DeviceLost { reason, .. } =
+                    &mut error
+                {
                     *reason = format!("kernel {}: {reason}", self.name);
                 }
                 return Outcome(Err(error));
@@ -394,7 +452,8 @@ mod tests {
     use super::*;
     use crate::Kind;
 
-    /// No driver here loses its device on demand, so the statuses of those that do are taken from the standard.
+    /// No driver here loses its device on demand, so the statuses of those that do are taken from
+    /// the standard.
     #[test]
     fn statuses_become_typed_errors() {
         let info = DeviceInfo {
@@ -411,8 +470,15 @@ mod tests {
             doubles: false,
         };
         let error = |call, code| typed(Failure { call, code }, &info, 300, 700);
-        for (call, code) in [("clCreateBuffer", -4), ("clCreateBuffer", -5), ("clCreateBuffer", -61), ("clCreateBuffer", -6)] {
-            let TensorError::Memory { bytes: 300, in_use: 700, largest: 250, total: 1000, .. } = error(call, code) else {
+        for (call, code) in [
+            ("clCreateBuffer", -4),
+            ("clCreateBuffer", -5),
+            ("clCreateBuffer", -61),
+            ("clCreateBuffer", -6),
+        ] {
+            let TensorError::Memory { bytes: 300, in_use: 700, largest: 250, total: 1000, .. } =
+                error(call, code)
+            else {
                 panic!("{call}, {code}: {}", error(call, code))
             };
         }
@@ -429,13 +495,23 @@ mod tests {
         ];
         for (code, word) in lost {
             let error = error("clFinish", code);
-            assert!(matches!(error, TensorError::DeviceLost { .. }) && error.to_string().contains(word), "{error}");
+            assert!(
+                matches!(error, TensorError::DeviceLost { .. }) && error.to_string().contains(word),
+                "{error}"
+            );
             assert!(error.to_string().contains("open it again"), "{error}");
         }
-        for (code, word) in [(-5, "CL_OUT_OF_RESOURCES"), (-14, "CL_EXEC_STATUS_ERROR"), (-48, "status -48")] {
+        for (code, word) in
+            [(-5, "CL_OUT_OF_RESOURCES"), (-14, "CL_EXEC_STATUS_ERROR"), (-48, "status -48")]
+        {
             let error = error("clEnqueueReadBuffer", code);
             let TensorError::Device { device, reason } = &error else { panic!("{error}") };
-            assert!(device.contains("D") && reason.contains(word) && reason.contains("clEnqueueReadBuffer"), "{error}");
+            assert!(
+                device.contains("D")
+                    && reason.contains(word)
+                    && reason.contains("clEnqueueReadBuffer"),
+                "{error}"
+            );
         }
     }
 }

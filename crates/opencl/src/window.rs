@@ -47,29 +47,67 @@ fn fold_into<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window, o
         x.len == planes * w.kernel_len() * w.output_len() && out.len == planes * w.input_len(),
         "fold of {planes} planes of {w:?}"
     );
-    let outcome = cl.session.call("fold").buf(x).buf(out).window(w).words([planes]).inputs(planes, w);
+    let outcome =
+        cl.session.call("fold").buf(x).buf(out).window(w).words([planes]).inputs(planes, w);
     cl.keep(outcome, out);
 }
 
-pub(crate) fn window_sum<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
+pub(crate) fn window_sum<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    planes: usize,
+    w: &Window,
+) -> Buf<E> {
     assert_eq!(x.len, planes * w.input_len(), "window sum of {planes} planes of {w:?}");
     let out = cl.session.allocate(planes * w.output_len());
-    cl.session.call("window_sum").buf(x).buf(&out).window(w).words([planes]).outputs(planes, w).into(&cl.session, out)
+    cl.session
+        .call("window_sum")
+        .buf(x)
+        .buf(&out)
+        .window(w)
+        .words([planes])
+        .outputs(planes, w)
+        .into(&cl.session, out)
 }
 
-pub(crate) fn window_spread<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
+pub(crate) fn window_spread<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    planes: usize,
+    w: &Window,
+) -> Buf<E> {
     assert_eq!(x.len, planes * w.output_len(), "window spread of {planes} planes of {w:?}");
     let out = cl.session.allocate(planes * w.input_len());
-    cl.session.call("window_spread").buf(x).buf(&out).window(w).words([planes]).inputs(planes, w).into(&cl.session, out)
+    cl.session
+        .call("window_spread")
+        .buf(x)
+        .buf(&out)
+        .window(w)
+        .words([planes])
+        .inputs(planes, w)
+        .into(&cl.session, out)
 }
 
 pub(crate) fn argmax<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<u32> {
     assert_eq!(x.len, planes * w.input_len(), "argmax of {planes} planes of {w:?}");
     let out = cl.session.allocate(planes * w.output_len());
-    cl.session.call("argmax").buf(x).buf(&out).window(w).words([planes]).outputs(planes, w).into(&cl.session, out)
+    cl.session
+        .call("argmax")
+        .buf(x)
+        .buf(&out)
+        .window(w)
+        .words([planes])
+        .outputs(planes, w)
+        .into(&cl.session, out)
 }
 
-pub(crate) fn take<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, index: &Buf<u32>, planes: usize, w: &Window) -> Buf<E> {
+pub(crate) fn take<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    index: &Buf<u32>,
+    planes: usize,
+    w: &Window,
+) -> Buf<E> {
     let (from, to) = (w.input_len(), w.output_len());
     let all = x.len / from.max(1);
     assert!(
@@ -77,10 +115,23 @@ pub(crate) fn take<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, index: &Buf<u32>, plan
         "take from {planes} planes of {w:?}"
     );
     let out = cl.session.allocate(all * to);
-    cl.session.call("take").buf(x).buf(index).buf(&out).words([to, all, planes, from]).rows(to, all).into(&cl.session, out)
+    cl.session
+        .call("take")
+        .buf(x)
+        .buf(index)
+        .buf(&out)
+        .words([to, all, planes, from])
+        .rows(to, all)
+        .into(&cl.session, out)
 }
 
-pub(crate) fn put<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, index: &Buf<u32>, planes: usize, w: &Window) -> Buf<E> {
+pub(crate) fn put<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    index: &Buf<u32>,
+    planes: usize,
+    w: &Window,
+) -> Buf<E> {
     let (from, to) = (w.output_len(), w.input_len());
     let all = x.len / from.max(1);
     assert!(
@@ -89,10 +140,17 @@ pub(crate) fn put<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, index: &Buf<u32>, plane
     );
     let out = cl.session.allocate(all * to);
     if cl.kernels == Kernels::Cores {
-        let call = cl.session.call("put_planes").buf(x).buf(index).buf(&out).words([from, all, planes, to]);
+        let call = cl
+            .session
+            .call("put_planes")
+            .buf(x)
+            .buf(index)
+            .buf(&out)
+            .words([from, all, planes, to]);
         return call.groups(all.div_ceil(PLANES), [PLANES, 1]).into(&cl.session, out);
     }
-    let call = cl.session.call("put").buf(x).buf(index).buf(&out).window(w).words([all]).words([planes]);
+    let call =
+        cl.session.call("put").buf(x).buf(index).buf(&out).window(w).words([all]).words([planes]);
     call.inputs(all, w).into(&cl.session, out)
 }
 
@@ -101,17 +159,32 @@ fn is_pointwise(w: &Window) -> bool {
     w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
 }
 
-/// Samples that are unfolded together: few enough to stay in a cache where there are cores, else as many as fit into some memory.
+/// Samples that are unfolded together: few enough to stay in a cache where there are cores, else as
+/// many as fit into some memory.
 fn samples_at_once<E: Scalar>(cl: &OpenCl<E>, unfolded: usize) -> usize {
     let numbers = if cl.kernels == Kernels::Cores { 1 << 19 } else { 1 << 26 };
     (numbers / unfolded.max(1)).max(1)
 }
 
-pub(crate) fn conv<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, w: &Buf<E>, n: usize, dims: ConvDims, window: &Window) -> Buf<E> {
+pub(crate) fn conv<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    w: &Buf<E>,
+    n: usize,
+    dims: ConvDims,
+    window: &Window,
+) -> Buf<E> {
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let mut y = cl.session.allocate(n * groups * o * t);
-    let g = |n: usize| Gemm::new(o, t, k).batch(n, 0, groups * k * t, groups * o * t).batch(groups, o * k, k * t, o * t);
+    let g = |n: usize| {
+        Gemm::new(o, t, k).batch(n, 0, groups * k * t, groups * o * t).batch(
+            groups,
+            o * k,
+            k * t,
+            o * t,
+        )
+    };
     if is_pointwise(window) {
         product::product(cl, &g(n), w, x, &mut y, false);
         return y;
@@ -139,7 +212,14 @@ pub(crate) fn conv_transposed<E: Scalar>(
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let mut x = cl.session.allocate(n * groups * c * plane);
-    let g = |n: usize| Gemm::tn(k, t, o).batch(n, 0, groups * o * t, groups * k * t).batch(groups, o * k, o * t, k * t);
+    let g = |n: usize| {
+        Gemm::tn(k, t, o).batch(n, 0, groups * o * t, groups * k * t).batch(
+            groups,
+            o * k,
+            o * t,
+            k * t,
+        )
+    };
     if is_pointwise(window) {
         product::product(cl, &g(n), w, y, &mut x, false);
         return x;
@@ -159,17 +239,27 @@ pub(crate) fn conv_transposed<E: Scalar>(
     x
 }
 
-pub(crate) fn conv_weights<E: Scalar>(cl: &OpenCl<E>, p: &ConvWeights, s: &Buf<E>, x: &Buf<E>) -> Buf<E> {
+pub(crate) fn conv_weights<E: Scalar>(
+    cl: &OpenCl<E>,
+    p: &ConvWeights,
+    s: &Buf<E>,
+    x: &Buf<E>,
+) -> Buf<E> {
     let mut out = cl.session.allocate(p.len());
     let (planes, plane) = (p.dims.groups * p.dims.c, p.window.input_len());
     let unfolded_len = p.dims.groups * p.features() * p.window.output_len();
-    let at_once = if is_pointwise(&p.window) { usize::MAX } else { samples_at_once(cl, unfolded_len) };
+    let at_once =
+        if is_pointwise(&p.window) { usize::MAX } else { samples_at_once(cl, unfolded_len) };
     // Without samples a sum is zero all the same.
     let mut first = p.samples.start;
     loop {
         let some = first..first.saturating_add(at_once).min(p.samples.end);
         let inputs = x.slice(some.start * planes * plane, some.len() * planes * plane);
-        let unfolded = if is_pointwise(&p.window) { inputs } else { unfold(cl, &inputs, some.len() * planes, &p.window) };
+        let unfolded = if is_pointwise(&p.window) {
+            inputs
+        } else {
+            unfold(cl, &inputs, some.len() * planes, &p.window)
+        };
         first = some.end;
         product::product(cl, &p.gemm_of(some), s, &unfolded, &mut out, false);
         if first >= p.samples.end {

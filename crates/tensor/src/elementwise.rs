@@ -1,6 +1,8 @@
-//! The elementwise table: every unary map that a backend knows, with its first and second derivative.
+//! The elementwise table: every unary map that a backend knows, with its first and second
+//! derivative.
 //!
-//! A new activation is one row here, one [`Unary`] variant, and whatever the compiler then lists in the backends.
+//! A new activation is one row here, one [`Unary`] variant, and whatever the compiler then lists in
+//! the backends.
 
 use crate::Scalar;
 

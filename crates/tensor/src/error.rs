@@ -7,7 +7,8 @@ use crate::Shape;
 #[non_exhaustive]
 pub enum Error {
     /// The number of values does not fill the shape.
-    #[error("{got} values do not fill shape {shape}, which holds {}; pass a shape whose product is {got}", .shape.size())]
+    #[error("{got} values do not fill shape {shape}, which holds {}; pass a shape whose product is \
+             {got}", .shape.size())]
     DataLength {
         /// The shape asked for.
         shape: Shape,
@@ -22,13 +23,15 @@ pub enum Error {
     },
     /// A device refused memory.
     #[error(
-        "{device} refused {bytes} bytes ({in_use} bytes are in use; one array may have {largest}, the device has {total}): \
+        "{device} refused {bytes} bytes ({in_use} bytes are in use; one array may have {largest}, \
+         the device has {total}): \
          use fewer samples at a time, or a device with more memory"
     )]
     Memory {
         /// The device, in words.
         device: String,
-        /// The number of bytes asked for; all that was in use, where a device finds room only when a command runs.
+        /// The number of bytes asked for; all that was in use, where a device finds room only when
+        /// a command runs.
         bytes: u64,
         /// The number of bytes that the backend held then.
         in_use: u64,

@@ -1,6 +1,8 @@
-//! The description of a strided, batched matrix product: one primitive for every contraction that the library performs.
+//! The description of a strided, batched matrix product: one primitive for every contraction that
+//! the library performs.
 
-/// Where a matrix lies in its buffer: entry `(i, j)` is at `offset + i·row + j·col` (plus the batch offsets).
+/// Where a matrix lies in its buffer: entry `(i, j)` is at `offset + i·row + j·col` (plus the batch
+/// offsets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strides {
     /// Position of entry (0, 0).
@@ -43,8 +45,9 @@ pub struct BatchAxis {
     pub c: usize,
 }
 
-/// `C = alpha · Σ A B` or, with `accumulate`, `C += alpha · Σ A B`, for every item of the batch axes that C keeps;
-/// the sum runs over the batch axes that C does not keep, in an order that depends on the shape alone.
+/// `C = alpha · Σ A B` or, with `accumulate`, `C += alpha · Σ A B`, for every item of the batch
+/// axes that C keeps; the sum runs over the batch axes that C does not keep, in an order that
+/// depends on the shape alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
     /// Rows of A and C.
@@ -65,13 +68,14 @@ pub struct Gemm {
     pub alpha: f64,
     /// Add to C instead of overwriting it.
     pub accumulate: bool,
-    /// Whether A is likely to have many zeros, at the same places in all items of a batch axis that shares B. A backend may leave their
-    /// products out: where A is zero, B counts as finite.
+    /// Whether A is likely to have many zeros, at the same places in all items of a batch axis that
+    /// shares B. A backend may leave their products out: where A is zero, B counts as finite.
     pub sparse: bool,
 }
 
 impl Gemm {
-    /// `C[m, n] = A[m, k] · B[k, n]`, all row-major and contiguous. Change the fields for anything else.
+    /// `C[m, n] = A[m, k] · B[k, n]`, all row-major and contiguous. Change the fields for anything
+    /// else.
     pub fn new(m: usize, n: usize, k: usize) -> Self {
         Gemm {
             m,
@@ -127,10 +131,18 @@ impl Gemm {
 
     /// Number of entries of C that the product writes.
     pub fn written(&self) -> usize {
-        self.m * self.n * self.batch.iter().filter(|axis| axis.c > 0 || axis.len <= 1).map(|axis| axis.len).product::<usize>()
+        self.m
+            * self.n
+            * self
+                .batch
+                .iter()
+                .filter(|axis| axis.c > 0 || axis.len <= 1)
+                .map(|axis| axis.len)
+                .product::<usize>()
     }
 
-    /// Checks that every access stays inside buffers of the given lengths and that no two entries of C coincide.
+    /// Checks that every access stays inside buffers of the given lengths and that no two entries
+    /// of C coincide.
     ///
     /// # Panics
     /// If not, naming the operand.
@@ -144,13 +156,21 @@ impl Gemm {
             return;
         }
         if self.k > 0 {
-            let (a, b) = (span(self.m, self.k, self.a, |x| x.a), span(self.k, self.n, self.b, |x| x.b));
-            assert!(a <= a_len, "matrix product reads {a} entries of A, which has {a_len}: {self:?}");
-            assert!(b <= b_len, "matrix product reads {b} entries of B, which has {b_len}: {self:?}");
+            let (a, b) =
+                (span(self.m, self.k, self.a, |x| x.a), span(self.k, self.n, self.b, |x| x.b));
+            assert!(
+                a <= a_len,
+                "matrix product reads {a} entries of A, which has {a_len}: {self:?}"
+            );
+            assert!(
+                b <= b_len,
+                "matrix product reads {b} entries of B, which has {b_len}: {self:?}"
+            );
         }
         let c = span(self.m, self.n, self.c, |x| x.c);
         assert!(c <= c_len, "matrix product writes {c} entries of C, which has {c_len}: {self:?}");
-        let mut axes: Vec<(usize, usize)> = self.batch.iter().filter(|x| x.c > 0).map(|x| (x.c, x.len)).collect();
+        let mut axes: Vec<(usize, usize)> =
+            self.batch.iter().filter(|x| x.c > 0).map(|x| (x.c, x.len)).collect();
         axes.push((self.c.row, self.m));
         axes.push((self.c.col, self.n));
         axes.retain(|&(_, len)| len > 1);

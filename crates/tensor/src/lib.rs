@@ -1,8 +1,9 @@
-//! Dense arrays for [vivit](https://docs.rs/vivit): element types, the [`Backend`] trait, and the [`Cpu`] backend.
+//! Dense arrays for [vivit](https://docs.rs/vivit): element types, the [`Backend`] trait, and the
+//! [`Cpu`] backend.
 //!
-//! An array ([`Tensor`]) is a shape and a flat row-major buffer on a backend. Reshaping and slicing along the first axis are
-//! free; everything else is a primitive of the backend. Wrong shapes panic, so that formulas stay formulas; what data can
-//! cause is an [`Error`].
+//! An array ([`Tensor`]) is a shape and a flat row-major buffer on a backend. Reshaping and slicing
+//! along the first axis are free; everything else is a primitive of the backend. Wrong shapes
+//! panic, so that formulas stay formulas; what data can cause is an [`Error`].
 
 mod backend;
 mod conv;

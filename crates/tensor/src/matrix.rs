@@ -1,4 +1,5 @@
-//! A dense row-major matrix in host memory: what the eigensolver reads and what results are reported in.
+//! A dense row-major matrix in host memory: what the eigensolver reads and what results are
+//! reported in.
 
 use std::ops::{Index, IndexMut};
 
@@ -19,7 +20,13 @@ impl<E: Scalar> Matrix<E> {
     /// If `data.len() != rows * cols`.
     #[track_caller]
     pub fn new(rows: usize, cols: usize, data: Vec<E>) -> Self {
-        assert_eq!(data.len(), rows * cols, "a {rows}×{cols} matrix needs {} entries, got {}", rows * cols, data.len());
+        assert_eq!(
+            data.len(),
+            rows * cols,
+            "a {rows}×{cols} matrix needs {} entries, got {}",
+            rows * cols,
+            data.len()
+        );
         Matrix { rows, cols, data }
     }
 

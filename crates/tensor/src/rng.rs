@@ -5,7 +5,8 @@ use rand_pcg::Pcg64;
 
 use crate::Scalar;
 
-/// A seeded generator (PCG-XSL-RR 128/64). The same seed gives the same numbers on every machine and with any number of threads.
+/// A seeded generator (PCG-XSL-RR 128/64). The same seed gives the same numbers on every machine
+/// and with any number of threads.
 #[derive(Clone, Debug)]
 pub struct Rng(Pcg64);
 

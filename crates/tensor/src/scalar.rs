@@ -11,7 +11,17 @@ use crate::cpu::pool::Pooled;
 ///
 /// The trait is sealed: kernels are written for exactly these two.
 pub trait Scalar:
-    Float + NumAssign + MatMul + Pooled + Debug + Display + Default + Send + Sync + std::iter::Sum + 'static
+    Float
+    + NumAssign
+    + MatMul
+    + Pooled
+    + Debug
+    + Display
+    + Default
+    + Send
+    + Sync
+    + std::iter::Sum
+    + 'static
 {
     /// The type's name as the command line spells it: `"f32"` or `"f64"`.
     const NAME: &'static str;

@@ -22,7 +22,12 @@ impl Shape {
     /// With more than [`Shape::MAX_RANK`] axes.
     #[track_caller]
     pub fn new(axes: &[usize]) -> Self {
-        assert!(axes.len() <= Self::MAX_RANK, "{} axes; arrays here have at most {}", axes.len(), Self::MAX_RANK);
+        assert!(
+            axes.len() <= Self::MAX_RANK,
+            "{} axes; arrays here have at most {}",
+            axes.len(),
+            Self::MAX_RANK
+        );
         let mut shape = Shape { rank: axes.len() as u8, axes: [0; Self::MAX_RANK] };
         shape.axes[..axes.len()].copy_from_slice(axes);
         shape
@@ -33,7 +38,8 @@ impl Shape {
         usize::from(self.rank)
     }
 
-    /// Number of entries of an array of this shape, the product of all axis lengths. (`len()` is the slice's: the number of axes.)
+    /// Number of entries of an array of this shape, the product of all axis lengths. (`len()` is
+    /// the slice's: the number of axes.)
     pub fn size(&self) -> usize {
         self.iter().product()
     }
@@ -64,7 +70,8 @@ impl Shape {
         strides
     }
 
-    /// The shape that two shapes broadcast to (trailing axes aligned, length 1 repeats), if there is one.
+    /// The shape that two shapes broadcast to (trailing axes aligned, length 1 repeats), if there
+    /// is one.
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
         let rank = self.rank().max(other.rank());
         let mut shape = Shape { rank: rank as u8, axes: [0; Self::MAX_RANK] };

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::{Backend, Binary, Error, Gemm, Matrix, Reduce, Scalar, Shape, Unary};
 
-/// A dense row-major array on a backend. Cloning, reshaping and slicing along the first axis share memory.
+/// A dense row-major array on a backend. Cloning, reshaping and slicing along the first axis share
+/// memory.
 #[derive(Clone)]
 pub struct Tensor<B: Backend> {
     backend: B,
@@ -33,7 +34,8 @@ impl<B: Backend> Tensor<B> {
     /// Moves host data, row-major, to the backend.
     ///
     /// # Errors
-    /// If the number of values is not the shape's, or the shape has more than [`Shape::MAX_RANK`] axes.
+    /// If the number of values is not the shape's, or the shape has more than [`Shape::MAX_RANK`]
+    /// axes.
     pub fn from_vec(backend: &B, shape: &[usize], data: Vec<B::Elem>) -> Result<Self, Error> {
         if shape.len() > Shape::MAX_RANK {
             return Err(Error::Rank { rank: shape.len() });
@@ -137,7 +139,11 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     #[must_use]
     pub fn slice(&self, first: usize, end: usize) -> Self {
-        assert!(first <= end && end <= self.shape[0], "slice {first}..{end} of the first axis of {}", self.shape);
+        assert!(
+            first <= end && end <= self.shape[0],
+            "slice {first}..{end} of the first axis of {}",
+            self.shape
+        );
         if first == 0 && end == self.shape[0] {
             return self.clone();
         }
@@ -154,7 +160,11 @@ impl<B: Backend> Tensor<B> {
     #[must_use]
     pub fn select(&self, axis: usize, pick: &[usize]) -> Self {
         let (outer, len) = (self.shape[..axis].iter().product(), self.shape[axis]);
-        assert!(pick.iter().all(|&at| at < len), "select {pick:?} of axis {axis} of {}", self.shape);
+        assert!(
+            pick.iter().all(|&at| at < len),
+            "select {pick:?} of axis {axis} of {}",
+            self.shape
+        );
         let inner = self.shape[axis + 1..].iter().product();
         let mut shape = self.shape.to_vec();
         shape[axis] = pick.len();
@@ -174,7 +184,11 @@ impl<B: Backend> Tensor<B> {
     pub fn permute(&self, order: &[usize]) -> Self {
         let mut seen = order.to_vec();
         seen.sort_unstable();
-        assert!(seen.iter().copied().eq(0..self.shape.rank()), "{order:?} is no permutation of the axes of {}", self.shape);
+        assert!(
+            seen.iter().copied().eq(0..self.shape.rank()),
+            "{order:?} is no permutation of the axes of {}",
+            self.shape
+        );
         let strides = self.shape.strides();
         let shape = Shape::new(&order.iter().map(|&axis| self.shape[axis]).collect::<Vec<_>>());
         let strides: Vec<usize> = order.iter().map(|&axis| strides[axis]).collect();
@@ -193,13 +207,19 @@ impl<B: Backend> Tensor<B> {
         if shape == self.shape {
             return self.clone();
         }
-        assert_eq!(self.shape.broadcast(&shape), Some(shape), "can't broadcast {} to {shape}", self.shape);
+        assert_eq!(
+            self.shape.broadcast(&shape),
+            Some(shape),
+            "can't broadcast {} to {shape}",
+            self.shape
+        );
         let strides = self.shape.broadcast_strides(&shape);
         let buf = self.backend.copy_strided(&self.buf, &shape, &strides[..shape.rank()]);
         Tensor { backend: self.backend.clone(), shape, buf }
     }
 
-    /// Surrounds the array with zeros, `pads[i] = (before, after)` along axis `i`; negative numbers crop.
+    /// Surrounds the array with zeros, `pads[i] = (before, after)` along axis `i`; negative numbers
+    /// crop.
     ///
     /// # Panics
     /// If there is not one pair per axis, or an axis is cropped below nothing.
@@ -266,7 +286,12 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     #[must_use]
     pub fn unary_chain(&self, f: Unary, x: &Self, y: &Self) -> Self {
-        assert!(self.shape.ends_with(&x.shape), "{f:?} of {} can't pull back {}", x.shape, self.shape);
+        assert!(
+            self.shape.ends_with(&x.shape),
+            "{f:?} of {} can't pull back {}",
+            x.shape,
+            self.shape
+        );
         self.with_buf(self.backend.unary_chain(f, &x.buf, &y.buf, &self.buf))
     }
 
@@ -288,11 +313,11 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     #[must_use]
     pub fn binary(&self, f: Binary, other: &Self) -> Self {
-        let shape = self
-            .shape
-            .broadcast(&other.shape)
-            .unwrap_or_else(|| panic!("{f:?} of {} and {}: the shapes do not broadcast", self.shape, other.shape));
-        let buf = self.backend.binary(f, (&self.buf, &self.shape), (&other.buf, &other.shape), &shape);
+        let shape = self.shape.broadcast(&other.shape).unwrap_or_else(|| {
+            panic!("{f:?} of {} and {}: the shapes do not broadcast", self.shape, other.shape)
+        });
+        let buf =
+            self.backend.binary(f, (&self.buf, &self.shape), (&other.buf, &other.shape), &shape);
         Tensor { backend: self.backend.clone(), shape, buf }
     }
 
@@ -334,7 +359,8 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     #[must_use]
     pub fn reduce(&self, f: Reduce, axis: usize) -> Self {
-        let (outer, inner) = (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
+        let (outer, inner) =
+            (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
         let shape = Shape::new(&[&self.shape[..axis], &self.shape[axis + 1..]].concat());
         let buf = self.backend.reduce(f, &self.buf, outer, self.shape[axis], inner);
         Tensor { backend: self.backend.clone(), shape, buf }
@@ -351,11 +377,13 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     #[must_use]
     pub fn softmax(&self, axis: usize) -> Self {
-        let (outer, inner) = (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
+        let (outer, inner) =
+            (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
         self.with_buf(self.backend.softmax(&self.buf, outer, self.shape[axis], inner))
     }
 
-    /// The product that `g` describes of this buffer and `other`'s, in a new array of the given shape.
+    /// The product that `g` describes of this buffer and `other`'s, in a new array of the given
+    /// shape.
     ///
     /// # Panics
     /// If the product does not fit the buffers.
@@ -365,7 +393,11 @@ impl<B: Backend> Tensor<B> {
         let shape = shape.into();
         // Entries that the product leaves out, or adds to, are zero.
         let covered = !g.accumulate && g.written() == shape.size();
-        let buf = if covered { self.backend.scratch(shape.size()) } else { self.backend.fill(shape.size(), B::Elem::of(0.0)) };
+        let buf = if covered {
+            self.backend.scratch(shape.size())
+        } else {
+            self.backend.fill(shape.size(), B::Elem::of(0.0))
+        };
         let mut out = Tensor::from_buf(&self.backend, shape, buf);
         self.backend.gemm(g, &self.buf, &other.buf, &mut out.buf);
         out

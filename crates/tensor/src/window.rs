@@ -1,8 +1,10 @@
-//! The geometry of sliding windows: convolution, pooling, unfold and fold, in one to three spatial axes.
+//! The geometry of sliding windows: convolution, pooling, unfold and fold, in one to three spatial
+//! axes.
 
 use std::fmt;
 
-/// Sliding windows over a spatial plane. Always three axes inside; fewer are padded with leading ones.
+/// Sliding windows over a spatial plane. Always three axes inside; fewer are padded with leading
+/// ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Lengths of the input plane.
@@ -43,13 +45,19 @@ pub enum WindowError {
 impl fmt::Display for WindowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WindowError::Axes => {
-                f.write_str("input, kernel, stride, padding and dilation must have the same number of axes, one to three")
-            }
-            WindowError::Zero { what } => write!(f, "the {what} must be at least 1 along every axis"),
+            WindowError::Axes => f.write_str(
+                "input, kernel, stride, padding and dilation must have the same number \
+                             of axes, one to three",
+            ),
+            WindowError::Zero { what } => write!(
+                f,
+                "the {what} must be at least 1 along every \
+                                                     axis"
+            ),
             WindowError::TooLarge { axis, kernel, input } => write!(
                 f,
-                "along spatial axis {axis} the kernel spans {kernel} but the padded input has {input}; \
+                "along spatial axis {axis} the kernel spans {kernel} but the padded input has \
+                 {input}; \
                  shrink the kernel or its dilation, or pad more"
             ),
         }
@@ -59,8 +67,9 @@ impl fmt::Display for WindowError {
 impl std::error::Error for WindowError {}
 
 impl Window {
-    /// The windows of `kernel` over `input`, one entry per spatial axis. With `ceil` a last window that starts inside the
-    /// input or its front padding counts even where it reaches beyond the back padding (PyTorch's `ceil_mode`).
+    /// The windows of `kernel` over `input`, one entry per spatial axis. With `ceil` a last window
+    /// that starts inside the input or its front padding counts even where it reaches beyond the
+    /// back padding (PyTorch's `ceil_mode`).
     ///
     /// # Errors
     /// If no window fits or the lists are inconsistent.
@@ -73,7 +82,9 @@ impl Window {
         ceil: bool,
     ) -> Result<Self, WindowError> {
         let axes = input.len();
-        if !(1..=3).contains(&axes) || [kernel, stride, padding, dilation].iter().any(|list| list.len() != axes) {
+        if !(1..=3).contains(&axes)
+            || [kernel, stride, padding, dilation].iter().any(|list| list.len() != axes)
+        {
             return Err(WindowError::Axes);
         }
         for (what, list) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
@@ -81,8 +92,14 @@ impl Window {
                 return Err(WindowError::Zero { what });
             }
         }
-        let mut window =
-            Window { input: [1; 3], kernel: [1; 3], stride: [1; 3], padding: [0; 3], dilation: [1; 3], output: [1; 3] };
+        let mut window = Window {
+            input: [1; 3],
+            kernel: [1; 3],
+            stride: [1; 3],
+            padding: [0; 3],
+            dilation: [1; 3],
+            output: [1; 3],
+        };
         for axis in 0..axes {
             let at = 3 - axes + axis;
             let span = dilation[axis] * (kernel[axis] - 1) + 1;
@@ -92,7 +109,10 @@ impl Window {
             }
             let room = padded - span;
             let mut windows = room / stride[axis] + 1;
-            if ceil && room % stride[axis] != 0 && windows * stride[axis] < input[axis] + padding[axis] {
+            if ceil
+                && room % stride[axis] != 0
+                && windows * stride[axis] < input[axis] + padding[axis]
+            {
                 windows += 1;
             }
             window.input[at] = input[axis];
@@ -120,18 +140,22 @@ impl Window {
         self.output.iter().product()
     }
 
-    /// The input index that kernel element `k` of window `o` sees along `axis`; `None` in the padding.
+    /// The input index that kernel element `k` of window `o` sees along `axis`; `None` in the
+    /// padding.
     #[inline]
     pub fn source(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
-        let at = (o * self.stride[axis] + k * self.dilation[axis]).checked_sub(self.padding[axis])?;
+        let at =
+            (o * self.stride[axis] + k * self.dilation[axis]).checked_sub(self.padding[axis])?;
         (at < self.input[axis]).then_some(at)
     }
 
-    /// The windows `o` in `first..end` along `axis` for which kernel element `k` sees the input, not the padding.
+    /// The windows `o` in `first..end` along `axis` for which kernel element `k` sees the input,
+    /// not the padding.
     pub fn seen(&self, axis: usize, k: usize) -> std::ops::Range<usize> {
         let (stride, shift, pad) = (self.stride[axis], k * self.dilation[axis], self.padding[axis]);
         let first = pad.saturating_sub(shift).div_ceil(stride).min(self.output[axis]);
-        let end = (self.input[axis] + pad).saturating_sub(shift).div_ceil(stride).min(self.output[axis]);
+        let end =
+            (self.input[axis] + pad).saturating_sub(shift).div_ceil(stride).min(self.output[axis]);
         first..end.max(first)
     }
 }

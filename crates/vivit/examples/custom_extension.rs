@@ -1,12 +1,13 @@
-//! A quantity of one's own in the same sweep as the library's: the squared norm of every sample's gradient, `‖∂L_n/∂θ‖²`.
-//! (BackPACK calls it `BatchL2Grad`.)
+//! A quantity of one's own in the same sweep as the library's: the squared norm of every sample's
+//! gradient, `‖∂L_n/∂θ‖²`. (BackPACK calls it `BatchL2Grad`.)
 //!
-//! The gradient of a weight is a sum of outer products, `g_n = Σ_t s[n, t] ⊗ z[n, t]`, of what arrives at the layer's output
-//! and what the layer read. Where a sample uses the weight once, `‖g_n‖² = ‖s_n‖² ‖z_n‖²` and the gradients themselves are
-//! never formed. The extension asks for that structure and does not need to know what layers there are.
+//! The gradient of a weight is a sum of outer products, `g_n = Σ_t s[n, t] ⊗ z[n, t]`, of what
+//! arrives at the layer's output and what the layer read. Where a sample uses the weight once,
+//! `‖g_n‖² = ‖s_n‖² ‖z_n‖²` and the gradients themselves are never formed. The extension asks for
+//! that structure and does not need to know what layers there are.
 //!
-//! Run it with `cargo run --release --example custom_extension`. It fails if the norms are not those of the library's
-//! per-sample gradients.
+//! Run it with `cargo run --release --example custom_extension`. It fails if the norms are not
+//! those of the library's per-sample gradients.
 
 use std::process::ExitCode;
 
@@ -59,7 +60,8 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
         let z = outer.z().unary(Unary::Square).reshape([d.n, d.i]).sum(1);
         return per_sample(outer.s()).mul(&z);
     }
-    // The sum over positions comes before the square: expand the gradients, some out-features at a time.
+    // The sum over positions comes before the square: expand the gradients, some out-features at a
+    // time.
     let mut norms = Tensor::zeros(outer.s().backend(), [d.n]);
     outer.row_blocks(BLOCK).for_each(|rows| norms.axpy(1.0, &per_sample(&outer.expand(rows))));
     norms
@@ -77,7 +79,9 @@ fn main() -> Result<ExitCode, vivit::Error> {
     println!("Parameters, in the order in which the sweep reaches them:");
     let hook = OnSite::new(vec![Probe::new(Seed::Gradient)], |site: &Site<'_, Cpu<f64>>| {
         let structure = match site.outer(0).map(|outer| outer.dims()) {
-            Some(d) => format!("per sample {} outer product(s) of {} and {} numbers", d.t, d.o, d.i),
+            Some(d) => {
+                format!("per sample {} outer product(s) of {} and {} numbers", d.t, d.o, d.i)
+            }
             None => "no outer products".into(),
         };
         println!("  {:<9} {:<13} {structure}", site.name(), format!("{}", site.shape()));
@@ -85,14 +89,18 @@ fn main() -> Result<ExitCode, vivit::Error> {
     });
     let (norms, gradients, ()) = run(&graph, &loss, (BatchL2, BatchGrad::new(), hook))?;
 
-    println!("\nSquared gradient norms of the first samples, and how far all are from those of BatchGrad:");
+    println!(
+        "\nSquared gradient norms of the first samples, and how far all are from those of \
+         BatchGrad:"
+    );
     let mut passed = true;
     for param in graph.params() {
         let gradient = &gradients[param];
         let expected = per_sample(&gradient.reshape(gradient.shape().prefixed(&[1])));
         let error = relative_error(&norms[param], &expected)?;
         let ok = error <= 1e-12;
-        let shown: Vec<String> = norms[param].to_vec()?[..4].iter().map(|norm| format!("{norm:.2e}")).collect();
+        let shown: Vec<String> =
+            norms[param].to_vec()?[..4].iter().map(|norm| format!("{norm:.2e}")).collect();
         println!(
             "  {:<9} {}  {error:.0e} {}",
             graph.tape().param_name(param)?,

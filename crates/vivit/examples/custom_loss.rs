@@ -1,7 +1,9 @@
-//! A loss of one's own: the Poisson negative log-likelihood of counts, with the model's output as the logarithm of the rate.
+//! A loss of one's own: the Poisson negative log-likelihood of counts, with the model's output as
+//! the logarithm of the rate.
 //!
-//! Per entry `ℓ = e^f − y f`, so `ℓ′ = e^f − y` and `ℓ″ = e^f`. Value, gradient and a square root of the Hessian are all that the library asks for;
-//! then every curvature computation works with it.
+//! Per entry `ℓ = e^f − y f`, so `ℓ′ = e^f − y` and `ℓ″ = e^f`. Value, gradient and a square root
+//! of the Hessian are all that the library asks for; then every curvature computation works with
+//! it.
 //!
 //! Run it with `cargo run --release --example custom_loss`.
 
@@ -36,13 +38,22 @@ impl<B: Backend> Loss<B> for Poisson<B> {
             return Ok(());
         }
         let (output, target) = (output.shape().to_vec(), self.counts.shape().to_vec());
-        Err(vivit::autodiff::Error::TargetShape { loss: "Poisson", expected: format!("{output:?}"), output, target })
+        Err(vivit::autodiff::Error::TargetShape {
+            loss: "Poisson",
+            expected: format!("{output:?}"),
+            output,
+            target,
+        })
     }
 
     /// `[N]`
     fn values(&self, f: &Tensor<B>) -> Tensor<B> {
         let n = f.shape()[0];
-        f.unary(Unary::Exp).sub(&self.counts.mul(f)).reshape([n, f.len() / n]).sum(1).scale(self.factor())
+        f.unary(Unary::Exp)
+            .sub(&self.counts.mul(f))
+            .reshape([n, f.len() / n])
+            .sum(1)
+            .scale(self.factor())
     }
 
     /// `[N, *]`
@@ -58,8 +69,14 @@ impl<B: Backend> Loss<B> for Poisson<B> {
         root.reshape([1, n, c]).mul(&units).reshape(f.shape().prefixed(&[c]))
     }
 
-    /// `[M, N, *]`: the root times standard normal numbers, divided by √M, has the Hessian as its mean square.
-    fn sampled_root(&self, f: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, vivit::autodiff::Error> {
+    /// `[M, N, *]`: the root times standard normal numbers, divided by √M, has the Hessian as its
+    /// mean square.
+    fn sampled_root(
+        &self,
+        f: &Tensor<B>,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor<B>, vivit::autodiff::Error> {
         let shape = f.shape().prefixed(&[draws]);
         let noise = Tensor::from_vec(f.backend(), &shape, rng.normal(shape.size()))?;
         let root = f.scale(0.5).unary(Unary::Exp);
@@ -74,7 +91,8 @@ fn main() -> Result<ExitCode, vivit::Error> {
     let counts = Rng::new(2).uniform::<f64>(12, 0.0, 5.0).into_iter().map(f64::floor).collect();
     let loss = Poisson { counts: Tensor::from_vec(&cpu, &[6, 2], counts)? };
 
-    // The gradient and the root against finite differences of value and gradient, along one random direction.
+    // The gradient and the root against finite differences of value and gradient, along one random
+    // direction.
     let graph = model.forward(&x)?;
     let (f, h) = (graph.value(), 1e-5);
     let direction = Tensor::from_vec(&cpu, f.shape(), Rng::new(3).normal(f.len()))?;
@@ -85,7 +103,8 @@ fn main() -> Result<ExitCode, vivit::Error> {
     };
     let total = |x: &Tensor<_>| x.reshape([x.len()]).sum(0).to_vec().map(|sum| sum[0]);
     let slope = total(&loss.gradient(f).mul(&direction))?;
-    let slope_by_values = (total(&loss.values(&moved(1.0)))? - total(&loss.values(&moved(-1.0)))?) / (2.0 * h);
+    let slope_by_values =
+        (total(&loss.values(&moved(1.0)))? - total(&loss.values(&moved(-1.0)))?) / (2.0 * h);
     let along_root = loss.hessian_root(f, RootColumns::Outputs).mul(&direction).sum(2);
     let bend = total(&along_root.unary(Unary::Square))?;
     let bends = loss.gradient(&moved(1.0)).sub(&loss.gradient(&moved(-1.0))).mul(&direction);

@@ -1,8 +1,9 @@
 //! An operation of one's own: swish with a learned slope, `y[n, f] = x[n, f] · σ(β[f] · x[n, f])`.
 //!
-//! Two functions are needed, the value and the transposed Jacobian applied to a matrix. Then the library can check the
-//! derivatives, and the operation takes part in gradients, per-sample gradients and everything that the GGN is used for.
-//! A third one, its second derivatives, lets it take part in the Hessian as well.
+//! Two functions are needed, the value and the transposed Jacobian applied to a matrix. Then the
+//! library can check the derivatives, and the operation takes part in gradients, per-sample
+//! gradients and everything that the GGN is used for. A third one, its second derivatives, lets it
+//! take part in the Hessian as well.
 //!
 //! Run it with `cargo run --release --example custom_op`. It fails if a check does.
 
@@ -22,7 +23,13 @@ impl<B: Backend> Op<B> for Swish {
 
     fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
         let (x, beta) = (args[0], args[1]);
-        assert_eq!(x.shape().tail(), *beta.shape(), "swish: x {} and β {}", x.shape(), beta.shape());
+        assert_eq!(
+            x.shape().tail(),
+            *beta.shape(),
+            "swish: x {} and β {}",
+            x.shape(),
+            beta.shape()
+        );
         x.mul(&x.mul(beta).unary(Unary::Sigmoid))
     }
 
@@ -31,8 +38,8 @@ impl<B: Backend> Op<B> for Swish {
     /// - x: `M[v, n, f] · (σ + β x σ′)[n, f]`
     /// - β: `Σ_(n) M[v, n, f] · (x² σ′)[n, f]`
     ///
-    /// M carries V columns in front of the result's axes. The parameter β has no sample axis: the sum over samples is taken
-    /// or left out, as `batch` says.
+    /// M carries V columns in front of the result's axes. The parameter β has no sample axis: the
+    /// sum over samples is taken or left out, as `batch` says.
     fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
         let (x, beta) = (io.args[0], io.args[1]);
         let argument = x.mul(beta);
@@ -45,7 +52,8 @@ impl<B: Backend> Op<B> for Swish {
         }
     }
 
-    /// Only the Hessian needs these. With `σ″ = σ′(1 − 2σ)` at `βx`, what `Jᵀm` changes by along a tangent t is `m t` times
+    /// Only the Hessian needs these. With `σ″ = σ′(1 − 2σ)` at `βx`, what `Jᵀm` changes by along a
+    /// tangent t is `m t` times
     ///
     /// - x, x: `2βσ′ + β²x σ″`
     /// - x, β and β, x: `2xσ′ + βx² σ″`
@@ -64,7 +72,11 @@ impl<B: Backend> Op<B> for Swish {
             };
             // A tangent of β has no sample axis.
             let k = tangent.shape()[0];
-            let tangent = if along == 0 { tangent.clone() } else { tangent.reshape(beta.shape().prefixed(&[k, 1])) };
+            let tangent = if along == 0 {
+                tangent.clone()
+            } else {
+                tangent.reshape(beta.shape().prefixed(&[k, 1]))
+            };
             let product = mat.mul(&second).mul(&tangent);
             if wrt == 1 && batch == Batch::Sum { product.sum(1) } else { product }
         })
@@ -74,7 +86,8 @@ impl<B: Backend> Op<B> for Swish {
 fn main() -> Result<ExitCode, vivit::Error> {
     let cpu = Cpu::<f64>::new();
     let mut rng = Rng::new(0);
-    let mut normal = |shape: &[usize]| Tensor::from_vec(&cpu, shape, rng.normal(shape.iter().product()));
+    let mut normal =
+        |shape: &[usize]| Tensor::from_vec(&cpu, shape, rng.normal(shape.iter().product()));
 
     // 1. Check the derivatives at random arguments. x carries the sample axis, β does not.
     println!("Derivatives of swish:");
@@ -103,20 +116,32 @@ fn main() -> Result<ExitCode, vivit::Error> {
         let error = relative_error(&batch_grad[param].sum(0), &gradient[param])?;
         let ok = error <= 1e-12;
         let name = graph.tape().param_name(param)?;
-        println!("  {name}: summed, they differ from the gradient by {error:.0e}: {}", if ok { "ok" } else { "WRONG" });
+        println!(
+            "  {name}: summed, they differ from the gradient by {error:.0e}: {}",
+            if ok { "ok" } else { "WRONG" }
+        );
         passed &= ok;
     }
 
-    // 4. Directional derivatives along the two leading eigenvectors of the GGN of all three parameters.
+    // 4. Directional derivatives along the two leading eigenvectors of the GGN of all three
+    //    parameters.
     let groups = [Group::new(graph.params(), top_k(2))];
     let derivatives = Ggn::new(&graph, &loss).directional_derivatives(&groups)?.remove(0);
     println!("\nAlong GGN eigenvectors with eigenvalues {:.4?}:", derivatives.eigenvalues);
     for n in 0..graph.samples() {
-        println!("  n = {n}: γ = {:>8.4?}  λ = {:>7.4?}", derivatives.gammas.row(n), derivatives.lambdas.row(n));
+        println!(
+            "  n = {n}: γ = {:>8.4?}  λ = {:>7.4?}",
+            derivatives.gammas.row(n),
+            derivatives.lambdas.row(n)
+        );
     }
 
     // 5. The Hessian's diagonal beside the GGN's.
     let (hessian, ggn) = run(&graph, &loss, (DiagHessian::new(), DiagGgn::exact()))?;
-    println!("\nDiagonal in β: Hessian {:.4?}, GGN {:.4?}", hessian[beta].to_vec()?, ggn[beta].to_vec()?);
+    println!(
+        "\nDiagonal in β: Hessian {:.4?}, GGN {:.4?}",
+        hessian[beta].to_vec()?,
+        ggn[beta].to_vec()?
+    );
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

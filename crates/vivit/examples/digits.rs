@@ -1,11 +1,12 @@
 //! Training on handwritten digits, with the curvature before and after.
 //!
-//! An MLP and a small convolutional network learn to read 8 × 8 images of digits. On a batch of training samples, the example
-//! shows the leading eigenvalues of the GGN; how the slopes γ and curvatures λ of the samples' losses along its eigenvectors
-//! scatter; and what one damped Newton step in these directions does to the batch's loss.
+//! An MLP and a small convolutional network learn to read 8 × 8 images of digits. On a batch of
+//! training samples, the example shows the leading eigenvalues of the GGN; how the slopes γ and
+//! curvatures λ of the samples' losses along its eigenvectors scatter; and what one damped Newton
+//! step in these directions does to the batch's loss.
 //!
-//! Run it with `cargo run --release --example digits`; `-- --help` lists the options. It fails if a network does not reach
-//! 95 % on the test images.
+//! Run it with `cargo run --release --example digits`; `-- --help` lists the options. It fails if a
+//! network does not reach 95 % on the test images.
 
 use std::error::Error;
 use std::num::ParseIntError;
@@ -88,14 +89,22 @@ fn experiment<B: Backend>(backend: &B, options: &Options) -> Result<ExitCode, Bo
         println!("Before training");
         show_curvature(&model, &batch)?;
         let (loss, accuracy) = training(&mut model, &train, options, &mut rng)?;
-        println!("Training: {} epochs; in the last, loss {loss:.5} and accuracy {:.1} %\n", options.epochs, 100.0 * accuracy);
+        println!(
+            "Training: {} epochs; in the last, loss {loss:.5} and accuracy {:.1} %\n",
+            options.epochs,
+            100.0 * accuracy
+        );
         println!("After training");
         show_curvature(&model, &batch)?;
 
         let accuracy = accuracy_of(&model.forward(&test.images)?, &test.labels)?;
         let enough = accuracy >= WANTED_ACCURACY;
         let verdict = if enough { "" } else { ": NOT ENOUGH, 95 % are wanted; try more epochs" };
-        println!("Accuracy on {} test images: {:.1} %{verdict}\n", test.labels.len(), 100.0 * accuracy);
+        println!(
+            "Accuracy on {} test images: {:.1} %{verdict}\n",
+            test.labels.len(),
+            100.0 * accuracy
+        );
         reached &= enough;
     }
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -111,7 +120,10 @@ fn training<B: Backend>(
     let mut optimizer = Sgd::new(0.05, 0.9)?;
     let samples = data.labels.len();
     let bar = ProgressBar::new(u64::from(options.epochs) * samples.div_ceil(BATCH) as u64);
-    bar.set_style(ProgressStyle::with_template("Training [{bar:20}] {pos}/{len}, {msg}")?.progress_chars("=> "));
+    bar.set_style(
+        ProgressStyle::with_template("Training [{bar:20}] {pos}/{len}, {msg}")?
+            .progress_chars("=> "),
+    );
     let mut last = (0.0, 0.0);
     for _ in 0..options.epochs {
         let (mut loss_sum, mut right, mut seen) = (0.0, 0.0, 0.0);
@@ -135,22 +147,31 @@ fn training<B: Backend>(
 }
 
 /// Shows the loss's curvature on a batch, and tries a Newton step on a copy.
-fn show_curvature<B: Backend>(model: &Sequential<B>, batch: &Digits<B>) -> Result<(), vivit::Error> {
+fn show_curvature<B: Backend>(
+    model: &Sequential<B>,
+    batch: &Digits<B>,
+) -> Result<(), vivit::Error> {
     let graph = model.forward(&batch.images)?;
     let loss = batch.loss();
     let groups = [Group::new(graph.params(), top_k(DIRECTIONS))];
     let newton = Ggn::new(&graph, &loss).newton_step(&groups, constant(DAMPING))?;
     let along = &newton.directions[0];
 
-    // SNR: the squared mean over the variance. Along a direction with a small one, the samples disagree.
+    // SNR: the squared mean over the variance. Along a direction with a small one, the samples
+    // disagree.
     println!(
         "{:>12} |{:>10}{:>10}{:>10} |{:>10}{:>10}{:>10}",
         "eigenvalue", "mean γ", "std γ", "SNR γ", "mean λ", "std λ", "SNR λ"
     );
-    let (means, variances) = ([along.mean_gammas(), along.mean_lambdas()], [along.variance_gammas(), along.variance_lambdas()]);
+    let (means, variances) = (
+        [along.mean_gammas(), along.mean_lambdas()],
+        [along.variance_gammas(), along.variance_lambdas()],
+    );
     for k in (0..along.len()).rev() {
         print!("{:>12.4}", along.eigenvalues[k].f64());
-        for (mean, variance) in means.iter().zip(&variances).map(|(mean, variance)| (mean[k], variance[k])) {
+        for (mean, variance) in
+            means.iter().zip(&variances).map(|(mean, variance)| (mean[k], variance[k]))
+        {
             print!(" |{mean:>10.4}{:>10.4}{:>10.1e}", variance.sqrt(), mean * mean / variance);
         }
         println!();
@@ -159,7 +180,10 @@ fn show_curvature<B: Backend>(model: &Sequential<B>, batch: &Digits<B>) -> Resul
     let mut moved = model.clone();
     moved.add_scaled(1.0, &newton.step)?;
     let after = moved.forward(&batch.images)?.loss(&loss)?;
-    println!("A Newton step in these directions, damping {DAMPING}: loss {:.5} → {after:.5}\n", graph.loss(&loss)?);
+    println!(
+        "A Newton step in these directions, damping {DAMPING}: loss {:.5} → {after:.5}\n",
+        graph.loss(&loss)?
+    );
     Ok(())
 }
 
@@ -191,7 +215,10 @@ impl<B: Backend> Digits<B> {
 
     /// The chosen samples.
     fn select(&self, samples: &[usize]) -> Self {
-        Digits { images: self.images.select(0, samples), labels: samples.iter().map(|&n| self.labels[n]).collect() }
+        Digits {
+            images: self.images.select(0, samples),
+            labels: samples.iter().map(|&n| self.labels[n]).collect(),
+        }
     }
 
     /// The first `train` of the samples in the given order, and the rest.
@@ -220,8 +247,10 @@ impl Options {
                 "--epochs" => options.epochs = number(&option, args.next())?,
                 "--seed" => options.seed = number(&option, args.next())?,
                 "--backend" => {
-                    let name = args.next().ok_or("--backend needs cpu or opencl[:DEVICE] after it")?;
-                    options.backend = name.parse().map_err(|error| format!("--backend: {error}"))?;
+                    let name =
+                        args.next().ok_or("--backend needs cpu or opencl[:DEVICE] after it")?;
+                    options.backend =
+                        name.parse().map_err(|error| format!("--backend: {error}"))?;
                 }
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("unknown option {option:?}")),
@@ -234,7 +263,12 @@ impl Options {
     }
 }
 
-fn number<T: FromStr<Err = ParseIntError>>(option: &str, value: Option<String>) -> Result<T, String> {
+fn number<T: FromStr<Err = ParseIntError>>(
+    option: &str,
+    value: Option<String>,
+) -> Result<T, String> {
     let value = value.ok_or(format!("{option} needs a whole number after it"))?;
-    value.parse().map_err(|error| format!("{option} needs a whole number; {value:?} is not one that fits: {error}"))
+    value.parse().map_err(|error| {
+        format!("{option} needs a whole number; {value:?} is not one that fits: {error}")
+    })
 }

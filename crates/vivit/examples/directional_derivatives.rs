@@ -1,17 +1,22 @@
-//! Directional derivatives of every sample's loss along the leading GGN eigenvectors, beside two independent computations.
+//! Directional derivatives of every sample's loss along the leading GGN eigenvectors, beside two
+//! independent computations.
 //!
-//! An MLP 7-5-5-3 with ReLU and mean squared error sees N = 4 samples. Along the K = 4 leading eigenvectors e_k of its GGN,
+//! An MLP 7-5-5-3 with ReLU and mean squared error sees N = 4 samples. Along the K = 4 leading
+//! eigenvectors e_k of its GGN,
 //!
 //! - first order: γ[n, k] = e_kᵀ ∇ℓ_n,
 //! - second order: λ[n, k] = e_kᵀ G_n e_k, with G_n the GGN of ℓ_n.
 //!
 //! They are computed in f32 and f64 and compared with
 //!
-//! - the numbers that ViViT for PyTorch prints for the same parameters and data, in f32, to a relative 1e-4 in every number;
-//! - a dense GGN that plain reverse mode builds column by column, in f64, to 1e-10 of the largest number of the direction.
+//! - the numbers that ViViT for PyTorch prints for the same parameters and data, in f32, to a
+//!   relative 1e-4 in every number;
+//! - a dense GGN that plain reverse mode builds column by column, in f64, to 1e-10 of the largest
+//!   number of the direction.
 //!
-//! Run it with `cargo run --release --example directional_derivatives`; with `--features opencl` and, at the end,
-//! `-- --backend opencl[:DEVICE]` the library's numbers come from that device. It fails if one number disagrees.
+//! Run it with `cargo run --release --example directional_derivatives`; with `--features opencl`
+//! and, at the end, `-- --backend opencl[:DEVICE]` the library's numbers come from that device. It
+//! fails if one number disagrees.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -27,7 +32,8 @@ const DENSE_TOLERANCE: f64 = 1e-10;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let data = SafeTensors::deserialize(include_bytes!("../data/seed_demo.safetensors"))?;
-    let printed = |name: &str| Ok::<_, Box<dyn Error>>(tensor(&Cpu::<f64>::new(), &data, name)?.to_matrix()?);
+    let printed =
+        |name: &str| Ok::<_, Box<dyn Error>>(tensor(&Cpu::<f64>::new(), &data, name)?.to_matrix()?);
 
     let backend = match backend(std::env::args().skip(1)) {
         Ok(backend) => backend,
@@ -40,22 +46,33 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let double = backend.run::<f64, _>(WithVivit(&data))??;
     let dense = Problem::new(&Cpu::<f64>::new(), &data)?.with_dense_ggn()?;
     let mut disagreements = 0;
-    println!("f32, f64: this library. ViViT, PyTorch: printed by ViViT for PyTorch. Dense: from the definitions.\n");
+    println!(
+        "f32, f64: this library. ViViT, PyTorch: printed by ViViT for PyTorch. Dense: from the \
+         definitions.\n"
+    );
 
     // An eigenvector's sign is arbitrary: all follow those of the f64 numbers.
     let like = |gammas: &Matrix<f64>| aligned(gammas, &double.gammas);
     disagreements += table(
         "First order, γ[n, k] = e_kᵀ ∇ℓ_n",
         [&like(&single.gammas), &double.gammas],
-        &[("ViViT f32", like(&printed("printed/gammas_vivit")?)), ("PyTorch f32", like(&printed("printed/gammas_torch")?))],
+        &[
+            ("ViViT f32", like(&printed("printed/gammas_vivit")?)),
+            ("PyTorch f32", like(&printed("printed/gammas_torch")?)),
+        ],
         &like(&dense.gammas),
     );
     let lambdas = [("ViViT f32", printed("printed/lambdas_vivit")?)];
-    disagreements +=
-        table("Second order, λ[n, k] = e_kᵀ G_n e_k", [&single.lambdas, &double.lambdas], &lambdas, &dense.lambdas);
+    disagreements += table(
+        "Second order, λ[n, k] = e_kᵀ G_n e_k",
+        [&single.lambdas, &double.lambdas],
+        &lambdas,
+        &dense.lambdas,
+    );
 
     let [single_means, double_means] = [&single, &double].map(|of| means(&of.lambdas));
-    let (printed_means, printed_values) = (printed("printed/mean_lambdas")?, printed("printed/eigenvalues")?);
+    let (printed_means, printed_values) =
+        (printed("printed/mean_lambdas")?, printed("printed/eigenvalues")?);
     println!("Sample means of λ beside the eigenvalues: equal, because the loss is a mean\n");
     println!("{:>6}{:>26}{:>26}{:>35}{:>18}", "", "f32", "ViViT f32", "f64", "dense f64");
     println!("{:>6}{1:>13}{2:>13}{1:>13}{2:>13}{1:>18}{2:>18}{2:>18}", "k", "mean λ", "eigenvalue");
@@ -76,7 +93,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::FAILURE);
     }
     println!(
-        "\nAll agree: f32 with the printed numbers to {PRINTED_TOLERANCE:e}, f64 with the dense GGN to {DENSE_TOLERANCE:e}."
+        "\nAll agree: f32 with the printed numbers to {PRINTED_TOLERANCE:e}, f64 with the dense \
+         GGN to {DENSE_TOLERANCE:e}."
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -85,8 +103,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 fn backend(mut args: impl Iterator<Item = String>) -> Result<BackendChoice, String> {
     match (args.next().as_deref(), args.next(), args.next()) {
         (None, ..) => Ok(BackendChoice::Cpu),
-        (Some("--backend"), Some(name), None) => name.parse().map_err(|error| format!("--backend: {error}")),
-        (Some(other), ..) => Err(format!("{other:?}: the only option is --backend, with one name after it")),
+        (Some("--backend"), Some(name), None) => {
+            name.parse().map_err(|error| format!("--backend: {error}"))
+        }
+        (Some(other), ..) => {
+            Err(format!("{other:?}: the only option is --backend, with one name after it"))
+        }
     }
 }
 
@@ -121,7 +143,11 @@ impl<B: Backend> Problem<B> {
         for name in names {
             model.set_param(&name, tensor(backend, data, &format!("param/{name}"))?)?;
         }
-        Ok(Problem { model, x: tensor(backend, data, "input")?, y: tensor(backend, data, "target")? })
+        Ok(Problem {
+            model,
+            x: tensor(backend, data, "input")?,
+            y: tensor(backend, data, "target")?,
+        })
     }
 
     /// The library's way: one sweep, a Gram matrix of 12 × 12, its eigenvectors.
@@ -131,7 +157,8 @@ impl<B: Backend> Problem<B> {
         let groups = [Group::new(graph.params(), top_k(K))];
         let derivatives = Ggn::new(&graph, &loss).directional_derivatives(&groups)?.remove(0);
 
-        let widened = |m: &Matrix<B::Elem>| Matrix::from_fn(m.rows(), m.cols(), |n, k| m[(n, k)].f64());
+        let widened =
+            |m: &Matrix<B::Elem>| Matrix::from_fn(m.rows(), m.cols(), |n, k| m[(n, k)].f64());
         Ok(Derivatives {
             eigenvalues: derivatives.eigenvalues.iter().map(|value| value.f64()).collect(),
             gammas: widened(&derivatives.gammas),
@@ -141,8 +168,9 @@ impl<B: Backend> Problem<B> {
 }
 
 impl Problem<Cpu<f64>> {
-    /// From the definitions, with nothing but backward passes: every sample's Jacobian and gradient, and the dense GGN, of which
-    /// column i is `G e_i = Jᵀ(H J e_i)` with `H = 2/(N·C) · I`.
+    /// From the definitions, with nothing but backward passes: every sample's Jacobian and
+    /// gradient, and the dense GGN, of which column i is `G e_i = Jᵀ(H J e_i)` with `H = 2/(N·C) ·
+    /// I`.
     fn with_dense_ggn(&self) -> Result<Derivatives, vivit::Error> {
         let (n, c, d) = (self.y.shape()[0], self.y.shape()[1], self.model.num_params());
         let mut gradients = Vec::with_capacity(n);
@@ -162,7 +190,8 @@ impl Problem<Cpu<f64>> {
         let graph = self.model.forward(&self.x)?;
         let mut ggn = Matrix::zeros(d, d);
         for i in 0..d {
-            let h_j_e = jacobians.iter().flatten().map(|row| 2.0 / (n * c) as f64 * row[i]).collect();
+            let h_j_e =
+                jacobians.iter().flatten().map(|row| 2.0 / (n * c) as f64 * row[i]).collect();
             ggn.row_mut(i).copy_from_slice(&pull_back(&graph, h_j_e)?);
         }
         let eigen = eigh(ggn)?;
@@ -213,17 +242,25 @@ fn close(ours: f64, reference: f64, tolerance: f64) -> bool {
     (ours - reference).abs() <= tolerance * reference.abs()
 }
 
-/// `gammas` with every direction's sign chosen so that its largest number has the same sign as in `reference`.
+/// `gammas` with every direction's sign chosen so that its largest number has the same sign as in
+/// `reference`.
 fn aligned(gammas: &Matrix<f64>, reference: &Matrix<f64>) -> Matrix<f64> {
     let sign = |k: usize| {
-        let largest = (0..gammas.rows()).max_by(|&a, &b| reference[(a, k)].abs().total_cmp(&reference[(b, k)].abs()));
+        let largest = (0..gammas.rows())
+            .max_by(|&a, &b| reference[(a, k)].abs().total_cmp(&reference[(b, k)].abs()));
         largest.map_or(1.0, |n| (gammas[(n, k)] * reference[(n, k)]).signum())
     };
     Matrix::from_fn(gammas.rows(), K, |n, k| sign(k) * gammas[(n, k)])
 }
 
-/// Prints our f32 and f64 numbers beside the printed and the dense ones, and returns how many rows disagree.
-fn table(title: &str, [single, double]: [&Matrix<f64>; 2], printed: &[(&str, Matrix<f64>)], dense: &Matrix<f64>) -> usize {
+/// Prints our f32 and f64 numbers beside the printed and the dense ones, and returns how many rows
+/// disagree.
+fn table(
+    title: &str,
+    [single, double]: [&Matrix<f64>; 2],
+    printed: &[(&str, Matrix<f64>)],
+    dense: &Matrix<f64>,
+) -> usize {
     println!("{title}\n");
     print!("{:>3}{:>3}{:>13}", "n", "k", "f32");
     printed.iter().for_each(|(name, _)| print!("{name:>13}"));
@@ -239,7 +276,12 @@ fn table(title: &str, [single, double]: [&Matrix<f64>; 2], printed: &[(&str, Mat
             }
             let scale = column(dense, k).fold(0.0, |max: f64, x| max.max(x.abs()));
             agree &= (double[(n, k)] - dense[(n, k)]).abs() <= DENSE_TOLERANCE * scale;
-            println!("{:>22.16}{:>22.16}{}", double[(n, k)], dense[(n, k)], if agree { "" } else { "  DISAGREE" });
+            println!(
+                "{:>22.16}{:>22.16}{}",
+                double[(n, k)],
+                dense[(n, k)],
+                if agree { "" } else { "  DISAGREE" }
+            );
             disagreements += usize::from(!agree);
         }
     }
@@ -248,14 +290,22 @@ fn table(title: &str, [single, double]: [&Matrix<f64>; 2], printed: &[(&str, Mat
 }
 
 /// An array of the file, rounded to the backend's element type.
-fn tensor<B: Backend>(backend: &B, data: &SafeTensors<'_>, name: &str) -> Result<Tensor<B>, Box<dyn Error>> {
+fn tensor<B: Backend>(
+    backend: &B,
+    data: &SafeTensors<'_>,
+    name: &str,
+) -> Result<Tensor<B>, Box<dyn Error>> {
     let array = data.tensor(name)?;
     let bytes = array.data();
     let entries: Vec<f64> = match array.dtype() {
-        Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()).collect(),
-        Dtype::F64 => {
-            bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])).collect()
-        }
+        Dtype::F32 => bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into())
+            .collect(),
+        Dtype::F64 => bytes
+            .chunks_exact(8)
+            .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+            .collect(),
         other => return Err(format!("{name} holds {other:?}; f32 or f64 was expected").into()),
     };
     Ok(Tensor::from_f64(backend, array.shape(), &entries)?)

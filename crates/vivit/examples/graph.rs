@@ -1,4 +1,5 @@
-//! The level below models: a graph recorded by hand, with two branches, a value that is used again and a shared parameter.
+//! The level below models: a graph recorded by hand, with two branches, a value that is used again
+//! and a shared parameter.
 //!
 //! ```text
 //! x ── linear(w0, b0) ── tanh = h ─┬─ linear(w1, b1) ── sigmoid ─┐
@@ -6,8 +7,8 @@
 //!                                  └─────────────────────────────┘
 //! ```
 //!
-//! Plain reverse mode comes first, then several quantities in one sweep. Run it with
-//! `cargo run --release --example graph`. It fails if a gradient entry disagrees with finite differences.
+//! Plain reverse mode comes first, then several quantities in one sweep. Run it with `cargo run
+//! --release --example graph`. It fails if a gradient entry disagrees with finite differences.
 
 use std::process::ExitCode;
 
@@ -22,7 +23,8 @@ type Values = [(&'static str, Tensor<Cpu<f64>>); 5];
 fn record(x: &Tensor<Cpu<f64>>, values: &Values) -> Result<Graph<Cpu<f64>>, vivit::Error> {
     let mut tape = Tape::new(x.backend());
     let x = tape.input(x.clone());
-    let [w0, b0, w1, b1, w2] = values.each_ref().map(|(name, value)| tape.named_param(name, value.clone()));
+    let [w0, b0, w1, b1, w2] =
+        values.each_ref().map(|(name, value)| tape.named_param(name, value.clone()));
 
     let h = tape.linear(x, w0, Some(b0));
     let h = tape.tanh(h);
@@ -40,7 +42,8 @@ fn record(x: &Tensor<Cpu<f64>>, values: &Values) -> Result<Graph<Cpu<f64>>, vivi
 fn main() -> Result<ExitCode, vivit::Error> {
     let cpu = Cpu::<f64>::new();
     let mut rng = Rng::new(0);
-    let mut normal = |shape: &[usize]| Tensor::from_vec(&cpu, shape, rng.normal(shape.iter().product()));
+    let mut normal =
+        |shape: &[usize]| Tensor::from_vec(&cpu, shape, rng.normal(shape.iter().product()));
     let mut values: Values = [
         ("w0", normal(&[4, 3])?),
         ("b0", normal(&[4])?),
@@ -79,7 +82,8 @@ fn main() -> Result<ExitCode, vivit::Error> {
     );
 
     // Several quantities, still one sweep.
-    let (sum, batch_grad, diagonal) = run(&graph, &loss, (Gradient::new(), BatchGrad::new(), DiagGgn::exact()))?;
+    let (sum, batch_grad, diagonal) =
+        run(&graph, &loss, (Gradient::new(), BatchGrad::new(), DiagGgn::exact()))?;
     println!(
         "In one sweep: gradient {}, per sample {}, GGN diagonal {}",
         sum[w1].shape(),

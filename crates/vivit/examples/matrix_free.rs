@@ -1,5 +1,6 @@
-//! The curvature of a network without any matrix: leading eigenvalues by Lanczos beside those of the Gram matrix, the Hessian's spectral density,
-//! traces, and a step that is solved for with Kronecker factors.
+//! The curvature of a network without any matrix: leading eigenvalues by Lanczos beside those of
+//! the Gram matrix, the Hessian's spectral density, traces, and a step that is solved for with
+//! Kronecker factors.
 //!
 //! Run it with `cargo run --release --example matrix_free`. It fails if the routes do not agree.
 
@@ -12,7 +13,11 @@ const SAMPLES: usize = 64;
 
 fn main() -> Result<ExitCode, vivit::Error> {
     let cpu = Cpu::<f64>::new();
-    let model = Sequential::new(&cpu, vec![linear(16, 24), tanh(), linear(24, 12), tanh(), linear(12, 5)], 0)?;
+    let model = Sequential::new(
+        &cpu,
+        vec![linear(16, 24), tanh(), linear(24, 12), tanh(), linear(12, 5)],
+        0,
+    )?;
     let x = Tensor::from_vec(&cpu, &[SAMPLES, 16], Rng::new(1).normal(SAMPLES * 16))?;
     let loss = CrossEntropy::mean((0..SAMPLES).map(|n| n % 5).collect::<Vec<_>>());
     let graph = model.forward(&x)?;
@@ -21,14 +26,19 @@ fn main() -> Result<ExitCode, vivit::Error> {
     let ggn = Product::ggn(&graph, &loss).build()?;
     println!("The GGN of {} parameters, known by its products.", ggn.dim());
     let leading = lanczos(&ggn, 5, &LanczosOptions::default())?;
-    println!("  five largest eigenvalues after {} products: {:.5?}", leading.products, leading.eigenvalues);
+    println!(
+        "  five largest eigenvalues after {} products: {:.5?}",
+        leading.products, leading.eigenvalues
+    );
 
     // 2. The same from the Gram matrix, which shows all of them.
-    let spectrum = Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(5))])?.remove(0);
+    let spectrum =
+        Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(5))])?.remove(0);
     let gram: Vec<f64> = spectrum.iter().rev().take(5).copied().collect();
     println!("  from the Gram matrix:                      {gram:.5?}");
     let largest = gram[0];
-    let mut passed = leading.eigenvalues.iter().zip(&gram).all(|(a, b)| (a - b).abs() <= 1e-3 * largest);
+    let mut passed =
+        leading.eigenvalues.iter().zip(&gram).all(|(a, b)| (a - b).abs() <= 1e-3 * largest);
 
     // 3. Its trace: exact, and estimated from a few products.
     let trace: f64 = spectrum.iter().sum();
@@ -38,8 +48,12 @@ fn main() -> Result<ExitCode, vivit::Error> {
 
     // 4. The whole spectrum of the Hessian, negative eigenvalues included, as a density.
     let hessian = Product::hessian(&graph, &loss).build()?;
-    let quadrature = LanczosQuadrature::new(&hessian, &QuadratureOptions { vectors: 60, repeats: 4, ..Default::default() })?;
-    let density = quadrature.density(&DensityOptions { points: 24, ..DensityOptions::default() })?;
+    let quadrature = LanczosQuadrature::new(
+        &hessian,
+        &QuadratureOptions { vectors: 60, repeats: 4, ..Default::default() },
+    )?;
+    let density =
+        quadrature.density(&DensityOptions { points: 24, ..DensityOptions::default() })?;
     println!("\nSpectral density of the Hessian, from {} products:", quadrature.products());
     let most = density.density.iter().fold(0.0f64, |most, p| most.max(*p));
     for (value, p) in density.grid.iter().zip(&density.density) {

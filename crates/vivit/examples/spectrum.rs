@@ -1,4 +1,5 @@
-//! The library in a few lines: spectrum, eigenvectors, directional derivatives and a damped Newton step of a small network.
+//! The library in a few lines: spectrum, eigenvectors, directional derivatives and a damped Newton
+//! step of a small network.
 //!
 //! Run it with `cargo run --release --example spectrum`.
 
@@ -11,29 +12,44 @@ fn main() -> Result<(), vivit::Error> {
     let loss = CrossEntropy::mean([0, 1, 2, 0, 1, 2]);
     let graph = model.forward(&x)?;
 
-    // The whole network's GGN: 67 parameters, but only N(C−1) = 12 eigenvalues that can differ from zero.
+    // The whole network's GGN: 67 parameters, but only N(C−1) = 12 eigenvalues that can differ from
+    // zero.
     let all = [Group::new(graph.params(), top_k(2))];
     let ggn = Ggn::new(&graph, &loss);
     println!("spectrum: {:.4?}", ggn.spectrum(&all)?[0]);
     let pairs = &ggn.eigenpairs(&all)?[0];
-    println!("eigenvectors: {:?}", pairs.eigenvectors.iter().map(|(_, e)| e.shape()).collect::<Vec<_>>());
+    println!(
+        "eigenvectors: {:?}",
+        pairs.eigenvectors.iter().map(|(_, e)| e.shape()).collect::<Vec<_>>()
+    );
     let along = &ggn.directional_derivatives(&all)?[0];
     println!("mean slope {:.3?}, mean curvature {:.3?}", along.mean_gammas(), along.mean_lambdas());
     let newton = ggn.newton_step(&all, constant(0.1))?;
     model.add_scaled(1.0, &newton.step)?;
-    println!("loss: {:.4} before the Newton step, {:.4} after", graph.loss(&loss)?, model.forward(&x)?.loss(&loss)?);
+    println!(
+        "loss: {:.4} before the Newton step, {:.4} after",
+        graph.loss(&loss)?,
+        model.forward(&x)?.loss(&loss)?
+    );
 
-    // One block per layer, with a criterion each: here the two leading directions, and all above a threshold.
+    // One block per layer, with a criterion each: here the two leading directions, and all above a
+    // threshold.
     let layer = |prefix: &str| graph.params_where(|name| name.starts_with(prefix));
     let blocks = [Group::new(layer("0."), top_k(2)), Group::new(layer("2."), above(0.01))];
     for (block, along) in ggn.directional_derivatives(&blocks)?.iter().enumerate() {
         println!("block {block}: eigenvalues {:.3?}", along.eigenvalues);
     }
 
-    // Cheaper: the GGN of half the samples, with one Monte-Carlo column each; the gradients of other samples.
-    let cheap = Ggn::new(&graph, &loss).ggn_samples([0, 1, 2]).monte_carlo(1, 0).grad_samples([3, 4, 5]);
+    // Cheaper: the GGN of half the samples, with one Monte-Carlo column each; the gradients of
+    // other samples.
+    let cheap =
+        Ggn::new(&graph, &loss).ggn_samples([0, 1, 2]).monte_carlo(1, 0).grad_samples([3, 4, 5]);
     let along = &cheap.directional_derivatives(&all)?[0];
-    println!("estimated eigenvalues {:.3?} with γ {:.3?}", along.eigenvalues, along.gammas.as_slice());
+    println!(
+        "estimated eigenvalues {:.3?} with γ {:.3?}",
+        along.eigenvalues,
+        along.gammas.as_slice()
+    );
 
     // Several results for the price of one: the Gram matrix and its eigenvalues are computed once.
     let space = ggn.gram_space(&all)?;

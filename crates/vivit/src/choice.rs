@@ -7,7 +7,8 @@ use vivit_tensor::{Backend, Cpu, Scalar};
 
 use crate::Error;
 
-/// A backend by name, as on a command line: `cpu`, or `opencl[:DEVICE]` with a device's index, type or part of its name.
+/// A backend by name, as on a command line: `cpu`, or `opencl[:DEVICE]` with a device's index, type
+/// or part of its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackendChoice {
@@ -36,7 +37,9 @@ impl BackendChoice {
         match self {
             BackendChoice::Cpu => Ok(computation.run(&Cpu::<E>::new())),
             #[cfg(feature = "opencl")]
-            BackendChoice::OpenCl(selector) => Ok(computation.run(&vivit_opencl::OpenCl::<E>::new(selector.clone())?)),
+            BackendChoice::OpenCl(selector) => {
+                Ok(computation.run(&vivit_opencl::OpenCl::<E>::new(selector.clone())?))
+            }
         }
     }
 }
@@ -49,7 +52,11 @@ impl fmt::Display for UnknownBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "there is no backend {:?}; choose cpu or opencl[:DEVICE]", self.0)?;
         let missing = cfg!(not(feature = "opencl")) && self.0.starts_with("opencl");
-        if missing { f.write_str(" (the latter needs a build with `--features opencl`)") } else { Ok(()) }
+        if missing {
+            f.write_str(" (the latter needs a build with `--features opencl`)")
+        } else {
+            Ok(())
+        }
     }
 }
 

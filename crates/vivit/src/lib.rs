@@ -1,5 +1,5 @@
-//! See a network's curvature: the eigenvalues and eigenvectors of its generalized Gauss-Newton matrix, and how every sample's loss bends
-//! along them.
+//! See a network's curvature: the eigenvalues and eigenvectors of its generalized Gauss-Newton
+//! matrix, and how every sample's loss bends along them.
 //!
 //! The [`guide`] tells which quantity answers which question, and what it costs.
 

@@ -1,4 +1,5 @@
-//! Optimizers: those of [`nn`](crate::nn::optim), which follow a gradient, and the damped Newton step, which follows the curvature.
+//! Optimizers: those of [`nn`](crate::nn::optim), which follow a gradient, and the damped Newton
+//! step, which follows the curvature.
 
 use std::fmt;
 
@@ -11,8 +12,9 @@ pub use vivit_nn::optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 
 use crate::Error;
 
-/// A rule that moves a model's parameters so that a loss gets smaller: the [`Optimizer`]s of this crate, and
-/// [`DampedNewton`]. An optimizer of one's own implements it with [`Graph::backward`] and [`Optimizer::step`].
+/// A rule that moves a model's parameters so that a loss gets smaller: the [`Optimizer`]s of this
+/// crate, and [`DampedNewton`]. An optimizer of one's own implements it with [`Graph::backward`]
+/// and [`Optimizer::step`].
 ///
 /// # Examples
 /// ```
@@ -37,14 +39,22 @@ use crate::Error;
 /// # Ok::<(), vivit::Error>(())
 /// ```
 pub trait Descent<B: Backend> {
-    /// One step down the loss at the end of a graph that [`Sequential::forward`] of this model recorded.
+    /// One step down the loss at the end of a graph that [`Sequential::forward`] of this model
+    /// recorded.
     ///
     /// # Errors
-    /// If targets do not fit, a number is NaN or infinite, or what the step is made of does not exist; the model is left as it was.
-    fn descend(&mut self, model: &mut Sequential<B>, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<(), Error>;
+    /// If targets do not fit, a number is NaN or infinite, or what the step is made of does not
+    /// exist; the model is left as it was.
+    fn descend(
+        &mut self,
+        model: &mut Sequential<B>,
+        graph: &Graph<B>,
+        loss: &dyn Loss<B>,
+    ) -> Result<(), Error>;
 }
 
-// One by one: an implementation for everything that is an `Optimizer` would leave no room for the Newton step.
+// One by one: an implementation for everything that is an `Optimizer` would leave no room for the
+// Newton step.
 macro_rules! along_gradient {
     ($($optimizer:ident)+) => {
         $(impl<B: Backend> Descent<B> for $optimizer<B> {
@@ -66,10 +76,12 @@ type Criterion = dyn Fn(&[f64]) -> Vec<usize>;
 /// The damping δ `[K]` along the directions of a group.
 type Damping<E> = dyn Fn(&DirectionalDerivatives<E>) -> Vec<f64>;
 
-/// The directionally damped Newton step as an optimizer: `θ ← θ + η Σ_k −γ̄_k / (λ̄_k + δ_k) e_k`, a sum over the chosen eigenvectors of every
-/// group's GGN block (Dangel, Tatzel & Hennig, TMLR 2022).
+/// The directionally damped Newton step as an optimizer: `θ ← θ + η Σ_k −γ̄_k / (λ̄_k + δ_k) e_k`,
+/// a sum over the chosen eigenvectors of every group's GGN block (Dangel, Tatzel & Hennig, TMLR
+/// 2022).
 ///
-/// It acts in the chosen directions only; where the gradient has a share outside of them, it stays. Parameters that are in no group stay, too.
+/// It acts in the chosen directions only; where the gradient has a share outside of them, it stays.
+/// Parameters that are in no group stay, too.
 ///
 /// # Examples
 /// ```
@@ -114,8 +126,9 @@ impl<B: Backend> fmt::Debug for DampedNewton<B> {
 impl<B: Backend> DampedNewton<B> {
     /// With the exact GGN of all samples, all parameters in one group, and learning rate 1.
     ///
-    /// `criterion` chooses directions among a block's ascending eigenvalues (see [`top_k_nonzero`](crate::curvature::top_k_nonzero)),
-    /// `damping` returns δ `[K]` for their directional derivatives (see [`constant`](crate::curvature::constant)).
+    /// `criterion` chooses directions among a block's ascending eigenvalues (see
+    /// [`top_k_nonzero`](crate::curvature::top_k_nonzero)), `damping` returns δ `[K]` for their
+    /// directional derivatives (see [`constant`](crate::curvature::constant)).
     pub fn new(
         criterion: impl Fn(&[f64]) -> Vec<usize> + 'static,
         damping: impl Fn(&DirectionalDerivatives<B::Elem>) -> Vec<f64> + 'static,
@@ -131,9 +144,13 @@ impl<B: Backend> DampedNewton<B> {
         }
     }
 
-    /// One GGN block per group of parameters: [`Graph::groups_by_layer`], [`Graph::groups_matching`], or a rule of one's own.
+    /// One GGN block per group of parameters: [`Graph::groups_by_layer`],
+    /// [`Graph::groups_matching`], or a rule of one's own.
     #[must_use]
-    pub fn groups(mut self, groups: impl Fn(&Graph<B>) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error> + 'static) -> Self {
+    pub fn groups(
+        mut self,
+        groups: impl Fn(&Graph<B>) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error> + 'static,
+    ) -> Self {
         self.groups = Box::new(groups);
         self
     }
@@ -158,7 +175,8 @@ impl<B: Backend> DampedNewton<B> {
         self
     }
 
-    /// A Monte-Carlo root of `draws` columns per sample; every step draws anew, from the seeds that follow `seed`.
+    /// A Monte-Carlo root of `draws` columns per sample; every step draws anew, from the seeds that
+    /// follow `seed`.
     #[must_use]
     pub fn monte_carlo(mut self, draws: usize, seed: u64) -> Self {
         self.root = Root::Sampled { draws, seed };
@@ -179,8 +197,8 @@ impl<B: Backend> DampedNewton<B> {
         self
     }
 
-    /// One step at the end of a graph that [`Sequential::forward`] of this model recorded. Returns what the step was made of: the
-    /// directional derivatives of every group.
+    /// One step at the end of a graph that [`Sequential::forward`] of this model recorded. Returns
+    /// what the step was made of: the directional derivatives of every group.
     ///
     /// # Errors
     /// As [`Ggn::newton_step`]; the model is left as it was.
@@ -190,8 +208,10 @@ impl<B: Backend> DampedNewton<B> {
         graph: &Graph<B>,
         loss: &dyn Loss<B>,
     ) -> Result<Vec<DirectionalDerivatives<B::Elem>>, Error> {
-        let groups: Vec<Group<'_>> =
-            (self.groups)(graph)?.into_iter().map(|params| Group::new(params, &self.criterion)).collect();
+        let groups: Vec<Group<'_>> = (self.groups)(graph)?
+            .into_iter()
+            .map(|params| Group::new(params, &self.criterion))
+            .collect();
         let mut ggn = Ggn::new(graph, loss);
         ggn = match self.root {
             Root::Exact(columns) => ggn.columns(columns),
@@ -213,7 +233,12 @@ impl<B: Backend> DampedNewton<B> {
 }
 
 impl<B: Backend> Descent<B> for DampedNewton<B> {
-    fn descend(&mut self, model: &mut Sequential<B>, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<(), Error> {
+    fn descend(
+        &mut self,
+        model: &mut Sequential<B>,
+        graph: &Graph<B>,
+        loss: &dyn Loss<B>,
+    ) -> Result<(), Error> {
         self.step(model, graph, loss).map(drop)
     }
 }

@@ -1,4 +1,5 @@
-//! Checks the library against finite differences, identities and reference cases; one row per case and quantity.
+//! Checks the library against finite differences, identities and reference cases; one row per case
+//! and quantity.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,7 +66,11 @@ fn run(options: &Options) -> Result<Report, Failure> {
         }
     }
     for dtype in &options.dtypes {
-        let checks = Checks { cases: &cases, report: &mut report, on_host: options.backend == BackendChoice::Cpu };
+        let checks = Checks {
+            cases: &cases,
+            report: &mut report,
+            on_host: options.backend == BackendChoice::Cpu,
+        };
         match dtype.as_str() {
             "f32" => options.backend.run::<f32, _>(checks)?,
             _ => options.backend.run::<f64, _>(checks)?,
@@ -88,7 +93,9 @@ impl OnBackend for Checks<'_> {
         if !self.on_host || B::Elem::NAME == "f64" {
             let (definitions, own) = (zoo::problems(), zoo::problems_on(backend));
             let pairs = definitions.into_iter().zip(own);
-            for (problem, own) in pairs.chain(zoo::layers::each().into_iter().zip(zoo::layers::each_on(backend))) {
+            for (problem, own) in
+                pairs.chain(zoo::layers::each().into_iter().zip(zoo::layers::each_on(backend)))
+            {
                 dense::check_on(&problem, &own, self.report);
             }
         }
@@ -119,5 +126,9 @@ fn main() -> ExitCode {
     let failed = report.rows.iter().filter(|row| row.is_failure()).count();
     let unsupported = report.rows.iter().filter(|row| row.is_unsupported()).count();
     println!("\n{} checks: {failed} failed, {unsupported} unsupported", report.rows.len());
-    if failed > 0 || (options.strict && unsupported > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed > 0 || (options.strict && unsupported > 0) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

@@ -23,20 +23,31 @@ pub(super) fn strided_copies<B: Backend>(backend: &B) {
         (&[1, 1], &[9, 9]),
     ];
     for (shape, strides) in rows {
-        let span = shape.iter().zip(strides).map(|(len, step)| (len.max(&1) - 1) * step).sum::<usize>() + 1;
+        let span =
+            shape.iter().zip(strides).map(|(len, step)| (len.max(&1) - 1) * step).sum::<usize>()
+                + 1;
         let (x, x_buf) = random(backend, span + 3, 1);
         // A view that starts inside its memory.
         let (x, x_buf) = (&x[3..], backend.slice(&x_buf, 3..span + 3));
         let shape = Shape::new(shape);
         let own = shape.strides();
-        let from = |at: usize| (0..shape.rank()).map(|axis| at / own[axis] % shape[axis] * strides[axis]).sum::<usize>();
+        let from = |at: usize| {
+            (0..shape.rank())
+                .map(|axis| at / own[axis] % shape[axis] * strides[axis])
+                .sum::<usize>()
+        };
         let expected: Vec<f64> = (0..shape.size()).map(|at| x[from(at)]).collect();
-        assert_eq!(read(backend, &backend.copy_strided(&x_buf, &shape, strides)), expected, "{shape} with strides {strides:?}");
+        assert_eq!(
+            read(backend, &backend.copy_strided(&x_buf, &shape, strides)),
+            expected,
+            "{shape} with strides {strides:?}"
+        );
     }
 }
 
 pub(super) fn selections<B: Backend>(backend: &B) {
-    let picks: [&[usize]; 8] = [&[], &[4], &[0, 1, 2], &[1, 3], &[4, 0, 2], &[3, 3, 3], &[2, 1, 0], &[0, 2, 3]];
+    let picks: [&[usize]; 8] =
+        [&[], &[4], &[0, 1, 2], &[1, 3], &[4, 0, 2], &[3, 3, 3], &[2, 1, 0], &[0, 2, 3]];
     for (outer, inner) in [(1, 1), (3, 1), (1, 40), (7, 13), (0, 2), (2, 0)] {
         let (x, x_buf) = random(backend, outer * 5 * inner, 1);
         for pick in picks {
@@ -58,15 +69,23 @@ pub(super) fn padding<B: Backend>(backend: &B) {
         (&[2, 3, 4], &[(0, 0), (1, 2), (0, 0)]),
         (&[2, 3, 4], &[(1, 1), (0, 0), (0, 0)]),
         (&[2, 3, 4, 5], &[(0, 1), (-1, 0), (2, -3), (0, -5)]),
-        (&[2, 1, 2, 1, 2, 1, 2, 2], &[(1, 0), (0, 1), (-1, 0), (1, 0), (0, 1), (1, 0), (0, -1), (1, 1)]),
+        (
+            &[2, 1, 2, 1, 2, 1, 2, 2],
+            &[(1, 0), (0, 1), (-1, 0), (1, 0), (0, 1), (1, 0), (0, -1), (1, 1)],
+        ),
         (&[0, 3], &[(2, 0), (1, 0)]),
         (&[40, 70], &[(3, 4), (5, 6)]),
     ];
     for (shape, pads) in rows {
         let shape = Shape::new(shape);
         let (x, x_buf) = random(backend, shape.size(), 1);
-        let out =
-            Shape::new(&shape.iter().zip(pads).map(|(&len, pad)| (len as isize + pad.0 + pad.1) as usize).collect::<Vec<_>>());
+        let out = Shape::new(
+            &shape
+                .iter()
+                .zip(pads)
+                .map(|(&len, pad)| (len as isize + pad.0 + pad.1) as usize)
+                .collect::<Vec<_>>(),
+        );
         let (own, strides) = (shape.strides(), out.strides());
         let from = |at: usize| -> Option<usize> {
             (0..shape.rank()).try_fold(0, |sum, axis| {
@@ -74,13 +93,23 @@ pub(super) fn padding<B: Backend>(backend: &B) {
                 (here < shape[axis]).then_some(sum + here * own[axis])
             })
         };
-        let expected: Vec<f64> = (0..out.size()).map(|at| from(at).map_or(0.0, |from| x[from])).collect();
-        assert_eq!(read(backend, &backend.pad(&x_buf, &shape, pads)), expected, "{shape} padded by {pads:?}");
+        let expected: Vec<f64> =
+            (0..out.size()).map(|at| from(at).map_or(0.0, |from| x[from])).collect();
+        assert_eq!(
+            read(backend, &backend.pad(&x_buf, &shape, pads)),
+            expected,
+            "{shape} padded by {pads:?}"
+        );
     }
-    let part = |len: usize, seed: u64| Tensor::from_buf(backend, [2, len, 3], random(backend, 6 * len, seed).1);
+    let part = |len: usize, seed: u64| {
+        Tensor::from_buf(backend, [2, len, 3], random(backend, 6 * len, seed).1)
+    };
     let parts = [part(1, 1), part(4, 2), part(2, 3)];
     let joined = Tensor::concat(&parts, 1);
-    assert_eq!(joined.slice(0, 1).select(1, &[1, 2, 3, 4]).to_vec().unwrap(), parts[1].slice(0, 1).to_vec().unwrap());
+    assert_eq!(
+        joined.slice(0, 1).select(1, &[1, 2, 3, 4]).to_vec().unwrap(),
+        parts[1].slice(0, 1).to_vec().unwrap()
+    );
 }
 
 pub(super) fn tables<B: Backend>(backend: &B) {
@@ -88,24 +117,32 @@ pub(super) fn tables<B: Backend>(backend: &B) {
         let (table, table_buf) = random(backend, rows * width, 1);
         let ids: Vec<usize> = (0..count).map(|at| at * 3 % rows).collect();
         let ids_buf = backend.upload(ids.iter().map(|&id| B::Elem::of(id as f64)).collect());
-        let expected: Vec<f64> = ids.iter().flat_map(|&id| table[id * width..][..width].to_vec()).collect();
+        let expected: Vec<f64> =
+            ids.iter().flat_map(|&id| table[id * width..][..width].to_vec()).collect();
         assert_eq!(read(backend, &backend.lookup(&table_buf, &ids_buf, (rows, width))), expected);
-        let hot: Vec<f64> = ids.iter().flat_map(|&id| (0..rows).map(move |row| if row == id { 1.0 } else { 0.0 })).collect();
+        let hot: Vec<f64> = ids
+            .iter()
+            .flat_map(|&id| (0..rows).map(move |row| if row == id { 1.0 } else { 0.0 }))
+            .collect();
         assert_eq!(read(backend, &backend.one_hot(&ids_buf, rows)), hot);
     }
     // What is no row is NaN, and the rest as it was.
     let ids = [0.0, 3.0, 4.0, -1.0, 1.5, f64::NAN, f64::INFINITY, 2.0];
     let rows = backend.row_or_nan(&backend.upload(ids.map(B::Elem::of).to_vec()), 4).unwrap();
-    let rows: Vec<Option<f64>> = read(backend, &rows).into_iter().map(|row| (!row.is_nan()).then_some(row)).collect();
+    let rows: Vec<Option<f64>> =
+        read(backend, &rows).into_iter().map(|row| (!row.is_nan()).then_some(row)).collect();
     assert_eq!(rows, [Some(0.0), Some(3.0), None, None, None, None, None, Some(2.0)]);
     for n in [0, 1, 2, 7, 300] {
-        let units: Vec<f64> = (0..n * n).map(|at| if at % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        let units: Vec<f64> =
+            (0..n * n).map(|at| if at % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
         assert_eq!(read(backend, &backend.eye(n)), units);
     }
 }
 
 pub(super) fn empty_arrays<B: Backend>(backend: &B) {
-    let array = |shape: &[usize]| Tensor::from_buf(backend, shape, random(backend, shape.iter().product(), 1).1);
+    let array = |shape: &[usize]| {
+        Tensor::from_buf(backend, shape, random(backend, shape.iter().product(), 1).1)
+    };
     let x = array(&[0, 3]);
     let zeros = vec![B::Elem::of(0.0); 3];
     assert_eq!(x.unary(Unary::Tanh).sum(0).to_vec().unwrap(), zeros);

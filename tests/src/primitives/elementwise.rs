@@ -52,7 +52,8 @@ fn arguments<B: Backend>(f: Unary, len: usize) -> Vec<B::Elem> {
     let away = matches!(f, Unary::Recip);
     let mut x: Vec<B::Elem> = Rng::new(len as u64).normal(len);
     if let [first, second, third, fourth, ..] = &mut x[..] {
-        (*first, *second, *third, *fourth) = (B::Elem::of(0.0), B::Elem::of(-30.0), B::Elem::of(30.0), B::Elem::of(1.0));
+        (*first, *second, *third, *fourth) =
+            (B::Elem::of(0.0), B::Elem::of(-30.0), B::Elem::of(30.0), B::Elem::of(1.0));
     }
     let inside = |x: &B::Elem| {
         if positive {
@@ -70,14 +71,18 @@ pub(super) fn maps<B: Backend>(backend: &B) {
     for f in every_map() {
         for len in [0, 1, 13, 1000] {
             let x = arguments::<B>(f, len);
-            let expected: Vec<f64> = x.iter().map(|x| f.visit(Defined { x: x.f64(), derivative: false })).collect();
+            let expected: Vec<f64> =
+                x.iter().map(|x| f.visit(Defined { x: x.f64(), derivative: false })).collect();
             let got = read(backend, &backend.unary(f, &backend.upload(x)));
             assert_close::<B>(&format!("{f:?}"), &got, &expected, 4);
         }
     }
     let nan = backend.upload(vec![B::Elem::of(f64::NAN); 3]);
     for f in every_map() {
-        assert!(read(backend, &backend.unary(f, &nan)).iter().all(|y| y.is_nan()), "{f:?} hides NaN");
+        assert!(
+            read(backend, &backend.unary(f, &nan)).iter().all(|y| y.is_nan()),
+            "{f:?} hides NaN"
+        );
     }
 }
 
@@ -87,7 +92,8 @@ pub(super) fn chains<B: Backend>(backend: &B) {
             let x = arguments::<B>(f, len);
             let (mat, mat_buf) = random(backend, columns * len, 3);
             let slope = |x: &B::Elem| f.visit(Defined { x: x.f64(), derivative: true });
-            let expected: Vec<f64> = mat.iter().enumerate().map(|(at, m)| m * slope(&x[at % len])).collect();
+            let expected: Vec<f64> =
+                mat.iter().enumerate().map(|(at, m)| m * slope(&x[at % len])).collect();
             let x_buf = backend.upload(x);
             let y_buf = backend.unary(f, &x_buf);
             // Derivatives from a rounded y: off by ε times f″/f′, which is a few here.
@@ -141,12 +147,22 @@ fn broadcast_position(shape: &[usize], full: &[usize], mut at: usize) -> usize {
 pub fn broadcast<B: Backend>(backend: &B, a_shape: &[usize], b_shape: &[usize], seed: u64) {
     let (a_shape, b_shape) = (Shape::new(a_shape), Shape::new(b_shape));
     let full = a_shape.broadcast(&b_shape).expect("shapes that broadcast");
-    let ((a, a_buf), (b, b_buf)) = (random(backend, a_shape.size(), seed), random(backend, b_shape.size(), seed + 1));
+    let ((a, a_buf), (b, b_buf)) =
+        (random(backend, a_shape.size(), seed), random(backend, b_shape.size(), seed + 1));
     type Pair = (Binary, fn(f64, f64) -> f64);
-    let fs: [Pair; 4] =
-        [(Binary::Add, |a, b| a + b), (Binary::Sub, |a, b| a - b), (Binary::Mul, |a, b| a * b), (Binary::Div, |a, b| a / b)];
+    let fs: [Pair; 4] = [
+        (Binary::Add, |a, b| a + b),
+        (Binary::Sub, |a, b| a - b),
+        (Binary::Mul, |a, b| a * b),
+        (Binary::Div, |a, b| a / b),
+    ];
     for (f, definition) in fs {
-        let pair = |at| definition(a[broadcast_position(&a_shape, &full, at)], b[broadcast_position(&b_shape, &full, at)]);
+        let pair = |at| {
+            definition(
+                a[broadcast_position(&a_shape, &full, at)],
+                b[broadcast_position(&b_shape, &full, at)],
+            )
+        };
         let expected: Vec<f64> = (0..full.size()).map(pair).collect();
         let got = read(backend, &backend.binary(f, (&a_buf, &a_shape), (&b_buf, &b_shape), &full));
         assert_close::<B>(&format!("{f:?} of {a_shape} and {b_shape}"), &got, &expected, 1);

@@ -1,8 +1,9 @@
-//! Every primitive of a backend against its plain definition, at awkward shapes: empty and single axes, primes, lengths beside those of
-//! tiles, long batches. One suite for all backends.
+//! Every primitive of a backend against its plain definition, at awkward shapes: empty and single
+//! axes, primes, lengths beside those of tiles, long batches. One suite for all backends.
 //!
-//! Arguments are random numbers rounded to the element type; definitions run in doubles. A sum of n products of numbers of size one may be
-//! off by c·ε·√n of its largest partial sum, which is about √n: bounds are `16 ε (n + 4)`.
+//! Arguments are random numbers rounded to the element type; definitions run in doubles. A sum of n
+//! products of numbers of size one may be off by c·ε·√n of its largest partial sum, which is about
+//! √n: bounds are `16 ε (n + 4)`.
 
 use vivit::prelude::*;
 use vivit::tensor::{Gemm, Window};
@@ -73,8 +74,9 @@ fn assert_close<B: Backend>(what: &str, got: &[f64], expected: &[f64], terms: us
     assert_eq!(got.len(), expected.len(), "{what}: number of entries");
     let bound = 16.0 * B::Elem::EPSILON.f64() * (terms as f64 + 4.0);
     for (at, (got, expected)) in got.iter().zip(expected).enumerate() {
-        let fine =
-            got == expected || (got.is_nan() && expected.is_nan()) || (got - expected).abs() <= bound * expected.abs().max(1.0);
+        let fine = got == expected
+            || (got.is_nan() && expected.is_nan())
+            || (got - expected).abs() <= bound * expected.abs().max(1.0);
         assert!(fine, "{what}: entry {at} is {got}, not {expected}");
     }
 }

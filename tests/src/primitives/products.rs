@@ -24,7 +24,9 @@ pub fn product_by_definition(g: &Gemm, a: &[f64], b: &[f64], c: &mut [f64]) {
                 let to = oc + i * g.c.row + j * g.c.col;
                 touched[to] = true;
                 for k in 0..if items == 0 { 0 } else { g.k } {
-                    sums[to] += g.alpha * a[oa + i * g.a.row + k * g.a.col] * b[ob + k * g.b.row + j * g.b.col];
+                    sums[to] += g.alpha
+                        * a[oa + i * g.a.row + k * g.a.col]
+                        * b[ob + k * g.b.row + j * g.b.col];
                 }
             }
         }
@@ -39,7 +41,8 @@ pub fn product_by_definition(g: &Gemm, a: &[f64], b: &[f64], c: &mut [f64]) {
 /// Compares a product with its definition, with random operands of the given lengths.
 #[track_caller]
 pub fn product<B: Backend>(backend: &B, g: &Gemm, lens: [usize; 3], seed: u64) {
-    let [(a, a_buf), (b, b_buf), (mut c, mut c_buf)] = [0, 1, 2].map(|i| random(backend, lens[i], seed + i as u64));
+    let [(a, a_buf), (b, b_buf), (mut c, mut c_buf)] =
+        [0, 1, 2].map(|i| random(backend, lens[i], seed + i as u64));
     backend.gemm(g, &a_buf, &b_buf, &mut c_buf);
     product_by_definition(g, &a, &b, &mut c);
     let summed: usize = g.batch.iter().filter(|axis| axis.c == 0).map(|axis| axis.len).product();
@@ -94,16 +97,27 @@ pub(super) fn products<B: Backend>(backend: &B) {
         c: Strides { offset: 5, row: 37, col: 2 },
         ..Gemm::new(11, 17, 19)
     };
-    product(backend, &g, [3 + 10 * 40 + 18 * 2 + 1, 1 + 18 * 3 + 16 * 70 + 1, 5 + 10 * 37 + 16 * 2 + 1], 50);
+    product(
+        backend,
+        &g,
+        [3 + 10 * 40 + 18 * 2 + 1, 1 + 18 * 3 + 16 * 70 + 1, 5 + 10 * 37 + 16 * 2 + 1],
+        50,
+    );
 }
 
 pub(super) fn batched_products<B: Backend>(backend: &B) {
-    for (at, [m, n, k]) in [[3, 5, 7], [1, 1, 9], [17, 40, 3], [70, 13, 33]].into_iter().enumerate() {
+    for (at, [m, n, k]) in [[3, 5, 7], [1, 1, 9], [17, 40, 3], [70, 13, 33]].into_iter().enumerate()
+    {
         // Batch axes: one that C keeps, one that it sums over, one that B does not have.
         for [kept, summed, shared] in [[1, 1, 1], [3, 1, 2], [2, 5, 3], [211, 2, 1], [1, 3, 40]] {
             for layout in layouts() {
                 let (sa, sb, sc) = (m * k, k * n, m * n);
-                let g = laid_out([m, n, k], layout).scaled(0.5).batch(kept, summed * shared * sa, summed * sb, shared * sc);
+                let g = laid_out([m, n, k], layout).scaled(0.5).batch(
+                    kept,
+                    summed * shared * sa,
+                    summed * sb,
+                    shared * sc,
+                );
                 let g = g.batch(summed, shared * sa, sb, 0).batch(shared, sa, 0, sc);
                 let lens = [kept * summed * shared * sa, kept * summed * sb, kept * shared * sc];
                 product(backend, &g, lens, at as u64);
@@ -120,15 +134,26 @@ pub(super) fn many_batch_axes<B: Backend>(backend: &B) {
     for (at, len) in [2, 3, 2, 2, 3, 2, 3, 2].into_iter().enumerate() {
         // Alternately kept and summed over; every third is missing in A.
         let (in_a, kept) = (at % 3 > 0, at % 2 == 0);
-        g.batch.insert(0, BatchAxis { len, a: if in_a { a } else { 0 }, b, c: if kept { c } else { 0 } });
+        g.batch.insert(
+            0,
+            BatchAxis { len, a: if in_a { a } else { 0 }, b, c: if kept { c } else { 0 } },
+        );
         a *= if in_a { len } else { 1 };
         b *= len;
         c *= if kept { len } else { 1 };
     }
     product(backend, &g, [a, b, c], 1);
-    for batch in [vec![BatchAxis { len: 0, a: 6, b: 8, c: 12 }], vec![BatchAxis { len: 0, a: 6, b: 8, c: 0 }]] {
+    for batch in [
+        vec![BatchAxis { len: 0, a: 6, b: 8, c: 12 }],
+        vec![BatchAxis { len: 0, a: 6, b: 8, c: 0 }],
+    ] {
         for accumulate in [false, true] {
-            product(backend, &Gemm { batch: batch.clone(), accumulate, ..Gemm::new(3, 4, 2) }, [6, 8, 12], 2);
+            product(
+                backend,
+                &Gemm { batch: batch.clone(), accumulate, ..Gemm::new(3, 4, 2) },
+                [6, 8, 12],
+                2,
+            );
         }
     }
 }
@@ -141,29 +166,53 @@ pub fn symmetric_product<B: Backend>(backend: &B, r: usize, d: usize, seed: u64)
     backend.syrk(r, d, &a_buf, &mut c_buf);
     let c = read(backend, &c_buf);
     for i in (0..r).step_by(if r > 100 { 7 } else { 1 }) {
-        let expected: Vec<f64> =
-            (0..=i).map(|j| before[i * r + j] + (0..d).map(|k| a[i * d + k] * a[j * d + k]).sum::<f64>()).collect();
-        assert_close::<B>(&format!("row {i} of the symmetric product [{r}, {d}]"), &c[i * r..][..=i], &expected, d);
+        let expected: Vec<f64> = (0..=i)
+            .map(|j| before[i * r + j] + (0..d).map(|k| a[i * d + k] * a[j * d + k]).sum::<f64>())
+            .collect();
+        assert_close::<B>(
+            &format!("row {i} of the symmetric product [{r}, {d}]"),
+            &c[i * r..][..=i],
+            &expected,
+            d,
+        );
     }
 }
 
 pub(super) fn symmetric_products<B: Backend>(backend: &B) {
-    for (at, (r, d)) in [(0, 3), (1, 1), (2, 0), (5, 300), (31, 7), (64, 16), (129, 13), (401, 3), (520, 40), (70, 5003)]
-        .into_iter()
-        .enumerate()
+    for (at, (r, d)) in [
+        (0, 3),
+        (1, 1),
+        (2, 0),
+        (5, 300),
+        (31, 7),
+        (64, 16),
+        (129, 13),
+        (401, 3),
+        (520, 40),
+        (70, 5003),
+    ]
+    .into_iter()
+    .enumerate()
     {
         symmetric_product(backend, r, d, at as u64);
     }
 }
 
 pub(super) fn tiled_products<B: Backend>(backend: &B) {
-    for (rows, m, cols, n) in [(1, 1, 1, 1), (6, 3, 8, 4), (15, 5, 7, 7), (4, 1, 9, 1), (40, 20, 600, 200), (0, 1, 4, 2)] {
+    for (rows, m, cols, n) in
+        [(1, 1, 1, 1), (6, 3, 8, 4), (15, 5, 7, 7), (4, 1, 9, 1), (40, 20, 600, 200), (0, 1, 4, 2)]
+    {
         let ((x, x_buf), (y, y_buf)) = (random(backend, rows * cols, 1), random(backend, m * n, 2));
         let (mut acc, mut acc_buf) = random(backend, rows * cols, 3);
         backend.add_tiled_product(&mut acc_buf, &x_buf, (rows, cols), &y_buf, (m, n));
         for (at, acc) in acc.iter_mut().enumerate() {
             *acc += x[at] * y[at / cols % m * n + at % cols % n];
         }
-        assert_close::<B>(&format!("[{rows}, {cols}] times tiles [{m}, {n}]"), &read(backend, &acc_buf), &acc, 1);
+        assert_close::<B>(
+            &format!("[{rows}, {cols}] times tiles [{m}, {n}]"),
+            &read(backend, &acc_buf),
+            &acc,
+            1,
+        );
     }
 }

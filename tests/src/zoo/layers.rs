@@ -5,7 +5,8 @@ use vivit::prelude::*;
 
 use super::{Host, Kind, Layers, Maker, Problem};
 
-/// A layer between two linear maps (or convolutions), so that factors arrive at it and leave it: `(name, problem)`.
+/// A layer between two linear maps (or convolutions), so that factors arrive at it and leave it:
+/// `(name, problem)`.
 pub fn each() -> Vec<Problem> {
     each_on(&Host::new())
 }
@@ -16,14 +17,17 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     use Reduction::{Mean, Sum};
     type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
     let on = Maker(backend);
-    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| on.row(name, layers, input, kind, seed);
+    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| {
+        on.row(name, layers, input, kind, seed)
+    };
     let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
         on.taped(name, record, params, input, kind, seed)
     };
     type Buffers<'a> = &'a [(&'static str, &'a [f64])];
-    let row_of = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed, buffers: Buffers<'_>| {
-        on.row_of(name, layers, input, kind, seed, buffers)
-    };
+    let row_of =
+        |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed, buffers: Buffers<'_>| {
+            on.row_of(name, layers, input, kind, seed, buffers)
+        };
     let tokens = |name, layers: fn() -> Layers<B>, input: &[usize], vocabulary, kind, seed| {
         on.tokens(name, layers, input, vocabulary, kind, seed)
     };
@@ -53,7 +57,13 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         activation!("log_softmax", log_softmax(1), 44),
         activation!("dropout", dropout(0.5), 45),
         row("flatten", || vec![linear(2, 2), flatten(), linear(4, 2)], &[3, 2, 2], Mse(Mean), 46),
-        row("permute", || vec![linear(3, 2), tanh(), permute(&[2, 1]), linear(3, 2)], &[2, 3, 3], CrossEntropy(Sum), 47),
+        row(
+            "permute",
+            || vec![linear(3, 2), tanh(), permute(&[2, 1]), linear(3, 2)],
+            &[2, 3, 3],
+            CrossEntropy(Sum),
+            47,
+        ),
         row(
             "mean_over, sum_over",
             || vec![linear(2, 3), tanh(), mean_over(1), tanh(), sum_over(1)],
@@ -70,24 +80,49 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         ),
         row(
             "conv1d",
-            || vec![Conv1d { stride: [2], ..Conv1d::new(2, 3, 3).padded(1) }.boxed(), tanh(), flatten(), linear(9, 2)],
+            || {
+                vec![
+                    Conv1d { stride: [2], ..Conv1d::new(2, 3, 3).padded(1) }.boxed(),
+                    tanh(),
+                    flatten(),
+                    linear(9, 2),
+                ]
+            },
             &[3, 2, 5],
             CrossEntropy(Mean),
             50,
         ),
         row(
             "conv2d",
-            || vec![Conv2d { groups: 2, dilation: [1, 2], ..Conv2d::new(2, 4, 2) }.boxed(), tanh(), flatten(), linear(16, 2)],
+            || {
+                vec![
+                    Conv2d { groups: 2, dilation: [1, 2], ..Conv2d::new(2, 4, 2) }.boxed(),
+                    tanh(),
+                    flatten(),
+                    linear(16, 2),
+                ]
+            },
             &[2, 2, 3, 4],
             CrossEntropy(Mean),
             51,
         ),
-        row("conv3d", || vec![conv3d(1, 2, 2), tanh(), flatten(), linear(8, 2)], &[2, 1, 2, 3, 3], Mse(Mean), 52),
+        row(
+            "conv3d",
+            || vec![conv3d(1, 2, 2), tanh(), flatten(), linear(8, 2)],
+            &[2, 1, 2, 3, 3],
+            Mse(Mean),
+            52,
+        ),
         row(
             "conv_transpose1d",
             || {
                 let conv = Conv1d { stride: [3], padding: [1], ..Conv1d::new(2, 3, 3) };
-                vec![ConvTranspose1d { conv, output_padding: [2] }.boxed(), tanh(), flatten(), linear(27, 2)]
+                vec![
+                    ConvTranspose1d { conv, output_padding: [2] }.boxed(),
+                    tanh(),
+                    flatten(),
+                    linear(27, 2),
+                ]
             },
             &[2, 2, 3],
             CrossEntropy(Mean),
@@ -96,8 +131,19 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         row(
             "conv_transpose2d",
             || {
-                let conv = Conv2d { stride: [2, 1], dilation: [1, 2], groups: 2, bias: false, ..Conv2d::new(4, 2, 2) };
-                vec![ConvTranspose2d { conv, output_padding: [1, 0] }.boxed(), tanh(), flatten(), linear(40, 2)]
+                let conv = Conv2d {
+                    stride: [2, 1],
+                    dilation: [1, 2],
+                    groups: 2,
+                    bias: false,
+                    ..Conv2d::new(4, 2, 2)
+                };
+                vec![
+                    ConvTranspose2d { conv, output_padding: [1, 0] }.boxed(),
+                    tanh(),
+                    flatten(),
+                    linear(40, 2),
+                ]
             },
             &[2, 4, 2, 2],
             Mse(Mean),
@@ -181,11 +227,32 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
             Mse(Mean),
             65,
         ),
-        row("rms_norm", || vec![linear(3, 4), rms_norm(4, 1e-3), tanh(), linear(4, 3)], &[3, 3], CrossEntropy(Mean), 66),
-        tokens("embedding", || vec![embedding(5, 3), tanh(), flatten(), linear(9, 2)], &[4, 3], 5, CrossEntropy(Mean), 67),
+        row(
+            "rms_norm",
+            || vec![linear(3, 4), rms_norm(4, 1e-3), tanh(), linear(4, 3)],
+            &[3, 3],
+            CrossEntropy(Mean),
+            66,
+        ),
+        tokens(
+            "embedding",
+            || vec![embedding(5, 3), tanh(), flatten(), linear(9, 2)],
+            &[4, 3],
+            5,
+            CrossEntropy(Mean),
+            67,
+        ),
         tokens(
             "positional_embedding",
-            || vec![embedding(4, 2), positional_embedding(5, 2), tanh(), linear(2, 3), permute(&[2, 1])],
+            || {
+                vec![
+                    embedding(4, 2),
+                    positional_embedding(5, 2),
+                    tanh(),
+                    linear(2, 3),
+                    permute(&[2, 1]),
+                ]
+            },
             &[2, 3],
             4,
             CrossEntropy(Mean),
@@ -216,7 +283,15 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         ),
         row(
             "branches, added",
-            || vec![branches(vec![vec![], vec![linear(3, 3), tanh()], vec![linear(3, 3)]], Join::Sum), linear(3, 2)],
+            || {
+                vec![
+                    branches(
+                        vec![vec![], vec![linear(3, 3), tanh()], vec![linear(3, 3)]],
+                        Join::Sum,
+                    ),
+                    linear(3, 2),
+                ]
+            },
             &[3, 3],
             Mse(Mean),
             74,
@@ -284,9 +359,19 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
             "tied weights",
             |tape, p, x| {
                 // One matrix as attention's output projection and as a recurrent layer's weight.
-                let params = AttentionParams { in_weight: p[0], in_bias: None, out_weight: p[1], out_bias: None };
+                let params = AttentionParams {
+                    in_weight: p[0],
+                    in_bias: None,
+                    out_weight: p[1],
+                    out_bias: None,
+                };
                 let x = tape.self_attention(x, params, 1, false);
-                let params = RecurrentParams { input_weight: p[1], hidden_weight: p[1], input_bias: None, hidden_bias: None };
+                let params = RecurrentParams {
+                    input_weight: p[1],
+                    hidden_weight: p[1],
+                    input_bias: None,
+                    hidden_bias: None,
+                };
                 let h = tape.rnn(x, params);
                 tape.sum(h, 0)
             },
@@ -309,7 +394,13 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     .into_iter()
     .enumerate()
     {
-        zoo.push(row(name, || vec![linear(3, 3), tanh(), linear(3, 3)], &[4, 3], kind, 80 + at as u64));
+        zoo.push(row(
+            name,
+            || vec![linear(3, 3), tanh(), linear(3, 3)],
+            &[4, 3],
+            kind,
+            80 + at as u64,
+        ));
     }
     zoo
 }

@@ -1,4 +1,5 @@
-//! Small networks that between them use everything: what finite differences and identities are checked on.
+//! Small networks that between them use everything: what finite differences and identities are
+//! checked on.
 
 pub mod layers;
 
@@ -67,7 +68,12 @@ pub fn loss(kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss<Host>> 
 }
 
 /// As [`loss`], on any backend.
-pub fn loss_on<B: Backend>(backend: &B, kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss<B>> {
+pub fn loss_on<B: Backend>(
+    backend: &B,
+    kind: Kind,
+    output: &[usize],
+    rng: &mut Rng,
+) -> Box<dyn Loss<B>> {
     match kind {
         Kind::Mse(reduction) => {
             let len = output.iter().product();
@@ -75,24 +81,33 @@ pub fn loss_on<B: Backend>(backend: &B, kind: Kind, output: &[usize], rng: &mut 
             Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })
         }
         Kind::Bce | Kind::WeightedBce => {
-            let target = Tensor::from_vec(backend, output, rng.uniform(output.iter().product(), 0.0, 1.0)).expect("fits");
+            let target =
+                Tensor::from_vec(backend, output, rng.uniform(output.iter().product(), 0.0, 1.0))
+                    .expect("fits");
             let loss = BceWithLogits::mean(target);
             match kind {
                 Kind::Bce => Box::new(loss),
                 _ => {
                     let weights = rng.uniform(output[output.len() - 1], 0.5, 3.0);
-                    Box::new(loss.pos_weight(Tensor::from_vec(backend, &output[output.len() - 1..], weights).expect("fits")))
+                    Box::new(
+                        loss.pos_weight(
+                            Tensor::from_vec(backend, &output[output.len() - 1..], weights)
+                                .expect("fits"),
+                        ),
+                    )
                 }
             }
         }
         Kind::Soft => {
             let weights: Vec<f64> = rng.uniform(output[1], 0.5, 2.0);
-            let loss = CrossEntropy::soft_mean(rng.uniform::<f64>(output.iter().product(), 0.0, 1.0));
+            let loss =
+                CrossEntropy::soft_mean(rng.uniform::<f64>(output.iter().product(), 0.0, 1.0));
             Box::new(loss.class_weights(weights).label_smoothing(0.1))
         }
         Kind::CrossEntropy(_) | Kind::Weighted | Kind::Ignoring | Kind::Smoothed => {
             let positions = output.iter().product::<usize>() / output[1];
-            let labels: Vec<usize> = (0..positions).map(|_| (rng.unit() * output[1] as f64) as usize).collect();
+            let labels: Vec<usize> =
+                (0..positions).map(|_| (rng.unit() * output[1] as f64) as usize).collect();
             let weights: Vec<f64> = (0..output[1]).map(|class| 0.5 + class as f64).collect();
             Box::new(match kind {
                 Kind::CrossEntropy(Reduction::Sum) => CrossEntropy::sum(labels),
@@ -108,7 +123,9 @@ pub fn loss_on<B: Backend>(backend: &B, kind: Kind, output: &[usize], rng: &mut 
                         .collect();
                     CrossEntropy::mean(labels).ignore_index(ignored)
                 }
-                Kind::Smoothed => CrossEntropy::mean(labels).class_weights(weights).label_smoothing(0.2),
+                Kind::Smoothed => {
+                    CrossEntropy::mean(labels).class_weights(weights).label_smoothing(0.2)
+                }
                 _ => CrossEntropy::mean(labels),
             })
         }
@@ -141,7 +158,12 @@ impl<B: Backend> Loss<B> for Reticent<'_, B> {
     fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B> {
         self.0.hessian_root(output, columns)
     }
-    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, vivit::autodiff::Error> {
+    fn sampled_root(
+        &self,
+        output: &Tensor<B>,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor<B>, vivit::autodiff::Error> {
         self.0.sampled_root(output, draws, rng)
     }
 }
@@ -156,7 +178,14 @@ struct Maker<'b, B>(&'b B);
 
 impl<B: Backend> Maker<'_, B> {
     /// A row of layers on random data.
-    fn row(&self, name: &'static str, layers: fn() -> Layers<B>, input: &[usize], kind: Kind, seed: u64) -> Problem<B> {
+    fn row(
+        &self,
+        name: &'static str,
+        layers: fn() -> Layers<B>,
+        input: &[usize],
+        kind: Kind,
+        seed: u64,
+    ) -> Problem<B> {
         self.row_of(name, layers, input, kind, seed, &[])
     }
 
@@ -184,7 +213,9 @@ impl<B: Backend> Maker<'_, B> {
         seed: u64,
     ) -> Problem<B> {
         let mut rng = Rng::new(seed);
-        let ids = (0..input.iter().product()).map(|_| B::Elem::of((rng.unit() * vocabulary as f64).floor())).collect();
+        let ids = (0..input.iter().product())
+            .map(|_| B::Elem::of((rng.unit() * vocabulary as f64).floor()))
+            .collect();
         self.on(name, layers, Tensor::from_vec(self.0, input, ids).expect("fits"), kind, seed, &[])
     }
 
@@ -211,8 +242,16 @@ impl<B: Backend> Maker<'_, B> {
             }
             model.forward(&x).expect("a zoo model takes its input")
         };
-        let loss = loss_on(self.0, kind, graph(&params).value().shape(), &mut Rng::new(seed + 1000));
-        Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+        let loss =
+            loss_on(self.0, kind, graph(&params).value().shape(), &mut Rng::new(seed + 1000));
+        Problem {
+            name,
+            params,
+            loss,
+            blocks: Vec::new(),
+            samples: [None, None],
+            graph: Box::new(graph),
+        }
     }
 
     /// A graph recorded by hand: `record(tape, parameters, input)`.
@@ -227,7 +266,8 @@ impl<B: Backend> Maker<'_, B> {
     ) -> Problem<B> {
         let mut rng = Rng::new(seed);
         let x = random(self.0, input, 1.0, &mut rng);
-        let params: Vec<_> = params.iter().map(|shape| random(self.0, shape, 0.6, &mut rng)).collect();
+        let params: Vec<_> =
+            params.iter().map(|shape| random(self.0, shape, 0.6, &mut rng)).collect();
         let own = self.0.clone();
         let graph = move |params: &[Tensor<B>]| {
             let mut tape = Tape::new(&own);
@@ -237,7 +277,14 @@ impl<B: Backend> Maker<'_, B> {
             Graph::new(tape, output).expect("a zoo graph is sound")
         };
         let loss = loss_on(self.0, kind, graph(&params).value().shape(), &mut rng);
-        Problem { name, params, loss, blocks: Vec::new(), samples: [None, None], graph: Box::new(graph) }
+        Problem {
+            name,
+            params,
+            loss,
+            blocks: Vec::new(),
+            samples: [None, None],
+            graph: Box::new(graph),
+        }
     }
 }
 
@@ -252,18 +299,50 @@ pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
     use Reduction::{Mean, Sum};
     type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
     let on = Maker(backend);
-    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| on.row(name, layers, input, kind, seed);
+    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| {
+        on.row(name, layers, input, kind, seed)
+    };
     let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
         on.taped(name, record, params, input, kind, seed)
     };
     let mut zoo = vec![
         row("mlp relu, MSE", || vec![linear(5, 4), relu(), linear(4, 3)], &[4, 5], Mse(Mean), 1),
         row("mlp tanh, MSE sum", || vec![linear(4, 4), tanh(), linear(4, 2)], &[5, 4], Mse(Sum), 2),
-        row("mlp sigmoid, CE", || vec![linear(4, 5), sigmoid(), linear(5, 3)], &[4, 4], CrossEntropy(Mean), 3),
-        row("mlp tanh, CE sum", || vec![linear(4, 3), tanh(), linear(3, 4)], &[3, 4], CrossEntropy(Sum), 4),
-        row("one sample, two classes", || vec![linear(3, 2), tanh(), linear(2, 2)], &[1, 3], CrossEntropy(Mean), 5),
-        row("linear, extra axes", || vec![linear(3, 4), tanh(), linear(4, 2)], &[3, 2, 2, 3], Mse(Mean), 6),
-        row("linear, extra axis, CE", || vec![linear(3, 4), tanh(), linear(4, 3)], &[2, 3, 3], CrossEntropy(Mean), 7),
+        row(
+            "mlp sigmoid, CE",
+            || vec![linear(4, 5), sigmoid(), linear(5, 3)],
+            &[4, 4],
+            CrossEntropy(Mean),
+            3,
+        ),
+        row(
+            "mlp tanh, CE sum",
+            || vec![linear(4, 3), tanh(), linear(3, 4)],
+            &[3, 4],
+            CrossEntropy(Sum),
+            4,
+        ),
+        row(
+            "one sample, two classes",
+            || vec![linear(3, 2), tanh(), linear(2, 2)],
+            &[1, 3],
+            CrossEntropy(Mean),
+            5,
+        ),
+        row(
+            "linear, extra axes",
+            || vec![linear(3, 4), tanh(), linear(4, 2)],
+            &[3, 2, 2, 3],
+            Mse(Mean),
+            6,
+        ),
+        row(
+            "linear, extra axis, CE",
+            || vec![linear(3, 4), tanh(), linear(4, 3)],
+            &[2, 3, 3],
+            CrossEntropy(Mean),
+            7,
+        ),
         row(
             "conv, max pool, CE",
             || vec![conv2d(2, 3, 3), tanh(), max_pool2d(2, 2), flatten(), linear(12, 3)],
@@ -291,7 +370,12 @@ pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         row(
             "padded pools",
             || {
-                let options = PoolOptions { stride: vec![2; 2], padding: vec![1; 2], ceil: true, ..PoolOptions::new(&[3; 2]) };
+                let options = PoolOptions {
+                    stride: vec![2; 2],
+                    padding: vec![1; 2],
+                    ceil: true,
+                    ..PoolOptions::new(&[3; 2])
+                };
                 let average = PoolOptions { count_include_pad: false, ..options.clone() };
                 vec![
                     Conv2d { bias: false, ..Conv2d::new(1, 2, 2) }.boxed(),
@@ -316,14 +400,30 @@ pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         ),
         row(
             "residual, shared layer",
-            || vec![linear(4, 4), tanh(), residual(vec![linear(4, 3), sigmoid(), linear(3, 4)]), shared(0), linear(4, 3)],
+            || {
+                vec![
+                    linear(4, 4),
+                    tanh(),
+                    residual(vec![linear(4, 3), sigmoid(), linear(3, 4)]),
+                    shared(0),
+                    linear(4, 3),
+                ]
+            },
             &[4, 4],
             CrossEntropy(Mean),
             12,
         ),
         row(
             "shared conv",
-            || vec![Conv2d::new(2, 2, 3).padded(1).boxed(), tanh(), shared(0), flatten(), linear(18, 2)],
+            || {
+                vec![
+                    Conv2d::new(2, 2, 3).padded(1).boxed(),
+                    tanh(),
+                    shared(0),
+                    flatten(),
+                    linear(18, 2),
+                ]
+            },
             &[3, 2, 3, 3],
             Mse(Sum),
             13,
@@ -358,12 +458,24 @@ pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
             15,
         ),
     ];
-    let blocks = row("blocks", || vec![linear(4, 4), tanh(), linear(4, 3)], &[4, 4], CrossEntropy(Mean), 16);
+    let blocks =
+        row("blocks", || vec![linear(4, 4), tanh(), linear(4, 3)], &[4, 4], CrossEntropy(Mean), 16);
     zoo.push(Problem { blocks: vec![vec![0, 1], vec![2], vec![3]], ..blocks });
-    let subsampled = row("sub-sampled", || vec![linear(4, 4), tanh(), linear(4, 3)], &[6, 4], CrossEntropy(Mean), 17);
+    let subsampled = row(
+        "sub-sampled",
+        || vec![linear(4, 4), tanh(), linear(4, 3)],
+        &[6, 4],
+        CrossEntropy(Mean),
+        17,
+    );
     zoo.push(Problem { samples: [Some(vec![5, 1]), Some(vec![4, 0, 2])], ..subsampled });
-    let subsampled =
-        row("sub-sampled conv, sum", || vec![conv2d(1, 2, 2), tanh(), flatten(), linear(8, 2)], &[5, 1, 3, 3], Mse(Sum), 18);
+    let subsampled = row(
+        "sub-sampled conv, sum",
+        || vec![conv2d(1, 2, 2), tanh(), flatten(), linear(8, 2)],
+        &[5, 1, 3, 3],
+        Mse(Sum),
+        18,
+    );
     zoo.push(Problem { samples: [None, Some(vec![3, 1, 0])], ..subsampled });
     zoo
 }

@@ -38,7 +38,9 @@ fn of_type<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
         ("NaN is found", nan),
         ("bad numbers on the device are found", bad_numbers),
     ];
-    all.extend(rows.map(|(name, test)| -> Test<'t> { (format!("{}: {name}", E::NAME), Box::new(move || test(cl))) }));
+    all.extend(rows.map(|(name, test)| -> Test<'t> {
+        (format!("{}: {name}", E::NAME), Box::new(move || test(cl)))
+    }));
 }
 
 /// The shared suite, with the kernels for either kind of device.
@@ -53,7 +55,8 @@ fn suite<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
 
 #[track_caller]
 fn assert_passed(report: &Report, least: usize) {
-    let failures: Vec<String> = report.rows.iter().filter(|row| row.is_failure()).map(ToString::to_string).collect();
+    let failures: Vec<String> =
+        report.rows.iter().filter(|row| row.is_failure()).map(ToString::to_string).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(report.rows.len() >= least, "only {} checks", report.rows.len());
 }
@@ -79,8 +82,16 @@ fn finite_differences<E: Scalar>(cl: &OpenCl<E>) {
 
 /// A convolutional network with a batch and a loss.
 fn network<E: Scalar>(cl: &OpenCl<E>) -> (Sequential<OpenCl<E>>, Tensor<OpenCl<E>>, CrossEntropy) {
-    let layers =
-        vec![conv2d(2, 3, 3), relu(), max_pool2d(2, 2), avg_pool2d(2, 1), flatten(), linear(3, 5), tanh(), linear(5, 4)];
+    let layers = vec![
+        conv2d(2, 3, 3),
+        relu(),
+        max_pool2d(2, 2),
+        avg_pool2d(2, 1),
+        flatten(),
+        linear(3, 5),
+        tanh(),
+        linear(5, 4),
+    ];
     let model = Sequential::new(cl, layers, 1).expect("a sound model");
     let x = Tensor::from_vec(cl, &[6, 2, 6, 6], Rng::new(2).normal(6 * 2 * 36)).expect("it fits");
     (model, x, CrossEntropy::mean(vec![0, 3, 1, 2, 0, 1]))
@@ -95,17 +106,22 @@ fn moved<E: Scalar>(cl: &OpenCl<E>, work: impl FnOnce()) -> [u64; 3] {
     [after.uploads - before.uploads, reads, after.downloaded_bytes - before.downloaded_bytes]
 }
 
-/// `VᵀV` of each group is the result, and all that is read, but for how V's columns make the gradients, once. A loss sends its targets once;
-/// nothing else is sent.
+/// `VᵀV` of each group is the result, and all that is read, but for how V's columns make the
+/// gradients, once. A loss sends its targets once; nothing else is sent.
 fn reads<E: Scalar>(cl: &OpenCl<E>) {
     let (model, x, loss) = network(cl);
     for (groups, targets) in [(1, 2), (3, 0)] {
         let graph = std::cell::OnceCell::new();
-        assert_eq!(moved(cl, || graph.set(model.forward(&x).expect("it fits")).expect("once")), [0; 3], "the forward pass");
+        assert_eq!(
+            moved(cl, || graph.set(model.forward(&x).expect("it fits")).expect("once")),
+            [0; 3],
+            "the forward pass"
+        );
         let graph = graph.get().expect("set above");
         let params = graph.params();
         let share = params.len().div_ceil(groups);
-        let list: Vec<Group<'_>> = params.chunks(share).map(|params| Group::new(params.to_vec(), top_k(2))).collect();
+        let list: Vec<Group<'_>> =
+            params.chunks(share).map(|params| Group::new(params.to_vec(), top_k(2))).collect();
         assert_eq!(list.len(), groups);
         let ggn = Ggn::new(graph, &loss);
         // Rows (column, sample) of V: C − 1 = 3 columns of 6 samples.
@@ -113,19 +129,32 @@ fn reads<E: Scalar>(cl: &OpenCl<E>) {
         // Their weights in the gradients, with what tells whether these can be trusted.
         let weights = size * (rows + 2 * 6);
         let bytes = weights + groups as u64 * size * rows * rows;
-        let all = moved(cl, || drop(ggn.directional_derivatives(&list).expect("there are two directions")));
+        let all = moved(cl, || {
+            drop(ggn.directional_derivatives(&list).expect("there are two directions"))
+        });
         assert_eq!(all, [targets, 1 + groups as u64, bytes], "with {groups} groups");
         // Eigenvectors stay on the device. Their weights are sent, per group.
         let vectors = moved(cl, || drop(ggn.eigenpairs(&list).expect("there are two directions")));
-        assert_eq!(vectors, [groups as u64, groups as u64, groups as u64 * size * rows * rows], "with {groups} groups");
-        let steps = moved(cl, || drop(ggn.newton_step(&list, constant(0.1)).expect("there are two directions")));
+        assert_eq!(
+            vectors,
+            [groups as u64, groups as u64, groups as u64 * size * rows * rows],
+            "with {groups} groups"
+        );
+        let steps = moved(cl, || {
+            drop(ggn.newton_step(&list, constant(0.1)).expect("there are two directions"))
+        });
         assert_eq!(steps, [groups as u64, 1 + groups as u64, bytes], "with {groups} groups");
     }
-    // Results that stay on the device come with one read of what it has found of NaN: four bytes for each parameter, input and output.
+    // Results that stay on the device come with one read of what it has found of NaN: four bytes
+    // for each parameter, input and output.
     let graph = model.forward(&x).expect("it fits");
     let verdict = 4 * (graph.params().len() as u64 + 2);
     assert_eq!(moved(cl, || drop(graph.backward(&loss).expect("it is finite"))), [0, 1, verdict]);
-    assert_eq!(moved(cl, || drop(graph.backward(&loss).expect("it is finite"))), [0; 3], "what is known is not asked again");
+    assert_eq!(
+        moved(cl, || drop(graph.backward(&loss).expect("it is finite"))),
+        [0; 3],
+        "what is known is not asked again"
+    );
 }
 
 /// Other losses, and layers that check or weigh their input: nothing is read but results.
@@ -143,18 +172,24 @@ fn reads_of_other_models<E: Scalar>(cl: &OpenCl<E>) {
         Box::new(BceWithLogits::sum(targets()).pos_weight(Tensor::full(cl, [3], 2.0))),
     ];
     // The adaptive pooling's matrix is sent with the forward pass.
-    for (layers, x, sent) in [(table(), numbers(&[6, 3], 1.0), 0), (pools(), numbers(&[6, 2, 9], 0.5), 1)] {
+    for (layers, x, sent) in
+        [(table(), numbers(&[6, 3], 1.0), 0), (pools(), numbers(&[6, 2, 9], 0.5), 1)]
+    {
         let model = Sequential::new(cl, layers, 1).expect("a sound model");
         for loss in &losses {
             let graph = std::cell::OnceCell::new();
-            let forward = moved(cl, || graph.set(model.forward(&x).expect("it fits")).expect("once"));
+            let forward =
+                moved(cl, || graph.set(model.forward(&x).expect("it fits")).expect("once"));
             assert_eq!(forward, [sent, 0, 0], "the forward pass");
             let graph = graph.get().expect("set above");
             let groups = [Group::new(graph.params(), top_k(2))];
             let ggn = Ggn::new(graph, loss.as_ref());
-            let [sent, read, _] = moved(cl, || drop(ggn.directional_derivatives(&groups).expect("there are two directions")));
+            let [sent, read, _] = moved(cl, || {
+                drop(ggn.directional_derivatives(&groups).expect("there are two directions"))
+            });
             assert_eq!([sent, read], [0, 2], "{}", loss.name());
-            let [sent, read, _] = moved(cl, || drop(graph.losses(loss.as_ref()).expect("it is finite")));
+            let [sent, read, _] =
+                moved(cl, || drop(graph.losses(loss.as_ref()).expect("it is finite")));
             assert_eq!([sent, read], [0, 1], "{}", loss.name());
         }
     }
@@ -165,7 +200,10 @@ fn same_bits<E: Scalar>(cl: &OpenCl<E>) {
         let (model, x, loss) = network(cl);
         let graph = model.forward(&x).expect("it fits");
         let groups = [Group::new(graph.params(), top_k(3))];
-        let found = Ggn::new(&graph, &loss).directional_derivatives(&groups).expect("there are directions").remove(0);
+        let found = Ggn::new(&graph, &loss)
+            .directional_derivatives(&groups)
+            .expect("there are directions")
+            .remove(0);
         (found.eigenvalues, found.gammas.into_vec(), found.lambdas.into_vec())
     };
     let first = run();
@@ -185,8 +223,13 @@ fn refused_memory<E: Scalar>(cl: &OpenCl<E>) {
     let large = cl.fill(len, E::of(1.0));
     let summed = cl.reduce(Reduce::Sum, &large, 1, len, 1);
     let error = cl.download(&summed).expect_err("more than the device gives");
-    let TensorError::Memory { bytes: asked, largest, total, .. } = &error else { panic!("{error}") };
-    assert!(*asked >= bytes && *largest == cl.info().largest_array && *total == cl.info().memory, "{error}");
+    let TensorError::Memory { bytes: asked, largest, total, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(
+        *asked >= bytes && *largest == cl.info().largest_array && *total == cl.info().memory,
+        "{error}"
+    );
     assert!(error.to_string().contains("fewer samples"), "{error}");
     // What came of it stays an error; all else works.
     let fine = cl.fill(3, E::of(2.0));
@@ -211,7 +254,9 @@ fn nan<E: Scalar>(cl: &OpenCl<E>) {
     let mut data: Vec<E> = Rng::new(2).normal(6 * 2 * 36);
     data[77] = E::of(f64::NAN);
     let x = Tensor::from_vec(cl, &[6, 2, 6, 6], data).expect("it fits");
-    let check = |message: String| assert!(message.contains("input 0") && message.contains("[1, 0, 0, 5]"), "{message}");
+    let check = |message: String| {
+        assert!(message.contains("input 0") && message.contains("[1, 0, 0, 5]"), "{message}")
+    };
     let graph = || model.forward(&x).expect("shapes fit");
     check(graph().backward(&loss).expect_err("NaN").to_string());
     let now = graph();
@@ -244,7 +289,10 @@ fn bad_numbers<E: Scalar>(cl: &OpenCl<E>) {
         let messages = [
             graph.backward(loss).expect_err("bad numbers").to_string(),
             graph.losses(loss).expect_err("bad numbers").to_string(),
-            Ggn::new(&graph, loss).directional_derivatives(&groups).expect_err("bad numbers").to_string(),
+            Ggn::new(&graph, loss)
+                .directional_derivatives(&groups)
+                .expect_err("bad numbers")
+                .to_string(),
         ];
         for message in messages {
             words.iter().for_each(|word| assert!(message.contains(word), "{word}: {message}"));
@@ -256,14 +304,19 @@ fn bad_numbers<E: Scalar>(cl: &OpenCl<E>) {
     }
     for bad in [0.0, -1.0, f64::INFINITY] {
         let weights = array(&[3], bad, 1);
-        check(&BceWithLogits::mean(array(&[4, 3], 1.0, 0)).pos_weight(weights), &["pos_weight", "positive"]);
+        check(
+            &BceWithLogits::mean(array(&[4, 3], 1.0, 0)).pos_weight(weights),
+            &["pos_weight", "positive"],
+        );
     }
     for good in [0.0, 1.0] {
         assert!(graph.losses(&BceWithLogits::mean(array(&[4, 3], good, 2))).is_ok());
     }
-    let model = Sequential::new(cl, vec![embedding(4, 2), flatten(), linear(4, 3)], 1).expect("a sound model");
+    let model = Sequential::new(cl, vec![embedding(4, 2), flatten(), linear(4, 3)], 1)
+        .expect("a sound model");
     for bad in [4.0, -1.0, 1.5] {
-        let ids = Tensor::from_vec(cl, &[2, 2], [0.0, 3.0, bad, 1.0].map(E::of).to_vec()).expect("it fits");
+        let ids = Tensor::from_vec(cl, &[2, 2], [0.0, 3.0, bad, 1.0].map(E::of).to_vec())
+            .expect("it fits");
         let graph = model.forward(&ids).expect("not known yet");
         let groups = [Group::new(graph.params(), top_k(1))];
         let loss = CrossEntropy::mean(vec![0, 2]);
@@ -284,7 +337,10 @@ fn unknown_devices() {
     assert_eq!(error, Error::IndexOutOfRange { index: all.len(), devices: all.clone() });
     assert!(error.to_string().contains(&all[0].name), "{error}");
     let error = OpenCl::<f32>::new("no device has such a name").expect_err("an unknown name");
-    assert!(matches!(&error, Error::NoMatch { wanted, .. } if wanted == "no device has such a name"), "{error}");
+    assert!(
+        matches!(&error, Error::NoMatch { wanted, .. } if wanted == "no device has such a name"),
+        "{error}"
+    );
     assert!(OpenCl::<f32>::new(Selector::Kind(all[0].kind)).is_ok());
     for info in all {
         if !info.doubles {
@@ -295,7 +351,8 @@ fn unknown_devices() {
     assert!(error.to_string().contains("pocl-opencl-icd"), "{error}");
 }
 
-/// More arrays than a device holds, none of them too large: in a process where PoCL gives out a gibibyte.
+/// More arrays than a device holds, none of them too large: in a process where PoCL gives out a
+/// gibibyte.
 fn memory_runs_out() {
     let (told, _) = elsewhere(Only::Fill, "POCL_MEMORY_LIMIT", "1");
     if told.starts_with("SKIPPED") {
@@ -323,7 +380,10 @@ pub fn fill_memory(cl: &OpenCl<f32>) {
         Some(TensorError::Memory { bytes, in_use, largest, total, .. }) => {
             println!("{}", error.as_ref().expect("it is there"));
             let held = (held.len() - 1) * each;
-            assert!(*bytes as usize >= each && *in_use as usize >= held, "{bytes} bytes asked for, {in_use} in use");
+            assert!(
+                *bytes as usize >= each && *in_use as usize >= held,
+                "{bytes} bytes asked for, {in_use} in use"
+            );
             assert!((*largest, *total) == (info.largest_array, info.memory));
         }
         other => panic!("{} arrays of {each} bytes in {}: {other:?}", held.len(), info.memory),
@@ -349,10 +409,15 @@ fn no_platform() {
     in_a_folder("no-vendors", |folder| {
         let (told, seconds) = elsewhere(Only::Open, "OCL_ICD_VENDORS", folder);
         if told.starts_with("found") {
-            println!("SKIPPED: this OpenCL library can't be kept from its vendors' implementations");
+            println!(
+                "SKIPPED: this OpenCL library can't be kept from its vendors' implementations"
+            );
             return;
         }
-        assert!(told.starts_with("NoPlatform") && told.contains("apt-get install pocl-opencl-icd"), "{told}");
+        assert!(
+            told.starts_with("NoPlatform") && told.contains("apt-get install pocl-opencl-icd"),
+            "{told}"
+        );
         assert!(seconds < 5.0, "only after {seconds} s");
     });
 }

@@ -27,8 +27,11 @@ pub enum Only {
 pub fn elsewhere(only: Only, variable: &str, value: impl AsRef<std::ffi::OsStr>) -> (String, f64) {
     let program = std::env::current_exe().expect("the program's own path");
     let start = Instant::now();
-    let output =
-        Command::new(program).env(ONLY, format!("{only:?}")).env(variable, value).output().expect("the program starts");
+    let output = Command::new(program)
+        .env(ONLY, format!("{only:?}"))
+        .env(variable, value)
+        .output()
+        .expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (String::from_utf8_lossy(&output.stdout).into(), start.elapsed().as_secs_f64())
 }
@@ -38,8 +41,11 @@ fn again() -> ExitCode {
     let cache = std::env::temp_dir().join(format!("vivit-pocl-{}", std::process::id()));
     let _ = std::fs::create_dir_all(&cache);
     let program = std::env::current_exe().expect("the program's own path");
-    let status =
-        Command::new(program).args(std::env::args_os().skip(1)).env("POCL_CACHE_DIR", &cache).env(SECOND, "1").status();
+    let status = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env("POCL_CACHE_DIR", &cache)
+        .env(SECOND, "1")
+        .status();
     let _ = std::fs::remove_dir_all(&cache);
     if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -72,7 +78,8 @@ pub fn run() -> ExitCode {
             None
         }
     };
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let (mut passed, mut failed) = (0, Vec::new());
     for (name, test) in tests(&single, double.as_ref()) {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
@@ -80,11 +87,18 @@ pub fn run() -> ExitCode {
         }
         let start = Instant::now();
         let fine = catch_unwind(AssertUnwindSafe(test)).is_ok();
-        println!("test {name} ... {} ({:.1} s)", if fine { "ok" } else { "FAILED" }, start.elapsed().as_secs_f64());
+        println!(
+            "test {name} ... {} ({:.1} s)",
+            if fine { "ok" } else { "FAILED" },
+            start.elapsed().as_secs_f64()
+        );
         if fine { passed += 1 } else { failed.push(name) }
     }
     let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
     failed.iter().for_each(|name| println!("failed: {name}"));
-    println!("test result: {verdict}. {passed} passed; {} failed; 0 ignored; 0 measured; 0 filtered out", failed.len());
+    println!(
+        "test result: {verdict}. {passed} passed; {} failed; 0 ignored; 0 measured; 0 filtered out",
+        failed.len()
+    );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -37,7 +37,10 @@ fn an_empty_batch() {
     let mut tape = Tape::new(&Host::new());
     let x = tape.input(tensor(&[0, 3]));
     assert!(matches!(Graph::new(tape, x), Err(Autodiff::EmptyBatch { input: 0, .. })));
-    assert!(matches!(model().forward(&tensor(&[])), Err(Nn::Autodiff(Autodiff::EmptyBatch { .. }))));
+    assert!(matches!(
+        model().forward(&tensor(&[])),
+        Err(Nn::Autodiff(Autodiff::EmptyBatch { .. }))
+    ));
 }
 
 #[test]
@@ -78,16 +81,22 @@ fn nan_and_infinity() {
         input[7] = bad;
         let input = Tensor::from_vec(&Host::new(), &[5, 3], input).unwrap();
         let error = model().forward(&input).unwrap().backward(&labels()).unwrap_err();
-        assert!(matches!(&error, Autodiff::NonFinite { what, index, .. } if what == "input 0" && index == &[2, 1]), "{error}");
+        assert!(
+            matches!(&error, Autodiff::NonFinite { what, index, .. } if what == "input 0" && index == &[2, 1]),
+            "{error}"
+        );
         assert_says(&error, &["input 0", "[2, 1]"]);
 
         let mut weight = tensor(&[3, 4]).to_vec().unwrap();
         weight[5] = bad;
         let mut broken = model();
-        broken.set_param("2.weight", Tensor::from_vec(&Host::new(), &[3, 4], weight).unwrap()).unwrap();
+        broken
+            .set_param("2.weight", Tensor::from_vec(&Host::new(), &[3, 4], weight).unwrap())
+            .unwrap();
         let graph = broken.forward(&tensor(&[5, 3])).unwrap();
         let loss = labels();
-        let error = Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
+        let error =
+            Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
         assert_says(&error, &["parameter 2.weight", "[1, 1]"]);
 
         let mut target = tensor(&[5, 3]).to_vec().unwrap();
@@ -110,36 +119,57 @@ fn overflow_is_named() {
     let x = Tensor::from_vec(&cpu, &[1, 2], vec![1e30, 1.0]).unwrap();
     let graph = model.forward(&x).unwrap();
     let loss = Mse::mean(Tensor::zeros(&cpu, [1, 2]));
-    let error = Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
+    let error =
+        Ggn::new(&graph, &loss).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
     assert!(matches!(error, Curvature::Eigen { group: 0, .. }), "{error}");
 }
 
 #[test]
 fn wrong_shapes_are_found_before_any_work() {
-    let layers: Vec<Box<dyn Layer<Host>>> =
-        vec![conv2d(1, 2, 3), residual(vec![tanh(), linear(4, 4), linear(5, 4)]), flatten(), linear(8, 2)];
+    let layers: Vec<Box<dyn Layer<Host>>> = vec![
+        conv2d(1, 2, 3),
+        residual(vec![tanh(), linear(4, 4), linear(5, 4)]),
+        flatten(),
+        linear(8, 2),
+    ];
     let model = Sequential::new(&Host::new(), layers, 1).unwrap();
     let error = model.forward(&tensor(&[2, 1, 6, 6])).unwrap_err();
     assert!(matches!(&error, Nn::Shape(shape) if shape.path == "1.body.2"), "{error}");
     assert_says(&error, &["1.body.2", "linear 5→4", "[2, 4, 4]"]);
     let too_large = Sequential::new(&Host::new(), vec![conv2d(1, 1, 5)], 1).unwrap();
-    assert_says(&too_large.forward(&tensor(&[1, 1, 4, 8])).unwrap_err(), &["layer 0", "spans 5", "has 4"]);
-    let groups: Vec<Box<dyn Layer<Host>>> = vec![Conv2d { groups: 2, ..Conv2d::new(3, 4, 1) }.boxed()];
+    assert_says(
+        &too_large.forward(&tensor(&[1, 1, 4, 8])).unwrap_err(),
+        &["layer 0", "spans 5", "has 4"],
+    );
+    let groups: Vec<Box<dyn Layer<Host>>> =
+        vec![Conv2d { groups: 2, ..Conv2d::new(3, 4, 1) }.boxed()];
     let model = Sequential::new(&Host::new(), groups, 1).unwrap();
-    assert_says(&model.forward(&tensor(&[1, 3, 2, 2])).unwrap_err(), &["2 groups", "3 and 4 channels"]);
+    assert_says(
+        &model.forward(&tensor(&[1, 3, 2, 2])).unwrap_err(),
+        &["2 groups", "3 and 4 channels"],
+    );
     let nothing = Sequential::<Host>::new(&Host::new(), vec![linear(0, 2)], 1).unwrap();
-    assert_says(&nothing.forward(&tensor(&[2, 0])).unwrap_err(), &["linear 0→2", "at least one feature"]);
-    let error = Sequential::<Host>::new(&Host::new(), vec![shared(0), linear(1, 1)], 1).unwrap_err();
+    assert_says(
+        &nothing.forward(&tensor(&[2, 0])).unwrap_err(),
+        &["linear 0→2", "at least one feature"],
+    );
+    let error =
+        Sequential::<Host>::new(&Host::new(), vec![shared(0), linear(1, 1)], 1).unwrap_err();
     assert_eq!(error, Nn::Shared { path: "0".into(), layer: 0 });
 }
 
 #[test]
 fn unknown_and_misshapen_parameters() {
     let mut model = model();
-    assert_says(&model.set_param("1.weight", tensor(&[1])).unwrap_err(), &["1.weight", "0.weight, 0.bias, 2.weight, 2.bias"]);
+    assert_says(
+        &model.set_param("1.weight", tensor(&[1])).unwrap_err(),
+        &["1.weight", "0.weight, 0.bias, 2.weight, 2.bias"],
+    );
     assert_says(&model.set_param("0.bias", tensor(&[5])).unwrap_err(), &["0.bias", "[4]", "[5]"]);
     assert!(
-        Sgd::<Host>::new(-1.0, 0.0).is_err() && Sgd::<Host>::new(0.1, 1.0).is_err() && Sgd::<Host>::new(f64::NAN, 0.0).is_err()
+        Sgd::<Host>::new(-1.0, 0.0).is_err()
+            && Sgd::<Host>::new(0.1, 1.0).is_err()
+            && Sgd::<Host>::new(f64::NAN, 0.0).is_err()
     );
 }
 
@@ -147,19 +177,28 @@ fn unknown_and_misshapen_parameters() {
 fn data_that_does_not_fill_its_shape() {
     let error = Tensor::from_vec(&Host::new(), &[2, 3], vec![0.0; 5]).unwrap_err();
     assert_says(&error, &["5 values", "[2, 3]", "6"]);
-    assert!(matches!(Tensor::from_vec(&Host::new(), &[1; 9], vec![0.0]), Err(vivit::tensor::Error::Rank { rank: 9 })));
+    assert!(matches!(
+        Tensor::from_vec(&Host::new(), &[1; 9], vec![0.0]),
+        Err(vivit::tensor::Error::Rank { rank: 9 })
+    ));
 }
 
 #[test]
 fn choices_of_samples() {
     let (graph, loss) = (graph(), labels());
     let spectrum = |samples: Vec<usize>| {
-        Ggn::new(&graph, &loss).ggn_samples(samples).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err()
+        Ggn::new(&graph, &loss)
+            .ggn_samples(samples)
+            .spectrum(&[Group::new(graph.params(), top_k(1))])
+            .unwrap_err()
     };
     assert_eq!(spectrum(vec![1, 5]), Autodiff::SampleOutOfRange { index: 5, samples: 5 }.into());
     assert_eq!(spectrum(vec![1, 2, 1]), Autodiff::RepeatedSample { index: 1 }.into());
     assert_eq!(spectrum(vec![]), Autodiff::NoSamples.into());
-    let gradients = Ggn::new(&graph, &loss).grad_samples([9]).gram_space(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
+    let gradients = Ggn::new(&graph, &loss)
+        .grad_samples([9])
+        .gram_space(&[Group::new(graph.params(), top_k(1))])
+        .unwrap_err();
     assert_says(&gradients, &["9", "0 to 4"]);
 }
 
@@ -171,17 +210,25 @@ fn groups() {
     assert_eq!(spectrum(&[]), Curvature::NoGroups);
     assert_eq!(spectrum(&[Group::new([], top_k(1))]), Curvature::EmptyGroup { group: 0 });
     let twice = [Group::new([params[0], params[1]], top_k(1)), Group::new([params[1]], top_k(1))];
-    assert_eq!(spectrum(&twice), Curvature::RepeatedParameter { name: "0.bias".into(), first: 0, second: 1 });
+    assert_eq!(
+        spectrum(&twice),
+        Curvature::RepeatedParameter { name: "0.bias".into(), first: 0, second: 1 }
+    );
     assert_eq!(
         spectrum(&[Group::new([graph.output()], top_k(1))]),
         Autodiff::NotAParameter { index: graph.output().index() }.into()
     );
     let mut tape = Tape::new(&Host::new());
-    let (x, used, unused) = (tape.input(tensor(&[2, 3])), tape.param(tensor(&[2, 3])), tape.named_param("idle", tensor(&[4])));
+    let (x, used, unused) = (
+        tape.input(tensor(&[2, 3])),
+        tape.param(tensor(&[2, 3])),
+        tape.named_param("idle", tensor(&[4])),
+    );
     let y = tape.linear(x, used, None);
     let graph = Graph::new(tape, y).unwrap();
     let loss = CrossEntropy::mean([0, 1]);
-    let error = Ggn::new(&graph, &loss).spectrum(&[Group::new([used, unused], top_k(1))]).unwrap_err();
+    let error =
+        Ggn::new(&graph, &loss).spectrum(&[Group::new([used, unused], top_k(1))]).unwrap_err();
     assert_eq!(error, Autodiff::Unreached { name: "idle".into() }.into());
 }
 
@@ -189,12 +236,17 @@ fn groups() {
 fn criteria() {
     let (graph, loss) = (graph(), labels());
     let derive = |criterion: &dyn Fn(&[f64]) -> Vec<usize>| {
-        Ggn::new(&graph, &loss).directional_derivatives(&[Group::new(graph.params(), criterion)]).unwrap_err()
+        Ggn::new(&graph, &loss)
+            .directional_derivatives(&[Group::new(graph.params(), criterion)])
+            .unwrap_err()
     };
     let none = derive(&|_| vec![]);
     assert!(matches!(none, Curvature::NoDirections { group: 0, directions: 10, .. }), "{none}");
     assert_eq!(derive(&|_| vec![9, 8, 9]), Curvature::RepeatedDirection { group: 0, index: 9 });
-    assert_eq!(derive(&|_| vec![10]), Curvature::DirectionOutOfRange { group: 0, index: 10, directions: 10 });
+    assert_eq!(
+        derive(&|_| vec![10]),
+        Curvature::DirectionOutOfRange { group: 0, index: 10, directions: 10 }
+    );
     assert!(matches!(derive(&top_k(11)), Curvature::DirectionOutOfRange { index: 10, .. }));
 }
 
@@ -231,7 +283,10 @@ fn damping() {
 #[test]
 fn monte_carlo_without_draws() {
     let (graph, loss) = (graph(), labels());
-    let error = Ggn::new(&graph, &loss).monte_carlo(0, 1).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap_err();
+    let error = Ggn::new(&graph, &loss)
+        .monte_carlo(0, 1)
+        .spectrum(&[Group::new(graph.params(), top_k(1))])
+        .unwrap_err();
     assert_eq!(error, Autodiff::NoDraws.into());
     assert!(run(&graph, &loss, (DiagGgn::sampled(0, 1),)).is_err());
 }
@@ -248,7 +303,13 @@ impl Op<Host> for Centre {
         let n = args[0].shape()[0];
         args[0].sub(&args[0].sum(0).scale(1.0 / n as f64))
     }
-    fn jac_t(&self, _io: Io<'_, Host>, _wrt: usize, mat: &Tensor<Host>, _batch: Batch) -> Tensor<Host> {
+    fn jac_t(
+        &self,
+        _io: Io<'_, Host>,
+        _wrt: usize,
+        mat: &Tensor<Host>,
+        _batch: Batch,
+    ) -> Tensor<Host> {
         let [v, n, c] = **mat.shape() else { panic!("centre takes [N, C]") };
         mat.sub(&mat.sum(1).scale(1.0 / n as f64).reshape([v, 1, c]))
     }
@@ -271,7 +332,8 @@ fn an_operation_that_lacks_what_an_extension_needs() {
     let error = Ggn::new(&graph, &loss).spectrum(&[Group::new([w], top_k(1))]).unwrap_err();
     assert!(matches!(error, Curvature::Autodiff(Autodiff::CouplesSamples { .. })));
     // The plain gradient is there, and right.
-    let checks = vivit::autodiff::check::check_derivatives(&Centre, &[tensor(&[4, 3])], &[true], 1).unwrap();
+    let checks =
+        vivit::autodiff::check::check_derivatives(&Centre, &[tensor(&[4, 3])], &[true], 1).unwrap();
     assert!(checks.iter().all(|check| check.passed()), "{checks:?}");
     assert_eq!(graph.backward(&loss).unwrap()[w].len(), 9);
 }
@@ -299,7 +361,12 @@ impl Loss<Host> for PerEntry {
     fn hessian_root(&self, output: &Tensor<Host>, columns: RootColumns) -> Tensor<Host> {
         self.0.hessian_root(output, columns)
     }
-    fn sampled_root(&self, output: &Tensor<Host>, draws: usize, rng: &mut Rng) -> Result<Tensor<Host>, Autodiff> {
+    fn sampled_root(
+        &self,
+        output: &Tensor<Host>,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor<Host>, Autodiff> {
         self.0.sampled_root(output, draws, rng)
     }
 }
@@ -308,16 +375,24 @@ impl Loss<Host> for PerEntry {
 fn a_loss_that_is_no_scalar_per_sample() {
     let loss = PerEntry(Mse::sum(tensor(&[5, 3])));
     let error = graph().loss(&loss).unwrap_err();
-    assert_eq!(error, Autodiff::LossNotScalar { loss: "per entry".into(), got: vec![5, 3], samples: 5 });
+    assert_eq!(
+        error,
+        Autodiff::LossNotScalar { loss: "per entry".into(), got: vec![5, 3], samples: 5 }
+    );
     let error = graph().backward(&loss).unwrap_err();
-    assert!(matches!(error, Autodiff::LossNotScalar { .. } | Autodiff::LossShape { .. }), "{error}");
+    assert!(
+        matches!(error, Autodiff::LossNotScalar { .. } | Autodiff::LossShape { .. }),
+        "{error}"
+    );
 }
 
 #[test]
 fn columns_and_tangents_that_do_not_fit() {
     let (graph, loss) = (graph(), labels());
     let probe = Probe::new(Seed::Columns(tensor(&[2, 4, 3])));
-    let error = graph.sweep(&loss, &[probe], &graph.params(), None, |_| Ok::<(), Autodiff>(())).unwrap_err();
+    let error = graph
+        .sweep(&loss, &[probe], &graph.params(), None, |_| Ok::<(), Autodiff>(()))
+        .unwrap_err();
     assert_says(&error, &["[2, 4, 3]", "[5, 3]"]);
     let mut tangents = ParamMap::new();
     tangents.insert(graph.params()[0], tensor(&[2, 4, 4]));
@@ -347,14 +422,24 @@ fn geometry_that_can_not_be() {
     refused(vec![adaptive_avg_pool(&[0])], &[1, 1, 4], &["at least one window"]);
     refused(vec![positional_embedding(3, 2)], &[1, 4, 2], &["T from 1 to 3"]);
     refused(vec![rnn(3, 2)], &[1, 4, 2], &["[T, 3]"]);
-    refused(vec![branches(vec![vec![], vec![linear(3, 2)]], Join::Sum)], &[1, 3], &["can't be joined"]);
-    assert!(matches!(Sequential::new(&Host::new(), vec![dropout::<Host>(1.0)], 1), Err(Nn::Option { .. })));
+    refused(
+        vec![branches(vec![vec![], vec![linear(3, 2)]], Join::Sum)],
+        &[1, 3],
+        &["can't be joined"],
+    );
+    assert!(matches!(
+        Sequential::new(&Host::new(), vec![dropout::<Host>(1.0)], 1),
+        Err(Nn::Option { .. })
+    ));
 }
 
 #[test]
 fn wirings_that_can_not_be() {
     let refused = |net: Wiring<Host>, output: Wire, words: &[&str]| {
-        assert_says(&Sequential::new(&Host::new(), vec![net.output(output)], 1).unwrap_err(), words);
+        assert_says(
+            &Sequential::new(&Host::new(), vec![net.output(output)], 1).unwrap_err(),
+            words,
+        );
     };
     let mut twice = Wiring::new();
     let a = twice.layer("a", linear(2, 2), twice.input());
@@ -372,27 +457,39 @@ fn wirings_that_can_not_be() {
 
 #[test]
 fn a_number_beyond_the_vocabulary() {
-    let model = Sequential::new(&Host::new(), vec![embedding(4, 2), flatten(), linear(4, 2)], 1).unwrap();
+    let model =
+        Sequential::new(&Host::new(), vec![embedding(4, 2), flatten(), linear(4, 2)], 1).unwrap();
     for bad in [4.0, -1.0, 1.5, f64::NAN] {
         let x = Tensor::from_vec(&Host::new(), &[2, 2], vec![0.0, 3.0, bad, 1.0]).unwrap();
         let error = model.forward(&x).unwrap_err();
-        assert!(matches!(&error, Nn::Vocabulary { index, vocabulary: 4, .. } if index == &[1, 0]), "{error}");
+        assert!(
+            matches!(&error, Nn::Vocabulary { index, vocabulary: 4, .. } if index == &[1, 0]),
+            "{error}"
+        );
         assert_says(&error, &["[1, 0]", "0 to 3"]);
     }
 }
 
 #[test]
 fn options_of_losses() {
-    let check = |loss: &dyn Loss<Host>, words: &[&str]| assert_says(&graph().backward(loss).unwrap_err(), words);
+    let check = |loss: &dyn Loss<Host>, words: &[&str]| {
+        assert_says(&graph().backward(loss).unwrap_err(), words)
+    };
     check(&labels().class_weights([1.0, 2.0]), &["class weights", "3", "2"]);
     check(&labels().class_weights([1.0, -2.0, 1.0]), &["class weights", "-2"]);
     check(&labels().label_smoothing(1.5), &["label smoothing", "1.5"]);
-    check(&CrossEntropy::mean([usize::MAX; 5]).ignore_index(usize::MAX), &["nothing to average", "ignored"]);
+    check(
+        &CrossEntropy::mean([usize::MAX; 5]).ignore_index(usize::MAX),
+        &["nothing to average", "ignored"],
+    );
     check(&CrossEntropy::soft_mean(vec![0.5; 14]), &["15 in all"]);
     check(&CrossEntropy::soft_mean(vec![-0.5; 15]), &["-0.5", "position 0"]);
     check(&BceWithLogits::mean(Tensor::full(&Host::new(), [5, 3], 1.5)), &["1.5", "[0, 1]"]);
     let bce = || BceWithLogits::mean(Tensor::full(&Host::new(), [5, 3], 0.5));
-    check(&bce().pos_weight(Tensor::full(&Host::new(), [2], 1.0)), &["pos_weight", "[5, 3]", "[2]"]);
+    check(
+        &bce().pos_weight(Tensor::full(&Host::new(), [2], 1.0)),
+        &["pos_weight", "[5, 3]", "[2]"],
+    );
     check(&bce().pos_weight(Tensor::full(&Host::new(), [3], 0.0)), &["pos_weight", "positive"]);
     // All ignored is nothing to average, but a sum of nothing is zero.
     let nothing = CrossEntropy::sum([usize::MAX; 5]).ignore_index(usize::MAX);

@@ -1,8 +1,9 @@
 //! The eigensolver against an independent one, faer's, in double precision.
 //!
-//! The oracle decomposes what the element type made of the matrix. Values are compared one by one; vectors as subspaces, as those
-//! of a cluster of eigenvalues are arbitrary within it. Eigenvalues belong to one cluster unless they are so far apart that
-//! the perturbation which is allowed, `10 n ε |A|`, cannot mix them much.
+//! The oracle decomposes what the element type made of the matrix. Values are compared one by one;
+//! vectors as subspaces, as those of a cluster of eigenvalues are arbitrary within it. Eigenvalues
+//! belong to one cluster unless they are so far apart that the perturbation which is allowed, `10 n
+//! ε |A|`, cannot mix them much.
 
 #[path = "../../../crates/eigh/tests/eigen/families.rs"]
 mod families;
@@ -26,7 +27,9 @@ struct Oracle {
 impl Oracle {
     fn new(a: &Matrix<f64>) -> Self {
         let n = a.rows();
-        let eigen = Mat::from_fn(n, n, |i, j| a[(i, j)]).self_adjoint_eigen(Side::Lower).expect("the oracle converges");
+        let eigen = Mat::from_fn(n, n, |i, j| a[(i, j)])
+            .self_adjoint_eigen(Side::Lower)
+            .expect("the oracle converges");
         let (values, vectors) = (eigen.S(), eigen.U());
         let values: Vec<f64> = (0..n).map(|i| values[i]).collect();
         let norm = values.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
@@ -36,13 +39,16 @@ impl Oracle {
     /// The indices between gaps larger than `gap`, and the smaller gap beside them.
     fn clusters(&self, gap: f64) -> Vec<(Range<usize>, f64)> {
         let n = self.values.len();
-        let step = |i: usize| if i == 0 || i == n { f64::INFINITY } else { self.values[i] - self.values[i - 1] };
+        let step = |i: usize| {
+            if i == 0 || i == n { f64::INFINITY } else { self.values[i] - self.values[i - 1] }
+        };
         let cuts: Vec<usize> = (0..=n).filter(|&i| step(i) > gap).collect();
         cuts.windows(2).map(|cut| (cut[0]..cut[1], step(cut[0]).min(step(cut[1])))).collect()
     }
 }
 
-/// Values, all vectors and some vectors of a matrix, which is `factor` times the one that the oracle sees.
+/// Values, all vectors and some vectors of a matrix, which is `factor` times the one that the
+/// oracle sees.
 fn assert_agrees<E: Scalar>(name: &str, a: &Matrix<f64>, factor: f64) {
     let n = a.rows();
     let own = Matrix::from_fn(n, n, |i, j| E::of(a[(i, j)] * factor));
@@ -55,20 +61,28 @@ fn assert_agrees<E: Scalar>(name: &str, a: &Matrix<f64>, factor: f64) {
         assert_eq!(values.len(), n, "{name}");
         for (i, (value, truth)) in values.iter().zip(&oracle.values).enumerate() {
             let error = (value.f64() / factor - truth).abs();
-            assert!(error <= bound * oracle.norm, "{name}: value {i} is {value}, not {truth}, off by {error:e}");
+            assert!(
+                error <= bound * oracle.norm,
+                "{name}: value {i} is {value}, not {truth}, off by {error:e}"
+            );
         }
     }
     let clusters = oracle.clusters(20.0 * bound * oracle.norm);
     let all: Vec<usize> = (0..n).collect();
     assert_subspaces(&name, &oracle, &clusters, bound, &all, &eigen.vectors);
-    for indices in [(n.saturating_sub(7)..n).rev().collect(), all[..n.min(2)].to_vec(), all.into_iter().step_by(3).collect()] {
+    for indices in [
+        (n.saturating_sub(7)..n).rev().collect(),
+        all[..n.min(2)].to_vec(),
+        all.into_iter().step_by(3).collect(),
+    ] {
         let vectors = reduction.vectors(&indices).unwrap();
         assert_subspaces(&name, &oracle, &clusters, bound, &indices, &vectors);
     }
 }
 
-/// The vectors of each cluster lie in the oracle's subspace: `|Q (1 − P)|` is the distance of the projectors if all of the cluster
-/// were asked for. With a residual `R` and the gap `δ` it is at most `|R| / δ` (Davis & Kahan).
+/// The vectors of each cluster lie in the oracle's subspace: `|Q (1 − P)|` is the distance of the
+/// projectors if all of the cluster were asked for. With a residual `R` and the gap `δ` it is at
+/// most `|R| / δ` (Davis & Kahan).
 fn assert_subspaces<E: Scalar>(
     name: &str,
     oracle: &Oracle,
@@ -79,9 +93,11 @@ fn assert_subspaces<E: Scalar>(
 ) {
     let n = oracle.values.len();
     for (cluster, gap) in clusters {
-        let rows: Vec<usize> = (0..indices.len()).filter(|&row| cluster.contains(&indices[row])).collect();
+        let rows: Vec<usize> =
+            (0..indices.len()).filter(|&row| cluster.contains(&indices[row])).collect();
         let (k, m) = (rows.len(), cluster.len());
-        let mut q: Vec<f64> = rows.iter().flat_map(|&row| vectors.row(row)).map(|x| x.f64()).collect();
+        let mut q: Vec<f64> =
+            rows.iter().flat_map(|&row| vectors.row(row)).map(|x| x.f64()).collect();
         let basis = &oracle.vectors.as_slice()[cluster.start * n..cluster.end * n];
         let mut parts = vec![0.0; k * m];
         gemm(&Gemm::nt(k, m, n), &q, basis, &mut parts);
@@ -89,7 +105,10 @@ fn assert_subspaces<E: Scalar>(
         let distance = q.iter().map(|x| x * x).sum::<f64>().sqrt();
         // The oracle's own error on top, and rounding.
         let allowed = 2.0 * bound * oracle.norm / gap + bound;
-        assert!(distance <= allowed, "{name}: subspace of {cluster:?} is off by {distance:e} > {allowed:e}");
+        assert!(
+            distance <= allowed,
+            "{name}: subspace of {cluster:?} is off by {distance:e} > {allowed:e}"
+        );
     }
 }
 
@@ -123,7 +142,8 @@ fn agrees_in_double_precision() {
 #[test]
 fn agrees_on_large_matrices() {
     for n in [640, 1000] {
-        let clusters: Vec<f64> = (0..n).map(|i| if i < n / 3 { 1e-3 } else { 1.0 + (i % 2) as f64 }).collect();
+        let clusters: Vec<f64> =
+            (0..n).map(|i| if i < n / 3 { 1e-3 } else { 1.0 + (i % 2) as f64 }).collect();
         let cases = [
             families::random(n),
             families::gram(n, n / 10),
@@ -139,8 +159,8 @@ fn agrees_on_large_matrices() {
 
 #[test]
 fn agrees_on_glued_wilkinson_matrices() {
-    for Case { name, a, .. } in
-        [(1, 0.0), (10, 1e-14), (10, 1e-8), (10, 1e-4), (12, 1.0)].map(|(n, glue)| families::wilkinson(n, glue))
+    for Case { name, a, .. } in [(1, 0.0), (10, 1e-14), (10, 1e-8), (10, 1e-4), (12, 1.0)]
+        .map(|(n, glue)| families::wilkinson(n, glue))
     {
         assert_agrees::<f32>(&name, &a, 1.0);
         assert_agrees::<f64>(&name, &a, 1.0);
@@ -149,7 +169,10 @@ fn agrees_on_glued_wilkinson_matrices() {
 
 #[test]
 fn agrees_on_the_matrix_that_defeated_lapack() {
-    let case = vivit_tests::case::Case::read(&vivit_tests::case::own_cases().join("hard_gram_matrix.safetensors")).unwrap();
+    let case = vivit_tests::case::Case::read(
+        &vivit_tests::case::own_cases().join("hard_gram_matrix.safetensors"),
+    )
+    .unwrap();
     let a = Matrix::new(128, 128, case.array("matrix").unwrap().data.clone());
     assert_agrees::<f32>("hard Gram matrix", &a, 1.0);
     assert_agrees::<f64>("hard Gram matrix", &a, 1.0);

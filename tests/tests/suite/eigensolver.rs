@@ -17,7 +17,8 @@ fn with_spectrum(values: &[f64], seed: u64) -> Matrix<f64> {
         let norm: f64 = u.iter().map(|x| x * x).sum();
         for side in 0..2 {
             for i in 0..n {
-                let dot: f64 = (0..n).map(|j| u[j] * if side == 0 { a[(i, j)] } else { a[(j, i)] }).sum();
+                let dot: f64 =
+                    (0..n).map(|j| u[j] * if side == 0 { a[(i, j)] } else { a[(j, i)] }).sum();
                 for j in 0..n {
                     let at = if side == 0 { (i, j) } else { (j, i) };
                     a[at] -= 2.0 * dot / norm * u[j];
@@ -38,7 +39,10 @@ fn assert_decomposed<E: Scalar>(a: &Matrix<f64>, values: &[f64]) {
     let mut expected = values.to_vec();
     expected.sort_by(f64::total_cmp);
     for (got, expected) in eigen.values.iter().zip(&expected) {
-        assert!((got.f64() - expected).abs() <= bound * scale, "{got} for {expected}, scale {scale}");
+        assert!(
+            (got.f64() - expected).abs() <= bound * scale,
+            "{got} for {expected}, scale {scale}"
+        );
     }
     assert!(eigen.values.windows(2).all(|pair| pair[0] <= pair[1]));
     let dot = |x: &[E], y: &[E]| x.iter().zip(y).map(|(x, y)| x.f64() * y.f64()).sum::<f64>();
@@ -53,7 +57,10 @@ fn assert_decomposed<E: Scalar>(a: &Matrix<f64>, values: &[f64]) {
     }
     let only_values = eigvalsh(own.clone()).unwrap();
     for (with, without) in eigen.values.iter().zip(&only_values) {
-        assert!((with.f64() - without.f64()).abs() <= bound * scale, "{with} with vectors, {without} without");
+        assert!(
+            (with.f64() - without.f64()).abs() <= bound * scale,
+            "{with} with vectors, {without} without"
+        );
     }
     // Some vectors, in any order, are those of their eigenvalues.
     let some: Vec<usize> = (0..n).rev().step_by(2).collect();
@@ -61,14 +68,16 @@ fn assert_decomposed<E: Scalar>(a: &Matrix<f64>, values: &[f64]) {
     let few = reduction.vectors(&some).unwrap();
     for (row, &k) in some.iter().enumerate() {
         for i in 0..n {
-            let residual = dot(own.row(i), few.row(row)) - reduction.values()[k].f64() * few[(row, i)].f64();
+            let residual =
+                dot(own.row(i), few.row(row)) - reduction.values()[k].f64() * few[(row, i)].f64();
             assert!(residual.abs() <= bound * scale, "residual {residual} of chosen vector {k}");
         }
         for other in 0..row {
             assert!(dot(few.row(row), few.row(other)).abs() <= bound);
         }
-        let largest =
-            few.row(row).iter().fold(0.0f64, |largest, x| if x.f64().abs() > largest.abs() { x.f64() } else { largest });
+        let largest = few.row(row).iter().fold(0.0f64, |largest, x| {
+            if x.f64().abs() > largest.abs() { x.f64() } else { largest }
+        });
         assert!(largest > 0.0, "the entry of largest magnitude is positive");
     }
 }

@@ -1,4 +1,5 @@
-//! The examples run and find nothing wrong. (`digits`, which trains networks, is a step of `cargo xtask ci`: it wants an optimised build.)
+//! The examples run and find nothing wrong. (`digits`, which trains networks, is a step of `cargo
+//! xtask ci`: it wants an optimised build.)
 
 use std::path::PathBuf;
 use std::process::Command;

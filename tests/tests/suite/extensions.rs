@@ -1,10 +1,11 @@
-//! Identities and estimates of the extensions that finite differences do not reach: Kronecker factors, Monte-Carlo roots, piecewise linear
-//! networks, hooks, overrides, and what is an error.
+//! Identities and estimates of the extensions that finite differences do not reach: Kronecker
+//! factors, Monte-Carlo roots, piecewise linear networks, hooks, overrides, and what is an error.
 
 use vivit::autodiff::ops::{Linear, Map};
 use vivit::autodiff::{Error, check};
 use vivit::curvature::{
-    LanczosOptions, PowerIterationOptions, TraceOptions, Which, hutch_plus_plus, hutchinson_trace, lanczos, power_iteration,
+    LanczosOptions, PowerIterationOptions, TraceOptions, Which, hutch_plus_plus, hutchinson_trace,
+    lanczos, power_iteration,
 };
 use vivit::extend;
 use vivit::prelude::*;
@@ -19,7 +20,8 @@ pub fn setting(
     kind: Kind,
     seed: u64,
 ) -> (Graph<Host>, Box<dyn Loss<Host>>) {
-    let x = Tensor::from_vec(&Host::new(), input, Rng::new(seed).normal(input.iter().product())).unwrap();
+    let x = Tensor::from_vec(&Host::new(), input, Rng::new(seed).normal(input.iter().product()))
+        .unwrap();
     let graph = Sequential::new(&Host::new(), layers, seed).unwrap().forward(&x).unwrap();
     let loss = zoo::loss(kind, graph.value().shape(), &mut Rng::new(seed + 1));
     (graph, loss)
@@ -53,7 +55,8 @@ pub fn assert_close(a: &[f64], b: &[f64], tolerance: f64) {
 
 #[test]
 fn factors_of_one_sample_are_exact() {
-    // One sample and one position: B ⊗ A is the block itself, for Kflr and for the recursion alike, and so are all biases' blocks.
+    // One sample and one position: B ⊗ A is the block itself, for Kflr and for the recursion alike,
+    // and so are all biases' blocks.
     let layers = || vec![linear(3, 4), tanh(), linear(4, 3), sigmoid(), linear(3, 3)];
     let (graph, loss) = setting(layers(), &[1, 3], classes(), 3);
     let (kflr, kfra) = run(&graph, loss.as_ref(), (Kfac::kflr(), Kfra::new())).unwrap();
@@ -66,13 +69,18 @@ fn factors_of_one_sample_are_exact() {
     let (graph, loss) = setting(layers(), &[5, 3], classes(), 4);
     let (kflr,) = run(&graph, loss.as_ref(), (Kfac::kflr(),)).unwrap();
     for var in graph.params_where(|name| name.ends_with("bias")) {
-        assert_close(dense(&kflr[var]).as_slice(), ggn(&graph, loss.as_ref(), var).as_slice(), 1e-12);
+        assert_close(
+            dense(&kflr[var]).as_slice(),
+            ggn(&graph, loss.as_ref(), var).as_slice(),
+            1e-12,
+        );
     }
 }
 
 #[test]
 fn averaged_curvature_of_a_linear_network_is_exact() {
-    // Without activations every Jacobian is the same for all samples: averaging loses nothing, across branches, too.
+    // Without activations every Jacobian is the same for all samples: averaging loses nothing,
+    // across branches, too.
     let layers = vec![linear(3, 4), residual(vec![linear(4, 2), linear(2, 4)]), linear(4, 3)];
     let (graph, loss) = setting(layers, &[5, 3], classes(), 5);
     let (kflr, kfra) = run(&graph, loss.as_ref(), (Kfac::kflr(), Kfra::new())).unwrap();
@@ -101,7 +109,9 @@ fn the_recursion_is_the_papers() {
     let params = graph.params();
     let (kfra,) = run(&graph, loss.as_ref(), (Kfra::new(),)).unwrap();
     let root = loss.hessian_root(graph.value(), RootColumns::Outputs).to_vec().unwrap();
-    let q = |a: usize, b: usize| -> f64 { (0..c * n).map(|row| root[row * c + a] * root[row * c + b]).sum() };
+    let q = |a: usize, b: usize| -> f64 {
+        (0..c * n).map(|row| root[row * c + a] * root[row * c + b]).sum()
+    };
     let w = graph.tape().value(params[2]).to_matrix().unwrap();
     let (x, w0, b0) = (
         Rng::new(8).normal::<f64>(n * i),
@@ -113,7 +123,10 @@ fn the_recursion_is_the_papers() {
         1.0 - z.tanh().powi(2)
     };
     let expected = Matrix::from_fn(h, h, |a, b| {
-        let back: f64 = (0..c).flat_map(|s| (0..c).map(move |t| (s, t))).map(|(s, t)| w[(s, a)] * q(s, t) * w[(t, b)]).sum();
+        let back: f64 = (0..c)
+            .flat_map(|s| (0..c).map(move |t| (s, t)))
+            .map(|(s, t)| w[(s, a)] * q(s, t) * w[(t, b)])
+            .sum();
         back * (0..n).map(|n| slope(n, a) * slope(n, b)).sum::<f64>() / n as f64
     });
     assert_close(&kfra[params[0]].b().to_vec().unwrap(), expected.as_slice(), 1e-12);
@@ -124,11 +137,13 @@ fn traces_agree_whatever_the_route() {
     let layers = vec![conv2d(1, 2, 2), tanh(), flatten(), linear(8, 3)];
     let (graph, loss) = setting(layers, &[4, 1, 3, 3], classes(), 9);
     let (diagonal, roots, per_sample) =
-        run(&graph, loss.as_ref(), (DiagGgn::exact(), SqrtGgn::exact(), BatchDiagGgn::exact())).unwrap();
+        run(&graph, loss.as_ref(), (DiagGgn::exact(), SqrtGgn::exact(), BatchDiagGgn::exact()))
+            .unwrap();
     let sum = |map: &ParamMap<Tensor<Host>>| entries(map).iter().sum::<f64>();
     let trace = sum(&diagonal);
     let squares = entries(&roots).iter().map(|x| x * x).sum::<f64>();
-    let spectrum = Ggn::new(&graph, loss.as_ref()).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap();
+    let spectrum =
+        Ggn::new(&graph, loss.as_ref()).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap();
     let operator = Product::ggn(&graph, loss.as_ref()).build().unwrap();
     let d = operator.dim();
     let whole = operator.apply(&Tensor::eye(&Host::new(), d)).unwrap().to_matrix().unwrap();
@@ -162,12 +177,21 @@ fn damped_kronecker_products_invert() {
         let factors = &factors[var];
         let damped = factors.damped(damping).unwrap();
         let d = factors.shape().size();
-        let vectors = Tensor::from_vec(&Host::new(), &factors.shape().prefixed(&[3]), Rng::new(2).normal(3 * d)).unwrap();
+        let vectors = Tensor::from_vec(
+            &Host::new(),
+            &factors.shape().prefixed(&[3]),
+            Rng::new(2).normal(3 * d),
+        )
+        .unwrap();
         let there = damped.multiply(&vectors).unwrap();
         let mut by_hand = factors.multiply(&vectors).unwrap();
         by_hand.axpy(damping, &vectors);
         assert_close(&there.to_vec().unwrap(), &by_hand.to_vec().unwrap(), 1e-12);
-        assert_close(&damped.solve(&there).unwrap().to_vec().unwrap(), &vectors.to_vec().unwrap(), 1e-11);
+        assert_close(
+            &damped.solve(&there).unwrap().to_vec().unwrap(),
+            &vectors.to_vec().unwrap(),
+            1e-11,
+        );
         // Eigenvalues, trace and determinant of the dense matrix.
         let mut matrix = dense(factors);
         let trace: f64 = (0..d).map(|d| matrix[(d, d)]).sum();
@@ -183,7 +207,8 @@ fn damped_kronecker_products_invert() {
     // Factored damping is a Kronecker product that lies above the undamped one.
     let factored = first.factored_damping(damping).unwrap();
     let gap = factored.trace().unwrap() - first.trace().unwrap();
-    // π balances the two mixed terms: (B + √δ/π) ⊗ (A + π√δ) has the trace tr B tr A + δ O I + 2 √(δ O I tr B tr A), of every group.
+    // π balances the two mixed terms: (B + √δ/π) ⊗ (A + π√δ) has the trace tr B tr A + δ O I + 2
+    // √(δ O I tr B tr A), of every group.
     let (b, a) = (first.b(), first.a().unwrap());
     let trace = |x: &Tensor<Host>, g: usize| {
         let x = x.slice(g, g + 1).reshape(x.shape().tail()).to_matrix().unwrap();
@@ -201,16 +226,30 @@ fn damped_kronecker_products_invert() {
     // Five samples leave a factor of 18 inputs singular.
     let last = &factors[graph.params_where(|name| name == "4.weight")[0]];
     let vectors = Tensor::zeros(&Host::new(), last.shape().prefixed(&[1]));
-    assert!(matches!(last.damped(0.0).unwrap().solve(&vectors), Err(extend::Error::Singular { .. })));
-    assert!(matches!(last.multiply(&vectors.reshape([last.shape().size()])), Err(extend::Error::VectorsShape { .. })));
+    assert!(matches!(
+        last.damped(0.0).unwrap().solve(&vectors),
+        Err(extend::Error::Singular { .. })
+    ));
+    assert!(matches!(
+        last.multiply(&vectors.reshape([last.shape().size()])),
+        Err(extend::Error::VectorsShape { .. })
+    ));
 }
 
 #[test]
 fn hessian_blocks_of_piecewise_linear_networks_are_the_ggns() {
-    let layers =
-        vec![Conv2d::new(1, 3, 2).boxed(), relu(), max_pool2d(2, 1), flatten(), linear(12, 5), leaky_relu(0.1), linear(5, 3)];
+    let layers = vec![
+        Conv2d::new(1, 3, 2).boxed(),
+        relu(),
+        max_pool2d(2, 1),
+        flatten(),
+        linear(12, 5),
+        leaky_relu(0.1),
+        linear(5, 3),
+    ];
     let (graph, loss) = setting(layers, &[4, 1, 4, 4], classes(), 12);
-    let (hessian, ggn) = run(&graph, loss.as_ref(), (DiagHessian::new(), DiagGgn::exact())).unwrap();
+    let (hessian, ggn) =
+        run(&graph, loss.as_ref(), (DiagHessian::new(), DiagGgn::exact())).unwrap();
     assert_close(&entries(&hessian), &entries(&ggn), 1e-13);
     for var in graph.params() {
         let block = |product: Product<'_, Host>| {
@@ -220,7 +259,11 @@ fn hessian_blocks_of_piecewise_linear_networks_are_the_ggns() {
         let ggn = block(Product::ggn(&graph, loss.as_ref()));
         assert_close(&block(Product::hessian(&graph, loss.as_ref())), &ggn, 1e-12);
         for positive in [Positive::Absolute, Positive::Clipped] {
-            assert_close(&block(Product::positive_curvature(&graph, loss.as_ref(), positive)), &ggn, 1e-12);
+            assert_close(
+                &block(Product::positive_curvature(&graph, loss.as_ref(), positive)),
+                &ggn,
+                1e-12,
+            );
         }
     }
 }
@@ -233,8 +276,8 @@ fn positive_curvature_lies_above_hessian_and_ggn() {
         operator.apply(&Tensor::eye(&Host::new(), operator.dim())).unwrap().to_matrix().unwrap()
     };
     let ggn = whole(Product::ggn(&graph, loss.as_ref()));
-    let [absolute, clipped] =
-        [Positive::Absolute, Positive::Clipped].map(|p| whole(Product::positive_curvature(&graph, loss.as_ref(), p)));
+    let [absolute, clipped] = [Positive::Absolute, Positive::Clipped]
+        .map(|p| whole(Product::positive_curvature(&graph, loss.as_ref(), p)));
     let least = |a: &Matrix<f64>, b: &Matrix<f64>| {
         let difference = Matrix::from_fn(a.rows(), a.cols(), |i, j| a[(i, j)] - b[(i, j)]);
         let values = vivit::eigh::eigvalsh(difference).unwrap();
@@ -244,7 +287,8 @@ fn positive_curvature_lies_above_hessian_and_ggn() {
         let (smallest, largest) = least(above, below);
         assert!(smallest >= -1e-13 && largest > 1e-4, "{smallest} {largest}");
     }
-    // Of every parameter's own block: above the Hessian's, too (mixed second derivatives of the layers do not enter there).
+    // Of every parameter's own block: above the Hessian's, too (mixed second derivatives of the
+    // layers do not enter there).
     let first = graph.params()[0];
     let block = |product: Product<'_, Host>| {
         let operator = product.params([first]).build().unwrap();
@@ -255,7 +299,8 @@ fn positive_curvature_lies_above_hessian_and_ggn() {
     assert!(least(&absolute, &hessian).0 >= -1e-13);
     // |r| + r = 2 max(r, 0): the block of Absolute plus the Hessian's is twice that of Clipped.
     let clipped = block(Product::positive_curvature(&graph, loss.as_ref(), Positive::Clipped));
-    let sum: Vec<f64> = absolute.as_slice().iter().zip(hessian.as_slice()).map(|(a, h)| a + h).collect();
+    let sum: Vec<f64> =
+        absolute.as_slice().iter().zip(hessian.as_slice()).map(|(a, h)| a + h).collect();
     let twice: Vec<f64> = clipped.as_slice().iter().map(|x| 2.0 * x).collect();
     assert_close(&sum, &twice, 1e-12);
 }
@@ -269,37 +314,48 @@ fn the_kernel_is_the_gram_matrix_of_unit_columns() {
     for (_, j) in jacobian.iter() {
         let rows = j.reshape([12, j.len() / 12]).to_matrix().unwrap();
         for (at, sum) in gram.iter_mut().enumerate() {
-            *sum += rows.row(at / 12).iter().zip(rows.row(at % 12)).map(|(a, b)| a * b).sum::<f64>();
+            *sum +=
+                rows.row(at / 12).iter().zip(rows.row(at % 12)).map(|(a, b)| a * b).sum::<f64>();
         }
     }
     assert_close(Ntk::new(&graph).matrix().unwrap().as_slice(), &gram, 1e-13);
     // The GGN of a summed squared error is 2 JᵀJ: its spectrum is twice the kernel's.
     let mse = Mse::sum(Tensor::zeros(&Host::new(), [4, 3]));
-    let spectrum = Ggn::new(&graph, &mse).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap();
+    let spectrum =
+        Ggn::new(&graph, &mse).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap();
     let kernel = vivit::eigh::eigvalsh(Ntk::new(&graph).matrix().unwrap()).unwrap();
     assert_close(&spectrum[0], &kernel.iter().map(|value| 2.0 * value).collect::<Vec<_>>(), 1e-12);
     // Chosen outputs and parameters.
     let chosen = Ntk::new(&graph).outputs(vec![2]).matrix().unwrap();
     let part = Matrix::from_fn(4, 4, |i, j| gram[(8 + i) * 12 + 8 + j]);
     assert_close(chosen.as_slice(), part.as_slice(), 1e-13);
-    let kernels: Vec<Matrix<f64>> =
-        graph.params().into_iter().map(|var| Ntk::new(&graph).params([var]).matrix().unwrap()).collect();
-    let total: Vec<f64> = (0..144).map(|at| kernels.iter().map(|k| k.as_slice()[at]).sum()).collect();
+    let kernels: Vec<Matrix<f64>> = graph
+        .params()
+        .into_iter()
+        .map(|var| Ntk::new(&graph).params([var]).matrix().unwrap())
+        .collect();
+    let total: Vec<f64> =
+        (0..144).map(|at| kernels.iter().map(|k| k.as_slice()[at]).sum()).collect();
     assert_close(&total, &gram, 1e-13);
 }
 
-/// The mean over `repeats` seeds of a Monte-Carlo estimate lies within 5 of its own standard errors from the truth, in every entry. An entry's
-/// error exceeds that by chance about once in 1.7 million if it is normal; with the few hundred entries here, the test would
-/// fail for one seed in some 5000, and the seeds are fixed.
+/// The mean over `repeats` seeds of a Monte-Carlo estimate lies within 5 of its own standard errors
+/// from the truth, in every entry. An entry's error exceeds that by chance about once in 1.7
+/// million if it is normal; with the few hundred entries here, the test would fail for one seed in
+/// some 5000, and the seeds are fixed.
 fn assert_unbiased(truth: &[f64], repeats: u64, estimate: impl Fn(u64) -> Vec<f64>) -> f64 {
     let estimates: Vec<Vec<f64>> = (0..repeats).map(estimate).collect();
     let count = repeats as f64;
     let mut squares = 0.0;
     for (at, truth) in truth.iter().enumerate() {
         let mean = estimates.iter().map(|e| e[at]).sum::<f64>() / count;
-        let variance = estimates.iter().map(|e| (e[at] - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let variance =
+            estimates.iter().map(|e| (e[at] - mean).powi(2)).sum::<f64>() / (count - 1.0);
         let bound = 5.0 * (variance / count).sqrt() + 1e-12 * truth.abs().max(1e-3);
-        assert!((mean - truth).abs() <= bound, "entry {at}: {mean} for {truth}, off by more than {bound}");
+        assert!(
+            (mean - truth).abs() <= bound,
+            "entry {at}: {mean} for {truth}, off by more than {bound}"
+        );
         squares += estimates.iter().map(|e| (e[at] - truth).powi(2)).sum::<f64>() / count;
     }
     squares
@@ -313,19 +369,30 @@ fn sampled_quantities_converge_to_the_exact_ones() {
         let loss = loss.as_ref();
         let (exact, kflr) = run(&graph, loss, (DiagGgn::exact(), Kfac::kflr())).unwrap();
         let diagonal = |draws: usize| move |seed: u64| (draws, 1000 + seed);
-        let of = |(draws, seed): (usize, u64)| entries(&run(&graph, loss, (DiagGgn::sampled(draws, seed),)).unwrap().0);
+        let of = |(draws, seed): (usize, u64)| {
+            entries(&run(&graph, loss, (DiagGgn::sampled(draws, seed),)).unwrap().0)
+        };
         let truth = entries(&exact);
-        let [one, sixteen] = [1, 16].map(|draws| assert_unbiased(&truth, 400, |seed| of(diagonal(draws)(seed))));
-        // Errors fall with the square root of the number of draws: sixteen of them have a sixteenth of the variance. Both variances come from 400
-        // repeats of 39 dependent entries; their ratio is within a third of 16 by a wide margin.
+        let [one, sixteen] =
+            [1, 16].map(|draws| assert_unbiased(&truth, 400, |seed| of(diagonal(draws)(seed))));
+        // Errors fall with the square root of the number of draws: sixteen of them have a sixteenth
+        // of the variance. Both variances come from 400 repeats of 39 dependent entries; their
+        // ratio is within a third of 16 by a wide margin.
         assert!((10.7..24.0).contains(&(one / sixteen)), "{kind:?}: {one} over {sixteen}");
         let factors = |map: &ParamMap<Kronecker<Host>>| -> Vec<f64> {
             map.iter().flat_map(|(_, factors)| factors.b().to_vec().unwrap()).collect()
         };
-        assert_unbiased(&factors(&kflr), 400, |seed| factors(&run(&graph, loss, (Kfac::sampled(1, seed),)).unwrap().0));
+        assert_unbiased(&factors(&kflr), 400, |seed| {
+            factors(&run(&graph, loss, (Kfac::sampled(1, seed),)).unwrap().0)
+        });
         // And the Fisher's products converge to the GGN's.
         let operator = Product::ggn(&graph, loss).build().unwrap();
-        let vector = Tensor::from_vec(&Host::new(), &[1, operator.dim()], Rng::new(5).normal(operator.dim())).unwrap();
+        let vector = Tensor::from_vec(
+            &Host::new(),
+            &[1, operator.dim()],
+            Rng::new(5).normal(operator.dim()),
+        )
+        .unwrap();
         let truth = operator.apply(&vector).unwrap().to_vec().unwrap();
         assert_unbiased(&truth, 400, |seed| {
             let fisher = Product::fisher(&graph, loss, 1, seed).build().unwrap();
@@ -339,41 +406,66 @@ fn matrix_free_methods_agree_with_the_gram_route() {
     let layers = vec![conv2d(1, 3, 2), tanh(), flatten(), linear(12, 6), sigmoid(), linear(6, 3)];
     let (graph, loss) = setting(layers, &[6, 1, 3, 3], classes(), 20);
     let operator = Product::ggn(&graph, loss.as_ref()).build().unwrap();
-    let spectrum = Ggn::new(&graph, loss.as_ref()).spectrum(&[Group::new(graph.params(), top_k(4))]).unwrap().remove(0);
+    let spectrum = Ggn::new(&graph, loss.as_ref())
+        .spectrum(&[Group::new(graph.params(), top_k(4))])
+        .unwrap()
+        .remove(0);
     let top = &spectrum[spectrum.len() - 4..];
     let mut descending = top.to_vec();
     descending.reverse();
-    let krylov = lanczos(&operator, 4, &LanczosOptions { tolerance: 1e-10, ..LanczosOptions::default() }).unwrap();
-    let power =
-        power_iteration(&operator, 4, &PowerIterationOptions { tolerance: 1e-9, max_iterations: 20_000, ..Default::default() });
+    let krylov =
+        lanczos(&operator, 4, &LanczosOptions { tolerance: 1e-10, ..LanczosOptions::default() })
+            .unwrap();
+    let power = power_iteration(
+        &operator,
+        4,
+        &PowerIterationOptions { tolerance: 1e-9, max_iterations: 20_000, ..Default::default() },
+    );
     for found in [&krylov.eigenvalues, &power.unwrap().eigenvalues] {
         let mut found = found.clone();
         found.sort_by(|a, b| b.total_cmp(a));
         assert_close(&found, &descending, 1e-8);
     }
     // The vectors are those of the Gram route, up to their signs.
-    let pairs = Ggn::new(&graph, loss.as_ref()).eigenpairs(&[Group::new(graph.params(), top_k(4))]).unwrap().remove(0);
+    let pairs = Ggn::new(&graph, loss.as_ref())
+        .eigenpairs(&[Group::new(graph.params(), top_k(4))])
+        .unwrap()
+        .remove(0);
     let gram = operator.flatten(&pairs.eigenvectors).unwrap().to_matrix().unwrap();
     let free = krylov.eigenvectors.to_matrix().unwrap();
     for k in 0..4 {
-        let best =
-            (0..4).map(|j| free.row(j).iter().zip(gram.row(k)).map(|(a, b)| a * b).sum::<f64>().abs()).fold(0.0f64, f64::max);
+        let best = (0..4)
+            .map(|j| free.row(j).iter().zip(gram.row(k)).map(|(a, b)| a * b).sum::<f64>().abs())
+            .fold(0.0f64, f64::max);
         assert!((best - 1.0).abs() <= 1e-7, "vector {k}: {best}");
     }
-    // Traces: exact from the spectrum, estimated within five standard errors (about one failure in 1.7 million seeds; the seed is fixed).
+    // Traces: exact from the spectrum, estimated within five standard errors (about one failure in
+    // 1.7 million seeds; the seed is fixed).
     let trace: f64 = spectrum.iter().sum();
-    let estimate = hutchinson_trace(&operator, &TraceOptions { vectors: 400, ..TraceOptions::default() }).unwrap();
-    assert!((estimate.value - trace).abs() <= 5.0 * estimate.standard_error.unwrap(), "{estimate:?} for {trace}");
-    let plus = hutch_plus_plus(&operator, &TraceOptions { vectors: 60, ..TraceOptions::default() }).unwrap();
+    let estimate =
+        hutchinson_trace(&operator, &TraceOptions { vectors: 400, ..TraceOptions::default() })
+            .unwrap();
+    assert!(
+        (estimate.value - trace).abs() <= 5.0 * estimate.standard_error.unwrap(),
+        "{estimate:?} for {trace}"
+    );
+    let plus = hutch_plus_plus(&operator, &TraceOptions { vectors: 60, ..TraceOptions::default() })
+        .unwrap();
     assert!((plus.value - trace).abs() <= 0.05 * trace, "{plus:?} for {trace}");
     // The Hessian is indefinite: its extreme eigenvalues by Lanczos and densely.
     let hessian = Product::hessian(&graph, loss.as_ref()).build().unwrap();
-    let dense = hessian.apply(&Tensor::eye(&Host::new(), hessian.dim())).unwrap().to_matrix().unwrap();
+    let dense =
+        hessian.apply(&Tensor::eye(&Host::new(), hessian.dim())).unwrap().to_matrix().unwrap();
     let values = vivit::eigh::eigvalsh(dense).unwrap();
     assert!(values[0] < 0.0);
-    let options = LanczosOptions { which: Which::Smallest, tolerance: 1e-9, ..LanczosOptions::default() };
+    let options =
+        LanczosOptions { which: Which::Smallest, tolerance: 1e-9, ..LanczosOptions::default() };
     let smallest = lanczos(&hessian, 1, &options).unwrap().eigenvalues[0];
-    assert!((smallest - values[0]).abs() <= 1e-8 * values[values.len() - 1], "{smallest} for {}", values[0]);
+    assert!(
+        (smallest - values[0]).abs() <= 1e-8 * values[values.len() - 1],
+        "{smallest} for {}",
+        values[0]
+    );
 }
 
 #[test]
@@ -396,29 +488,45 @@ fn one_sweep_for_any_set_of_extensions() {
     )
     .unwrap();
     assert_eq!(entries(&together.1), entries(&run(&graph, loss, (BatchGrad::new(),)).unwrap().0));
-    assert_close(&entries(&together.2), &entries(&run(&graph, loss, (DiagGgn::exact(),)).unwrap().0), 1e-15);
-    assert_close(&entries(&together.3), &entries(&run(&graph, loss, (DiagHessian::new(),)).unwrap().0), 1e-13);
+    assert_close(
+        &entries(&together.2),
+        &entries(&run(&graph, loss, (DiagGgn::exact(),)).unwrap().0),
+        1e-15,
+    );
+    assert_close(
+        &entries(&together.3),
+        &entries(&run(&graph, loss, (DiagHessian::new(),)).unwrap().0),
+        1e-13,
+    );
     let (whole,) = run(&graph, loss, (Jacobian::new(),)).unwrap();
-    let second: ParamMap<Tensor<Host>> = whole.iter().map(|(var, j)| (var, j.slice(1, 2))).collect();
+    let second: ParamMap<Tensor<Host>> =
+        whole.iter().map(|(var, j)| (var, j.slice(1, 2))).collect();
     assert_close(&entries(&together.5), &entries(&second), 1e-15);
 }
 
 #[test]
 fn hooks_take_results_out() {
     let (graph, loss) = setting(vec![linear(3, 4), tanh(), linear(4, 3)], &[5, 3], classes(), 16);
-    let (expected, norms) = run(&graph, loss.as_ref(), (BatchGrad::new(), BatchL2Grad::new())).unwrap();
+    let (expected, norms) =
+        run(&graph, loss.as_ref(), (BatchGrad::new(), BatchL2Grad::new())).unwrap();
     let mut seen = Vec::new();
-    let (left, kept) =
-        run_with(&graph, loss.as_ref(), &graph.params(), (BatchGrad::new(), BatchL2Grad::new()), |site, values| {
+    let (left, kept) = run_with(
+        &graph,
+        loss.as_ref(),
+        &graph.params(),
+        (BatchGrad::new(), BatchL2Grad::new()),
+        |site, values| {
             assert_eq!(values.0.len(), 1, "what was taken out is gone");
             seen.push((site.param(), values.0.remove(site.param()).unwrap().to_vec()?));
             Ok(())
-        })
-        .unwrap();
+        },
+    )
+    .unwrap();
     assert!(left.is_empty());
     assert_eq!(entries(&kept), entries(&norms));
     assert_eq!(seen.len(), 4);
-    seen.iter().for_each(|(var, gradients)| assert_eq!(*gradients, expected[*var].to_vec().unwrap()));
+    seen.iter()
+        .for_each(|(var, gradients)| assert_eq!(*gradients, expected[*var].to_vec().unwrap()));
     let failing = run_with(&graph, loss.as_ref(), &graph.params(), (BatchGrad::new(),), |_, _| {
         Err(extend::Error::Extension { extension: "hook", source: "enough".into() })
     });
@@ -434,12 +542,17 @@ fn a_pair_of_operation_and_extension_can_be_overridden() {
         calls += 1;
         Ok(site.value().scale(0.0))
     };
-    let (overridden,) = run(&graph, loss.as_ref(), (Override::new(DiagGgn::exact(), rule),)).unwrap();
+    let (overridden,) =
+        run(&graph, loss.as_ref(), (Override::new(DiagGgn::exact(), rule),)).unwrap();
     let (plain,) = run(&graph, loss.as_ref(), (DiagGgn::exact(),)).unwrap();
     assert_eq!(calls, 4);
     for var in graph.params() {
         let name = graph.tape().param_name(var).unwrap();
-        let expected = if name.starts_with('1') { plain[var].to_vec().unwrap() } else { vec![0.0; plain[var].len()] };
+        let expected = if name.starts_with('1') {
+            plain[var].to_vec().unwrap()
+        } else {
+            vec![0.0; plain[var].len()]
+        };
         assert_eq!(overridden[var].to_vec().unwrap(), expected, "{name}");
     }
 }
@@ -462,23 +575,36 @@ fn what_an_operation_lacks_is_named_before_any_work() {
     }
     let error = Product::hessian(&graph, &loss).build().unwrap_err().to_string();
     assert!(error.contains("opaque") && error.contains("Op::second"), "{error}");
-    let error = Product::positive_curvature(&graph, &loss, Positive::Absolute).build().unwrap_err().to_string();
+    let error = Product::positive_curvature(&graph, &loss, Positive::Absolute)
+        .build()
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("opaque"), "{error}");
 }
 
 #[test]
 fn bad_requests_are_errors() {
-    let (graph, loss) = setting(vec![linear(3, 4), softmax(1), linear(4, 3)], &[5, 3], classes(), 18);
+    let (graph, loss) =
+        setting(vec![linear(3, 4), softmax(1), linear(4, 3)], &[5, 3], classes(), 18);
     let loss = loss.as_ref();
     let error = run(&graph, loss, (Jacobian::new().outputs(vec![3]),)).unwrap_err().to_string();
     assert!(error.contains("output 3") && error.contains("0 to 2"), "{error}");
-    assert!(matches!(Ntk::new(&graph).outputs(vec![]).matrix(), Err(vivit::curvature::Error::Autodiff(Error::NoOutputs))));
+    assert!(matches!(
+        Ntk::new(&graph).outputs(vec![]).matrix(),
+        Err(vivit::curvature::Error::Autodiff(Error::NoOutputs))
+    ));
     assert!(run(&graph, loss, (DiagHessian::new().samples(vec![9]),)).is_err());
     assert!(Product::ggn(&graph, loss).samples(vec![1, 1]).build().is_err());
     let twice = [graph.params()[0], graph.params()[0]];
     for (none, repeated) in [
-        (Product::ggn(&graph, loss).params(Vec::new()).build().err(), Product::ggn(&graph, loss).params(twice).build().err()),
-        (Ntk::new(&graph).params(Vec::new()).trace().err(), Ntk::new(&graph).params(twice).matrix().err()),
+        (
+            Product::ggn(&graph, loss).params(Vec::new()).build().err(),
+            Product::ggn(&graph, loss).params(twice).build().err(),
+        ),
+        (
+            Ntk::new(&graph).params(Vec::new()).trace().err(),
+            Ntk::new(&graph).params(twice).matrix().err(),
+        ),
         (
             GradientGram::new(&graph, loss).params(Vec::new()).matrix().err(),
             GradientGram::new(&graph, loss).params(twice).matrix().err(),
@@ -488,16 +614,24 @@ fn bad_requests_are_errors() {
         let message = repeated.unwrap().to_string();
         assert!(message.contains("0.weight") && message.contains("twice"), "{message}");
     }
-    let error = Product::positive_curvature(&graph, loss, Positive::Clipped).build().unwrap_err().to_string();
+    let error = Product::positive_curvature(&graph, loss, Positive::Clipped)
+        .build()
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("softmax"), "{error}");
     let operator = Product::ggn(&graph, loss).params([graph.params()[0]]).build().unwrap();
     assert!(operator.apply(&Tensor::zeros(&Host::new(), [2, 11])).is_err());
-    let other: ParamMap<_> = [(graph.params()[1], Tensor::zeros(&Host::new(), [1, 4]))].into_iter().collect();
+    let other: ParamMap<_> =
+        [(graph.params()[1], Tensor::zeros(&Host::new(), [1, 4]))].into_iter().collect();
     assert!(operator.multiply(&other).unwrap_err().to_string().contains("0.bias"));
     // What no memory holds is an error before any work.
-    let (wide, loss_of_wide) = setting(vec![linear(2, 80_000), tanh(), linear(80_000, 2)], &[1, 2], classes(), 21);
+    let (wide, loss_of_wide) =
+        setting(vec![linear(2, 80_000), tanh(), linear(80_000, 2)], &[1, 2], classes(), 21);
     let error = run(&wide, loss_of_wide.as_ref(), (DiagHessian::new(),)).unwrap_err().to_string();
-    assert!(error.contains("tanh") && error.contains("80000") && error.contains("DiagHessian"), "{error}");
+    assert!(
+        error.contains("tanh") && error.contains("80000") && error.contains("DiagHessian"),
+        "{error}"
+    );
     let error = run(&wide, loss_of_wide.as_ref(), (Kfra::new(),)).unwrap_err().to_string();
     assert!(error.contains("80000") && error.contains("Kfac"), "{error}");
     // A parameter that is used twice has no averaged recursion.
@@ -507,7 +641,9 @@ fn bad_requests_are_errors() {
     // Batch norm in training mode couples samples.
     let error = {
         let x = Tensor::from_vec(&Host::new(), &[5, 3], Rng::new(1).normal(15)).unwrap();
-        let mut model = Sequential::new(&Host::new(), vec![linear(3, 3), batch_norm(3), linear(3, 2)], 0).unwrap();
+        let mut model =
+            Sequential::new(&Host::new(), vec![linear(3, 3), batch_norm(3), linear(3, 2)], 0)
+                .unwrap();
         let graph = model.forward_training(&x).unwrap();
         Ntk::new(&graph).matrix().unwrap_err().to_string()
     };
@@ -534,7 +670,8 @@ fn wrong_second_derivatives_are_found() {
     }
     let x = Tensor::from_vec(&Host::new(), &[3, 2], Rng::new(1).normal(6)).unwrap();
     let checks = check::check_derivatives(&Wrong, std::slice::from_ref(&x), &[true], 1).unwrap();
-    let wrong: Vec<_> = checks.iter().filter(|check| !check.passed()).map(|check| check.what).collect();
+    let wrong: Vec<_> =
+        checks.iter().filter(|check| !check.passed()).map(|check| check.what).collect();
     assert!(!wrong.is_empty() && wrong.iter().all(|what| what.starts_with("second")), "{wrong:?}");
     // Nor does NaN pass.
     #[derive(Debug)]
@@ -554,5 +691,8 @@ fn wrong_second_derivatives_are_found() {
         }
     }
     let checks = check::check_derivatives(&Undefined, &[x], &[true], 1).unwrap();
-    assert!(checks.iter().all(|check| check.passed() != check.what.starts_with("second")), "{checks:?}");
+    assert!(
+        checks.iter().all(|check| check.passed() != check.what.starts_with("second")),
+        "{checks:?}"
+    );
 }

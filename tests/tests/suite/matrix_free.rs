@@ -1,13 +1,14 @@
-//! Methods that know an operator by its products, against spectra, traces and diagonals that are known otherwise.
+//! Methods that know an operator by its products, against spectra, traces and diagonals that are
+//! known otherwise.
 
 use std::cell::Cell;
 use std::f64::consts::PI;
 
 use proptest::prelude::*;
 use vivit::curvature::{
-    DensityOptions, Error, LanczosOptions, LanczosQuadrature, LeadingEigenpairs, LinearOperator, LogDensityOptions, OnProduct,
-    PowerIterationOptions, QuadratureOptions, TraceOptions, Which, hutch_plus_plus, hutchinson_diagonal, hutchinson_trace,
-    lanczos, power_iteration,
+    DensityOptions, Error, LanczosOptions, LanczosQuadrature, LeadingEigenpairs, LinearOperator,
+    LogDensityOptions, OnProduct, PowerIterationOptions, QuadratureOptions, TraceOptions, Which,
+    hutch_plus_plus, hutchinson_diagonal, hutchinson_trace, lanczos, power_iteration,
 };
 use vivit::eigh::eigvalsh;
 use vivit::prelude::*;
@@ -30,7 +31,9 @@ fn rotated(values: &[f64], seed: u64) -> Matrix<f64> {
         let norm: f64 = u.iter().map(|x| x * x).sum();
         for _ in 0..2 {
             // Reflects the rows and transposes, twice.
-            let along: Vec<f64> = (0..n).map(|i| (0..n).map(|j| a[(i, j)] * u[j]).sum::<f64>() * 2.0 / norm).collect();
+            let along: Vec<f64> = (0..n)
+                .map(|i| (0..n).map(|j| a[(i, j)] * u[j]).sum::<f64>() * 2.0 / norm)
+                .collect();
             a = Matrix::from_fn(n, n, |i, j| a[(j, i)] - along[j] * u[i]);
         }
     }
@@ -80,15 +83,26 @@ fn magnitude(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |max, x| max.max(x.abs()))
 }
 
-/// Values as expected, and vectors that are orthonormal, of the right sign, and eigenvectors by products on the host.
+/// Values as expected, and vectors that are orthonormal, of the right sign, and eigenvectors by
+/// products on the host.
 #[track_caller]
-fn assert_pairs<B: Backend>(pairs: &LeadingEigenpairs<B>, a: &Matrix<f64>, expected: &[f64], norm: f64, bound: f64) {
+fn assert_pairs<B: Backend>(
+    pairs: &LeadingEigenpairs<B>,
+    a: &Matrix<f64>,
+    expected: &[f64],
+    norm: f64,
+    bound: f64,
+) {
     let (k, n) = (expected.len(), a.rows());
     assert_eq!((pairs.eigenvalues.len(), pairs.residuals.len()), (k, k));
     assert_eq!(**pairs.eigenvectors.shape(), [k, n]);
     for (i, (got, expected)) in pairs.eigenvalues.iter().zip(expected).enumerate() {
         let error = (got - expected).abs();
-        assert!(error <= bound * norm, "value {i} of {n}: {got}, not {expected}: {error:e} > {:e}", bound * norm);
+        assert!(
+            error <= bound * norm,
+            "value {i} of {n}: {got}, not {expected}: {error:e} > {:e}",
+            bound * norm
+        );
     }
     let q = pairs.eigenvectors.to_matrix().unwrap();
     let row = |i: usize| q.row(i).iter().map(|x| x.f64()).collect::<Vec<f64>>();
@@ -98,13 +112,28 @@ fn assert_pairs<B: Backend>(pairs: &LeadingEigenpairs<B>, a: &Matrix<f64>, expec
         let v = row(i);
         for j in 0..=i {
             let identity = if i == j { 1.0 } else { 0.0 };
-            assert!((dot(&v, &row(j)) - identity).abs() <= rounding, "vectors {i} and {j} of {n}: {:e}", dot(&v, &row(j)));
+            assert!(
+                (dot(&v, &row(j)) - identity).abs() <= rounding,
+                "vectors {i} and {j} of {n}: {:e}",
+                dot(&v, &row(j))
+            );
         }
-        let residual = (0..n).map(|r| (dot(a.row(r), &v) - pairs.eigenvalues[i] * v[r]).powi(2)).sum::<f64>().sqrt();
-        assert!(residual <= bound * norm, "residual {residual:e} of pair {i} of {n}, bound {:e}", bound * norm);
+        let residual = (0..n)
+            .map(|r| (dot(a.row(r), &v) - pairs.eigenvalues[i] * v[r]).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        assert!(
+            residual <= bound * norm,
+            "residual {residual:e} of pair {i} of {n}, bound {:e}",
+            bound * norm
+        );
         let said = pairs.residuals[i];
-        assert!((said - residual).abs() <= rounding * norm, "residual {i} is {residual:e}, reported as {said:e}");
-        let largest = v.iter().fold(0.0f64, |largest, x| if x.abs() > largest.abs() { *x } else { largest });
+        assert!(
+            (said - residual).abs() <= rounding * norm,
+            "residual {i} is {residual:e}, reported as {said:e}"
+        );
+        let largest =
+            v.iter().fold(0.0f64, |largest, x| if x.abs() > largest.abs() { *x } else { largest });
         assert!(largest > 0.0);
     }
 }
@@ -115,7 +144,10 @@ fn spectra(n: usize) -> Vec<(&'static str, Vec<f64>)> {
     let of = |f: &dyn Fn(usize) -> f64| (0..n).map(f).collect::<Vec<f64>>();
     vec![
         ("uniform", of(&|i| 1.0 + x(i))),
-        ("the (1, 2, 1) matrix's", of(&|i| 2.0 + 2.0 * ((i + 1) as f64 * PI / (n + 1) as f64).cos())),
+        (
+            "the (1, 2, 1) matrix's",
+            of(&|i| 2.0 + 2.0 * ((i + 1) as f64 * PI / (n + 1) as f64).cos()),
+        ),
         ("outliers", of(&|i| if i < 3 { 10.0 + 7.0 * i as f64 } else { x(i) })),
         ("copies", of(&|i| if i < 4 { 5.0 } else { x(i) })),
         ("all equal", of(&|_| 3.0)),
@@ -130,7 +162,13 @@ fn spectra(n: usize) -> Vec<(&'static str, Vec<f64>)> {
 }
 
 #[track_caller]
-fn assert_lanczos<B: Backend>(backend: &B, values: &[f64], k: usize, options: &LanczosOptions, bound: f64) {
+fn assert_lanczos<B: Backend>(
+    backend: &B,
+    values: &[f64],
+    k: usize,
+    options: &LanczosOptions,
+    bound: f64,
+) {
     let a = rotated(values, 7);
     let operator = tensor(backend, &a);
     let rounded = operator.to_matrix().unwrap();
@@ -147,8 +185,13 @@ fn lanczos_finds_the_ends_of_known_spectra() {
                 for (k, block) in [(1, 1), (4, 1), (4, 3), (7, 10)] {
                     if k <= n {
                         println!("{name}, {n}: {k} {which:?}, block {block}");
-                        let options =
-                            LanczosOptions { which, block, tolerance: 1e-10, max_products: 5000, ..Default::default() };
+                        let options = LanczosOptions {
+                            which,
+                            block,
+                            tolerance: 1e-10,
+                            max_products: 5000,
+                            ..Default::default()
+                        };
                         assert_lanczos(&Host::new(), &values, k, &options, 1.1e-10);
                         let options = LanczosOptions { tolerance: 1e-5, ..options };
                         assert_lanczos(&Host32::new(), &values, k, &options, 2e-5);
@@ -167,7 +210,13 @@ fn lanczos_finds_all_pairs() {
                 println!("{name}, {n}, block {block}");
                 let options = LanczosOptions { block, tolerance: 1e-10, ..Default::default() };
                 assert_lanczos(&Host::new(), &values, n, &options, 1e-10);
-                assert_lanczos(&Host32::new(), &values, n, &LanczosOptions { tolerance: 1e-5, ..options }, 2e-5);
+                assert_lanczos(
+                    &Host32::new(),
+                    &values,
+                    n,
+                    &LanczosOptions { tolerance: 1e-5, ..options },
+                    2e-5,
+                );
             }
         }
     }
@@ -181,8 +230,11 @@ fn lanczos_on_the_matrix_with_an_analytic_spectrum() {
         1 => 1.0,
         _ => 0.0,
     });
-    let pairs =
-        lanczos(&tensor(&Host::new(), &a), 3, &LanczosOptions { tolerance: 1e-9, max_products: 5000, ..Default::default() });
+    let pairs = lanczos(
+        &tensor(&Host::new(), &a),
+        3,
+        &LanczosOptions { tolerance: 1e-9, max_products: 5000, ..Default::default() },
+    );
     let pairs = pairs.unwrap();
     for j in 0..3 {
         let angle = (j + 1) as f64 * PI / (n + 1) as f64;
@@ -197,12 +249,15 @@ fn lanczos_on_the_matrix_with_an_analytic_spectrum() {
 
 #[test]
 fn lanczos_does_not_miss_copies() {
-    // One Krylov sequence holds one vector of each eigenspace; only the search for copies can find the others.
+    // One Krylov sequence holds one vector of each eigenspace; only the search for copies can find
+    // the others.
     let mut values: Vec<f64> = (0..3000).map(|i| i as f64 / 3000.0).collect();
     values[10..14].copy_from_slice(&[3.0, 3.0, 2.0, 1.5]);
     let diagonal = Diagonal::new(&values);
     let of = |options: LanczosOptions| lanczos(&diagonal, 3, &options).unwrap().eigenvalues;
-    let are = |got: Vec<f64>, expected: [f64; 3]| got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-6);
+    let are = |got: Vec<f64>, expected: [f64; 3]| {
+        got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-6)
+    };
     let mut missed = 0;
     for seed in 0..10 {
         let options = LanczosOptions { tolerance: 1e-6, seed, ..Default::default() };
@@ -211,7 +266,8 @@ fn lanczos_does_not_miss_copies() {
             assert!(are(got.clone(), [3.0, 3.0, 2.0]), "block {block}, seed {seed}: {got:?}");
         }
         // Rounding may bring a copy back.
-        missed += usize::from(are(of(LanczosOptions { copies: false, ..options }), [3.0, 2.0, 1.5]));
+        missed +=
+            usize::from(are(of(LanczosOptions { copies: false, ..options }), [3.0, 2.0, 1.5]));
         assert!(are(of(LanczosOptions { copies: false, block: 2, ..options }), [3.0, 3.0, 2.0]));
     }
     assert!(missed >= 5, "hardly anything was missed, so this tests little: {missed} of 10");
@@ -223,28 +279,48 @@ fn lanczos_takes_few_products_and_says_how_many() {
     let diagonal = Diagonal::new(&values);
     let seen = Cell::new(0);
     let watched = OnProduct::new(&diagonal, |products| seen.set(products));
-    let pairs = lanczos(&watched, 5, &LanczosOptions { tolerance: 1e-8, ..Default::default() }).unwrap();
+    let pairs =
+        lanczos(&watched, 5, &LanczosOptions { tolerance: 1e-8, ..Default::default() }).unwrap();
     assert_eq!(pairs.products, seen.get());
     assert!(pairs.products < 120, "{}", pairs.products);
-    assert!(pairs.eigenvalues.iter().zip(&values).all(|(got, expected)| (got - expected).abs() < 1e-10));
+    assert!(
+        pairs.eigenvalues.iter().zip(&values).all(|(got, expected)| (got - expected).abs() < 1e-10)
+    );
 }
 
 #[test]
 fn lanczos_finds_the_crowded_end_with_more_vectors() {
     let values: Vec<f64> = (0..90).map(|i| 0.7f64.powi(i)).collect();
-    let options = LanczosOptions { which: Which::Smallest, tolerance: 1e-10, extra: 80, ..Default::default() };
+    let options = LanczosOptions {
+        which: Which::Smallest,
+        tolerance: 1e-10,
+        extra: 80,
+        ..Default::default()
+    };
     assert_lanczos(&Host::new(), &values, 2, &options, 1e-10);
     let few = LanczosOptions { extra: 1, ..options };
     let error = lanczos(&Diagonal::new(&values), 2, &few).unwrap_err();
     assert!(matches!(error, Error::NoConvergence { .. }), "{error}");
-    assert_lanczos(&Host::new(), &values, 2, &LanczosOptions { which: Which::Largest, ..few }, 1e-10);
+    assert_lanczos(
+        &Host::new(),
+        &values,
+        2,
+        &LanczosOptions { which: Which::Largest, ..few },
+        1e-10,
+    );
 }
 
 #[test]
 fn lanczos_is_as_good_at_any_scale() {
     for scale in [1e-100, 1e-9, 1e100] {
         let values: Vec<f64> = (0..60).map(|i| scale * 0.8f64.powi(i)).collect();
-        assert_lanczos(&Host::new(), &values, 3, &LanczosOptions { tolerance: 1e-10, ..Default::default() }, 1e-10);
+        assert_lanczos(
+            &Host::new(),
+            &values,
+            3,
+            &LanczosOptions { tolerance: 1e-10, ..Default::default() },
+            1e-10,
+        );
     }
     let values: Vec<f64> = (0..60).map(|i| 1e-12 * 0.8f64.powi(i)).collect();
     assert_lanczos(&Host32::new(), &values, 3, &LanczosOptions::default(), 2e-5);
@@ -267,9 +343,14 @@ fn the_same_seed_gives_the_same_bits() {
     assert_eq!(of(5), of(5));
     let of = |seed| {
         let options = TraceOptions { seed, ..Default::default() };
-        let estimates = [hutchinson_trace(&a, &options).unwrap(), hutch_plus_plus(&a, &options).unwrap()];
+        let estimates =
+            [hutchinson_trace(&a, &options).unwrap(), hutch_plus_plus(&a, &options).unwrap()];
         let diagonal = hutchinson_diagonal(&a, &options).unwrap().diagonal.to_vec().unwrap();
-        (estimates, diagonal, LanczosQuadrature::new(&a, &QuadratureOptions { seed, ..Default::default() }).unwrap())
+        (
+            estimates,
+            diagonal,
+            LanczosQuadrature::new(&a, &QuadratureOptions { seed, ..Default::default() }).unwrap(),
+        )
     };
     assert_eq!(of(5), of(5));
     assert_ne!(of(5), of(6));
@@ -308,10 +389,20 @@ fn power_iteration_finds_known_pairs() {
         let options = PowerIterationOptions { tolerance: 1e-9, ..Default::default() };
         let pairs = power_iteration(&tensor(&Host::new(), &a), k, &options).unwrap();
         // Residuals along earlier vectors come on top: √k times the tolerance.
-        assert_pairs(&pairs, &a, &leading(&values, Which::LargestMagnitude, k), magnitude(&values), 3e-9);
+        assert_pairs(
+            &pairs,
+            &a,
+            &leading(&values, Which::LargestMagnitude, k),
+            magnitude(&values),
+            3e-9,
+        );
     }
     let a = rotated(&[2.0, -1.0, 0.0, 0.5], 1);
-    let pairs = power_iteration(&tensor(&Host::new(), &a), 4, &PowerIterationOptions { tolerance: 1e-9, ..Default::default() });
+    let pairs = power_iteration(
+        &tensor(&Host::new(), &a),
+        4,
+        &PowerIterationOptions { tolerance: 1e-9, ..Default::default() },
+    );
     assert_pairs(&pairs.unwrap(), &a, &[2.0, -1.0, 0.5, 0.0], 2.0, 3e-9);
 }
 
@@ -320,7 +411,10 @@ fn power_iteration_says_that_opposite_values_do_not_separate() {
     let diagonal = Diagonal::new(&[1.0, -1.0, 0.3]);
     let options = PowerIterationOptions { max_iterations: 50, ..Default::default() };
     let error = power_iteration(&diagonal, 1, &options).unwrap_err();
-    assert!(matches!(error, Error::NoConvergence { converged: 0, k: 1, products: 50, .. }), "{error}");
+    assert!(
+        matches!(error, Error::NoConvergence { converged: 0, k: 1, products: 50, .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("power iteration found 0 of 1"), "{error}");
 }
 
@@ -361,7 +455,8 @@ fn a_product_that_is_not_finite_is_named() {
             let broken = || Broken { host: Host::new(), at, done: Cell::new(0), value };
             let options = TraceOptions { vectors: 9, batch: 2, ..Default::default() };
             let errors = [
-                lanczos(&broken(), 2, &LanczosOptions { block: 2, ..Default::default() }).unwrap_err(),
+                lanczos(&broken(), 2, &LanczosOptions { block: 2, ..Default::default() })
+                    .unwrap_err(),
                 power_iteration(&broken(), 2, &PowerIterationOptions::default()).unwrap_err(),
                 hutchinson_trace(&broken(), &options).unwrap_err(),
                 hutch_plus_plus(&broken(), &options).unwrap_err(),
@@ -381,7 +476,15 @@ fn a_budget_that_is_too_small_says_what_was_reached() {
     for max_products in [1, 6, 40] {
         let options = LanczosOptions { max_products, tolerance: 1e-12, ..Default::default() };
         let error = lanczos(&Diagonal::new(&values), 5, &options).unwrap_err();
-        let Error::NoConvergence { method: "Lanczos", converged, k: 5, products, residual, allowed } = error else {
+        let Error::NoConvergence {
+            method: "Lanczos",
+            converged,
+            k: 5,
+            products,
+            residual,
+            allowed,
+        } = error
+        else {
             panic!("{error}")
         };
         assert!(products <= max_products && converged < 5 && residual > allowed, "{error}");
@@ -389,7 +492,10 @@ fn a_budget_that_is_too_small_says_what_was_reached() {
     }
     // A tolerance below rounding is not reached, and ends.
     let options = LanczosOptions { tolerance: 1e-30, ..Default::default() };
-    assert!(matches!(lanczos(&Diagonal::new(&values), 5, &options), Err(Error::NoConvergence { .. })));
+    assert!(matches!(
+        lanczos(&Diagonal::new(&values), 5, &options),
+        Err(Error::NoConvergence { .. })
+    ));
 }
 
 #[test]
@@ -399,7 +505,8 @@ fn options_out_of_range_are_named() {
     let power_with = |k, options| power_iteration(&a, k, &options).unwrap_err();
     let trace_with = |vectors, batch| TraceOptions { vectors, batch, ..Default::default() };
     let points_with = |vectors, repeats| {
-        LanczosQuadrature::new(&a, &QuadratureOptions { vectors, repeats, ..Default::default() }).unwrap_err()
+        LanczosQuadrature::new(&a, &QuadratureOptions { vectors, repeats, ..Default::default() })
+            .unwrap_err()
     };
     let points = LanczosQuadrature::new(&a, &QuadratureOptions::default()).unwrap();
     let density = DensityOptions::default();
@@ -408,41 +515,90 @@ fn options_out_of_range_are_named() {
     let cases = [
         (lanczos_with(0, LanczosOptions::default()), "k is 0", "1 to 3"),
         (lanczos_with(4, LanczosOptions::default()), "k is 4", "1 to 3"),
-        (lanczos_with(1, LanczosOptions { tolerance: 0.0, ..Default::default() }), "tolerance is 0", "positive"),
-        (lanczos_with(1, LanczosOptions { tolerance: nan, ..Default::default() }), "tolerance is NaN", "positive"),
-        (lanczos_with(1, LanczosOptions { block: 0, ..Default::default() }), "block is 0", "at least 1"),
+        (
+            lanczos_with(1, LanczosOptions { tolerance: 0.0, ..Default::default() }),
+            "tolerance is 0",
+            "positive",
+        ),
+        (
+            lanczos_with(1, LanczosOptions { tolerance: nan, ..Default::default() }),
+            "tolerance is NaN",
+            "positive",
+        ),
+        (
+            lanczos_with(1, LanczosOptions { block: 0, ..Default::default() }),
+            "block is 0",
+            "at least 1",
+        ),
         (power_with(4, PowerIterationOptions::default()), "k is 4", "1 to 3"),
-        (power_with(1, PowerIterationOptions { max_iterations: 0, ..Default::default() }), "max_iterations is 0", "at least 1"),
+        (
+            power_with(1, PowerIterationOptions { max_iterations: 0, ..Default::default() }),
+            "max_iterations is 0",
+            "at least 1",
+        ),
         (hutchinson_trace(&a, &trace_with(0, 1)).unwrap_err(), "vectors is 0", "at least 1"),
         (hutchinson_diagonal(&a, &trace_with(1, 0)).unwrap_err(), "batch is 0", "at least 1"),
         (hutch_plus_plus(&a, &trace_with(2, 1)).unwrap_err(), "vectors is 2", "at least 3"),
-        (hutchinson_trace(&Diagonal::new(&[]), &trace_with(1, 1)).unwrap_err(), "dimension", "at least 1"),
+        (
+            hutchinson_trace(&Diagonal::new(&[]), &trace_with(1, 1)).unwrap_err(),
+            "dimension",
+            "at least 1",
+        ),
         (points_with(1, 1), "vectors is 1", "at least 2"),
         (points_with(2, 0), "repeats is 0", "at least 1"),
-        (points.density(&DensityOptions { points: 1, ..density }).unwrap_err(), "points is 1", "at least 2"),
-        (points.density(&DensityOptions { kappa: 1.0, ..density }).unwrap_err(), "kappa is 1", "above 1"),
-        (points.density(&DensityOptions { margin: -0.1, ..density }).unwrap_err(), "margin is -0.1", "at least 0"),
         (
-            points.density(&DensityOptions { boundaries: Some((nan, 1.0)), ..density }).unwrap_err(),
+            points.density(&DensityOptions { points: 1, ..density }).unwrap_err(),
+            "points is 1",
+            "at least 2",
+        ),
+        (
+            points.density(&DensityOptions { kappa: 1.0, ..density }).unwrap_err(),
+            "kappa is 1",
+            "above 1",
+        ),
+        (
+            points.density(&DensityOptions { margin: -0.1, ..density }).unwrap_err(),
+            "margin is -0.1",
+            "at least 0",
+        ),
+        (
+            points
+                .density(&DensityOptions { boundaries: Some((nan, 1.0)), ..density })
+                .unwrap_err(),
             "lower boundary is NaN",
             "finite",
         ),
         (
-            points.density(&DensityOptions { boundaries: Some((2.0, 1.0)), ..density }).unwrap_err(),
+            points
+                .density(&DensityOptions { boundaries: Some((2.0, 1.0)), ..density })
+                .unwrap_err(),
             "upper boundary is 1",
             "above",
         ),
-        (points.log_density(&LogDensityOptions { epsilon: 0.0, ..log }).unwrap_err(), "epsilon is 0", "positive"),
-        (points.log_density(&LogDensityOptions { kappa: nan, ..log }).unwrap_err(), "kappa is NaN", "above 1"),
         (
-            points.log_density(&LogDensityOptions { boundaries: Some((-1.0, 1.0)), ..log }).unwrap_err(),
+            points.log_density(&LogDensityOptions { epsilon: 0.0, ..log }).unwrap_err(),
+            "epsilon is 0",
+            "positive",
+        ),
+        (
+            points.log_density(&LogDensityOptions { kappa: nan, ..log }).unwrap_err(),
+            "kappa is NaN",
+            "above 1",
+        ),
+        (
+            points
+                .log_density(&LogDensityOptions { boundaries: Some((-1.0, 1.0)), ..log })
+                .unwrap_err(),
             "lower boundary is -1",
             "at least 0",
         ),
     ];
     for (error, name, allowed) in cases {
         let message = error.to_string();
-        assert!(message.contains(name) && message.contains(allowed), "{message:?} lacks {name:?} or {allowed:?}");
+        assert!(
+            message.contains(name) && message.contains(allowed),
+            "{message:?} lacks {name:?} or {allowed:?}"
+        );
         assert!(matches!(error, Error::InvalidOption { .. }), "{message}");
     }
 }

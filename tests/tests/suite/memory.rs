@@ -7,8 +7,8 @@ use vivit_tests::zoo::{Host, Problem, Reticent, layers, problems};
 
 use crate::nets::difference;
 
-/// What comes out of a Gram space of two groups and does not depend on the choice of a basis where eigenvalues coincide, and how the work was
-/// cut. `None` if the budget is too small.
+/// What comes out of a Gram space of two groups and does not depend on the choice of a basis where
+/// eigenvalues coincide, and how the work was cut. `None` if the budget is too small.
 fn everything(ggn: &Ggn<'_, Host>, graph: &Graph<Host>) -> Option<(Plan, Vec<Vec<f64>>)> {
     let params = graph.params();
     let (first, second) = params.split_at(params.len() / 2);
@@ -16,15 +16,22 @@ fn everything(ggn: &Ggn<'_, Host>, graph: &Graph<Host>) -> Option<(Plan, Vec<Vec
         let most = values.last().copied().unwrap_or(0.0);
         (0..values.len()).rev().filter(|&at| values[at] > 1e-6 * most).collect()
     };
-    let groups: Vec<Group> =
-        [first, second].into_iter().filter(|group| !group.is_empty()).map(|group| Group::new(group, large)).collect();
+    let groups: Vec<Group> = [first, second]
+        .into_iter()
+        .filter(|group| !group.is_empty())
+        .map(|group| Group::new(group, large))
+        .collect();
     let plan = ggn.plan(&groups).ok()?;
     let space = ggn.gram_space(&groups).unwrap();
     let mut lists = Vec::new();
     for (group, directions) in space.directional_derivatives().unwrap().into_iter().enumerate() {
         lists.push(space.spectrum(group).to_vec());
         let (gammas, lambdas) = (&directions.gammas, &directions.lambdas);
-        lists.push((0..gammas.rows()).map(|n| gammas.row(n).iter().map(|gamma| gamma * gamma).sum()).collect());
+        lists.push(
+            (0..gammas.rows())
+                .map(|n| gammas.row(n).iter().map(|gamma| gamma * gamma).sum())
+                .collect(),
+        );
         lists.push((0..lambdas.rows()).map(|n| lambdas.row(n).iter().sum()).collect());
     }
     let step = space.newton_step(constant(1.0)).unwrap().step;
@@ -68,13 +75,21 @@ fn slices_give_what_the_whole_gives() {
                 columns += usize::from(plan.slices.columns > 1);
                 for (which, (sliced, whole)) in sliced.iter().zip(&whole).enumerate() {
                     let error = difference(sliced, whole);
-                    assert!(error <= 1e-9, "{}, {:?}, result {which}: off by {error:e}", problem.name, plan.slices);
+                    assert!(
+                        error <= 1e-9,
+                        "{}, {:?}, result {which}: off by {error:e}",
+                        problem.name,
+                        plan.slices
+                    );
                 }
                 budget = plan.peak - 1;
             }
         }
     }
-    assert!(cut > 100 && columns > 20, "only {cut} plans were cut, {columns} of them along columns");
+    assert!(
+        cut > 100 && columns > 20,
+        "only {cut} plans were cut, {columns} of them along columns"
+    );
 }
 
 #[test]
@@ -82,16 +97,32 @@ fn plans_know_the_structure_of_every_parameter() {
     for problem in problems().into_iter().chain(layers::each()) {
         let Some(graph) = separable(&problem) else { continue };
         let mut planned = ParamMap::new();
-        graph.plan_sweep(&[StreamShape { columns: 2, samples: graph.samples(), chosen: false }], &graph.params(), |site| {
-            planned.insert(site.param, (site.structure, site.entries));
-            0
-        });
+        graph.plan_sweep(
+            &[StreamShape { columns: 2, samples: graph.samples(), chosen: false }],
+            &graph.params(),
+            |site| {
+                planned.insert(site.param, (site.structure, site.entries));
+                0
+            },
+        );
         let probes = [Probe::new(Seed::Gradient)];
-        let sweep = graph.sweep(problem.loss.as_ref(), &probes, &graph.params(), Some("this test"), |site| {
-            let found = site.outer(0).map(|outer| OuterDims { v: 1, n: 1, ..outer.dims() });
-            assert_eq!(planned.get(site.param()), Some(&(found, site.value().len())), "{}, {}", problem.name, site.name());
-            Ok::<(), vivit::autodiff::Error>(())
-        });
+        let sweep = graph.sweep(
+            problem.loss.as_ref(),
+            &probes,
+            &graph.params(),
+            Some("this test"),
+            |site| {
+                let found = site.outer(0).map(|outer| OuterDims { v: 1, n: 1, ..outer.dims() });
+                assert_eq!(
+                    planned.get(site.param()),
+                    Some(&(found, site.value().len())),
+                    "{}, {}",
+                    problem.name,
+                    site.name()
+                );
+                Ok::<(), vivit::autodiff::Error>(())
+            },
+        );
         sweep.unwrap();
         assert_eq!(planned.len(), graph.params().len(), "{}", problem.name);
     }
@@ -113,7 +144,11 @@ fn the_report_of_the_plan_is_that_of_the_work() {
             assert_eq!(&plan.report, ggn.gram_space(&groups).unwrap().report(), "{}", problem.name);
             assert!(plan.multiply_adds() > plan.report.multiply_adds());
             let text = plan.to_string();
-            assert!(text.contains("peak memory") && plan.sweep.steps.iter().all(|step| text.contains(step.op)), "{text}");
+            assert!(
+                text.contains("peak memory")
+                    && plan.sweep.steps.iter().all(|step| text.contains(step.op)),
+                "{text}"
+            );
         }
     }
 }
@@ -123,12 +158,19 @@ fn too_small_a_budget_names_what_is_needed() {
     let problem = problems().remove(0);
     let graph = problem.graph(&problem.params);
     let groups = [Group::new(graph.params(), top_k(1))];
-    let refused = |budget: usize| Ggn::new(&graph, problem.loss.as_ref()).memory_budget(budget).spectrum(&groups).unwrap_err();
-    let Error::Memory { need, budget, tape, gram } = refused(1000) else { panic!("no error of memory") };
+    let refused = |budget: usize| {
+        Ggn::new(&graph, problem.loss.as_ref()).memory_budget(budget).spectrum(&groups).unwrap_err()
+    };
+    let Error::Memory { need, budget, tape, gram } = refused(1000) else {
+        panic!("no error of memory")
+    };
     assert_eq!((budget, tape), (1000, graph.held_bytes()));
     assert!(need >= tape + gram && gram > 0);
     let message = refused(1000).to_string();
-    assert!(["1000", "memory_budget", &need.to_string()].iter().all(|part| message.contains(part)), "{message}");
+    assert!(
+        ["1000", "memory_budget", &need.to_string()].iter().all(|part| message.contains(part)),
+        "{message}"
+    );
     let ggn = Ggn::new(&graph, problem.loss.as_ref()).memory_budget(need);
     assert!(ggn.spectrum(&groups).is_ok(), "what the error names suffices");
 }

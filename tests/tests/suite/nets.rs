@@ -7,9 +7,14 @@ use vivit::tensor::Rng;
 use vivit_tests::report::worse;
 use vivit_tests::zoo::{Host, Kind, loss};
 
-/// The same cases in every run: a bound on rounding that one case in a million exceeds must not fail somebody else's build.
+/// The same cases in every run: a bound on rounding that one case in a million exceeds must not
+/// fail somebody else's build.
 pub fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { rng_seed: RngSeed::Fixed(0x5eed), failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+    ProptestConfig {
+        rng_seed: RngSeed::Fixed(0x5eed),
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    }
 }
 
 /// What a random network is made from.
@@ -35,12 +40,20 @@ pub struct Recipe {
 
 /// Recipes of up to six samples and a few features.
 pub fn recipes() -> impl Strategy<Value = Recipe> {
-    (1usize..7, 1usize..5, 1usize..6, 2usize..5, any::<bool>(), any::<bool>(), any::<bool>(), 0u64..1 << 32).prop_map(
-        |(n, inputs, hidden, outputs, conv, classes, mean, seed)| {
+    (
+        1usize..7,
+        1usize..5,
+        1usize..6,
+        2usize..5,
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        0u64..1 << 32,
+    )
+        .prop_map(|(n, inputs, hidden, outputs, conv, classes, mean, seed)| {
             let reduction = if mean { Reduction::Mean } else { Reduction::Sum };
             Recipe { n, inputs, hidden, outputs, conv, classes, reduction, seed }
-        },
-    )
+        })
 }
 
 impl Recipe {
@@ -58,14 +71,21 @@ impl Recipe {
                 linear(8, outputs),
             ]
         } else {
-            vec![linear(inputs, hidden), tanh(), linear(hidden, hidden), sigmoid(), linear(hidden, outputs)]
+            vec![
+                linear(inputs, hidden),
+                tanh(),
+                linear(hidden, hidden),
+                sigmoid(),
+                linear(hidden, outputs),
+            ]
         };
         Sequential::new(&Host::new(), layers, self.seed).unwrap()
     }
 
     /// The inputs.
     pub fn input(&self) -> Tensor<Host> {
-        let shape: &[usize] = if self.conv { &[self.n, self.inputs, 4, 4] } else { &[self.n, self.inputs] };
+        let shape: &[usize] =
+            if self.conv { &[self.n, self.inputs, 4, 4] } else { &[self.n, self.inputs] };
         let mut rng = Rng::new(self.seed + 1);
         Tensor::from_vec(&Host::new(), shape, rng.normal(shape.iter().product())).unwrap()
     }
@@ -75,7 +95,8 @@ impl Recipe {
         if self.classes { Kind::CrossEntropy(self.reduction) } else { Kind::Mse(self.reduction) }
     }
 
-    /// A loss over the samples in the given order (all in order, if `None`), with the reduction's factor of the recipe's batch kept.
+    /// A loss over the samples in the given order (all in order, if `None`), with the reduction's
+    /// factor of the recipe's batch kept.
     pub fn loss(&self) -> Box<dyn Loss<Host>> {
         loss(self.kind(), &[self.n, self.outputs], &mut Rng::new(self.seed + 2))
     }
@@ -100,15 +121,22 @@ impl Recipe {
         let (labels, numbers) = self.targets();
         if self.classes {
             let labels: Vec<usize> = samples.iter().map(|&n| labels[n]).collect();
-            Box::new(if reduction == Reduction::Sum { CrossEntropy::sum(labels) } else { CrossEntropy::mean(labels) })
+            Box::new(if reduction == Reduction::Sum {
+                CrossEntropy::sum(labels)
+            } else {
+                CrossEntropy::mean(labels)
+            })
         } else {
-            let target = Tensor::from_vec(&Host::new(), &[self.n, self.outputs], numbers).unwrap().select(0, samples);
+            let target = Tensor::from_vec(&Host::new(), &[self.n, self.outputs], numbers)
+                .unwrap()
+                .select(0, samples);
             Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })
         }
     }
 }
 
-/// An operation without its outer-product structure and its own `J·t`: everything goes the generic way.
+/// An operation without its outer-product structure and its own `J·t`: everything goes the generic
+/// way.
 #[derive(Debug)]
 pub struct Opaque<O>(pub O);
 
@@ -126,7 +154,8 @@ impl<B: Backend, O: Op<B>> Op<B> for Opaque<O> {
     }
 }
 
-/// Largest difference of two lists over the largest magnitude (0 if both vanish, NaN if either has one).
+/// Largest difference of two lists over the largest magnitude (0 if both vanish, NaN if either has
+/// one).
 #[track_caller]
 pub fn difference<E: Scalar>(a: &[E], b: &[E]) -> f64 {
     assert_eq!(a.len(), b.len(), "lists of different lengths");

@@ -1,10 +1,11 @@
-//! Every operation's derivatives: finite differences, adjoints, kept and summed, structure, at random shapes and options.
+//! Every operation's derivatives: finite differences, adjoints, kept and summed, structure, at
+//! random shapes and options.
 
 use proptest::prelude::*;
 use vivit::autodiff::check::check_derivatives;
 use vivit::autodiff::ops::{
-    AdaptiveAvgPool, Arithmetic, AvgPool, BatchNormalize, Conv, ConvOptions, ConvTranspose, Embedding, Linear, Map, MatMul,
-    MaxPool, Normalize, PoolOptions, Softmax, Sum,
+    AdaptiveAvgPool, Arithmetic, AvgPool, BatchNormalize, Conv, ConvOptions, ConvTranspose,
+    Embedding, Linear, Map, MatMul, MaxPool, Normalize, PoolOptions, Softmax, Sum,
 };
 use vivit::prelude::*;
 use vivit::tensor::Rng;
@@ -16,7 +17,8 @@ fn random(shape: &[usize], seed: u64) -> Tensor<Host> {
     Tensor::from_vec(&Host::new(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
 }
 
-/// Entries that differ pairwise by far more than a finite difference moves them: no ties for a maximum, no kinks at zero.
+/// Entries that differ pairwise by far more than a finite difference moves them: no ties for a
+/// maximum, no kinks at zero.
 fn distinct(shape: &[usize], seed: u64) -> Tensor<Host> {
     let len = shape.iter().product();
     let order = Rng::new(seed).permutation(len);
@@ -27,7 +29,8 @@ fn distinct(shape: &[usize], seed: u64) -> Tensor<Host> {
 #[track_caller]
 fn assert_right(op: &dyn Op<Host>, args: &[Tensor<Host>], batched: &[bool]) {
     let checks = check_derivatives(op, args, batched, 3).unwrap();
-    let wrong: Vec<String> = checks.iter().filter(|check| !check.passed()).map(|check| check.to_string()).collect();
+    let wrong: Vec<String> =
+        checks.iter().filter(|check| !check.passed()).map(|check| check.to_string()).collect();
     assert!(wrong.is_empty(), "{op:?} of {args:?}:\n{}", wrong.join("\n"));
     assert!(checks.len() >= 4 * args.len());
 }
@@ -35,9 +38,22 @@ fn assert_right(op: &dyn Op<Host>, args: &[Tensor<Host>], batched: &[bool]) {
 /// The maps that take any number.
 fn everywhere() -> Vec<Unary> {
     use Unary::*;
-    let activations =
-        [LeakyRelu(0.1), Elu(0.7), Selu, LogSigmoid, Softplus(1.0), Softplus(2.5), Silu, Gelu, GeluTanh, HardTanh(-0.6, 0.5)];
-    [Relu, Abs, Sigmoid, Tanh, Exp, Square, Scale(-1.7), Shift(0.3)].into_iter().chain(activations).collect()
+    let activations = [
+        LeakyRelu(0.1),
+        Elu(0.7),
+        Selu,
+        LogSigmoid,
+        Softplus(1.0),
+        Softplus(2.5),
+        Silu,
+        Gelu,
+        GeluTanh,
+        HardTanh(-0.6, 0.5),
+    ];
+    [Relu, Abs, Sigmoid, Tanh, Exp, Square, Scale(-1.7), Shift(0.3)]
+        .into_iter()
+        .chain(activations)
+        .collect()
 }
 
 #[test]
@@ -57,7 +73,10 @@ fn activations_survive_large_arguments() {
     ] {
         let y = x.unary(f);
         for (got, expected) in y.to_vec().unwrap().iter().zip(expected) {
-            assert!((got - expected).abs() <= 1e-13 * expected.abs().max(1e-3), "{f:?}: {got} for {expected}");
+            assert!(
+                (got - expected).abs() <= 1e-13 * expected.abs().max(1e-3),
+                "{f:?}: {got} for {expected}"
+            );
         }
         let slopes = Tensor::full(&Host::new(), [4], 1.0).unary_chain(f, &x, &y).to_vec().unwrap();
         assert!(slopes.iter().all(|slope| slope.is_finite()), "{f:?}: {slopes:?}");
@@ -72,7 +91,11 @@ fn elementwise_maps() {
         assert_right(&Map(f), &[distinct(&[4], 1)], &[false]);
     }
     for f in [Ln, Sqrt, Recip] {
-        assert_right(&Map(f), &[distinct(&[3, 4], 1).unary(Square).unary(Unary::Shift(0.5))], &[true]);
+        assert_right(
+            &Map(f),
+            &[distinct(&[3, 4], 1).unary(Square).unary(Unary::Shift(0.5))],
+            &[true],
+        );
     }
 }
 
@@ -93,15 +116,26 @@ fn second_derivatives_of_the_table() {
         for x in [-2.1, -0.4, 0.3, 0.9, 2.1].into_iter().filter(|x| *x > 0.0 || !positive) {
             let (second, difference) = f.visit(Second(x));
             // h² times a fourth derivative below 1e3.
-            assert!((second - difference).abs() <= 1e-7 * (1.0 + second.abs()), "{f:?} at {x}: {second} {difference}");
+            assert!(
+                (second - difference).abs() <= 1e-7 * (1.0 + second.abs()),
+                "{f:?} at {x}: {second} {difference}"
+            );
         }
     }
 }
 
 #[test]
 fn operations_on_parameters_alone() {
-    assert_right(&Arithmetic(Binary::Add), &[random(&[2, 3], 1), random(&[1, 3], 2)], &[false, false]);
-    assert_right(&Linear, &[random(&[4, 3], 1), random(&[2, 3], 2), random(&[2], 3)], &[false, false, false]);
+    assert_right(
+        &Arithmetic(Binary::Add),
+        &[random(&[2, 3], 1), random(&[1, 3], 2)],
+        &[false, false],
+    );
+    assert_right(
+        &Linear,
+        &[random(&[4, 3], 1), random(&[2, 3], 2), random(&[2], 3)],
+        &[false, false, false],
+    );
 }
 
 #[test]
@@ -115,12 +149,19 @@ fn a_wrong_derivative_is_found() {
         fn forward(&self, args: &[&Tensor<Host>]) -> Tensor<Host> {
             args[0].unary(Unary::Square)
         }
-        fn jac_t(&self, io: Io<'_, Host>, _wrt: usize, mat: &Tensor<Host>, _batch: Batch) -> Tensor<Host> {
+        fn jac_t(
+            &self,
+            io: Io<'_, Host>,
+            _wrt: usize,
+            mat: &Tensor<Host>,
+            _batch: Batch,
+        ) -> Tensor<Host> {
             mat.mul(io.args[0]) // lacks the factor 2
         }
     }
     let checks = check_derivatives(&Wrong, &[random(&[3, 2], 1)], &[true], 0).unwrap();
-    let wrong: Vec<&str> = checks.iter().filter(|check| !check.passed()).map(|check| check.what).collect();
+    let wrong: Vec<&str> =
+        checks.iter().filter(|check| !check.passed()).map(|check| check.what).collect();
     assert_eq!(wrong, ["J·t and finite differences"]);
 }
 

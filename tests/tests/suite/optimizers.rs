@@ -24,12 +24,16 @@ fn entries(model: &Sequential<Host>) -> Vec<f64> {
 #[track_caller]
 fn close(got: &Sequential<Host>, expected: &Sequential<Host>) {
     let (got, expected) = (entries(got), entries(expected));
-    assert!(got.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-12 * b.abs().max(1.0)), "{got:?}\n{expected:?}");
+    assert!(
+        got.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-12 * b.abs().max(1.0)),
+        "{got:?}\n{expected:?}"
+    );
 }
 
 #[test]
 fn the_learning_rate_scales_the_step() {
-    // One linear layer under squared error: undamped, the whole step reaches the minimum, half a step gets half way.
+    // One linear layer under squared error: undamped, the whole step reaches the minimum, half a
+    // step gets half way.
     let (x, loss) = (data(8, 3, 2), Mse::mean(data(8, 2, 3)));
     let start = Sequential::new(&Host::new(), vec![linear(3, 2)], 1).unwrap();
     let graph = start.forward(&x).unwrap();
@@ -67,9 +71,17 @@ fn options_reach_the_curvature() {
     for seed in [7, 8] {
         let graph = expected.forward(&x).unwrap();
         let groups: Vec<Group<'_>> = ["2.", "0.weight"]
-            .map(|front| Group::new(graph.params_where(|name| name.starts_with(front)), top_k_nonzero(2, 1e-10)))
+            .map(|front| {
+                Group::new(
+                    graph.params_where(|name| name.starts_with(front)),
+                    top_k_nonzero(2, 1e-10),
+                )
+            })
             .into();
-        let ggn = Ggn::new(&graph, &loss).monte_carlo(2, seed).ggn_samples([4, 0, 7]).grad_samples([0, 2, 4, 6, 8]);
+        let ggn = Ggn::new(&graph, &loss)
+            .monte_carlo(2, seed)
+            .ggn_samples([4, 0, 7])
+            .grad_samples([0, 2, 4, 6, 8]);
         let step = ggn.newton_step(&groups, constant(0.3)).unwrap();
         expected.add_scaled(1.0, &step.step).unwrap();
         let graph = model.forward(&x).unwrap();
@@ -79,13 +91,19 @@ fn options_reach_the_curvature() {
         assert_eq!([directions[0].gammas.rows(), directions[0].lambdas.rows()], [5, 3]);
     }
     assert_eq!(*asked.borrow(), [9, 9]);
-    assert_eq!(model.params()[1].value.to_vec().unwrap(), start.params()[1].value.to_vec().unwrap(), "0.bias is in no group");
+    assert_eq!(
+        model.params()[1].value.to_vec().unwrap(),
+        start.params()[1].value.to_vec().unwrap(),
+        "0.bias is in no group"
+    );
 }
 
 #[test]
 fn every_rule_descends() {
     let by_layer = |columns| {
-        DampedNewton::new(top_k_nonzero(5, 1e-10), constant(0.1)).groups(|graph| Ok(graph.groups_by_layer())).columns(columns)
+        DampedNewton::new(top_k_nonzero(5, 1e-10), constant(0.1))
+            .groups(|graph| Ok(graph.groups_by_layer()))
+            .columns(columns)
     };
     let rules: [Box<dyn Descent<Host>>; 5] = [
         Box::new(Sgd::new(0.1, 0.9).unwrap()),

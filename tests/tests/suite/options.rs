@@ -41,15 +41,28 @@ fn vectors_times_jacobians() {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     for row in 0..2 {
         let left = dot(&u.slice(row, row + 1).to_vec().unwrap(), &pushed);
-        let right: f64 =
-            pulled.iter().map(|(var, p)| dot(&p.slice(row, row + 1).to_vec().unwrap(), &tangents[var].to_vec().unwrap())).sum();
+        let right: f64 = pulled
+            .iter()
+            .map(|(var, p)| {
+                dot(&p.slice(row, row + 1).to_vec().unwrap(), &tangents[var].to_vec().unwrap())
+            })
+            .sum();
         assert!((left - right).abs() < 1e-12 * (1.0 + left.abs()), "{left} {right}");
     }
     assert!(graph.vjp(&u.slice(0, 0)).is_err());
 }
 
 fn recipe() -> Recipe {
-    Recipe { n: 6, inputs: 4, hidden: 5, outputs: 3, conv: false, classes: true, reduction: Reduction::Mean, seed: 11 }
+    Recipe {
+        n: 6,
+        inputs: 4,
+        hidden: 5,
+        outputs: 3,
+        conv: false,
+        classes: true,
+        reduction: Reduction::Mean,
+        seed: 11,
+    }
 }
 
 #[test]
@@ -59,14 +72,17 @@ fn sub_samples_are_batches_of_their_own() {
     let chosen = vec![4, 1, 3];
     let small = recipe.model().forward(&recipe.input().select(0, &chosen)).unwrap();
     let small_loss = recipe.loss_of(&chosen, Reduction::Mean);
-    let spectrum =
-        |ggn: Ggn<'_, Host>, graph: &Graph<Host>| ggn.spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0);
+    let spectrum = |ggn: Ggn<'_, Host>, graph: &Graph<Host>| {
+        ggn.spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0)
+    };
     // The mean over chosen samples estimates the mean over all.
     let whole = spectrum(Ggn::new(&graph, loss.as_ref()).ggn_samples(chosen.clone()), &graph);
     let own = spectrum(Ggn::new(&small, small_loss.as_ref()), &small);
     assert!(difference(&whole, &own) < 1e-12);
     // Per-sample gradients are those of the whole batch, picked.
-    let (all, picked) = run(&graph, loss.as_ref(), (BatchGrad::new(), BatchGrad::new().samples(chosen.clone()))).unwrap();
+    let (all, picked) =
+        run(&graph, loss.as_ref(), (BatchGrad::new(), BatchGrad::new().samples(chosen.clone())))
+            .unwrap();
     for (var, picked) in picked.iter() {
         assert_eq!(all[var].select(0, &chosen).to_vec().unwrap(), picked.to_vec().unwrap());
     }
@@ -77,7 +93,8 @@ fn gradients_and_ggn_choose_their_samples_independently() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
     let groups = [Group::new(graph.params(), top_k(3))];
-    let ggn = |grad: Vec<usize>| Ggn::new(&graph, loss.as_ref()).ggn_samples([2, 0]).grad_samples(grad);
+    let ggn =
+        |grad: Vec<usize>| Ggn::new(&graph, loss.as_ref()).ggn_samples([2, 0]).grad_samples(grad);
     let all = ggn((0..6).collect()).directional_derivatives(&groups).unwrap().remove(0);
     let few = ggn(vec![5, 2]).directional_derivatives(&groups).unwrap().remove(0);
     assert_eq!((few.gammas.rows(), few.lambdas.rows(), few.len()), (2, 2, 3));
@@ -92,15 +109,21 @@ fn results_come_in_the_criterions_order() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
     let ggn = Ggn::new(&graph, loss.as_ref());
-    let ascending = ggn.directional_derivatives(&[Group::new(graph.params(), top_k(3))]).unwrap().remove(0);
+    let ascending =
+        ggn.directional_derivatives(&[Group::new(graph.params(), top_k(3))]).unwrap().remove(0);
     let descending = ggn
-        .directional_derivatives(&[Group::new(graph.params(), |v: &[f64]| (v.len() - 3..v.len()).rev().collect())])
+        .directional_derivatives(&[Group::new(graph.params(), |v: &[f64]| {
+            (v.len() - 3..v.len()).rev().collect()
+        })])
         .unwrap()
         .remove(0);
     for k in 0..3 {
         assert_eq!(ascending.eigenvalues[k], descending.eigenvalues[2 - k]);
-        let column = |m: &Matrix<f64>, k: usize| (0..m.rows()).map(|n| m[(n, k)]).collect::<Vec<f64>>();
-        assert!(difference(&column(&ascending.gammas, k), &column(&descending.gammas, 2 - k)) < 1e-12);
+        let column =
+            |m: &Matrix<f64>, k: usize| (0..m.rows()).map(|n| m[(n, k)]).collect::<Vec<f64>>();
+        assert!(
+            difference(&column(&ascending.gammas, k), &column(&descending.gammas, 2 - k)) < 1e-12
+        );
     }
 }
 
@@ -126,9 +149,13 @@ fn monte_carlo_repeats_with_its_seed_and_converges() {
     assert_eq!(spectrum(2, 5), spectrum(2, 5));
     assert_ne!(spectrum(2, 5), spectrum(2, 6));
     assert_eq!(spectrum(2, 5).len(), 2 * recipe.n);
-    let exact = Ggn::new(&graph, loss.as_ref()).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0);
+    let exact = Ggn::new(&graph, loss.as_ref())
+        .spectrum(&[Group::new(graph.params(), top_k(1))])
+        .unwrap()
+        .remove(0);
     let trace = |values: &[f64]| values.iter().sum::<f64>();
-    // The trace is a mean of independent draws; with 400 of them its deviation is a few percent: 25 % is far out.
+    // The trace is a mean of independent draws; with 400 of them its deviation is a few percent: 25
+    // % is far out.
     let sampled = trace(&spectrum(400, 1));
     assert!((sampled / trace(&exact) - 1.0).abs() < 0.25, "{sampled} for {}", trace(&exact));
 }
@@ -147,13 +174,18 @@ fn damping_sees_its_directions() {
         own.mean_lambdas().iter().map(|mean| 2.0 - mean).collect()
     };
     let newton = ggn.newton_step(&groups, damping).unwrap();
-    assert_eq!(newton.directions.iter().map(DirectionalDerivatives::len).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(
+        newton.directions.iter().map(DirectionalDerivatives::len).collect::<Vec<_>>(),
+        [2, 3]
+    );
     assert_eq!(newton.step.len(), 4);
     let pairs = ggn.eigenpairs(&groups).unwrap();
     let gradient = graph.backward(loss.as_ref()).unwrap();
     for (group, pairs) in groups.iter().zip(&pairs) {
         let of = |map: &ParamMap<Tensor<Host>>, k: Option<usize>| -> Vec<f64> {
-            let part = |var| k.map_or_else(|| map[var].clone(), |k| map[var].slice(k, k + 1)).to_vec().unwrap();
+            let part = |var| {
+                k.map_or_else(|| map[var].clone(), |k| map[var].slice(k, k + 1)).to_vec().unwrap()
+            };
             group.params().iter().flat_map(|&var| part(var)).collect()
         };
         let mut expected = vec![0.0; of(&gradient, None).len()];
@@ -170,23 +202,36 @@ fn damping_sees_its_directions() {
 fn eigenvectors_are_orthonormal_and_signed() {
     let recipe = Recipe { conv: true, ..recipe() };
     let (graph, loss) = (recipe.graph(), recipe.loss());
-    let pairs = Ggn::new(&graph, loss.as_ref()).eigenpairs(&[Group::new(graph.params(), nonzero(1e-5))]).unwrap().remove(0);
+    let pairs = Ggn::new(&graph, loss.as_ref())
+        .eigenpairs(&[Group::new(graph.params(), nonzero(1e-5))])
+        .unwrap()
+        .remove(0);
     let k = pairs.eigenvalues.len();
-    let rows: Vec<Vec<f64>> =
-        (0..k).map(|k| pairs.eigenvectors.iter().flat_map(|(_, e)| e.slice(k, k + 1).to_vec().unwrap()).collect()).collect();
+    let rows: Vec<Vec<f64>> = (0..k)
+        .map(|k| {
+            pairs
+                .eigenvectors
+                .iter()
+                .flat_map(|(_, e)| e.slice(k, k + 1).to_vec().unwrap())
+                .collect()
+        })
+        .collect();
     for i in 0..k {
         for j in 0..=i {
             let dot: f64 = rows[i].iter().zip(&rows[j]).map(|(a, b)| a * b).sum();
             assert!((dot - f64::from(u8::from(i == j))).abs() < 1e-9, "{i} {j}: {dot}");
         }
-        let largest = rows[i].iter().fold(0.0f64, |largest, &x| if x.abs() > largest.abs() { x } else { largest });
+        let largest = rows[i]
+            .iter()
+            .fold(0.0f64, |largest, &x| if x.abs() > largest.abs() { x } else { largest });
         assert!(largest > 0.0);
     }
 }
 
 #[test]
 fn a_newton_step_without_damping_solves_a_quadratic() {
-    // One linear layer under squared error: the loss is quadratic, its Hessian is the GGN, and one step reaches the minimum.
+    // One linear layer under squared error: the loss is quadratic, its Hessian is the GGN, and one
+    // step reaches the minimum.
     let host = Host::new();
     let model = Sequential::new(&host, vec![linear(3, 2)], 1).unwrap();
     let x = Tensor::from_vec(&host, &[8, 3], Rng::new(2).normal(24)).unwrap();
@@ -194,7 +239,9 @@ fn a_newton_step_without_damping_solves_a_quadratic() {
     for loss in [Mse::mean(y.clone()), Mse::sum(y)] {
         let mut model_after = Sequential::new(&host, vec![linear(3, 2)], 1).unwrap();
         let graph = model.forward(&x).unwrap();
-        let newton = Ggn::new(&graph, &loss).newton_step(&[Group::new(graph.params(), nonzero(1e-10))], constant(0.0)).unwrap();
+        let newton = Ggn::new(&graph, &loss)
+            .newton_step(&[Group::new(graph.params(), nonzero(1e-10))], constant(0.0))
+            .unwrap();
         model_after.add_scaled(1.0, &newton.step).unwrap();
         let after = model_after.forward(&x).unwrap();
         let gradient = entries(&after.backward(&loss).unwrap());
@@ -208,7 +255,8 @@ fn progress_is_reported() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
     let seen = std::cell::RefCell::new(Vec::new());
-    let ggn = Ggn::new(&graph, loss.as_ref()).on_progress(|progress| seen.borrow_mut().push(progress));
+    let ggn =
+        Ggn::new(&graph, loss.as_ref()).on_progress(|progress| seen.borrow_mut().push(progress));
     ggn.eigenpairs(&[Group::new(graph.params(), top_k(2))]).unwrap();
     let seen = seen.borrow();
     assert_eq!(seen[5], Progress::Gram { done: 6, total: 6 });
@@ -226,7 +274,9 @@ fn hooks_and_shared_probes_travel_once() {
         seen.push((site.name().to_string(), site.jac_t(0, Batch::Keep).len() / site.value().len()));
         Ok(())
     });
-    let (gradient, _, _, ()) = run(&graph, loss.as_ref(), (Gradient::new(), DiagGgn::exact(), SqrtGgn::exact(), hook)).unwrap();
+    let (gradient, _, _, ()) =
+        run(&graph, loss.as_ref(), (Gradient::new(), DiagGgn::exact(), SqrtGgn::exact(), hook))
+            .unwrap();
     let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["4.weight", "4.bias", "2.weight", "2.bias", "0.weight", "0.bias"]);
     assert!(seen.iter().all(|(_, samples)| *samples == recipe.n));

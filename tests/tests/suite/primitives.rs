@@ -1,4 +1,5 @@
-//! The CPU backend's primitives against their plain definitions: the suite of all backends, and random shapes.
+//! The CPU backend's primitives against their plain definitions: the suite of all backends, and
+//! random shapes.
 
 use proptest::prelude::*;
 use vivit::prelude::*;

@@ -11,7 +11,12 @@ use crate::nets::{Opaque, Recipe, config, difference, entries, recipes};
 /// Rounding of a few hundred operations on numbers of one scale.
 const ROUNDING: f64 = 1e-12;
 
-fn all_products(graph: &Graph<Host>, loss: &dyn Loss<Host>, columns: &Tensor<Host>, batch: Batch) -> ParamMap<Tensor<Host>> {
+fn all_products(
+    graph: &Graph<Host>,
+    loss: &dyn Loss<Host>,
+    columns: &Tensor<Host>,
+    batch: Batch,
+) -> ParamMap<Tensor<Host>> {
     let mut products = ParamMap::new();
     let probe = Probe::new(Seed::Columns(columns.clone()));
     graph
@@ -32,8 +37,11 @@ fn columns(graph: &Graph<Host>, v: usize, seed: u64) -> Tensor<Host> {
 fn dense_root(graph: &Graph<Host>, loss: &dyn Loss<Host>) -> Matrix<f64> {
     let (sqrt,) = run(graph, loss, (SqrtGgn::exact(),)).unwrap();
     let rows = sqrt.iter().next().map_or(0, |(_, v)| v.shape()[0] * v.shape()[1]);
-    let parts: Vec<Matrix<f64>> = sqrt.iter().map(|(_, v)| v.reshape([rows, v.len() / rows]).to_matrix().unwrap()).collect();
-    let wide = (0..rows).flat_map(|row| parts.iter().flat_map(move |part| part.row(row).to_vec())).collect::<Vec<_>>();
+    let parts: Vec<Matrix<f64>> =
+        sqrt.iter().map(|(_, v)| v.reshape([rows, v.len() / rows]).to_matrix().unwrap()).collect();
+    let wide = (0..rows)
+        .flat_map(|row| parts.iter().flat_map(move |part| part.row(row).to_vec()))
+        .collect::<Vec<_>>();
     Matrix::new(rows, wide.len() / rows, wide)
 }
 
@@ -88,7 +96,8 @@ proptest! {
             Ggn::new(graph, loss).directional_derivatives(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0)
         };
         let (own, other) = (derivatives(&graph, loss.as_ref()), derivatives(&other, other_loss.as_ref()));
-        // The leading direction may be close to the next one: eigenvalues and the mean of λ are all that is stable then.
+        // The leading direction may be close to the next one: eigenvalues and the mean of λ are all
+        // that is stable then.
         prop_assert!(difference(&own.eigenvalues, &other.eigenvalues) < ROUNDING);
     }
 

@@ -1,4 +1,5 @@
-//! The table of layers and quantities in the documentation: written by the checks that prove it, so that it can't claim more than works.
+//! The table of layers and quantities in the documentation: written by the checks that prove it, so
+//! that it can't claim more than works.
 
 use std::path::Path;
 
@@ -14,7 +15,10 @@ const COLUMNS: [(&str, &[&str]); 12] = [
     ("`DiagGgn`, `BatchDiagGgn`", &["DiagGgn", "BatchDiagGgn"]),
     ("`DiagHessian`, `BatchDiagHessian`", &["DiagHessian", "BatchDiagHessian"]),
     ("`Jacobian`", &["Jacobian"]),
-    ("products with GGN, Hessian, empirical Fisher", &["GGN product", "Hessian product", "empirical Fisher product"]),
+    (
+        "products with GGN, Hessian, empirical Fisher",
+        &["GGN product", "Hessian product", "empirical Fisher product"],
+    ),
     ("`jvp`, `vjp`", &["J·v", "⟨u, J v⟩ and ⟨Jᵀu, v⟩"]),
     ("spectrum", &["spectrum"]),
     ("γ, λ, eigenvectors", &["|γ|", "λ", "eigenvectors"]),
@@ -24,8 +28,10 @@ const COLUMNS: [(&str, &[&str]); 12] = [
 fn table() -> String {
     let mut text = String::from(
         "# What works with what\n\n\
-         Every cell is a comparison with finite differences and dense definitions that the test suite makes; the suite writes this page.\n\
-         Batch norm in training mode couples the samples of a batch: there are plain gradients, and everything per sample is an error that says so.\n\n",
+         Every cell is a comparison with finite differences and dense definitions that the test \
+         suite makes; the suite writes this page.\n\
+         Batch norm in training mode couples the samples of a batch: there are plain gradients, \
+         and everything per sample is an error that says so.\n\n",
     );
     text += &format!("| layer or loss | {} |\n", COLUMNS.map(|(column, _)| column).join(" | "));
     text += &format!("| --- |{}\n", " --- |".repeat(COLUMNS.len()));
@@ -33,7 +39,9 @@ fn table() -> String {
         let mut report = Report::default();
         dense::check(&problem, &mut report);
         let cells = COLUMNS.map(|(_, checks)| {
-            let passed = |check: &&str| report.rows.iter().any(|row| row.quantity == **check && !row.is_failure());
+            let passed = |check: &&str| {
+                report.rows.iter().any(|row| row.quantity == **check && !row.is_failure())
+            };
             if checks.iter().all(passed) { "yes" } else { "**no**" }
         });
         text += &format!("| {} | {} |\n", problem.name, cells.join(" | "));
@@ -52,7 +60,8 @@ fn the_page_says_what_the_checks_say() {
     let page = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         page == table,
-        "docs/support.md is not what the checks say; run this test with VIVIT_WRITE_SUPPORT=1 to write it anew"
+        "docs/support.md is not what the checks say; run this test with VIVIT_WRITE_SUPPORT=1 to \
+         write it anew"
     );
     assert!(!table.contains("**no**"), "{table}");
 }

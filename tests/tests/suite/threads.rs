@@ -43,7 +43,9 @@ fn everything() -> Vec<u32> {
 
 #[test]
 fn one_thread_equals_many() {
-    let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(everything);
+    let with = |threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(everything)
+    };
     let one = with(1);
     for threads in [2, 3, 7] {
         assert!(one == with(threads), "{threads} threads give other bits than one");

@@ -23,12 +23,17 @@ fn dropout_drops_in_training_only() {
     // 4000 draws: a deviation of 27 from 3000; six of them.
     assert!(kept.abs_diff(3000) < 6 * 28, "{kept}");
     let mut again = Sequential::new(&Host::new(), vec![dropout(0.25)], 3).unwrap();
-    assert_eq!(again.forward_training(&x).unwrap().value().to_vec().unwrap(), first, "the seed decides");
+    assert_eq!(
+        again.forward_training(&x).unwrap().value().to_vec().unwrap(),
+        first,
+        "the seed decides"
+    );
 }
 
 #[test]
 fn a_mask_stays_for_all_sweeps() {
-    let mut model = Sequential::new(&Host::new(), vec![linear(4, 6), dropout(0.5), linear(6, 3)], 1).unwrap();
+    let mut model =
+        Sequential::new(&Host::new(), vec![linear(4, 6), dropout(0.5), linear(6, 3)], 1).unwrap();
     let graph = model.forward_training(&random(&[5, 4], 2)).unwrap();
     let loss = CrossEntropy::mean([0, 1, 2, 0, 1]);
     let (batch, gradient) = run(&graph, &loss, (BatchGrad::new(), Gradient::new())).unwrap();
@@ -43,12 +48,15 @@ fn a_mask_stays_for_all_sweeps() {
 fn batch_norm_trains_with_the_batch_and_remembers_it() {
     let x = random(&[6, 2, 3], 1).scale(2.0).unary(Unary::Shift(0.7));
     let norm = BatchNorm { momentum: 0.3, ..BatchNorm::new(2) };
-    let mut model = Sequential::new(&Host::new(), vec![Box::new(norm), flatten(), linear(6, 2)], 1).unwrap();
+    let mut model =
+        Sequential::new(&Host::new(), vec![Box::new(norm), flatten(), linear(6, 2)], 1).unwrap();
     let graph = model.forward_training(&x).unwrap();
-    // Statistics by their definition: biased for the normalisation, unbiased for the running variance.
+    // Statistics by their definition: biased for the normalisation, unbiased for the running
+    // variance.
     let entries = x.to_vec().unwrap();
     for channel in 0..2 {
-        let own: Vec<f64> = (0..18).map(|at| entries[(at / 3) * 6 + channel * 3 + at % 3]).collect();
+        let own: Vec<f64> =
+            (0..18).map(|at| entries[(at / 3) * 6 + channel * 3 + at % 3]).collect();
         let mean = own.iter().sum::<f64>() / 18.0;
         let variance = own.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 17.0;
         let running = |at: usize| model.buffers()[at].value.to_vec().unwrap()[channel];
@@ -66,7 +74,9 @@ fn batch_norm_trains_with_the_batch_and_remembers_it() {
             entries[entry] += offset;
             let name = moved.params()[at].name.clone();
             let shape = moved.params()[at].value.shape().to_vec();
-            moved.set_param(&name, Tensor::from_vec(&Host::new(), &shape, entries).unwrap()).unwrap();
+            moved
+                .set_param(&name, Tensor::from_vec(&Host::new(), &shape, entries).unwrap())
+                .unwrap();
             moved.forward_training(&x).unwrap().loss(&loss).unwrap()
         };
         for (entry, got) in gradient.to_vec().unwrap().into_iter().enumerate() {
@@ -77,7 +87,10 @@ fn batch_norm_trains_with_the_batch_and_remembers_it() {
     }
     // Everything per sample is refused, by name; in evaluation mode it is there.
     let error = run(&graph, &loss, (BatchGrad::new(),)).unwrap_err().to_string();
-    assert!(error.contains("batch norm in training mode") && error.contains("evaluation mode"), "{error}");
+    assert!(
+        error.contains("batch norm in training mode") && error.contains("evaluation mode"),
+        "{error}"
+    );
     assert!(run(&model.forward(&x).unwrap(), &loss, (BatchGrad::new(),)).is_ok());
 }
 
@@ -100,7 +113,10 @@ fn reference_networks_have_their_parameters() {
     }
     for name in networks::NAMES {
         let network = networks::by_name::<Host>(name).unwrap();
-        let output = Sequential::new(&Host::new(), network.layers, 0).unwrap().output_shape(&network.input).unwrap();
+        let output = Sequential::new(&Host::new(), network.layers, 0)
+            .unwrap()
+            .output_shape(&network.input)
+            .unwrap();
         assert_eq!(output.iter().product::<usize>(), network.classes * network.positions, "{name}");
     }
 }
@@ -115,7 +131,9 @@ fn several_inputs_meet_in_one_graph() {
     let both = tape.mul(a, b);
     let graph = Graph::new(tape, both).unwrap();
     let loss = Mse::mean(random(&[5, 3], 5));
-    let along =
-        Ggn::new(&graph, &loss).directional_derivatives(&[Group::new(graph.params(), nonzero(1e-8))]).unwrap().remove(0);
+    let along = Ggn::new(&graph, &loss)
+        .directional_derivatives(&[Group::new(graph.params(), nonzero(1e-8))])
+        .unwrap()
+        .remove(0);
     assert!(difference(&along.mean_lambdas(), &along.eigenvalues) < 1e-12);
 }

@@ -26,10 +26,17 @@ fn reference_cases_agree() {
         reference::check(&Cpu::<f32>::new(), &case, &mut report);
     }
     assert!(failures(&report).is_empty(), "{}", failures(&report).join("\n"));
-    for supported in
-        ["mlp_relu_ce f64", "conv_pool_ce f32", "conv2d_dilation_groups f64", "weight_sharing f64", "hard_gram_matrix f32"]
-    {
-        assert!(report.rows.iter().any(|row| row.case == supported && !row.is_unsupported()), "{supported}");
+    for supported in [
+        "mlp_relu_ce f64",
+        "conv_pool_ce f32",
+        "conv2d_dilation_groups f64",
+        "weight_sharing f64",
+        "hard_gram_matrix f32",
+    ] {
+        assert!(
+            report.rows.iter().any(|row| row.case == supported && !row.is_unsupported()),
+            "{supported}"
+        );
     }
 }
 

@@ -60,9 +60,15 @@ impl Row {
             Ok(side) => three_digits(side.seconds),
             Err(reason) => plain(reason),
         };
-        let megabytes = |side: &Outcome| side.as_ref().ok().and_then(|side| side.megabytes).map_or(String::new(), three_digits);
+        let megabytes = |side: &Outcome| {
+            side.as_ref().ok().and_then(|side| side.megabytes).map_or(String::new(), three_digits)
+        };
         let mark = |ratio: Option<f64>, mark: f64| {
-            if ratio.is_some_and(|ratio| ratio < mark) { format!("**{mark}**") } else { mark.to_string() }
+            if ratio.is_some_and(|ratio| ratio < mark) {
+                format!("**{mark}**")
+            } else {
+                mark.to_string()
+            }
         };
         let ratio = |ratio: Option<f64>| ratio.map_or(String::new(), three_digits);
         let cells = [
@@ -86,42 +92,58 @@ const SPREAD: f64 = 1.5;
 /// The sides whose rounds differ too much to be trusted.
 fn disturbed(rows: &[Row]) -> Vec<String> {
     let sides = rows.iter().flat_map(|row| [(row, "ours", &row.ours), (row, "peer", &row.peer)]);
-    let measured = sides.filter_map(|(row, side, outcome)| Some((row, side, outcome.as_ref().ok()?.spread)));
+    let measured =
+        sides.filter_map(|(row, side, outcome)| Some((row, side, outcome.as_ref().ok()?.spread)));
     let far = measured.filter(|(_, _, spread)| *spread > SPREAD);
-    far.map(|(row, side, spread)| format!("{} ({side}, by {})", row.job.name(), three_digits(spread))).collect()
+    far.map(|(row, side, spread)| {
+        format!("{} ({side}, by {})", row.job.name(), three_digits(spread))
+    })
+    .collect()
 }
 
 /// The whole record.
 pub fn record(setting: &Setting, rows: &[Row]) -> String {
     let Setting { date, machine, commit, rustc, peer, command, threads, rounds } = setting;
     let mut text = String::from("# Next to the Python peer\n\n");
-    let about = "This library and what [`benches/peer`](../peer) runs, job by job in turn, each time in a process of its own: f32, cross-entropy, \
-                 ten directions,\nall parameters as one group, all samples, from the forward pass on.";
+    let about = "This library and what [`benches/peer`](../peer) runs, job by job in turn, each \
+                 time in a process of its own: f32, cross-entropy, \
+                 ten directions,\nall parameters as one group, all samples, from the forward pass \
+                 on.";
     let _ = writeln!(text, "{about}\n");
     let _ = writeln!(text, "- Machine: {machine}; {threads} threads for either side.");
     let _ = writeln!(text, "- Commit {commit}, {rustc}, release profile; {date}.");
     let _ = writeln!(text, "- Peer: {peer}.");
-    let _ = writeln!(text, "- Command: `cargo xtask {command}`; medians of {rounds} rounds, of the repetitions' medians.\n");
     let _ = writeln!(
         text,
-        "Ratio: peer ÷ ours, so more is better. Mark: the least ratio to reach, in bold where it is missed. MB: 10⁶ bytes, the process's peak of resident\n\
+        "- Command: `cargo xtask {command}`; medians of {rounds} rounds, of the repetitions' \
+         medians.\n"
+    );
+    let _ = writeln!(
+        text,
+        "Ratio: peer ÷ ours, so more is better. Mark: the least ratio to reach, in bold where it \
+         is missed. MB: 10⁶ bytes, the process's peak of resident\n\
          memory.\n"
     );
     text.push_str(HEAD);
     for row in rows {
         let _ = writeln!(text, "{}", row.line());
     }
-    let compared: Vec<(f64, f64)> =
-        rows.iter().flat_map(|row| row.ratios().into_iter().zip(row.job.marks)).filter_map(|(r, m)| Some((r?, m))).collect();
+    let compared: Vec<(f64, f64)> = rows
+        .iter()
+        .flat_map(|row| row.ratios().into_iter().zip(row.job.marks))
+        .filter_map(|(r, m)| Some((r?, m)))
+        .collect();
     if !compared.is_empty() {
         let met = compared.iter().filter(|(ratio, mark)| ratio >= mark).count();
-        let _ = writeln!(text, "\nMarks met: {met} of the {} that could be compared.", compared.len());
+        let _ =
+            writeln!(text, "\nMarks met: {met} of the {} that could be compared.", compared.len());
     }
     let disturbed = disturbed(rows);
     if !disturbed.is_empty() {
         let _ = writeln!(
             text,
-            "\n**Not to be trusted**: rounds differ by more than a factor of {SPREAD} for {}. Measure again with nothing else running.",
+            "\n**Not to be trusted**: rounds differ by more than a factor of {SPREAD} for {}. \
+             Measure again with nothing else running.",
             disturbed.join(", ")
         );
     }
@@ -133,14 +155,19 @@ fn plain(text: &str) -> String {
     const LEN: usize = 100;
     let text: Vec<&str> = text.split_whitespace().collect();
     let text = text.join(" ").replace('|', "/");
-    if text.chars().count() <= LEN { text } else { text.chars().take(LEN).chain("…".chars()).collect() }
+    if text.chars().count() <= LEN {
+        text
+    } else {
+        text.chars().take(LEN).chain("…".chars()).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const JOB: Job = Job { net: "mlp", task: "dd", samples: 128, reps: [5, 1], marks: [80.0, 10.0] };
+    const JOB: Job =
+        Job { net: "mlp", task: "dd", samples: 128, reps: [5, 1], marks: [80.0, 10.0] };
 
     fn outcome(seconds: f64, megabytes: Option<f64>) -> Outcome {
         Ok(Measurement { params: 1.0, threads: 2.0, seconds, megabytes, eigen: None, spread: 1.0 })
@@ -161,7 +188,10 @@ mod tests {
             row(outcome(0.2, Some(300.0)), Err("out of\nmemory | killed".into())),
             "| mlp dd 128 | 0.200 | out of memory / killed |  | 80 | 300 |  |  | 10 |"
         );
-        assert_eq!(row(Err("no".into()), Err(String::new())), "| mlp dd 128 | no |  |  | 80 |  |  |  | 10 |");
+        assert_eq!(
+            row(Err("no".into()), Err(String::new())),
+            "| mlp dd 128 | no |  |  | 80 |  |  |  | 10 |"
+        );
     }
 
     #[test]
@@ -176,10 +206,17 @@ mod tests {
             threads: 2,
             rounds: 3,
         };
-        let text = record(&setting, &[Row { job: JOB, ours: outcome(0.1, Some(9.0)), peer: outcome(1.0, Some(900.0)) }]);
-        for part in
-            ["a CPU, 2 cores, 24 GB; 2 threads", "Commit abc, rustc 1", "2026-01-02", "torch 2", "`cargo xtask bench --peer`"]
-        {
+        let text = record(
+            &setting,
+            &[Row { job: JOB, ours: outcome(0.1, Some(9.0)), peer: outcome(1.0, Some(900.0)) }],
+        );
+        for part in [
+            "a CPU, 2 cores, 24 GB; 2 threads",
+            "Commit abc, rustc 1",
+            "2026-01-02",
+            "torch 2",
+            "`cargo xtask bench --peer`",
+        ] {
             assert!(text.contains(part), "{part:?} is missing in {text}");
         }
         let columns = |line: &str| line.matches('|').count();
@@ -187,7 +224,11 @@ mod tests {
         assert!(table.len() == 3 && table.iter().all(|line| columns(line) == 10), "{text}");
         assert!(text.ends_with("Marks met: 1 of the 2 that could be compared.\n"), "{text}");
         assert!(
-            !record(&setting, &[Row { job: JOB, ours: outcome(0.1, None), peer: Err(String::new()) }]).contains("Marks met")
+            !record(
+                &setting,
+                &[Row { job: JOB, ours: outcome(0.1, None), peer: Err(String::new()) }]
+            )
+            .contains("Marks met")
         );
     }
 

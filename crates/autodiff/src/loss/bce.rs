@@ -1,6 +1,7 @@
 //! Binary cross-entropy with logits.
 //!
-//! With `σ = sigmoid(f)`, targets y in [0, 1], weights π of the positive class and `w = π y + 1 − y`, per entry:
+//! With `σ = sigmoid(f)`, targets y in [0, 1], weights π of the positive class and `w = π y + 1 −
+//! y`, per entry:
 //!
 //! ```text
 //! ℓ = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)      ℓ′ = w σ − π y      ℓ″ = w σ (1 − σ)
@@ -12,7 +13,8 @@ use crate::{Claim, Error, Loss, Reduction, RootColumns};
 
 const NAME: &str = "BCE with logits";
 
-/// Binary cross-entropy over all entries of `[N, *]`; the mean divides by their number, as PyTorch's does.
+/// Binary cross-entropy over all entries of `[N, *]`; the mean divides by their number, as
+/// PyTorch's does.
 #[derive(Clone, Debug)]
 pub struct BceWithLogits<B: Backend> {
     target: Tensor<B>,
@@ -31,7 +33,8 @@ impl<B: Backend> BceWithLogits<B> {
         BceWithLogits { target, reduction: Reduction::Sum, pos_weight: None }
     }
 
-    /// Weights π > 0 of the positive class, of a shape that broadcasts to the output: usually `[C]` for `[N, C]`.
+    /// Weights π > 0 of the positive class, of a shape that broadcasts to the output: usually `[C]`
+    /// for `[N, C]`.
     #[must_use]
     pub fn pos_weight(mut self, weight: Tensor<B>) -> Self {
         self.pos_weight = Some(weight);
@@ -48,7 +51,10 @@ impl<B: Backend> BceWithLogits<B> {
 
     /// `π y` and `w`.
     fn weights(&self) -> (Tensor<B>, Tensor<B>) {
-        let positive = self.pos_weight.as_ref().map_or_else(|| self.target.clone(), |weight| self.target.mul(weight));
+        let positive = self
+            .pos_weight
+            .as_ref()
+            .map_or_else(|| self.target.clone(), |weight| self.target.mul(weight));
         let w = positive.sub(&self.target).unary(Unary::Shift(1.0));
         (positive, w)
     }
@@ -57,7 +63,8 @@ impl<B: Backend> BceWithLogits<B> {
     fn deviation(&self, output: &Tensor<B>) -> Tensor<B> {
         let spread = |x: Tensor<B>| x.unary(Unary::Sigmoid);
         // σ(−f) for 1 − σ(f): nothing cancels where σ is close to one.
-        let variance = spread(output.clone()).mul(&spread(output.scale(-1.0))).mul(&self.weights().1);
+        let variance =
+            spread(output.clone()).mul(&spread(output.scale(-1.0))).mul(&self.weights().1);
         variance.unary(Unary::Sqrt).scale(self.factor(output).sqrt())
     }
 }
@@ -75,11 +82,17 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
         let (output, target) = (output.shape(), self.target.shape());
         if output != target {
             let expected = format!("{output}");
-            return Err(Error::TargetShape { loss: NAME, output: output.to_vec(), target: target.to_vec(), expected });
+            return Err(Error::TargetShape {
+                loss: NAME,
+                output: output.to_vec(),
+                target: target.to_vec(),
+                expected,
+            });
         }
         let Some(weight) = &self.pos_weight else { return Ok(()) };
         if weight.shape().broadcast(output) != Some(*output) {
-            let (expected, got) = (format!("of a shape that broadcasts to {output}"), weight.shape().to_string());
+            let (expected, got) =
+                (format!("of a shape that broadcasts to {output}"), weight.shape().to_string());
             return Err(Error::LossOption { loss: NAME, what: "pos_weight", expected, got });
         }
         Ok(())
@@ -89,7 +102,13 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
         let y = &self.target;
         // y (1 − y) ≥ 0 exactly where 0 ≤ y ≤ 1, and only then is its root a number.
         let inside = y.sub(&y.mul(y)).unary(Unary::Sqrt);
-        let outside = |position, value| Error::TargetOutOfRange { loss: NAME, position, value, low: 0.0, high: 1.0 };
+        let outside = |position, value| Error::TargetOutOfRange {
+            loss: NAME,
+            position,
+            value,
+            low: 0.0,
+            high: 1.0,
+        };
         let mut claims = vec![Claim::finite(y, "the target"), Claim::witnessed(inside, y, outside)];
         if let Some(weight) = &self.pos_weight {
             // ln π is finite exactly where 0 < π < ∞.
@@ -132,14 +151,28 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
     }
 
     /// `√(a w/M) (σ − b)`, `b ~ Bernoulli(σ)`.
-    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error> {
+    fn sampled_root(
+        &self,
+        output: &Tensor<B>,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor<B>, Error> {
         let (backend, entries) = (output.backend(), output.len());
         let p = output.unary(Unary::Sigmoid);
         // Two classes, 1 and 0, in front of each other: the first one's draw is b.
-        let both =
-            Tensor::concat(&[p.reshape([entries, 1]), output.scale(-1.0).unary(Unary::Sigmoid).reshape([entries, 1])], 1);
+        let both = Tensor::concat(
+            &[
+                p.reshape([entries, 1]),
+                output.scale(-1.0).unary(Unary::Sigmoid).reshape([entries, 1]),
+            ],
+            1,
+        );
         let uniform: Vec<f64> = rng.uniform(draws * entries, 0.0, 1.0);
-        let drawn = Tensor::from_buf(backend, [draws, entries, 2], backend.draw_one_hot(both.buf(), &uniform, entries, 2, 1)?);
+        let drawn = Tensor::from_buf(
+            backend,
+            [draws, entries, 2],
+            backend.draw_one_hot(both.buf(), &uniform, entries, 2, 1)?,
+        );
         let drawn = drawn.select(2, &[0]).reshape(output.shape().prefixed(&[draws]));
         let scale = (self.factor(output) / draws as f64).sqrt();
         Ok(p.sub(&drawn).mul(&self.weights().1.unary(Unary::Sqrt)).scale(scale))

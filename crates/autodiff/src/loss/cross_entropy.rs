@@ -6,9 +6,10 @@
 //! L_n = −a Σ_t Σ_c q log p      ∂L_n/∂f = a (w p − q)      ∂²L_n/∂f² = a w (diag p − p pᵀ), per position
 //! ```
 //!
-//! Class weights u, label smoothing ε and soft targets only choose q: `q_c = u_y (1 − ε) [c = y] + u_c ε/C` for a label y,
-//! `q_c = u_c ((1 − ε) target_c + ε/C)` for soft targets, 0 for ignored positions. The mean's factor is PyTorch's: `a = 1/Σ u_y` over positions that
-//! are not ignored, `a = 1/(N·T)` for soft targets.
+//! Class weights u, label smoothing ε and soft targets only choose q: `q_c = u_y (1 − ε) [c = y] +
+//! u_c ε/C` for a label y, `q_c = u_c ((1 − ε) target_c + ε/C)` for soft targets, 0 for ignored
+//! positions. The mean's factor is PyTorch's: `a = 1/Σ u_y` over positions that are not ignored, `a
+//! = 1/(N·T)` for soft targets.
 
 use vivit_tensor::{Backend, Binary, Reduce, Rng, Scalar, Shape, Tensor, Unary};
 
@@ -26,7 +27,8 @@ enum Target {
     Soft(Vec<f64>),
 }
 
-/// Cross-entropy of targets with the softmax of `[N, C, *]`. Extra axes are positions with a target each.
+/// Cross-entropy of targets with the softmax of `[N, C, *]`. Extra axes are positions with a target
+/// each.
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
     target: Target,
@@ -51,7 +53,14 @@ struct Effective<B: Backend> {
 
 impl CrossEntropy {
     fn new(target: Target, reduction: Reduction) -> Self {
-        CrossEntropy { target, reduction, weights: None, ignored: None, smoothing: 0.0, effective: Kept::default() }
+        CrossEntropy {
+            target,
+            reduction,
+            weights: None,
+            ignored: None,
+            smoothing: 0.0,
+            effective: Kept::default(),
+        }
     }
 
     /// The mean over samples (and positions) against `labels`, `[N, *]` row-major.
@@ -64,7 +73,8 @@ impl CrossEntropy {
         Self::new(Target::Labels(labels.into()), Reduction::Sum)
     }
 
-    /// The mean against soft targets, `[N, C, *]` row-major: a weight, usually a probability, per class.
+    /// The mean against soft targets, `[N, C, *]` row-major: a weight, usually a probability, per
+    /// class.
     pub fn soft_mean(targets: impl Into<Vec<f64>>) -> Self {
         Self::new(Target::Soft(targets.into()), Reduction::Mean)
     }
@@ -82,7 +92,8 @@ impl CrossEntropy {
         self
     }
 
-    /// Positions with this label count for nothing. It may lie beyond the classes: `usize::MAX` stands in for PyTorch's −100.
+    /// Positions with this label count for nothing. It may lie beyond the classes: `usize::MAX`
+    /// stands in for PyTorch's −100.
     #[must_use]
     pub fn ignore_index(mut self, label: usize) -> Self {
         self.ignored = Some(label);
@@ -111,16 +122,19 @@ impl CrossEntropy {
     /// The sum of weights that a mean divides by.
     fn count(&self, positions: usize) -> f64 {
         match &self.target {
-            Target::Labels(labels) => {
-                labels.iter().filter(|&&label| Some(label) != self.ignored).map(|&label| self.weight(label)).sum()
-            }
+            Target::Labels(labels) => labels
+                .iter()
+                .filter(|&&label| Some(label) != self.ignored)
+                .map(|&label| self.weight(label))
+                .sum(),
             Target::Soft(_) => positions as f64,
         }
     }
 
     fn effective<B: Backend>(&self, backend: &B, shape: &Shape) -> Effective<B> {
         let fits = |known: &Effective<B>| {
-            known.q.shape() == shape && [&known.q, &known.w].iter().all(|array| backend.can_read(array.buf()))
+            known.q.shape() == shape
+                && [&known.q, &known.w].iter().all(|array| backend.can_read(array.buf()))
         };
         self.effective.get_or(fits, || self.new_effective(backend, shape))
     }
@@ -154,12 +168,20 @@ impl CrossEntropy {
     }
 
     fn check_options(&self, shape: &Shape) -> Result<(), Error> {
-        let option = |what, expected: String, got: String| Err(Error::LossOption { loss: NAME, what, expected, got });
+        let option = |what, expected: String, got: String| {
+            Err(Error::LossOption { loss: NAME, what, expected, got })
+        };
         if let Some(weights) = &self.weights {
             if weights.len() != shape[1] {
-                return option("class weights", format!("one number per class, {}", shape[1]), weights.len().to_string());
+                return option(
+                    "class weights",
+                    format!("one number per class, {}", shape[1]),
+                    weights.len().to_string(),
+                );
             }
-            if let Some(bad) = weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0)) {
+            if let Some(bad) =
+                weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0))
+            {
                 return option("class weights", "at least 0".into(), bad.to_string());
             }
         }
@@ -180,19 +202,36 @@ impl CrossEntropy {
                 Target::Labels(_) => format!("one label per sample and position, {needed} in all"),
                 Target::Soft(_) => format!("one number per output, {needed} in all"),
             };
-            return Err(Error::TargetShape { loss: NAME, output: shape.to_vec(), target: vec![got], expected });
+            return Err(Error::TargetShape {
+                loss: NAME,
+                output: shape.to_vec(),
+                target: vec![got],
+                expected,
+            });
         }
         match &self.target {
             Target::Labels(labels) => {
                 let bad = |label: &usize| *label >= shape[1] && Some(*label) != self.ignored;
                 if let Some(position) = labels.iter().position(bad) {
-                    return Err(Error::LabelOutOfRange { position, label: labels[position], classes: shape[1] });
+                    return Err(Error::LabelOutOfRange {
+                        position,
+                        label: labels[position],
+                        classes: shape[1],
+                    });
                 }
             }
             Target::Soft(targets) => {
-                if let Some(position) = targets.iter().position(|target| !(target.is_finite() && *target >= 0.0)) {
+                if let Some(position) =
+                    targets.iter().position(|target| !(target.is_finite() && *target >= 0.0))
+                {
                     let value = targets[position];
-                    return Err(Error::TargetOutOfRange { loss: NAME, position, value, low: 0.0, high: f64::INFINITY });
+                    return Err(Error::TargetOutOfRange {
+                        loss: NAME,
+                        position,
+                        value,
+                        low: 0.0,
+                        high: f64::INFINITY,
+                    });
                 }
             }
         }
@@ -216,7 +255,12 @@ impl<B: Backend> Loss<B> for CrossEntropy {
         let shape = *output.shape();
         if shape.rank() < 2 || shape[1] == 0 {
             let expected = "an output [N, C, *] with at least one class on axis 1".into();
-            return Err(Error::TargetShape { loss: NAME, output: shape.to_vec(), target: Vec::new(), expected });
+            return Err(Error::TargetShape {
+                loss: NAME,
+                output: shape.to_vec(),
+                target: Vec::new(),
+                expected,
+            });
         }
         self.check_options(&shape)?;
         self.check_targets(&shape)
@@ -239,11 +283,13 @@ impl<B: Backend> Loss<B> for CrossEntropy {
         f.softmax(1).mul(&w).sub(&q).scale(a).reshape(*output.shape())
     }
 
-    /// With `τ = √p`, per position: all C columns `√(a w) (diag(τ) − p τᵀ)`, or the C−1 columns `√(a w) diag(τ) Q[:, 1:]` of the same
-    /// product, with Q the Householder reflection that takes τ to −e₀: `Q = I − u uᵀ/(1 + τ₀)`, `u = τ + e₀`. (`diag(τ) Q e₀ = −p`, and
-    /// `diag p − p pᵀ` is what is left without it.)
+    /// With `τ = √p`, per position: all C columns `√(a w) (diag(τ) − p τᵀ)`, or the C−1 columns
+    /// `√(a w) diag(τ) Q[:, 1:]` of the same product, with Q the Householder reflection that takes
+    /// τ to −e₀: `Q = I − u uᵀ/(1 + τ₀)`, `u = τ + e₀`. (`diag(τ) Q e₀ = −p`, and `diag p − p pᵀ`
+    /// is what is left without it.)
     ///
-    /// Positions do not mix: with T of them there are T times as many columns, each zero but at one position.
+    /// Positions do not mix: with T of them there are T times as many columns, each zero but at one
+    /// position.
     fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B> {
         let f = Self::flat(output);
         let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
@@ -265,12 +311,14 @@ impl<B: Backend> Loss<B> for CrossEntropy {
         let root = root.mul(&root_p.mul(&w.unary(Unary::Sqrt))).scale(a.sqrt());
         let v = root.shape()[0];
         // Each column at one position: [V, T', N, C, T] with T' = T only.
-        let apart = root.reshape([v, 1, n, c, t]).mul(&Tensor::eye(f.backend(), t).reshape([t, 1, 1, t]));
+        let apart =
+            root.reshape([v, 1, n, c, t]).mul(&Tensor::eye(f.backend(), t).reshape([t, 1, 1, t]));
         apart.reshape(output.shape().prefixed(&[v * t]))
     }
 
-    /// `h = √(a/w) (w τ − q/τ)`, for which `√(a w) diag(τ) h` is the gradient and `τᵀh = 0`. All C columns take it as it is; the C−1 take `Q h`
-    /// without its first entry, which is zero: `h_c − τ_c h₀/(1 + τ₀)`.
+    /// `h = √(a/w) (w τ − q/τ)`, for which `√(a w) diag(τ) h` is the gradient and `τᵀh = 0`. All C
+    /// columns take it as it is; the C−1 take `Q h` without its first entry, which is zero: `h_c −
+    /// τ_c h₀/(1 + τ₀)`.
     fn gradient_weights(&self, output: &Tensor<B>, columns: RootColumns) -> Option<Tensor<B>> {
         let f = Self::flat(output);
         let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
@@ -281,7 +329,11 @@ impl<B: Backend> Loss<B> for CrossEntropy {
         let Effective { q, w, a } = self.effective(f.backend(), f.shape());
         // Ignored positions weigh nothing: 0 of anything but 0 is 0.
         let root_w = w.unary(Unary::Sqrt).unary(Unary::Shift(f32::MIN_POSITIVE.into()));
-        let h = root_p.mul(&w).sub(&q.binary(Binary::Div, &root_p)).binary(Binary::Div, &root_w).scale(a.sqrt());
+        let h = root_p
+            .mul(&w)
+            .sub(&q.binary(Binary::Div, &root_p))
+            .binary(Binary::Div, &root_w)
+            .scale(a.sqrt());
         let first = |x: &Tensor<B>| x.select(1, &[0]);
         let weights = match columns {
             RootColumns::Outputs => h,
@@ -296,7 +348,12 @@ impl<B: Backend> Loss<B> for CrossEntropy {
     }
 
     /// `√(a w/M) (p − onehot(ŷ))`, `ŷ ~ Cat(p)` for every position.
-    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error> {
+    fn sampled_root(
+        &self,
+        output: &Tensor<B>,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor<B>, Error> {
         let f = Self::flat(output);
         let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
         let p = f.softmax(1);
@@ -304,6 +361,9 @@ impl<B: Backend> Loss<B> for CrossEntropy {
         let drawn = f.backend().draw_one_hot(p.buf(), &uniform, n, c, t)?;
         let drawn = Tensor::from_buf(f.backend(), [draws, n, c, t], drawn);
         let Effective { w, a, .. } = self.effective(f.backend(), f.shape());
-        Ok(p.sub(&drawn).mul(&w.unary(Unary::Sqrt)).scale((a / draws as f64).sqrt()).reshape(output.shape().prefixed(&[draws])))
+        Ok(p.sub(&drawn)
+            .mul(&w.unary(Unary::Sqrt))
+            .scale((a / draws as f64).sqrt())
+            .reshape(output.shape().prefixed(&[draws])))
     }
 }

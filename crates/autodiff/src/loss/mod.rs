@@ -1,7 +1,8 @@
 //! Losses: value, gradient and square roots of the Hessian, per sample.
 //!
-//! `L = Σ_n L_n`, where `L_n` holds sample n's share *including* the reduction's factor `a`: 1 for `sum`, `1/M` for `mean`, with
-//! PyTorch's M. Every scale of every curvature quantity comes from here.
+//! `L = Σ_n L_n`, where `L_n` holds sample n's share *including* the reduction's factor `a`: 1 for
+//! `sum`, `1/M` for `mean`, with PyTorch's M. Every scale of every curvature quantity comes from
+//! here.
 
 mod bce;
 mod cross_entropy;
@@ -31,7 +32,8 @@ pub trait Loss<B: Backend>: Debug {
     /// The name that errors show.
     fn name(&self) -> &str;
 
-    /// How samples are reduced. Per-sample results speak of the unreduced losses `s·L_n` with `s = N` for `Mean`, 1 for `Sum`.
+    /// How samples are reduced. Per-sample results speak of the unreduced losses `s·L_n` with `s =
+    /// N` for `Mean`, 1 for `Sum`.
     fn reduction(&self) -> Reduction;
 
     /// Checks that the targets fit the output, as far as the host knows them.
@@ -40,7 +42,8 @@ pub trait Loss<B: Backend>: Debug {
     /// If not, naming what and where.
     fn check(&self, output: &Tensor<B>) -> Result<(), Error>;
 
-    /// What must hold of numbers that lie on the device, targets for one; no result is returned before a device has looked.
+    /// What must hold of numbers that lie on the device, targets for one; no result is returned
+    /// before a device has looked.
     fn claims(&self) -> Vec<Claim<B>> {
         Vec::new()
     }
@@ -54,11 +57,13 @@ pub trait Loss<B: Backend>: Debug {
     /// `S` with `∂²L_n/∂f_n² = Σ_v S[v, n] S[v, n]ᵀ`: `[V, N, *]`.
     fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B>;
 
-    /// `α: [V, N]` with `∂L_n/∂f_n = Σ_v α[v, n] S[v, n]`, S being the [`hessian_root`](Loss::hessian_root): the gradient as a combination of
-    /// the root's columns. What depends linearly on the gradient is then known from the root alone, and no gradient has to travel beside it.
+    /// `α: [V, N]` with `∂L_n/∂f_n = Σ_v α[v, n] S[v, n]`, S being the
+    /// [`hessian_root`](Loss::hessian_root): the gradient as a combination of the root's columns.
+    /// What depends linearly on the gradient is then known from the root alone, and no gradient has
+    /// to travel beside it.
     ///
-    /// `None` (the default) if the loss does not tell; NaN or infinite entries for samples whose gradient is no such combination, in exact
-    /// or in rounded arithmetic.
+    /// `None` (the default) if the loss does not tell; NaN or infinite entries for samples whose
+    /// gradient is no such combination, in exact or in rounded arithmetic.
     fn gradient_weights(&self, _output: &Tensor<B>, _columns: RootColumns) -> Option<Tensor<B>> {
         None
     }
@@ -67,5 +72,10 @@ pub trait Loss<B: Backend>: Debug {
     ///
     /// # Errors
     /// If the device failed.
-    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error>;
+    fn sampled_root(
+        &self,
+        output: &Tensor<B>,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor<B>, Error>;
 }

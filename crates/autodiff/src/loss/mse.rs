@@ -83,7 +83,12 @@ impl<B: Backend> Loss<B> for Mse<B> {
     }
 
     /// `√(2a/M) · ε`, `ε ~ N(0, I)`
-    fn sampled_root(&self, output: &Tensor<B>, draws: usize, rng: &mut Rng) -> Result<Tensor<B>, Error> {
+    fn sampled_root(
+        &self,
+        output: &Tensor<B>,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor<B>, Error> {
         let shape = output.shape().prefixed(&[draws]);
         let noise = Tensor::from_vec(output.backend(), &shape, rng.normal(shape.size()))?;
         Ok(noise.scale((2.0 * self.factor(output) / draws as f64).sqrt()))

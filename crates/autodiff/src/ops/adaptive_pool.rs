@@ -1,4 +1,5 @@
-//! Average pooling to a given size: window `o` of `out` over `in` entries spans `⌊o·in/out⌋ .. ⌈(o+1)·in/out⌉` (PyTorch's rule).
+//! Average pooling to a given size: window `o` of `out` over `in` entries spans `⌊o·in/out⌋ ..
+//! ⌈(o+1)·in/out⌉` (PyTorch's rule).
 
 use vivit_tensor::{Backend, Gemm, Scalar, Tensor};
 
@@ -38,7 +39,10 @@ impl<B: Backend> AdaptiveAvgPool<B> {
             (weights, rows, cols) = (wider, rows * to, cols * from);
         }
         let weights = weights.into_iter().map(B::Elem::of).collect();
-        AdaptiveAvgPool { output: output.to_vec(), means: Tensor::from_buf(backend, [rows, cols], backend.upload(weights)) }
+        AdaptiveAvgPool {
+            output: output.to_vec(),
+            means: Tensor::from_buf(backend, [rows, cols], backend.upload(weights)),
+        }
     }
 
     /// Windows and entries of a plane.

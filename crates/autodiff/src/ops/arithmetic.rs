@@ -5,7 +5,8 @@ use vivit_tensor::{Backend, Binary, Tensor, Unary};
 use crate::op::sum_to;
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
-/// An elementwise map of two values. Axes of length one repeat; a value without a sample axis repeats for every sample.
+/// An elementwise map of two values. Axes of length one repeat; a value without a sample axis
+/// repeats for every sample.
 #[derive(Clone, Copy, Debug)]
 pub struct Arithmetic(pub Binary);
 
@@ -25,7 +26,8 @@ impl Arithmetic {
     }
 }
 
-/// A tangent `[K, *arg]` with ones between K and the argument's own axes, where a repeated argument has fewer than the result.
+/// A tangent `[K, *arg]` with ones between K and the argument's own axes, where a repeated argument
+/// has fewer than the result.
 fn spread<B: Backend>(io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
     let own = io.args[wrt].shape();
     let mut front = vec![1; 1 + io.out.shape().rank() - own.rank()];
@@ -68,7 +70,8 @@ impl<B: Backend> Op<B> for Arithmetic {
         self.partial(io, wrt, spread(io, wrt, tangent)).broadcast(io.out.shape().prefixed(&[k]))
     }
 
-    /// With `m/b` and `−m a/b²` for the products of a quotient: `−m t/b²` for the mixed pairs, `2 m t a/b³` for b alone.
+    /// With `m/b` and `−m a/b²` for the products of a quotient: `−m t/b²` for the mixed pairs, `2 m
+    /// t a/b³` for b alone.
     fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
         match self.0 {
             Binary::Add | Binary::Sub => Second::Zero,
@@ -77,9 +80,17 @@ impl<B: Backend> Op<B> for Arithmetic {
             Binary::Div if wrt == 0 && along == 0 => Second::Zero,
             Binary::Div => Second::product(move |io, mat, tangent, batch| {
                 let b = io.args[1];
-                let mut product = mat.mul(&spread(io, along, tangent)).binary(Binary::Div, b).binary(Binary::Div, b);
-                product = if wrt == along { product.mul(io.out).scale(2.0) } else { product.scale(-1.0) };
-                sum_to(&product, io.args[wrt].shape(), batch == Batch::Keep && io.out_batched() && !io.batched[wrt])
+                let mut product = mat
+                    .mul(&spread(io, along, tangent))
+                    .binary(Binary::Div, b)
+                    .binary(Binary::Div, b);
+                product =
+                    if wrt == along { product.mul(io.out).scale(2.0) } else { product.scale(-1.0) };
+                sum_to(
+                    &product,
+                    io.args[wrt].shape(),
+                    batch == Batch::Keep && io.out_batched() && !io.batched[wrt],
+                )
             }),
         }
     }
@@ -96,17 +107,20 @@ impl<B: Backend> Tape<B> {
         };
         assert!(
             fits,
-            "{f:?} of {} and {}: values with a sample axis need equal numbers of axes, a parameter fewer",
+            "{f:?} of {} and {}: values with a sample axis need equal numbers of axes, a parameter \
+             fewer",
             self.value(a).shape(),
             self.value(b).shape()
         );
         self.record(Arithmetic(f), &[a, b])
     }
 
-    /// `a + b`: equal shapes, or axes of length one (and for parameters missing leading axes) that repeat.
+    /// `a + b`: equal shapes, or axes of length one (and for parameters missing leading axes) that
+    /// repeat.
     ///
     /// # Panics
-    /// If the shapes do not fit, or a parameter would repeat along the sample axis in a way that is not plain.
+    /// If the shapes do not fit, or a parameter would repeat along the sample axis in a way that is
+    /// not plain.
     #[track_caller]
     pub fn add(&mut self, a: Var, b: Var) -> Var {
         self.arithmetic(Binary::Add, a, b)

@@ -18,17 +18,26 @@ pub struct AttentionParams {
 }
 
 impl<B: Backend> Tape<B> {
-    /// `softmax(q kᵀ/√d) v` per head, x `[N, T, F]` to `[N, T, F]`; heads split the features. With `causal` a position sees itself and those
-    /// before it.
+    /// `softmax(q kᵀ/√d) v` per head, x `[N, T, F]` to `[N, T, F]`; heads split the features. With
+    /// `causal` a position sees itself and those before it.
     ///
     /// # Panics
     /// If the shapes do not fit or the heads do not divide the features.
     #[track_caller]
-    pub fn self_attention(&mut self, x: Var, params: AttentionParams, heads: usize, causal: bool) -> Var {
+    pub fn self_attention(
+        &mut self,
+        x: Var,
+        params: AttentionParams,
+        heads: usize,
+        causal: bool,
+    ) -> Var {
         let [_, t, f] = **self.value(x).shape() else {
             panic!("self-attention needs [N, T, F], got {}", self.value(x).shape())
         };
-        assert!(heads > 0 && f % heads == 0, "self-attention: {heads} heads do not divide {f} features");
+        assert!(
+            heads > 0 && f % heads == 0,
+            "self-attention: {heads} heads do not divide {f} features"
+        );
         let packed = self.linear(x, params.in_weight, params.in_bias);
         // [N, T, 3F] to [N, heads, T, d] each.
         let mut part = |at: usize| {
@@ -40,7 +49,9 @@ impl<B: Backend> Tape<B> {
         let scores = self.matmul_transposed(q, k);
         let mut scores = self.scale(scores, 1.0 / ((f / heads) as f64).sqrt());
         if causal {
-            let hidden = |at: usize| if at % t > at / t { B::Elem::of(f64::NEG_INFINITY) } else { B::Elem::of(0.0) };
+            let hidden = |at: usize| {
+                if at % t > at / t { B::Elem::of(f64::NEG_INFINITY) } else { B::Elem::of(0.0) }
+            };
             let mask = self.backend().upload((0..t * t).map(hidden).collect());
             let mask = Tensor::from_buf(self.backend(), [t, t], mask);
             let mask = self.constant(mask);

@@ -1,18 +1,20 @@
-//! Batch norm: with running statistics (evaluation) an affine map per channel, with the batch's own (training) an operation that
-//! couples samples.
+//! Batch norm: with running statistics (evaluation) an affine map per channel, with the batch's own
+//! (training) an operation that couples samples.
 
 use vivit_tensor::{Backend, Tensor, Unary};
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
-/// Normalises every channel of `[N, C, *]` over samples and positions: batch norm's training mode, without weight and bias.
+/// Normalises every channel of `[N, C, *]` over samples and positions: batch norm's training mode,
+/// without weight and bias.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormalize {
     /// Added to the variance.
     pub epsilon: f64,
 }
 
-/// Mean and variance of every channel of `[V, N, C, T]` (or with V = 1 of `[N, C, T]`) over samples and positions: `[V, 1, C, 1]`.
+/// Mean and variance of every channel of `[V, N, C, T]` (or with V = 1 of `[N, C, T]`) over samples
+/// and positions: `[V, 1, C, 1]`.
 fn channel_mean<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
     let [v, n, c, t] = **x.shape() else { unreachable!("four axes") };
     x.sum(3).sum(1).scale(1.0 / (n * t) as f64).reshape([v, 1, c, 1])
@@ -24,7 +26,8 @@ fn flat<B: Backend>(x: &Tensor<B>, like: &Tensor<B>) -> Tensor<B> {
 }
 
 impl BatchNormalize {
-    /// Mean and biased variance of every channel, `[C]` each: what running statistics are updated with.
+    /// Mean and biased variance of every channel, `[C]` each: what running statistics are updated
+    /// with.
     pub fn statistics<B: Backend>(x: &Tensor<B>) -> (Tensor<B>, Tensor<B>) {
         let c = x.shape()[1];
         let rows = flat(x, x);
@@ -87,7 +90,8 @@ impl<B: Backend> Op<B> for BatchNormalize {
 }
 
 impl<B: Backend> Tape<B> {
-    /// Batch norm of `[N, C, *]` with running mean and variance `[C]`: an affine map per channel that treats samples separately.
+    /// Batch norm of `[N, C, *]` with running mean and variance `[C]`: an affine map per channel
+    /// that treats samples separately.
     ///
     /// # Panics
     /// If the shapes do not fit.
@@ -107,20 +111,33 @@ impl<B: Backend> Tape<B> {
         let (inverse, shift) = (self.constant(inverse), self.constant(shift));
         let (inverse, shift) = (self.per_channel(inverse, rank), self.per_channel(shift, rank));
         let normal = self.affine(x, Some(inverse), Some(shift));
-        let (weight, bias) = (weight.map(|w| self.per_channel(w, rank)), bias.map(|b| self.per_channel(b, rank)));
+        let (weight, bias) =
+            (weight.map(|w| self.per_channel(w, rank)), bias.map(|b| self.per_channel(b, rank)));
         self.affine(normal, weight, bias)
     }
 
-    /// Batch norm of `[N, C, *]` with the batch's own mean and variance. Samples are coupled: there are plain gradients only.
+    /// Batch norm of `[N, C, *]` with the batch's own mean and variance. Samples are coupled: there
+    /// are plain gradients only.
     ///
     /// # Panics
     /// If the shapes do not fit.
     #[track_caller]
-    pub fn batch_norm_training(&mut self, x: Var, weight: Option<Var>, bias: Option<Var>, epsilon: f64) -> Var {
+    pub fn batch_norm_training(
+        &mut self,
+        x: Var,
+        weight: Option<Var>,
+        bias: Option<Var>,
+        epsilon: f64,
+    ) -> Var {
         let rank = self.value(x).shape().rank();
-        assert!(rank >= 2 && self.is_batched(x), "batch norm needs [N, C, *], got {}", self.value(x).shape());
+        assert!(
+            rank >= 2 && self.is_batched(x),
+            "batch norm needs [N, C, *], got {}",
+            self.value(x).shape()
+        );
         let normal = self.record(BatchNormalize { epsilon }, &[x]);
-        let (weight, bias) = (weight.map(|w| self.per_channel(w, rank)), bias.map(|b| self.per_channel(b, rank)));
+        let (weight, bias) =
+            (weight.map(|w| self.per_channel(w, rank)), bias.map(|b| self.per_channel(b, rank)));
         self.affine(normal, weight, bias)
     }
 }

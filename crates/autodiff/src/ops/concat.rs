@@ -50,7 +50,8 @@ impl<B: Backend> Op<B> for Concat {
 }
 
 impl<B: Backend> Tape<B> {
-    /// The values one after the other along axis `axis` of each sample (0 is the first behind the sample axis).
+    /// The values one after the other along axis `axis` of each sample (0 is the first behind the
+    /// sample axis).
     ///
     /// # Panics
     /// If there is none, they differ in another axis, or some carry a sample axis and some do not.
@@ -72,7 +73,10 @@ impl<B: Backend> Tape<B> {
     pub fn slice(&mut self, x: Var, axis: usize, first: usize, end: usize) -> Var {
         let shape = *self.value(x).shape();
         let own = &shape[usize::from(self.is_batched(x))..];
-        assert!(axis < own.len() && first < end && end <= own[axis], "slice {first}..{end} of axis {axis} of samples {own:?}");
+        assert!(
+            axis < own.len() && first < end && end <= own[axis],
+            "slice {first}..{end} of axis {axis} of samples {own:?}"
+        );
         let mut pads = vec![(0, 0); own.len()];
         pads[axis] = (-(first as isize), end as isize - own[axis] as isize);
         self.zero_pad(x, &pads)

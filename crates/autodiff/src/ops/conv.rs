@@ -1,4 +1,5 @@
-//! Convolution (cross-correlation, as networks use it) over one to three spatial axes, with stride, padding, dilation and groups.
+//! Convolution (cross-correlation, as networks use it) over one to three spatial axes, with stride,
+//! padding, dilation and groups.
 //!
 //! With `z[n, (c, k), t]` the unfolded input (what kernel element k sees in channel c at window t):
 //! `y[n, o, t] = Σ_{c,k} w[o, c, k] z[n, (c, k), t] + b[o]`, separately for each group of channels.
@@ -23,11 +24,17 @@ pub struct ConvOptions {
 impl ConvOptions {
     /// Stride 1, no padding, dilation 1, one group, over `axes` spatial axes.
     pub fn new(axes: usize) -> Self {
-        ConvOptions { stride: vec![1; axes], padding: vec![0; axes], dilation: vec![1; axes], groups: 1 }
+        ConvOptions {
+            stride: vec![1; axes],
+            padding: vec![0; axes],
+            dilation: vec![1; axes],
+            groups: 1,
+        }
     }
 }
 
-/// A convolution. Arguments: x `[N, C, *in]`, w `[O, C/groups, *kernel]` and, optionally, b `[O]`; result `[N, O, *out]`.
+/// A convolution. Arguments: x `[N, C, *in]`, w `[O, C/groups, *kernel]` and, optionally, b `[O]`;
+/// result `[N, O, *out]`.
 #[derive(Clone, Debug)]
 pub struct Conv(pub ConvOptions);
 
@@ -36,8 +43,12 @@ impl Conv {
         let Conv(ConvOptions { stride, padding, dilation, groups }) = self;
         let (x, w) = (x.shape(), w.shape());
         assert!(
-            x.rank() == 2 + stride.len() && w.rank() == x.rank() && x[1] == groups * w[1] && w[0] % groups == 0,
-            "convolution: input {x} and weight {w} do not fit for {groups} groups over {} spatial axes",
+            x.rank() == 2 + stride.len()
+                && w.rank() == x.rank()
+                && x[1] == groups * w[1]
+                && w[0] % groups == 0,
+            "convolution: input {x} and weight {w} do not fit for {groups} groups over {} spatial \
+             axes",
             stride.len()
         );
         let window = Window::new(&x[2..], &w[2..], stride, padding, dilation, false)
@@ -66,8 +77,15 @@ impl<B: Backend> Op<B> for Conv {
         let shape = [&[x.shape()[0], w.shape()[0]], &window.output[3 - axes..]].concat();
         let y = Tensor::from_buf(x.backend(), &shape, y);
         let Some(b) = args.get(2) else { return y };
-        assert!(**b.shape() == w.shape()[..1], "convolution: bias {} for weight {}", b.shape(), w.shape());
-        y.reshape([shape[0], shape[1], window.output_len()]).add(&b.reshape([shape[1], 1])).reshape(&shape)
+        assert!(
+            **b.shape() == w.shape()[..1],
+            "convolution: bias {} for weight {}",
+            b.shape(),
+            w.shape()
+        );
+        y.reshape([shape[0], shape[1], window.output_len()])
+            .add(&b.reshape([shape[1], 1]))
+            .reshape(&shape)
     }
 
     /// - x: `fold(Wᵀ M[v, n, :, :])`
@@ -79,7 +97,8 @@ impl<B: Backend> Op<B> for Conv {
         let (v, n, o, t) = (mat.shape()[0], x.shape()[0], w.shape()[0], window.output_len());
         match wrt {
             0 => {
-                let product = mat.backend().conv_transposed(mat.buf(), w.buf(), [v, n], dims, &window);
+                let product =
+                    mat.backend().conv_transposed(mat.buf(), w.buf(), [v, n], dims, &window);
                 Tensor::from_buf(mat.backend(), x.shape().prefixed(&[v]), product)
             }
             1 => {
@@ -103,17 +122,25 @@ impl<B: Backend> Op<B> for Conv {
         let shape = io.out.shape().prefixed(&[k]);
         let backend = x.backend();
         match wrt {
-            0 => Tensor::from_buf(backend, shape, backend.conv(tangent.buf(), w.buf(), k * n, dims, &window)),
+            0 => Tensor::from_buf(
+                backend,
+                shape,
+                backend.conv(tangent.buf(), w.buf(), k * n, dims, &window),
+            ),
             1 => {
                 let each: Vec<Tensor<B>> = (0..k)
                     .map(|k| {
-                        let y = backend.conv(x.buf(), tangent.slice(k, k + 1).buf(), n, dims, &window);
+                        let y =
+                            backend.conv(x.buf(), tangent.slice(k, k + 1).buf(), n, dims, &window);
                         Tensor::from_buf(backend, io.out.shape().prefixed(&[1]), y)
                     })
                     .collect();
                 Tensor::concat(&each, 0)
             }
-            _ => tangent.reshape([k, 1, o, 1]).broadcast([k, n, o, window.output_len()]).reshape(shape),
+            _ => tangent
+                .reshape([k, 1, o, 1])
+                .broadcast([k, n, o, window.output_len()])
+                .reshape(shape),
         }
     }
 
@@ -123,7 +150,14 @@ impl<B: Backend> Op<B> for Conv {
 
     fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
         let (window, ConvDims { groups: g, c, o }) = self.geometry(io.args[0], io.args[1]);
-        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g, t: window.output_len(), o, i: c * window.kernel_len() })
+        (wrt == 1).then(|| OuterDims {
+            v: 1,
+            n: 1,
+            g,
+            t: window.output_len(),
+            o,
+            i: c * window.kernel_len(),
+        })
     }
 
     fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {

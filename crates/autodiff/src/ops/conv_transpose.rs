@@ -1,15 +1,18 @@
-//! Transposed convolution over one to three spatial axes: the adjoint of a convolution in its input.
+//! Transposed convolution over one to three spatial axes: the adjoint of a convolution in its
+//! input.
 //!
-//! A convolution from the result's plane to the input's with the same weight `[C, O/groups, *kernel]`; with `u` that convolution's unfolding
-//! of a matrix M at the result, the product in the weight is `Σ_t x[n, c, t] u[v, n, (o, k), t]`.
+//! A convolution from the result's plane to the input's with the same weight `[C, O/groups,
+//! *kernel]`; with `u` that convolution's unfolding of a matrix M at the result, the product in the
+//! weight is `Σ_t x[n, c, t] u[v, n, (o, k), t]`.
 
 use vivit_tensor::{Backend, ConvDims, Tensor, Window};
 
 use crate::ops::ConvOptions;
 use crate::{Batch, Effort, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var};
 
-/// A transposed convolution. Arguments: x `[N, C, *in]`, w `[C, O/groups, *kernel]` and, optionally, b `[O]`; result `[N, O, *out]` with
-/// `out = (in − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding`.
+/// A transposed convolution. Arguments: x `[N, C, *in]`, w `[C, O/groups, *kernel]` and,
+/// optionally, b `[O]`; result `[N, O, *out]` with `out = (in − 1)·stride − 2·padding +
+/// dilation·(kernel − 1) + 1 + output_padding`.
 #[derive(Clone, Debug)]
 pub struct ConvTranspose {
     /// Stride, padding, dilation, groups.
@@ -37,11 +40,15 @@ impl ConvTranspose {
         let ConvOptions { stride, padding, dilation, groups } = &self.options;
         let (x, w) = (x.shape(), w.shape());
         assert!(
-            x.rank() == 2 + stride.len() && w.rank() == x.rank() && x[1] == w[0] && w[0] % groups == 0,
+            x.rank() == 2 + stride.len()
+                && w.rank() == x.rank()
+                && x[1] == w[0]
+                && w[0] % groups == 0,
             "transposed convolution: input {x} and weight {w} do not fit for {groups} groups"
         );
-        let output =
-            self.output(&x[2..], &w[2..]).unwrap_or_else(|| panic!("transposed convolution of {x} with {w}: nothing is left"));
+        let output = self
+            .output(&x[2..], &w[2..])
+            .unwrap_or_else(|| panic!("transposed convolution of {x} with {w}: nothing is left"));
         let window = Window::new(&output, &w[2..], stride, padding, dilation, false)
             .unwrap_or_else(|error| panic!("transposed convolution of {x} with {w}: {error}"));
         let axes = stride.len();
@@ -53,10 +60,17 @@ impl ConvTranspose {
         (window, ConvDims { groups: *groups, c: w[1], o: w[0] / groups })
     }
 
-    fn result<B: Backend>(&self, x: &Tensor<B>, w: &Tensor<B>, lead: usize, y: B::Buf) -> Tensor<B> {
+    fn result<B: Backend>(
+        &self,
+        x: &Tensor<B>,
+        w: &Tensor<B>,
+        lead: usize,
+        y: B::Buf,
+    ) -> Tensor<B> {
         let (window, dims) = self.geometry(x, w);
         let axes = self.options.stride.len();
-        let shape = [&[lead, x.shape()[0], dims.groups * dims.c], &window.input[3 - axes..]].concat();
+        let shape =
+            [&[lead, x.shape()[0], dims.groups * dims.c], &window.input[3 - axes..]].concat();
         Tensor::from_buf(x.backend(), &shape, y)
     }
 
@@ -119,17 +133,30 @@ impl<B: Backend> Op<B> for ConvTranspose {
         let (k, n, backend) = (tangent.shape()[0], x.shape()[0], x.backend());
         let shape = io.out.shape().prefixed(&[k]);
         match wrt {
-            0 => Tensor::from_buf(backend, shape, backend.conv_transposed(tangent.buf(), w.buf(), [k, n], dims, &window)),
+            0 => Tensor::from_buf(
+                backend,
+                shape,
+                backend.conv_transposed(tangent.buf(), w.buf(), [k, n], dims, &window),
+            ),
             1 => {
                 let along = |k: usize| {
-                    let y = backend.conv_transposed(x.buf(), tangent.slice(k, k + 1).buf(), [1, n], dims, &window);
+                    let y = backend.conv_transposed(
+                        x.buf(),
+                        tangent.slice(k, k + 1).buf(),
+                        [1, n],
+                        dims,
+                        &window,
+                    );
                     self.result(x, w, 1, y)
                 };
                 Tensor::concat(&(0..k).map(along).collect::<Vec<_>>(), 0)
             }
             _ => {
                 let o = dims.groups * dims.c;
-                tangent.reshape([k, 1, o, 1]).broadcast([k, n, o, window.input_len()]).reshape(shape)
+                tangent
+                    .reshape([k, 1, o, 1])
+                    .broadcast([k, n, o, window.input_len()])
+                    .reshape(shape)
             }
         }
     }
@@ -140,7 +167,14 @@ impl<B: Backend> Op<B> for ConvTranspose {
 
     fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
         let (window, ConvDims { groups: g, c, o }) = self.geometry(io.args[0], io.args[1]);
-        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g, t: window.output_len(), o: c * window.kernel_len(), i: o })
+        (wrt == 1).then(|| OuterDims {
+            v: 1,
+            n: 1,
+            g,
+            t: window.output_len(),
+            o: c * window.kernel_len(),
+            i: o,
+        })
     }
 
     /// For the weight, the unfolded factor is held.
@@ -149,7 +183,10 @@ impl<B: Backend> Op<B> for ConvTranspose {
         let k = c * window.kernel_len();
         match wrt {
             0 => Effort::of(io.share(0) * k),
-            1 => Effort { per_column: groups * k * window.output_len(), ..Effort::of(io.share(0) * k) },
+            1 => Effort {
+                per_column: groups * k * window.output_len(),
+                ..Effort::of(io.share(0) * k)
+            },
             _ => Effort::of(io.out_share()),
         }
     }
@@ -160,7 +197,8 @@ impl<B: Backend> Op<B> for ConvTranspose {
 }
 
 impl<B: Backend> Tape<B> {
-    /// Transposed convolution: x `[N, C, *in]`, w `[C, O/groups, *kernel]`, b `[O]`, to `[N, O, *out]`.
+    /// Transposed convolution: x `[N, C, *in]`, w `[C, O/groups, *kernel]`, b `[O]`, to `[N, O,
+    /// *out]`.
     ///
     /// # Panics
     /// If the shapes do not fit, or weight or bias carry a sample axis.
@@ -178,6 +216,9 @@ impl<B: Backend> Tape<B> {
             self.is_batched(x) && args[1..].iter().all(|&arg| !self.is_batched(arg)),
             "transposed convolution: the input, and only the input, must carry a sample axis"
         );
-        self.record(ConvTranspose { options: options.clone(), output_padding: output_padding.to_vec() }, &args)
+        self.record(
+            ConvTranspose { options: options.clone(), output_padding: output_padding.to_vec() },
+            &args,
+        )
     }
 }

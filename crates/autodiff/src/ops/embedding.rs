@@ -2,9 +2,12 @@
 
 use vivit_tensor::{Backend, Gemm, Tensor};
 
-use crate::{Batch, Claim, Effort, Error, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var};
+use crate::{
+    Batch, Claim, Effort, Error, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var,
+};
 
-/// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary, F]`; result `[N, *, F]`.
+/// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary,
+/// F]`; result `[N, *, F]`.
 ///
 /// The Jacobian in w is `Σ_t onehot(x[n, t]) ⊗ s[n, t]`. Nothing is differentiated in x.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +24,8 @@ impl Embedding {
         let (rows, width) = (io.args[1].shape()[0], io.args[1].shape()[1]);
         let t = io.args[0].len() / n;
         let z = Self::one_hot(io).reshape([n, 1, t, rows]);
-        Outer::new(mat.reshape([v, n, 1, t, width]), z, [Positions::Outside; 2]).ordered(Order::InOut)
+        Outer::new(mat.reshape([v, n, 1, t, width]), z, [Positions::Outside; 2])
+            .ordered(Order::InOut)
     }
 }
 
@@ -32,7 +36,9 @@ impl<B: Backend> Op<B> for Embedding {
 
     fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
         let (x, w) = (args[0], args[1]);
-        let [rows, width] = **w.shape() else { panic!("embedding: the table must be [vocabulary, F], got {}", w.shape()) };
+        let [rows, width] = **w.shape() else {
+            panic!("embedding: the table must be [vocabulary, F], got {}", w.shape())
+        };
         let shape = [&x.shape()[..], &[width]].concat();
         Tensor::from_buf(x.backend(), &shape, x.backend().lookup(w.buf(), x.buf(), (rows, width)))
     }
@@ -47,7 +53,9 @@ impl<B: Backend> Op<B> for Embedding {
         }
         let outer = Self::outer(io, mat);
         match batch {
-            Batch::Keep if io.out_batched() => outer.kept().reshape(shape.prefixed(&[v, io.samples()])),
+            Batch::Keep if io.out_batched() => {
+                outer.kept().reshape(shape.prefixed(&[v, io.samples()]))
+            }
             _ => outer.sum().reshape(shape.prefixed(&[v])),
         }
     }
@@ -88,8 +96,8 @@ impl<B: Backend> Tape<B> {
     /// Rows of a table: x `[N, *]` of whole numbers, w `[vocabulary, F]`, to `[N, *, F]`.
     ///
     /// # Panics
-    /// If the host knows that a number of x is no row of w (on a device that is an error of the first sweep), or the table carries a sample
-    /// axis.
+    /// If the host knows that a number of x is no row of w (on a device that is an error of the
+    /// first sweep), or the table carries a sample axis.
     #[track_caller]
     pub fn embedding(&mut self, x: Var, table: Var) -> Var {
         assert!(!self.is_batched(table), "embedding: the table must not carry a sample axis");
@@ -100,7 +108,8 @@ impl<B: Backend> Tape<B> {
             let shape = *ids.shape();
             let fault = move |at: usize, value: f64| {
                 let strides = shape.strides();
-                let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
+                let index =
+                    (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
                 Error::NoRow { value, index, rows }
             };
             self.claim(Claim::witnessed(witness, &ids, fault));

@@ -15,7 +15,9 @@ impl<B: Backend> Op<B> for Linear {
 
     fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
         let (x, w) = (args[0], args[1]);
-        let [o, i] = **w.shape() else { panic!("linear: the weight must be [O, I], got {}", w.shape()) };
+        let [o, i] = **w.shape() else {
+            panic!("linear: the weight must be [O, I], got {}", w.shape())
+        };
         assert!(
             x.shape().last() == Some(&i),
             "linear: input {} does not end in the weight's {i} in-features ({})",
@@ -43,7 +45,11 @@ impl<B: Backend> Op<B> for Linear {
             0 => mat.gemm(&Gemm::new(mat.len() / o, i, o), w, x.shape().prefixed(&[v])),
             1 => {
                 let outer = outer(io, mat);
-                if keep { outer.kept().reshape([v, n, o, i]) } else { outer.sum().reshape([v, o, i]) }
+                if keep {
+                    outer.kept().reshape([v, n, o, i])
+                } else {
+                    outer.sum().reshape([v, o, i])
+                }
             }
             _ if keep => mat.reshape([v, n, mat.len() / (v * n * o), o]).sum(2),
             _ => mat.reshape([v, mat.len() / (v * o), o]).sum(1),
@@ -94,7 +100,10 @@ impl<B: Backend> Tape<B> {
     #[track_caller]
     pub fn linear(&mut self, x: Var, weight: Var, bias: Option<Var>) -> Var {
         let args: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-        assert!(args[1..].iter().all(|&arg| !self.is_batched(arg)), "linear: weight and bias must not carry a sample axis");
+        assert!(
+            args[1..].iter().all(|&arg| !self.is_batched(arg)),
+            "linear: weight and bias must not carry a sample axis"
+        );
         self.record(Linear, &args)
     }
 }

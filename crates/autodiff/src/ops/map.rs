@@ -51,9 +51,12 @@ impl<B: Backend> Op<B> for Map {
     /// `f″(x)`
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
         match self.0 {
-            Unary::Relu | Unary::LeakyRelu(_) | Unary::HardTanh(..) | Unary::Abs | Unary::Scale(_) | Unary::Shift(_) => {
-                Second::Zero
-            }
+            Unary::Relu
+            | Unary::LeakyRelu(_)
+            | Unary::HardTanh(..)
+            | Unary::Abs
+            | Unary::Scale(_)
+            | Unary::Shift(_) => Second::Zero,
             f => Second::entrywise(move |io| io.args[0].unary_second(f, io.out)),
         }
     }

@@ -4,7 +4,8 @@ use vivit_tensor::{Backend, Gemm, Strides, Tensor};
 
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
-/// Batched matrix product of `[…, I, K]` and `[…, K, J]` (with `transposed`, `[…, J, K]`), equal leading axes.
+/// Batched matrix product of `[…, I, K]` and `[…, K, J]` (with `transposed`, `[…, J, K]`), equal
+/// leading axes.
 #[derive(Clone, Copy, Debug)]
 pub struct MatMul {
     /// Whether the second factor is stored transposed.
@@ -28,7 +29,8 @@ impl MatMul {
             rank >= 2 && b.rank() == rank && a[..rank - 2] == b[..rank - 2],
             "matrix product of {a} and {b}: leading axes differ"
         );
-        let (k, j) = if self.transposed { (b[rank - 1], b[rank - 2]) } else { (b[rank - 2], b[rank - 1]) };
+        let (k, j) =
+            if self.transposed { (b[rank - 1], b[rank - 2]) } else { (b[rank - 2], b[rank - 1]) };
         assert!(a[rank - 1] == k, "matrix product of {a} and {b}: the inner axes differ");
         Dims { items: a[..rank - 2].iter().product(), i: a[rank - 2], j, k }
     }
@@ -62,12 +64,23 @@ impl<B: Backend> Op<B> for MatMul {
         let shape = io.args[wrt].shape().prefixed(&[v]);
         if wrt == 0 {
             let second = self.right(d);
-            let g = Gemm { b: Strides { row: second.col, col: second.row, ..second }, ..Gemm::new(d.i, d.k, d.j) };
-            return mat.gemm(&g.batch(v, d.items * sy, 0, d.items * sa).batch(d.items, sy, sb, sa), b, shape);
+            let g = Gemm {
+                b: Strides { row: second.col, col: second.row, ..second },
+                ..Gemm::new(d.i, d.k, d.j)
+            };
+            return mat.gemm(
+                &g.batch(v, d.items * sy, 0, d.items * sa).batch(d.items, sy, sb, sa),
+                b,
+                shape,
+            );
         }
         if self.transposed {
             let g = Gemm::tn(d.j, d.k, d.i);
-            return mat.gemm(&g.batch(v, d.items * sy, 0, d.items * sb).batch(d.items, sy, sa, sb), a, shape);
+            return mat.gemm(
+                &g.batch(v, d.items * sy, 0, d.items * sb).batch(d.items, sy, sa, sb),
+                a,
+                shape,
+            );
         }
         let g = Gemm::tn(d.k, d.j, d.i);
         a.gemm(&g.batch(v, 0, d.items * sy, d.items * sb).batch(d.items, sa, sy, sb), mat, shape)
@@ -80,9 +93,17 @@ impl<B: Backend> Op<B> for MatMul {
         let g = Gemm { b: self.right(d), ..Gemm::new(d.i, d.j, d.k) };
         let shape = io.out.shape().prefixed(&[k]);
         if wrt == 0 {
-            tangent.gemm(&g.batch(k, d.items * sa, 0, d.items * sy).batch(d.items, sa, sb, sy), b, shape)
+            tangent.gemm(
+                &g.batch(k, d.items * sa, 0, d.items * sy).batch(d.items, sa, sb, sy),
+                b,
+                shape,
+            )
         } else {
-            a.gemm(&g.batch(k, 0, d.items * sb, d.items * sy).batch(d.items, sa, sb, sy), tangent, shape)
+            a.gemm(
+                &g.batch(k, 0, d.items * sb, d.items * sy).batch(d.items, sa, sb, sy),
+                tangent,
+                shape,
+            )
         }
     }
 
@@ -100,7 +121,8 @@ impl<B: Backend> Tape<B> {
     fn products(&mut self, a: Var, b: Var, transposed: bool) -> Var {
         assert!(
             self.is_batched(a) == self.is_batched(b),
-            "matrix product: both factors or none must carry a sample axis; use `linear` for a weight"
+            "matrix product: both factors or none must carry a sample axis; use `linear` for a \
+             weight"
         );
         self.record(MatMul { transposed }, &[a, b])
     }

@@ -1,4 +1,5 @@
-//! The operations: one file each, all derivatives together. [`Tape`](crate::Tape) has a method for each.
+//! The operations: one file each, all derivatives together. [`Tape`](crate::Tape) has a method for
+//! each.
 
 mod adaptive_pool;
 mod arithmetic;

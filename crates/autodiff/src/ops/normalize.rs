@@ -1,7 +1,8 @@
-//! Normalisation to mean zero and variance one (or to mean square one) over blocks of entries, and the layers made of it.
+//! Normalisation to mean zero and variance one (or to mean square one) over blocks of entries, and
+//! the layers made of it.
 //!
-//! With `x̂ = (x − μ)/σ` over a block of c entries: `Jᵀm = (m − mean(m) − x̂ mean(m ∘ x̂))/σ`; without centring the first mean is left out.
-//! The Jacobian is symmetric.
+//! With `x̂ = (x − μ)/σ` over a block of c entries: `Jᵀm = (m − mean(m) − x̂ mean(m ∘ x̂))/σ`;
+//! without centring the first mean is left out. The Jacobian is symmetric.
 
 use vivit_tensor::{Backend, Tensor, Unary};
 
@@ -29,7 +30,8 @@ impl Normalize {
         let rows = x.reshape([x.len() / self.block, self.block]);
         let centred = if self.centre { rows.sub(&self.mean(&rows)) } else { rows };
         let variance = self.mean(&centred.unary(Unary::Square));
-        let inverse = variance.unary(Unary::Shift(self.epsilon)).unary(Unary::Sqrt).unary(Unary::Recip);
+        let inverse =
+            variance.unary(Unary::Shift(self.epsilon)).unary(Unary::Sqrt).unary(Unary::Recip);
         (centred, inverse)
     }
 
@@ -71,14 +73,21 @@ impl<B: Backend> Op<B> for Normalize {
             let (k, rows) = (tangent.shape()[0], io.out.len() / self.block);
             let (_, inverse) = self.centred(io.args[0]);
             let as_rows = |x: &Tensor<B>| x.reshape([x.shape()[0], rows, self.block]);
-            let mean = |x: Tensor<B>| x.sum(2).scale(1.0 / self.block as f64).reshape([x.shape()[0], rows, 1]);
+            let mean = |x: Tensor<B>| {
+                x.sum(2).scale(1.0 / self.block as f64).reshape([x.shape()[0], rows, 1])
+            };
             let normal = io.out.reshape([rows, self.block]);
             let (m, t) = (as_rows(mat), as_rows(tangent));
             let (pulled, moved) = (as_rows(&self.pull(io, mat)), as_rows(&self.pull(io, tangent)));
             let first = mean(t.mul(&normal)).mul(&pulled);
             let second = moved.mul(&mean(m.mul(&normal)));
             let third = mean(moved.mul(&m)).mul(&normal);
-            first.add(&second).add(&third).mul(&inverse).scale(-1.0).reshape(io.out.shape().prefixed(&[k]))
+            first
+                .add(&second)
+                .add(&third)
+                .mul(&inverse)
+                .scale(-1.0)
+                .reshape(io.out.shape().prefixed(&[k]))
         })
     }
 }
@@ -111,7 +120,14 @@ impl<B: Backend> Tape<B> {
     /// # Panics
     /// If the shapes do not fit.
     #[track_caller]
-    pub fn layer_norm(&mut self, x: Var, axes: usize, weight: Option<Var>, bias: Option<Var>, epsilon: f64) -> Var {
+    pub fn layer_norm(
+        &mut self,
+        x: Var,
+        axes: usize,
+        weight: Option<Var>,
+        bias: Option<Var>,
+        epsilon: f64,
+    ) -> Var {
         let shape = self.value(x).shape();
         let block = shape[shape.rank() - axes..].iter().product();
         let normal = self.normalize(x, block, true, epsilon);
@@ -129,25 +145,40 @@ impl<B: Backend> Tape<B> {
         self.affine(normal, weight, None)
     }
 
-    /// Group norm of `[N, C, *]` over groups of channels and all positions; weight and bias are `[C]`.
+    /// Group norm of `[N, C, *]` over groups of channels and all positions; weight and bias are
+    /// `[C]`.
     ///
     /// # Panics
     /// If the groups do not divide the channels.
     #[track_caller]
-    pub fn group_norm(&mut self, x: Var, groups: usize, weight: Option<Var>, bias: Option<Var>, epsilon: f64) -> Var {
+    pub fn group_norm(
+        &mut self,
+        x: Var,
+        groups: usize,
+        weight: Option<Var>,
+        bias: Option<Var>,
+        epsilon: f64,
+    ) -> Var {
         let shape = *self.value(x).shape();
-        assert!(shape.rank() >= 2 && groups > 0 && shape[1] % groups == 0, "group norm: {groups} groups of {shape}");
+        assert!(
+            shape.rank() >= 2 && groups > 0 && shape[1] % groups == 0,
+            "group norm: {groups} groups of {shape}"
+        );
         let normal = self.normalize(x, shape.tail().size() / groups, true, epsilon);
-        let (weight, bias) =
-            (weight.map(|w| self.per_channel(w, shape.rank())), bias.map(|b| self.per_channel(b, shape.rank())));
+        let (weight, bias) = (
+            weight.map(|w| self.per_channel(w, shape.rank())),
+            bias.map(|b| self.per_channel(b, shape.rank())),
+        );
         self.affine(normal, weight, bias)
     }
 
-    /// `[C]` as `[C, 1, …]`, to be repeated over the positions of `[N, C, *]`, a value of `rank` axes.
+    /// `[C]` as `[C, 1, …]`, to be repeated over the positions of `[N, C, *]`, a value of `rank`
+    /// axes.
     #[track_caller]
     pub fn per_channel(&mut self, x: Var, rank: usize) -> Var {
         let channels = self.value(x).len();
-        let shape: Vec<usize> = [channels].into_iter().chain(std::iter::repeat_n(1, rank - 2)).collect();
+        let shape: Vec<usize> =
+            [channels].into_iter().chain(std::iter::repeat_n(1, rank - 2)).collect();
         self.reshape(x, &shape)
     }
 }

@@ -39,7 +39,11 @@ impl<B: Backend> Op<B> for ZeroPad {
     fn reroute(&self, io: Io<'_, B>, route: &Route<B>) -> Option<Route<B>> {
         let x = io.args[0];
         // Around planes.
-        let axes = x.shape().rank().checked_sub(2).filter(|axes| (1..=3).contains(axes) && *axes >= self.pads.len())?;
+        let axes = x
+            .shape()
+            .rank()
+            .checked_sub(2)
+            .filter(|axes| (1..=3).contains(axes) && *axes >= self.pads.len())?;
         let mut before = vec![0; axes - self.pads.len()];
         before.extend(self.pads.iter().map(|&(before, _)| before));
         route.without(x.backend(), *x.shape(), &before)
@@ -55,10 +59,12 @@ impl<B: Backend> Op<B> for ZeroPad {
 }
 
 impl<B: Backend> Tape<B> {
-    /// Zeros around the last `pads.len()` axes, `(before, after)` each, outermost first; negative numbers crop.
+    /// Zeros around the last `pads.len()` axes, `(before, after)` each, outermost first; negative
+    /// numbers crop.
     ///
     /// # Panics
-    /// If there are more pads than axes behind the sample axis, or an axis is cropped below nothing.
+    /// If there are more pads than axes behind the sample axis, or an axis is cropped below
+    /// nothing.
     #[track_caller]
     pub fn zero_pad(&mut self, x: Var, pads: &[(isize, isize)]) -> Var {
         let axes = self.value(x).shape().rank() - usize::from(self.is_batched(x));

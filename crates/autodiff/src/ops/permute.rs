@@ -49,7 +49,8 @@ impl<B: Backend> Op<B> for Permute {
 }
 
 impl<B: Backend> Tape<B> {
-    /// Axis `i` of each sample's result is axis `order[i]` of the sample (0 is the first behind the sample axis).
+    /// Axis `i` of each sample's result is axis `order[i]` of the sample (0 is the first behind the
+    /// sample axis).
     ///
     /// # Panics
     /// If `order` is no permutation of the axes.

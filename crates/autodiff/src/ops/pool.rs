@@ -46,15 +46,21 @@ impl PoolOptions {
     /// Window, planes of `x: [N, C, *in]`, and the result's shape `[N, C, *out]`.
     fn geometry<B: Backend>(&self, x: &Tensor<B>) -> (Window, usize, Vec<usize>) {
         let (shape, axes) = (x.shape(), self.kernel.len());
-        assert!(shape.rank() == 2 + axes, "pooling over {axes} spatial axes needs [N, C, *in], got {shape}");
-        let window = self.window(&shape[2..]).unwrap_or_else(|error| panic!("pooling of {shape}: {error}"));
+        assert!(
+            shape.rank() == 2 + axes,
+            "pooling over {axes} spatial axes needs [N, C, *in], got {shape}"
+        );
+        let window =
+            self.window(&shape[2..]).unwrap_or_else(|error| panic!("pooling of {shape}: {error}"));
         (window, shape[0] * shape[1], [&shape[..2], &window.output[3 - axes..]].concat())
     }
 }
 
-/// The largest entry of each window: x `[N, C, *in]` to `[N, C, *out]`. Of several equal ones the first.
+/// The largest entry of each window: x `[N, C, *in]` to `[N, C, *out]`. Of several equal ones the
+/// first.
 ///
-/// Where the maxima of the latest `forward` are is kept: the sweep asks again. A clone keeps nothing.
+/// Where the maxima of the latest `forward` are is kept: the sweep asks again. A clone keeps
+/// nothing.
 #[derive(Clone, Debug)]
 pub struct MaxPool {
     options: PoolOptions,
@@ -69,8 +75,12 @@ impl MaxPool {
 
     /// The positions of the maxima of `planes` planes.
     fn index<B: Backend>(&self, x: &Tensor<B>, planes: usize, window: &Window) -> B::Index {
-        let known = |(of, _): &(Tensor<B>, B::Index)| of.shape() == x.shape() && x.backend().same(of.buf(), x.buf());
-        self.index.get(known).map_or_else(|| x.backend().argmax(x.buf(), planes, window), |(_, index)| index)
+        let known = |(of, _): &(Tensor<B>, B::Index)| {
+            of.shape() == x.shape() && x.backend().same(of.buf(), x.buf())
+        };
+        self.index
+            .get(known)
+            .map_or_else(|| x.backend().argmax(x.buf(), planes, window), |(_, index)| index)
     }
 
     /// From the windows to their maxima.
@@ -124,8 +134,8 @@ impl<B: Backend> Op<B> for MaxPool {
 pub struct AvgPool(pub PoolOptions);
 
 impl AvgPool {
-    /// `1 / (entries counted)` for every window: the sum over a plane of ones. A window of `ceil` may reach beyond the padding, which never
-    /// counts.
+    /// `1 / (entries counted)` for every window: the sum over a plane of ones. A window of `ceil`
+    /// may reach beyond the padding, which never counts.
     fn weights<B: Backend>(&self, backend: &B, window: &Window) -> Tensor<B> {
         let mut counted = *window;
         if self.0.count_include_pad {
@@ -133,14 +143,19 @@ impl AvgPool {
             counted.padding = [0; 3];
         }
         let ones = backend.fill(counted.input_len(), B::Elem::of(1.0));
-        let counts = Tensor::from_buf(backend, [window.output_len()], backend.window_sum(&ones, 1, &counted));
+        let counts = Tensor::from_buf(
+            backend,
+            [window.output_len()],
+            backend.window_sum(&ones, 1, &counted),
+        );
         counts.unary(Unary::Recip)
     }
 
     fn mean<B: Backend>(&self, x: &Tensor<B>, window: &Window) -> Tensor<B> {
         let planes = x.len() / window.input_len();
         let sums = x.backend().window_sum(x.buf(), planes, window);
-        Tensor::from_buf(x.backend(), [planes, window.output_len()], sums).mul(&self.weights(x.backend(), window))
+        Tensor::from_buf(x.backend(), [planes, window.output_len()], sums)
+            .mul(&self.weights(x.backend(), window))
     }
 }
 
@@ -159,7 +174,8 @@ impl<B: Backend> Op<B> for AvgPool {
         let (x, backend) = (io.args[0], mat.backend());
         let (window, _, _) = self.0.geometry(x);
         let planes = mat.len() / window.output_len();
-        let shares = mat.reshape([planes, window.output_len()]).mul(&self.weights(backend, &window));
+        let shares =
+            mat.reshape([planes, window.output_len()]).mul(&self.weights(backend, &window));
         let spread = backend.window_spread(shares.buf(), planes, &window);
         Tensor::from_buf(backend, x.shape().prefixed(&mat.shape()[..1]), spread)
     }
@@ -190,7 +206,11 @@ impl<B: Backend> Tape<B> {
     /// If no window fits, or a dilation is asked for.
     #[track_caller]
     pub fn avg_pool(&mut self, x: Var, options: &PoolOptions) -> Var {
-        assert!(options.dilation.iter().all(|&d| d == 1), "average pooling has no dilation, got {:?}", options.dilation);
+        assert!(
+            options.dilation.iter().all(|&d| d == 1),
+            "average pooling has no dilation, got {:?}",
+            options.dilation
+        );
         self.record(AvgPool(options.clone()), &[x])
     }
 }

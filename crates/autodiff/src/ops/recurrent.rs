@@ -4,7 +4,8 @@ use vivit_tensor::Backend;
 
 use crate::{Tape, Var};
 
-/// The parameters of a recurrent layer from I features to H (LSTM: 4H rows, the gates i, f, g, o in this order).
+/// The parameters of a recurrent layer from I features to H (LSTM: 4H rows, the gates i, f, g, o in
+/// this order).
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrentParams {
     /// `[H, I]` (LSTM: `[4H, I]`)
@@ -27,7 +28,8 @@ impl<B: Backend> Tape<B> {
         self.recurrent(x, params, |tape, preactivation, _| (tape.tanh(preactivation), None))
     }
 
-    /// `c_t = σ(f) c_{t−1} + σ(i) tanh(g)`, `h_t = σ(o) tanh(c_t)` from `h = c = 0`: x `[N, T, I]` to all h, `[N, T, H]`.
+    /// `c_t = σ(f) c_{t−1} + σ(i) tanh(g)`, `h_t = σ(o) tanh(c_t)` from `h = c = 0`: x `[N, T, I]`
+    /// to all h, `[N, T, H]`.
     ///
     /// # Panics
     /// If the shapes do not fit.

@@ -78,7 +78,11 @@ impl<B: Backend> Tape<B> {
     #[track_caller]
     fn softmax_op(&mut self, x: Var, axis: usize, log: bool) -> Var {
         let axis = axis + usize::from(self.is_batched(x));
-        assert!(axis < self.value(x).shape().rank(), "softmax: {} has no such axis", self.value(x).shape());
+        assert!(
+            axis < self.value(x).shape().rank(),
+            "softmax: {} has no such axis",
+            self.value(x).shape()
+        );
         self.record(Softmax { axis, log }, &[x])
     }
 

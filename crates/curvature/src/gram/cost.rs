@@ -1,7 +1,8 @@
 //! What each contraction order costs, from dimensions alone, and the choice of the cheapest.
 //!
-//! Times are compared in multiply-adds of a large matrix product. A number that is written or read once in between counts as
-//! [`MOVED`] of them, a product for a single pair of samples as [`STARTED`] more.
+//! Times are compared in multiply-adds of a large matrix product. A number that is written or read
+//! once in between counts as [`MOVED`] of them, a product for a single pair of samples as
+//! [`STARTED`] more.
 
 use std::fmt;
 
@@ -9,11 +10,13 @@ use vivit_autodiff::OuterDims;
 
 use super::pairs::Tiles;
 
-/// Multiply-adds of a large product that take as long as writing or reading one number: the ratio of a core's arithmetic (some 50 G/s
-/// in f32) to what it streams from its outer caches (some 6 G numbers/s), rounded. Estimated, not fitted.
+/// Multiply-adds of a large product that take as long as writing or reading one number: the ratio
+/// of a core's arithmetic (some 50 G/s in f32) to what it streams from its outer caches (some 6 G
+/// numbers/s), rounded. Estimated, not fitted.
 const MOVED: f64 = 8.0;
 
-/// Multiply-adds of a large product that take as long as starting a small one: some tenth of a microsecond. Estimated, too.
+/// Multiply-adds of a large product that take as long as starting a small one: some tenth of a
+/// microsecond. Estimated, too.
 const STARTED: f64 = 4096.0;
 
 /// Default of [`Contraction::memory`].
@@ -21,7 +24,8 @@ const MEMORY: usize = 1 << 26;
 
 /// In which order the Gram block of one parameter is contracted.
 ///
-/// With `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` (O × I entries, T positions; groups add up), for each pair of samples n and m, with V and W columns:
+/// With `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` (O × I entries, T positions; groups add up), for each
+/// pair of samples n and m, with V and W columns:
 ///
 /// | order | products | multiply-adds per pair |
 /// | --- | --- | --- |
@@ -30,8 +34,10 @@ const MEMORY: usize = 1 << 26;
 /// | `OneSide` | `V_n`, `P = z_m V_nᵀ`, `⟨P, s_m⟩` | `V·T·O·I + V·W·O·T`, and `V·T·O·I` per sample |
 /// | `Factors` (T = 1) | `⟨s_n, s_m⟩⟨z_n, z_m⟩` | `V·W·O + I` |
 ///
-/// `OneSide` can be the cheapest of them only if V·O < W, for one gradient against many columns of a layer of few out-features: else it takes less
-/// than `Expand` only where `Positions` takes less than either. The mirror of `OneSide`, which contracts `V_n` with `s_m` first, takes `V·W·T·O·I` and so never less than `Expand`.
+/// `OneSide` can be the cheapest of them only if V·O < W, for one gradient against many columns of
+/// a layer of few out-features: else it takes less than `Expand` only where `Positions` takes less
+/// than either. The mirror of `OneSide`, which contracts `V_n` with `s_m` first, takes `V·W·T·O·I`
+/// and so never less than `Expand`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ContractionOrder {
@@ -43,15 +49,18 @@ pub enum ContractionOrder {
     Positions,
     /// One side is expanded, and contracted with the other's factors.
     OneSide,
-    /// The whole of the parameter's V, without regard to its structure: the only way where there is none.
+    /// The whole of the parameter's V, without regard to its structure: the only way where there is
+    /// none.
     Raw,
 }
 
 impl ContractionOrder {
     /// Every order.
-    pub const ALL: [ContractionOrder; 5] = [Self::Factors, Self::Expand, Self::Positions, Self::OneSide, Self::Raw];
+    pub const ALL: [ContractionOrder; 5] =
+        [Self::Factors, Self::Expand, Self::Positions, Self::OneSide, Self::Raw];
 
-    /// Whether a parameter that is used at `t` positions per sample can be contracted in this order.
+    /// Whether a parameter that is used at `t` positions per sample can be contracted in this
+    /// order.
     fn fits(self, t: usize) -> bool {
         self != Self::Factors || t == 1
     }
@@ -69,14 +78,15 @@ impl fmt::Display for ContractionOrder {
     }
 }
 
-/// How contraction orders are chosen, and how much memory they work in. The choice costs time only: results agree up to rounding.
+/// How contraction orders are chosen, and how much memory they work in. The choice costs time only:
+/// results agree up to rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contraction {
-    /// The order of every parameter that can be contracted in it; the others', and everyone's if `None`, is the cheapest.
-    /// Default: `None`.
+    /// The order of every parameter that can be contracted in it; the others', and everyone's if
+    /// `None`, is the cheapest. Default: `None`.
     pub order: Option<ContractionOrder>,
-    /// Bytes of memory for one parameter's intermediate products. More are taken where not even the smallest blocks fit.
-    /// Default: 64 MiB.
+    /// Bytes of memory for one parameter's intermediate products. More are taken where not even the
+    /// smallest blocks fit. Default: 64 MiB.
     pub memory: usize,
 }
 
@@ -100,17 +110,29 @@ impl Contraction {
 
     /// The order for a block of the given dimensions, and its cost, for numbers of `size` bytes.
     ///
-    /// The cheapest one of those that fit into the memory, or the one that needs least if none does.
-    pub fn choose(&self, dims: &ContractionDims, size: usize) -> (ContractionOrder, ContractionCost) {
+    /// The cheapest one of those that fit into the memory, or the one that needs least if none
+    /// does.
+    pub fn choose(
+        &self,
+        dims: &ContractionDims,
+        size: usize,
+    ) -> (ContractionOrder, ContractionCost) {
         let cost = |order| Some((order, dims.cost(order, size, self.memory)?));
         if let Some(forced) = self.order.and_then(cost) {
             return forced;
         }
-        let all = || ContractionOrder::ALL.into_iter().filter(|&order| order != ContractionOrder::Raw).filter_map(cost);
+        let all = || {
+            ContractionOrder::ALL
+                .into_iter()
+                .filter(|&order| order != ContractionOrder::Raw)
+                .filter_map(cost)
+        };
         let cheapest = all()
             .filter(|(_, cost)| cost.bytes <= self.memory)
             .min_by(|(_, a), (_, b)| a.equivalents().total_cmp(&b.equivalents()));
-        cheapest.or_else(|| all().min_by_key(|(_, cost)| cost.bytes)).expect("every structure can be expanded")
+        cheapest
+            .or_else(|| all().min_by_key(|(_, cost)| cost.bytes))
+            .expect("every structure can be expanded")
     }
 }
 
@@ -142,7 +164,12 @@ pub struct ContractionDims {
 impl ContractionDims {
     /// `VᵀV`.
     pub fn symmetric(dims: OuterDims) -> Self {
-        ContractionDims { block: GramBlock::Symmetric, left: dims, columns: dims.v, samples: dims.n }
+        ContractionDims {
+            block: GramBlock::Symmetric,
+            left: dims,
+            columns: dims.v,
+            samples: dims.n,
+        }
     }
 
     /// `VᵀW` with a right side of `columns` columns and `samples` samples.
@@ -185,11 +212,17 @@ impl ContractionDims {
         }
     }
 
-    /// What the contraction costs in the given order with numbers of `size` bytes, if blocks are cut to fit into `memory` bytes; `None` if
-    /// it can't be done in that order.
+    /// What the contraction costs in the given order with numbers of `size` bytes, if blocks are
+    /// cut to fit into `memory` bytes; `None` if it can't be done in that order.
     ///
-    /// Multiply-adds are those of the table at [`ContractionOrder`]; of symmetric blocks those of one half.
-    pub fn cost(&self, order: ContractionOrder, size: usize, memory: usize) -> Option<ContractionCost> {
+    /// Multiply-adds are those of the table at [`ContractionOrder`]; of symmetric blocks those of
+    /// one half.
+    pub fn cost(
+        &self,
+        order: ContractionOrder,
+        size: usize,
+        memory: usize,
+    ) -> Option<ContractionCost> {
         if !order.fits(self.left.t) {
             return None;
         }
@@ -215,13 +248,24 @@ impl ContractionDims {
             }
             ContractionOrder::Factors => {
                 let products = if symmetric { (v * n).powi(2) } else { self.products() };
-                let copies = if d.g == 1 { 0 } else { self.rows() * d.g * d.o + (d.n + m) * d.g * d.i };
-                (g * (self.products() * o + n * m as f64 * i + products), 3.0 * g * products, d.n * m + copies, 1)
+                let copies =
+                    if d.g == 1 { 0 } else { self.rows() * d.g * d.o + (d.n + m) * d.g * d.i };
+                (
+                    g * (self.products() * o + n * m as f64 * i + products),
+                    3.0 * g * products,
+                    d.n * m + copies,
+                    1,
+                )
             }
             ContractionOrder::Positions => {
                 let multiply_adds = pairs * g * (i * t * t + v * o * t * t + ends);
                 let moved = pairs * g * (2.0 * t * t + (2.0 * v + met) * t * o);
-                (multiply_adds, moved, Tiles::positions(self, limit).numbers, usize::from(symmetric))
+                (
+                    multiply_adds,
+                    moved,
+                    Tiles::positions(self, limit).numbers,
+                    usize::from(symmetric),
+                )
             }
             ContractionOrder::OneSide => {
                 let multiply_adds = v * n * t * entries + pairs * g * (v * t * o * i + ends);
@@ -231,7 +275,13 @@ impl ContractionDims {
         };
         let by_pair = matches!(order, ContractionOrder::Positions | ContractionOrder::OneSide);
         let started = if by_pair { pairs * g } else { 0.0 };
-        Some(ContractionCost { multiply_adds, moved, started, bytes: numbers.saturating_mul(size), matrices })
+        Some(ContractionCost {
+            multiply_adds,
+            moved,
+            started,
+            bytes: numbers.saturating_mul(size),
+            matrices,
+        })
     }
 
     /// Out-features that are expanded at a time.
@@ -251,7 +301,8 @@ pub struct ContractionCost {
     pub started: f64,
     /// Bytes of intermediate products at a time.
     pub bytes: usize,
-    /// Matrices of the Gram block's own size that are needed besides; not part of `bytes`. All parameters of a group share them.
+    /// Matrices of the Gram block's own size that are needed besides; not part of `bytes`. All
+    /// parameters of a group share them.
     pub matrices: usize,
 }
 

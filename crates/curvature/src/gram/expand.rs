@@ -1,4 +1,5 @@
-//! V itself: whole (`Raw`), or expanded some out-features at a time (`Expand`), folded in and dropped.
+//! V itself: whole (`Raw`), or expanded some out-features at a time (`Expand`), folded in and
+//! dropped.
 
 use vivit_autodiff::Outer;
 use vivit_tensor::{Backend, Gemm, Tensor};
@@ -27,20 +28,31 @@ pub(super) fn add_symmetric<B: Backend>(
 }
 
 /// `cross += VᵀW`
-pub(super) fn add_between<B: Backend>(cross: &mut Tensor<B>, v: &Outer<B>, w: &Outer<B>, limit: usize) {
+pub(super) fn add_between<B: Backend>(
+    cross: &mut Tensor<B>,
+    v: &Outer<B>,
+    w: &Outer<B>,
+    limit: usize,
+) {
     for rows in blocks_of(v, dims_between(v, w).slice(limit)) {
         add_raw_between(cross, &v.expand(rows.clone()), &w.expand(rows));
     }
 }
 
 /// `cross[c] += V_cᵀ W_c`
-pub(super) fn add_by_column<B: Backend>(cross: &mut Tensor<B>, v: &Outer<B>, w: &Outer<B>, limit: usize) {
+pub(super) fn add_by_column<B: Backend>(
+    cross: &mut Tensor<B>,
+    v: &Outer<B>,
+    w: &Outer<B>,
+    limit: usize,
+) {
     for rows in blocks_of(v, dims_between(v, w).slice(limit)) {
         add_raw_by_column(cross, &v.expand(rows.clone()), &w.expand(rows));
     }
 }
 
-/// The lower half of `lower += VᵀV` for `v: [V, N, *]`, all of it or a slice of the parameter's entries.
+/// The lower half of `lower += VᵀV` for `v: [V, N, *]`, all of it or a slice of the parameter's
+/// entries.
 pub(super) fn add_raw_symmetric<B: Backend>(lower: &mut Tensor<B>, v: &Tensor<B>) {
     let (r, backend) = (lower.shape()[0], lower.backend().clone());
     backend.syrk(r, v.len() / r, v.buf(), lower.buf_mut());
@@ -54,7 +66,8 @@ pub(super) fn add_raw_between<B: Backend>(cross: &mut Tensor<B>, v: &Tensor<B>, 
 
 /// `cross[c] += V_cᵀ W_c` for `v: [C, N, *]`, `w: [C, M, *]`.
 pub(super) fn add_raw_by_column<B: Backend>(cross: &mut Tensor<B>, v: &Tensor<B>, w: &Tensor<B>) {
-    let ([c, n, m], backend) = ([cross.shape()[0], cross.shape()[1], cross.shape()[2]], cross.backend().clone());
+    let ([c, n, m], backend) =
+        ([cross.shape()[0], cross.shape()[1], cross.shape()[2]], cross.backend().clone());
     let d = v.len() / (c * n);
     let g = Gemm::nt(n, m, d).accumulating().batch(c, n * d, m * d, n * m);
     backend.gemm(&g, v.buf(), w.buf(), cross.buf_mut());

@@ -1,10 +1,13 @@
-//! One position per sample, `T = 1`: `⟨s ⊗ z, s′ ⊗ z′⟩ = ⟨s, s′⟩⟨z, z′⟩`, summed over groups. Nothing is expanded.
+//! One position per sample, `T = 1`: `⟨s ⊗ z, s′ ⊗ z′⟩ = ⟨s, s′⟩⟨z, z′⟩`, summed over groups.
+//! Nothing is expanded.
 
 use vivit_autodiff::Outer;
 use vivit_tensor::{Backend, Gemm, Scalar, Tensor};
 
 /// The factors of every group: `s: [V·N, O]` and `z: [N, I]`.
-fn of_groups<B: Backend>(outer: &Outer<B>) -> impl Iterator<Item = (Tensor<B>, Tensor<B>)> + use<B> {
+fn of_groups<B: Backend>(
+    outer: &Outer<B>,
+) -> impl Iterator<Item = (Tensor<B>, Tensor<B>)> + use<B> {
     let d = outer.dims();
     let group_first = |x: &Tensor<B>, rows: usize, features: usize| {
         let x = x.reshape([rows, d.g, features]);
@@ -46,6 +49,12 @@ pub(super) fn add_by_column<B: Backend>(cross: &mut Tensor<B>, v: &Outer<B>, w: 
         let g = Gemm::nt(d.n, e.n, d.o).batch(d.v, d.n * d.o, e.n * d.o, d.n * e.n);
         let ss = s.gemm(&g, &s_w, [d.v * d.n, e.n]);
         let zz = z.gemm(&Gemm::nt(d.n, e.n, d.i), &z_w, [d.n, e.n]);
-        backend.add_tiled_product(cross.buf_mut(), ss.buf(), (d.v * d.n, e.n), zz.buf(), (d.n, e.n));
+        backend.add_tiled_product(
+            cross.buf_mut(),
+            ss.buf(),
+            (d.v * d.n, e.n),
+            zz.buf(),
+            (d.n, e.n),
+        );
     }
 }

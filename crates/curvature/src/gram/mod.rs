@@ -1,7 +1,8 @@
 //! The Gram engine: one parameter's share of `VᵀV` and `Vᵀg`, added up while the sweep passes.
 //!
-//! Rows are (column, sample) pairs, `v·N_S + n`. Gradients of the same samples are one more column behind V's. Where V has
-//! outer-product structure, `cost` chooses in which order a share is contracted.
+//! Rows are (column, sample) pairs, `v·N_S + n`. Gradients of the same samples are one more column
+//! behind V's. Where V has outer-product structure, `cost` chooses in which order a share is
+//! contracted.
 
 mod cost;
 mod expand;
@@ -22,7 +23,8 @@ use pairs::{Place, Via};
 /// The Gram blocks of one parameter group.
 #[derive(Debug)]
 pub(crate) struct GramBlocks<B: Backend> {
-    /// `VᵀV`, `[R, R]`, R being the columns times samples of V and, if they have the same samples, of g behind it; the lower half counts.
+    /// `VᵀV`, `[R, R]`, R being the columns times samples of V and, if they have the same samples,
+    /// of g behind it; the lower half counts.
     lower: Tensor<B>,
     /// As `lower`, of what goes pair by pair of samples: `C + Cᵀ` counts. Made when needed.
     pairs: Option<Tensor<B>>,
@@ -39,20 +41,25 @@ impl<B: Backend> GramBlocks<B> {
         let rows = site.rows(0);
         let n = if gradients { site.rows(1) } else { 0 };
         let apart = gradients && site.stacked().is_none();
-        let (cross, n) = if apart { (Some(Tensor::zeros(backend, [rows, n])), 0) } else { (None, n) };
+        let (cross, n) =
+            if apart { (Some(Tensor::zeros(backend, [rows, n])), 0) } else { (None, n) };
         let lower = Tensor::zeros(backend, [rows + n, rows + n]);
         GramBlocks { lower, pairs: None, cross, gradients: n, contraction }
     }
 
     /// Adds a parameter's share.
     pub fn add(&mut self, site: &Site<'_, B>, group: usize) -> Result<GramRow, Error> {
-        let share = site.stacked().filter(|_| self.cross.is_none()).unwrap_or_else(|| site.share(0));
+        let share =
+            site.stacked().filter(|_| self.cross.is_none()).unwrap_or_else(|| site.share(0));
         let (samples, size) = (site.samples(0), size_of::<B::Elem>());
         let v = share.outer();
-        let target = Target { param: site.param(), name: site.name(), entries: site.value().len(), group };
+        let target =
+            Target { param: site.param(), name: site.name(), entries: site.value().len(), group };
         let block = (share.rows() / samples, samples);
-        let cross = self.cross.as_ref().map(|cross| (site.rows(1) / cross.shape()[1], cross.shape()[1]));
-        let row = GramRow::of(target, v.as_ref().map(Outer::dims), block, cross, self.contraction, size);
+        let cross =
+            self.cross.as_ref().map(|cross| (site.rows(1) / cross.shape()[1], cross.shape()[1]));
+        let row =
+            GramRow::of(target, v.as_ref().map(Outer::dims), block, cross, self.contraction, size);
         let contraction = self.contraction;
         let Some(v) = v.filter(|_| row.order != ContractionOrder::Raw) else {
             let v = share.jac_t(Batch::Keep);
@@ -63,16 +70,25 @@ impl<B: Backend> GramBlocks<B> {
             return Ok(row);
         };
         let limit = contraction.memory / size;
-        let g = self.cross.is_some().then(|| site.outer(1).expect("structure does not depend on the probe"));
+        let g = self
+            .cross
+            .is_some()
+            .then(|| site.outer(1).expect("structure does not depend on the probe"));
         match row.order {
             ContractionOrder::Expand => {
-                expand::add_symmetric(&mut self.lower, &v, self.cross.as_mut().zip(g.as_ref()), limit);
+                expand::add_symmetric(
+                    &mut self.lower,
+                    &v,
+                    self.cross.as_mut().zip(g.as_ref()),
+                    limit,
+                );
                 return Ok(row);
             }
             ContractionOrder::Factors => factors::add_symmetric(&mut self.lower, &v),
             order => {
                 let (r, n) = (self.lower.shape()[0], samples);
-                let pairs = self.pairs.get_or_insert_with(|| Tensor::zeros(self.lower.backend(), [r, r]));
+                let pairs =
+                    self.pairs.get_or_insert_with(|| Tensor::zeros(self.lower.backend(), [r, r]));
                 let place = Place { v: n * r, n: r, w: n, m: 1 };
                 pairs::add(pairs, place, (&v, &v), GramBlock::Symmetric, via(order), limit);
             }
@@ -83,7 +99,8 @@ impl<B: Backend> GramBlocks<B> {
         Ok(row)
     }
 
-    /// `VᵀV`, `[R, R]`, of which the lower half counts, and `Vᵀg`, `[R, N_grad]`, if gradients travelled too.
+    /// `VᵀV`, `[R, R]`, of which the lower half counts, and `Vᵀg`, `[R, N_grad]`, if gradients
+    /// travelled too.
     pub fn finish(mut self) -> (Tensor<B>, Option<Tensor<B>>) {
         if let Some(pairs) = self.pairs.take() {
             pairs::fold(&mut self.lower, &pairs);
@@ -100,7 +117,8 @@ impl<B: Backend> GramBlocks<B> {
     }
 }
 
-/// Adds a parameter's share of `VᵀW` to `cross: [R, R′]`, V and W being the columns of two probes of a site.
+/// Adds a parameter's share of `VᵀW` to `cross: [R, R′]`, V and W being the columns of two probes
+/// of a site.
 pub(crate) fn add_between<B: Backend>(
     cross: &mut Tensor<B>,
     site: &Site<'_, B>,
@@ -126,8 +144,8 @@ pub(crate) fn cost_between(
     contraction.choose(&ContractionDims::between(dims, w, m), size).1
 }
 
-/// The dimensions of (columns, samples) of a parameter, and how it can be contracted: without structure it is one row of features, used
-/// once.
+/// The dimensions of (columns, samples) of a parameter, and how it can be contracted: without
+/// structure it is one row of features, used once.
 fn as_rows(
     structure: Option<OuterDims>,
     entries: usize,
@@ -136,7 +154,10 @@ fn as_rows(
 ) -> (OuterDims, Contraction) {
     match structure {
         Some(dims) => (OuterDims { v, n, ..dims }, asked),
-        None => (OuterDims { v, n, g: 1, t: 1, o: 1, i: entries }, Contraction { order: Some(ContractionOrder::Raw), ..asked }),
+        None => (
+            OuterDims { v, n, g: 1, t: 1, o: 1, i: entries },
+            Contraction { order: Some(ContractionOrder::Raw), ..asked },
+        ),
     }
 }
 
@@ -149,7 +170,8 @@ pub(crate) struct Target<'a> {
 }
 
 impl GramRow {
-    /// The choice for a block of (columns, samples) and its product with gradients of other samples, if there are such.
+    /// The choice for a block of (columns, samples) and its product with gradients of other
+    /// samples, if there are such.
     pub(crate) fn of(
         target: Target<'_>,
         structure: Option<OuterDims>,
@@ -165,13 +187,26 @@ impl GramRow {
             // What is expanded for one serves the other.
             let expanded = matches!(order, ContractionOrder::Raw | ContractionOrder::Expand);
             let order = if expanded { Some(order) } else { contraction.order };
-            let (order, more) = Contraction { order, ..contraction }.choose(&ContractionDims::between(dims, w, m), size);
+            let (order, more) = Contraction { order, ..contraction }
+                .choose(&ContractionDims::between(dims, w, m), size);
             cost = cost.and(more);
             order
         });
         let structure = structure.map(|_| dims);
         let refused = asked.order.filter(|&asked| asked != order);
-        GramRow { param, name: name.into(), group, entries, columns, samples, structure, order, cross, refused, cost }
+        GramRow {
+            param,
+            name: name.into(),
+            group,
+            entries,
+            columns,
+            samples,
+            structure,
+            order,
+            cross,
+            refused,
+            cost,
+        }
     }
 }
 
@@ -184,12 +219,18 @@ pub(crate) fn add_by_column<B: Backend>(
 ) {
     let by_column = |a: &Outer<B>, b: &Outer<B>| ContractionDims::by_column(a.dims(), b.dims().n);
     let Some((a, b, order)) = structure(site, (v, w), contraction, by_column) else {
-        return expand::add_raw_by_column(cross, &site.jac_t(v, Batch::Keep), &site.jac_t(w, Batch::Keep));
+        return expand::add_raw_by_column(
+            cross,
+            &site.jac_t(v, Batch::Keep),
+            &site.jac_t(w, Batch::Keep),
+        );
     };
     let limit = contraction.memory / size_of::<B::Elem>();
     match order {
         ContractionOrder::Factors => factors::add_by_column(cross, &a, &b),
-        ContractionOrder::Expand | ContractionOrder::Raw => expand::add_by_column(cross, &a, &b, limit),
+        ContractionOrder::Expand | ContractionOrder::Raw => {
+            expand::add_by_column(cross, &a, &b, limit)
+        }
         order => {
             let (n, m) = (cross.shape()[1], cross.shape()[2]);
             let place = Place { v: n * m, n: m, w: 0, m: 1 };
@@ -211,7 +252,13 @@ fn structure<B: Backend>(
 }
 
 /// Adds `VᵀW` to `cross: [V·N, W·M]`.
-fn add_outer_between<B: Backend>(cross: &mut Tensor<B>, v: &Outer<B>, w: &Outer<B>, order: ContractionOrder, limit: usize) {
+fn add_outer_between<B: Backend>(
+    cross: &mut Tensor<B>,
+    v: &Outer<B>,
+    w: &Outer<B>,
+    order: ContractionOrder,
+    limit: usize,
+) {
     match order {
         ContractionOrder::Factors => factors::add_between(cross, v, w),
         ContractionOrder::Expand | ContractionOrder::Raw => expand::add_between(cross, v, w, limit),
@@ -220,7 +267,8 @@ fn add_outer_between<B: Backend>(cross: &mut Tensor<B>, v: &Outer<B>, w: &Outer<
             let cols = e.v * e.n;
             let (left, right) = ((d.n * cols, cols), (e.n, 1));
             // The side of fewer columns meets positions first.
-            let (sides, left, right) = if e.v < d.v { ((w, v), right, left) } else { ((v, w), left, right) };
+            let (sides, left, right) =
+                if e.v < d.v { ((w, v), right, left) } else { ((v, w), left, right) };
             let place = Place { v: left.0, n: left.1, w: right.0, m: right.1 };
             pairs::add(cross, place, sides, GramBlock::Between, via(order), limit);
         }
@@ -236,7 +284,10 @@ fn dims_between<B: Backend>(v: &Outer<B>, w: &Outer<B>) -> ContractionDims {
 }
 
 /// Ranges of `rows` out-features.
-fn blocks_of<B: Backend>(outer: &Outer<B>, rows: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
+fn blocks_of<B: Backend>(
+    outer: &Outer<B>,
+    rows: usize,
+) -> impl Iterator<Item = Range<usize>> + use<B> {
     let o = outer.dims().o;
     (0..o).step_by(rows).map(move |first| first..(first + rows).min(o))
 }

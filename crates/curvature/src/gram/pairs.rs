@@ -1,14 +1,16 @@
 //! The orders that go through pairs of samples, `Positions` and `OneSide`.
 //!
-//! Both make `P[n, m][v, t′, o] = Σ_t ⟨z[n, t], z[m, t′]⟩ s[v, n, t, o]` and contract it with `s[w, m, t′, o]`, over `t′` and `o`:
+//! Both make `P[n, m][v, t′, o] = Σ_t ⟨z[n, t], z[m, t′]⟩ s[v, n, t, o]` and contract it with `s[w,
+//! m, t′, o]`, over `t′` and `o`:
 //!
 //! ```text
 //! Positions   P = K s_n      K[t′, t] = ⟨z[m, t′], z[n, t]⟩
 //! OneSide     P = z_m V_nᵀ   V_n = Σ_t s[n, t] ⊗ z[n, t]
 //! ```
 //!
-//! Features are innermost everywhere, so that every product runs along contiguous rows. Blocks are nested: a *chunk* of samples m, for it a *block* of
-//! samples n (with its K or V), in it *tiles* of pairs whose P fits into a cache.
+//! Features are innermost everywhere, so that every product runs along contiguous rows. Blocks are
+//! nested: a *chunk* of samples m, for it a *block* of samples n (with its K or V), in it *tiles*
+//! of pairs whose P fits into a cache.
 
 use std::ops::Range;
 
@@ -48,19 +50,24 @@ impl Tiles {
         Tiles::new(dims, limit, 0, d.v * d.g * d.o * d.i)
     }
 
-    /// Half of the limit for a chunk, a quarter for a block that holds `per_pair` and `per_sample` numbers, a quarter for P.
+    /// Half of the limit for a chunk, a quarter for a block that holds `per_pair` and `per_sample`
+    /// numbers, a quarter for P.
     fn new(dims: &ContractionDims, limit: usize, per_pair: usize, per_sample: usize) -> Self {
         let dims = dims.narrow_first();
         let (d, m) = (dims.left, dims.samples);
         let [left, right] = [d.v, dims.columns].map(|columns| d.g * d.t * (columns * d.o + d.i));
         let p = d.v * d.g * d.t * d.o;
-        let at_most = |numbers: usize, each: usize, most: usize| (numbers / each.max(1)).clamp(1, most.max(1));
+        let at_most = |numbers: usize, each: usize, most: usize| {
+            (numbers / each.max(1)).clamp(1, most.max(1))
+        };
         let chunk = at_most(limit / 2, right, at_most(limit / 4, per_pair, m));
         let held = per_sample + chunk * per_pair;
         let block = at_most(limit / 4, left + held, at_most(BLOCK, held, d.n));
         let pairs = at_most((limit / 4).min(TILE), p, usize::MAX);
-        // On the diagonal of a symmetric block, tiles are computed in full: an eighth too much at most.
-        let most = if dims.block == GramBlock::Symmetric { d.n.div_ceil(8).min(block) } else { block };
+        // On the diagonal of a symmetric block, tiles are computed in full: an eighth too much at
+        // most.
+        let most =
+            if dims.block == GramBlock::Symmetric { d.n.div_ceil(8).min(block) } else { block };
         let tile_n = at_most(pairs, 1, most.min(SHARING));
         let tile = [tile_n, at_most(pairs, tile_n, chunk)];
         let numbers = chunk * right + block * (left + held) + tile[0] * tile[1] * p;
@@ -68,7 +75,8 @@ impl Tiles {
     }
 }
 
-/// Where the product of column v of sample n and column w of sample m is added: distances in the result.
+/// Where the product of column v of sample n and column w of sample m is added: distances in the
+/// result.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub v: usize,
@@ -92,7 +100,8 @@ fn ranges(range: Range<usize>, step: usize) -> impl Iterator<Item = Range<usize>
 
 /// Adds the products of the columns of `a` and `b` to `c`, where `place` says.
 ///
-/// Symmetric: of each pair of samples that differ only the one with n > m, and half of those with n = m; the result is `C + Cᵀ`.
+/// Symmetric: of each pair of samples that differ only the one with n > m, and half of those with n
+/// = m; the result is `C + Cᵀ`.
 pub(super) fn add<B: Backend>(
     c: &mut Tensor<B>,
     place: Place,
@@ -103,7 +112,11 @@ pub(super) fn add<B: Backend>(
 ) {
     let (d, e) = (a.dims(), b.dims());
     let dims = ContractionDims { block, left: d, columns: e.v, samples: e.n };
-    let tiles = if via == Via::Positions { Tiles::positions(&dims, limit) } else { Tiles::one_side(&dims, limit) };
+    let tiles = if via == Via::Positions {
+        Tiles::positions(&dims, limit)
+    } else {
+        Tiles::one_side(&dims, limit)
+    };
     let symmetric = block == GramBlock::Symmetric;
     let backend = c.backend().clone();
     let mut p = None;
@@ -118,11 +131,17 @@ pub(super) fn add<B: Backend>(
             if through_zeros {
                 continue;
             }
-            let p =
-                p.get_or_insert_with(|| backend.fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, B::Elem::of(0.0)));
+            let p = p.get_or_insert_with(|| {
+                backend
+                    .fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, B::Elem::of(0.0))
+            });
             for n in ranges(ns, tiles.tile[0]).filter(|n| !symmetric || n.end > seen.start) {
-                let diagonal = if symmetric { n.start.clamp(seen.start, seen.end) } else { seen.end };
-                for (of, alpha) in [(seen.start..diagonal, 1.0), (diagonal..seen.end.min(n.end.max(diagonal)), 0.5)] {
+                let diagonal =
+                    if symmetric { n.start.clamp(seen.start, seen.end) } else { seen.end };
+                for (of, alpha) in [
+                    (seen.start..diagonal, 1.0),
+                    (diagonal..seen.end.min(n.end.max(diagonal)), 0.5),
+                ] {
                     for m in ranges(of, tiles.tile[1]) {
                         prepared.fill_p(p, n.clone(), &right, m.clone());
                         contract((p, d.v, n.clone()), (&right, m), c, place, (block, alpha));
@@ -152,7 +171,8 @@ impl<'o, B: Backend> Side<'o, B> {
 
 /// Samples n, ready to make P with samples m.
 enum Prepared<'o, B: Backend> {
-    /// The side, `K: [G, seen · T, samples · T]`, and the distances of positions and of samples in its lines.
+    /// The side, `K: [G, seen · T, samples · T]`, and the distances of positions and of samples in
+    /// its lines.
     Positions(Side<'o, B>, Tensor<B>, [usize; 2]),
     /// The samples and their `V: [V, samples, G, O, I]`.
     OneSide(Range<usize>, Tensor<B>),
@@ -160,10 +180,22 @@ enum Prepared<'o, B: Backend> {
 
 impl<'o, B: Backend> Prepared<'o, B> {
     /// For the first `seen` samples of `right`.
-    fn new(outer: &'o Outer<B>, samples: Range<usize>, right: &Side<'_, B>, seen: usize, via: Via) -> Self {
+    fn new(
+        outer: &'o Outer<B>,
+        samples: Range<usize>,
+        right: &Side<'_, B>,
+        seen: usize,
+        via: Via,
+    ) -> Self {
         let d = outer.dims();
         if via == Via::OneSide {
-            let v = outer.expand_part(samples.clone(), 0..d.o).reshape([d.v, samples.len(), d.g, d.o, d.i]);
+            let v = outer.expand_part(samples.clone(), 0..d.o).reshape([
+                d.v,
+                samples.len(),
+                d.g,
+                d.o,
+                d.i,
+            ]);
             return Prepared::OneSide(samples, v);
         }
         let first = right.samples.start;
@@ -171,8 +203,15 @@ impl<'o, B: Backend> Prepared<'o, B> {
         Prepared::Positions(Side::new(outer, samples, via), k, line)
     }
 
-    /// Adds all pairs with the samples m that K has, leaving out where all columns are zero, if the backend can; whether it could.
-    fn add_pairs(&self, c: &mut Tensor<B>, place: Place, right: &Side<'_, B>, symmetric: bool) -> bool {
+    /// Adds all pairs with the samples m that K has, leaving out where all columns are zero, if the
+    /// backend can; whether it could.
+    fn add_pairs(
+        &self,
+        c: &mut Tensor<B>,
+        place: Place,
+        right: &Side<'_, B>,
+        symmetric: bool,
+    ) -> bool {
         let Prepared::Positions(left, k, line) = self else { return false };
         let [v, n, groups, t, o] = **left.s.shape() else { unreachable!("made with five axes") };
         let pairs = PositionPairs {
@@ -187,7 +226,13 @@ impl<'o, B: Backend> Prepared<'o, B> {
             symmetric,
             place: [place.v, place.n, place.w, place.m],
         };
-        k.backend().clone().add_position_pairs(&pairs, k.buf(), left.s.buf(), right.s.buf(), c.buf_mut())
+        k.backend().clone().add_position_pairs(
+            &pairs,
+            k.buf(),
+            left.s.buf(),
+            right.s.buf(),
+            c.buf_mut(),
+        )
     }
 
     /// Writes `P: [n, V, G, m, T, O]`.
@@ -195,7 +240,9 @@ impl<'o, B: Backend> Prepared<'o, B> {
         let first = m.start - right.samples.start;
         match self {
             Prepared::Positions(left, k, line) => {
-                let [v, held, g, t, o] = **left.s.shape() else { unreachable!("made with five axes") };
+                let [v, held, g, t, o] = **left.s.shape() else {
+                    unreachable!("made with five axes")
+                };
                 let (rows, cols, at) = (k.shape()[1], k.shape()[2], n.start - left.samples.start);
                 let product = Gemm {
                     a: Strides { offset: first * t * cols + at * line[1], row: cols, col: line[0] },
@@ -203,16 +250,16 @@ impl<'o, B: Backend> Prepared<'o, B> {
                     ..Gemm::new(m.len() * t, o, t)
                 };
                 let p = m.len() * t * o;
-                let product = product.batch(n.len(), line[1], g * t * o, v * g * p).batch(v, 0, held * g * t * o, g * p).batch(
-                    g,
-                    rows * cols,
-                    t * o,
-                    p,
-                );
+                let product = product
+                    .batch(n.len(), line[1], g * t * o, v * g * p)
+                    .batch(v, 0, held * g * t * o, g * p)
+                    .batch(g, rows * cols, t * o, p);
                 k.backend().gemm(&product, k.buf(), left.s.buf(), to);
             }
             Prepared::OneSide(samples, expanded) => {
-                let [v, held, g, o, i] = **expanded.shape() else { unreachable!("made with five axes") };
+                let [v, held, g, o, i] = **expanded.shape() else {
+                    unreachable!("made with five axes")
+                };
                 let z = right.z.as_ref().expect("made for this order");
                 let (t, at) = (z.shape()[2], n.start - samples.start);
                 let product = Gemm {
@@ -221,12 +268,10 @@ impl<'o, B: Backend> Prepared<'o, B> {
                     ..Gemm::new(m.len() * t, o, i)
                 };
                 let p = m.len() * t * o;
-                let product = product.batch(n.len(), 0, g * o * i, v * g * p).batch(v, 0, held * g * o * i, g * p).batch(
-                    g,
-                    right.samples.len() * t * i,
-                    o * i,
-                    p,
-                );
+                let product = product
+                    .batch(n.len(), 0, g * o * i, v * g * p)
+                    .batch(v, 0, held * g * o * i, g * p)
+                    .batch(g, right.samples.len() * t * i, o * i, p);
                 expanded.backend().gemm(&product, z.buf(), expanded.buf(), to);
             }
         }
@@ -247,13 +292,17 @@ fn contract<B: Backend>(
     let b = Strides::rows(1).at((m.start - right.samples.start) * g * k);
     let to = n.start * place.n + m.start * place.m;
     let product = if block == GramBlock::ByColumn {
-        let (a, c) = (Strides { row: of_n, ..Strides::rows(1) }, Strides { row: place.n, ..Strides::rows(1) });
+        let (a, c) = (
+            Strides { row: of_n, ..Strides::rows(1) },
+            Strides { row: place.n, ..Strides::rows(1) },
+        );
         let product = Gemm { a, b, c: c.at(to), ..Gemm::new(n.len(), 1, k) };
         product.batch(v, of_v, of_w, place.v)
     } else {
         let b = Strides { col: of_w, ..b };
         let c = Strides { offset: to, row: place.v, col: place.w };
-        let product = Gemm { a: Strides { row: of_v, ..Strides::rows(1) }, b, c, ..Gemm::new(v, w, k) };
+        let product =
+            Gemm { a: Strides { row: of_v, ..Strides::rows(1) }, b, c, ..Gemm::new(v, w, k) };
         product.batch(n.len(), of_n, 0, place.n)
     };
     let product = product.batch(m.len(), k, g * k, place.m).batch(g, m.len() * k, k, 0);

@@ -18,7 +18,8 @@ pub struct GramRow {
     pub group: usize,
     /// Its entries.
     pub entries: usize,
-    /// Columns of the symmetric part: those of V, and the gradient's behind them if it has the same samples.
+    /// Columns of the symmetric part: those of V, and the gradient's behind them if it has the same
+    /// samples.
     pub columns: usize,
     /// Samples.
     pub samples: usize,
@@ -34,7 +35,8 @@ pub struct GramRow {
     pub cost: ContractionCost,
 }
 
-/// How every parameter's share was contracted, in the order of the sweep: the last layer first. Displays as a table.
+/// How every parameter's share was contracted, in the order of the sweep: the last layer first.
+/// Displays as a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GramReport {
     pub(crate) rows: Vec<GramRow>,
@@ -59,8 +61,20 @@ impl GramReport {
 
 impl fmt::Display for GramReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const TITLES: [&str; 12] =
-            ["parameter", "group", "entries", "columns", "samples", "G", "T", "O", "I", "order", "multiply-adds", "bytes"];
+        const TITLES: [&str; 12] = [
+            "parameter",
+            "group",
+            "entries",
+            "columns",
+            "samples",
+            "G",
+            "T",
+            "O",
+            "I",
+            "order",
+            "multiply-adds",
+            "bytes",
+        ];
         let mut table = vec![TITLES.map(String::from)];
         for row in &self.rows {
             let mut order = row.order.to_string();
@@ -70,7 +84,9 @@ impl fmt::Display for GramReport {
             if let Some(refused) = row.refused {
                 order += &format!(" (not {refused})");
             }
-            let of = |pick: fn(OuterDims) -> usize| row.structure.map_or("-".into(), |d| pick(d).to_string());
+            let of = |pick: fn(OuterDims) -> usize| {
+                row.structure.map_or("-".into(), |d| pick(d).to_string())
+            };
             let count = |x: usize| x.to_string();
             table.push([
                 row.name.clone(),
@@ -89,20 +105,24 @@ impl fmt::Display for GramReport {
         }
         let mut total = [""; 12].map(String::from);
         total[0] = "total".into();
-        (total[10], total[11]) = (format!("{:.3e}", self.multiply_adds()), self.bytes().to_string());
+        (total[10], total[11]) =
+            (format!("{:.3e}", self.multiply_adds()), self.bytes().to_string());
         table.push(total);
-        let widths: Vec<usize> =
-            (0..12).map(|at| table.iter().map(|line| line[at].chars().count()).max().unwrap_or(0)).collect();
+        let widths: Vec<usize> = (0..12)
+            .map(|at| table.iter().map(|line| line[at].chars().count()).max().unwrap_or(0))
+            .collect();
         for line in table {
             let cells: Vec<String> = line
                 .iter()
                 .zip(&widths)
                 .enumerate()
-                .map(
-                    |(at, (cell, &width))| {
-                        if at == 0 || at == 9 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-                    },
-                )
+                .map(|(at, (cell, &width))| {
+                    if at == 0 || at == 9 {
+                        format!("{cell:<width$}")
+                    } else {
+                        format!("{cell:>width$}")
+                    }
+                })
                 .collect();
             writeln!(f, "{}", cells.join("  ").trim_end())?;
         }

@@ -46,7 +46,9 @@ pub fn spectrum(name: &str, values: &[f64]) -> Case {
         if norm == 0.0 {
             continue;
         }
-        let p: Vec<f64> = (0..n).map(|i| a.row(i).iter().zip(&v).map(|(a, v)| a * v).sum::<f64>() * 2.0 / norm).collect();
+        let p: Vec<f64> = (0..n)
+            .map(|i| a.row(i).iter().zip(&v).map(|(a, v)| a * v).sum::<f64>() * 2.0 / norm)
+            .collect();
         let half = p.iter().zip(&v).map(|(p, v)| p * v).sum::<f64>() / norm;
         let w: Vec<f64> = p.iter().zip(&v).map(|(p, v)| p - half * v).collect();
         a = Matrix::from_fn(n, n, |i, j| a[(i, j)] - v[i] * w[j] - w[i] * v[j]);
@@ -55,7 +57,12 @@ pub fn spectrum(name: &str, values: &[f64]) -> Case {
 }
 
 /// Tridiagonal with constant or varying entries.
-pub fn tridiagonal(name: &str, d: &[f64], e: impl Fn(usize) -> f64, truth: Option<Vec<f64>>) -> Case {
+pub fn tridiagonal(
+    name: &str,
+    d: &[f64],
+    e: impl Fn(usize) -> f64,
+    truth: Option<Vec<f64>>,
+) -> Case {
     let n = d.len();
     let a = Matrix::from_fn(n, n, |i, j| match i.abs_diff(j) {
         0 => d[i],
@@ -68,7 +75,12 @@ pub fn tridiagonal(name: &str, d: &[f64], e: impl Fn(usize) -> f64, truth: Optio
 /// `glued` copies of Wilkinson's `W21+`, joined by entries of size `glue`.
 pub fn wilkinson(copies: usize, glue: f64) -> Case {
     let d: Vec<f64> = (0..21 * copies).map(|i| (i % 21).abs_diff(10) as f64).collect();
-    tridiagonal(&format!("Wilkinson glued by {glue:e}"), &d, |i| if i % 21 == 20 { glue } else { 1.0 }, None)
+    tridiagonal(
+        &format!("Wilkinson glued by {glue:e}"),
+        &d,
+        |i| if i % 21 == 20 { glue } else { 1.0 },
+        None,
+    )
 }
 
 /// A case with all entries multiplied by `factor`.
@@ -101,11 +113,13 @@ pub const F64: Range = Range { epsilon: 2.3e-16, decades: 300.0, factor: 1e150 }
 /// Everything of one size.
 pub fn all(n: usize, range: Range) -> Vec<Case> {
     let Range { epsilon, decades, factor } = range;
-    let diagonal = |values: &[f64]| Matrix::from_fn(n, n, |i, j| if i == j { values[i] } else { 0.0 });
+    let diagonal =
+        |values: &[f64]| Matrix::from_fn(n, n, |i, j| if i == j { values[i] } else { 0.0 });
     let at = |i: usize| i as f64 / (n.max(2) - 1) as f64;
     let list = |f: &dyn Fn(usize) -> f64| (0..n).map(f).collect::<Vec<f64>>();
     let uniform: Vec<f64> = Rng::new(5).uniform(n, -1.0, 1.0);
-    let graded = Matrix::from_fn(n, n, |i, j| 10f64.powf(-decades * at(i.max(j))) * (1.0 + at(i.min(j))));
+    let graded =
+        Matrix::from_fn(n, n, |i, j| 10f64.powf(-decades * at(i.max(j))) * (1.0 + at(i.min(j))));
     let reversed = Matrix::from_fn(n, n, |i, j| graded[(n - 1 - i, n - 1 - j)]);
     let pi = std::f64::consts::PI;
     let second = list(&|k| 2.0 - 2.0 * (pi * (k + 1) as f64 / (n + 1) as f64).cos());
@@ -121,7 +135,12 @@ pub fn all(n: usize, range: Range) -> Vec<Case> {
         spectrum("geometric", &list(&|i| epsilon.powf(at(i)))),
         spectrum("arithmetic", &list(&|i| 1.0 - (1.0 - epsilon) * at(i))),
         tridiagonal("(1, 2, 1)", &vec![2.0; n], |_| 1.0, Some(second)),
-        tridiagonal("Wilkinson", &list(&|i| (i as f64 - (n as f64 - 1.0) / 2.0).abs()), |_| 1.0, None),
+        tridiagonal(
+            "Wilkinson",
+            &list(&|i| (i as f64 - (n as f64 - 1.0) / 2.0).abs()),
+            |_| 1.0,
+            None,
+        ),
         tridiagonal(
             "glued Wilkinson",
             &list(&|i| (i % 21).abs_diff(10) as f64),
@@ -131,8 +150,16 @@ pub fn all(n: usize, range: Range) -> Vec<Case> {
         case("Hilbert", Matrix::from_fn(n, n, |i, j| 1.0 / (i + j + 1) as f64), None),
         case("graded down", graded, None),
         case("graded up", reversed, None),
-        case("bipartite graph", Matrix::from_fn(n, n, |i, j| f64::from(u8::from(i % 2 != j % 2))), None),
-        case("multipartite graph", Matrix::from_fn(n, n, |i, j| f64::from(u8::from(i % 7 != j % 7))), None),
+        case(
+            "bipartite graph",
+            Matrix::from_fn(n, n, |i, j| f64::from(u8::from(i % 2 != j % 2))),
+            None,
+        ),
+        case(
+            "multipartite graph",
+            Matrix::from_fn(n, n, |i, j| f64::from(u8::from(i % 7 != j % 7))),
+            None,
+        ),
         tridiagonal("tiny off-diagonals", &uniform, |i| 10f64.powi(-(i as i32 % 40)), None),
         times(random(n), factor),
         times(random(n), 1.0 / factor),

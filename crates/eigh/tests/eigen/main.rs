@@ -1,4 +1,5 @@
-//! Accuracy of eigenvalues and eigenvectors over many families and sizes, errors, and independence of threads.
+//! Accuracy of eigenvalues and eigenvectors over many families and sizes, errors, and independence
+//! of threads.
 
 mod families;
 
@@ -19,11 +20,17 @@ fn wide<E: Scalar>(a: &Matrix<E>) -> Matrix<f64> {
 
 /// `|X|` (Frobenius), safe against overflow and underflow.
 fn norm(x: impl Iterator<Item = f64> + Clone) -> f64 {
-    let largest = x.clone().fold(0.0, |max: f64, x| if x.abs() > max || x.is_nan() { x.abs() } else { max });
-    if largest == 0.0 { 0.0 } else { largest * x.map(|x| (x / largest) * (x / largest)).sum::<f64>().sqrt() }
+    let largest =
+        x.clone().fold(0.0, |max: f64, x| if x.abs() > max || x.is_nan() { x.abs() } else { max });
+    if largest == 0.0 {
+        0.0
+    } else {
+        largest * x.map(|x| (x / largest) * (x / largest)).sum::<f64>().sqrt()
+    }
 }
 
-/// The distance of subnormal numbers: results among them are rounded by up to half of that, whatever their size.
+/// The distance of subnormal numbers: results among them are rounded by up to half of that,
+/// whatever their size.
 fn spacing<E: Scalar>() -> f64 {
     E::min_positive_value().f64() * E::EPSILON.f64()
 }
@@ -36,16 +43,28 @@ fn departure(q: &Matrix<f64>) -> f64 {
     for first in (0..k).step_by(ROWS) {
         let end = k.min(first + ROWS);
         let mut products = vec![0.0; (end - first) * end];
-        gemm(&Gemm::nt(end - first, end, n), &q.as_slice()[first * n..], q.as_slice(), &mut products);
+        gemm(
+            &Gemm::nt(end - first, end, n),
+            &q.as_slice()[first * n..],
+            q.as_slice(),
+            &mut products,
+        );
         for (i, products) in (first..end).zip(products.chunks_exact(end)) {
-            squares += 2.0 * products[..i].iter().map(|x| x * x).sum::<f64>() + (products[i] - 1.0) * (products[i] - 1.0);
+            squares += 2.0 * products[..i].iter().map(|x| x * x).sum::<f64>()
+                + (products[i] - 1.0) * (products[i] - 1.0);
         }
     }
     squares.sqrt()
 }
 
 /// Residual, orthonormality and signs of some pairs; `size` is the matrix's norm.
-fn assert_pairs<E: Scalar>(name: &str, a: &Matrix<f64>, size: f64, values: &[E], vectors: &Matrix<E>) {
+fn assert_pairs<E: Scalar>(
+    name: &str,
+    a: &Matrix<f64>,
+    size: f64,
+    values: &[E],
+    vectors: &Matrix<E>,
+) {
     let (k, n) = (vectors.rows(), vectors.cols());
     assert_eq!((k, n), (values.len(), a.rows()), "{name}");
     let bound = 10.0 * n as f64 * E::EPSILON.f64();
@@ -65,7 +84,8 @@ fn assert_pairs<E: Scalar>(name: &str, a: &Matrix<f64>, size: f64, values: &[E],
     let error = departure(&q);
     assert!(error <= bound, "{name}: not orthonormal, {error:e} > {bound:e}");
     for i in 0..k {
-        let first = q.row(i).iter().fold(0.0, |max: f64, x| if x.abs() > max.abs() { *x } else { max });
+        let first =
+            q.row(i).iter().fold(0.0, |max: f64, x| if x.abs() > max.abs() { *x } else { max });
         assert!(first > 0.0, "{name}: sign of vector {i}");
     }
 }
@@ -76,7 +96,10 @@ fn assert_values<E: Scalar>(name: &str, size: f64, values: &[E], truth: &[f64]) 
     let bound = 10.0 * truth.len() as f64 * E::EPSILON.f64() * size + spacing::<E>();
     for (i, (value, truth)) in values.iter().zip(truth).enumerate() {
         let error = (value.f64() - truth).abs();
-        assert!(error <= bound, "{name}: value {i} is {value}, not {truth}, off by {error:e} > {bound:e}");
+        assert!(
+            error <= bound,
+            "{name}: value {i} is {value}, not {truth}, off by {error:e} > {bound:e}"
+        );
     }
 }
 
@@ -88,21 +111,27 @@ fn assert_case<E: Scalar>(case: &Case) {
     // Large matrices are checked from outside only.
     let options = EighOptions { check: n <= 257 };
     let eigen = eigh_with(a.clone(), options).unwrap_or_else(|error| panic!("{name}: {error}"));
-    // In double precision without known eigenvalues, values with vectors and values alone are compared: two different methods.
+    // In double precision without known eigenvalues, values with vectors and values alone are
+    // compared: two different methods.
     let reference = match &case.truth {
         Some(truth) => truth.clone(),
-        None if E::EPSILON.f64() == f64::EPSILON => eigen.values.iter().map(|value| value.f64()).collect(),
-        None => eigvalsh_with(exact.clone(), options).unwrap_or_else(|error| panic!("{name}: {error}")),
+        None if E::EPSILON.f64() == f64::EPSILON => {
+            eigen.values.iter().map(|value| value.f64()).collect()
+        }
+        None => {
+            eigvalsh_with(exact.clone(), options).unwrap_or_else(|error| panic!("{name}: {error}"))
+        }
     };
     let size = reference.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
-    let reduction =
-        Reduction::with_options(a, EighOptions { check: n <= 700 }).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let reduction = Reduction::with_options(a, EighOptions { check: n <= 700 })
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     for values in [&eigen.values, reduction.values()] {
         assert_values(&name, size, values, &reference);
     }
     assert_pairs(&format!("{name}, all"), &exact, size, &eigen.values, &eigen.vectors);
     let all: Vec<usize> = (0..n).collect();
-    let scattered: std::collections::BTreeSet<usize> = (0..n / 9).map(|k| (k * 7919 + 3) % n).collect();
+    let scattered: std::collections::BTreeSet<usize> =
+        (0..n / 9).map(|k| (k * 7919 + 3) % n).collect();
     let requests = [
         ("all in two steps", all),
         ("top", (n.saturating_sub(10)..n).rev().collect()),
@@ -111,9 +140,11 @@ fn assert_case<E: Scalar>(case: &Case) {
         ("every third", (0..n).step_by(3).collect()),
         ("scattered", scattered.into_iter().collect()),
     ];
-    // The largest matrices are decomposed as a whole twice only, here and for every third, as that takes most of the time.
+    // The largest matrices are decomposed as a whole twice only, here and for every third, as that
+    // takes most of the time.
     for (kind, indices) in requests.into_iter().skip(usize::from(n > 700)) {
-        let vectors = reduction.vectors(&indices).unwrap_or_else(|error| panic!("{name}, {kind}: {error}"));
+        let vectors =
+            reduction.vectors(&indices).unwrap_or_else(|error| panic!("{name}, {kind}: {error}"));
         let values: Vec<E> = indices.iter().map(|&k| reduction.values()[k]).collect();
         assert_pairs(&format!("{name}, {kind}"), &exact, size, &values, &vectors);
     }
@@ -127,7 +158,10 @@ fn assert_case<E: Scalar>(case: &Case) {
     let above = reduction.above(threshold).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert!(above.values.iter().all(|&value| value > threshold), "{name}");
     assert_eq!(above.values, reduction.values()[n - above.values.len()..], "{name}");
-    assert!(reduction.values()[..n - above.values.len()].iter().all(|&value| value <= threshold), "{name}");
+    assert!(
+        reduction.values()[..n - above.values.len()].iter().all(|&value| value <= threshold),
+        "{name}"
+    );
     assert_pairs(&format!("{name}, above"), &exact, size, &above.values, &above.vectors);
 }
 
@@ -167,7 +201,9 @@ fn size_1000() {
 
 #[test]
 fn wilkinson_glued_or_not() {
-    for case in [(1, 0.0), (10, 1e-14), (10, 1e-8), (10, 1e-4), (12, 1.0)].map(|(n, glue)| families::wilkinson(n, glue)) {
+    for case in [(1, 0.0), (10, 1e-14), (10, 1e-8), (10, 1e-4), (12, 1.0)]
+        .map(|(n, glue)| families::wilkinson(n, glue))
+    {
         assert_case::<f32>(&case);
         assert_case::<f64>(&case);
     }
@@ -202,10 +238,15 @@ fn hard_matrix() -> (Matrix<f32>, Vec<f64>) {
         let entry = header.split_once(&format!("\"{name}\"")).unwrap().1;
         let offsets = entry.split_once("\"data_offsets\":[").unwrap().1.split_once(']').unwrap().0;
         let (from, to) = offsets.split_once(',').unwrap();
-        &file[start + from.trim().parse::<usize>().unwrap()..start + to.trim().parse::<usize>().unwrap()]
+        &file[start + from.trim().parse::<usize>().unwrap()
+            ..start + to.trim().parse::<usize>().unwrap()]
     };
-    let matrix = data("matrix").chunks_exact(4).map(|x| f32::from_le_bytes(x.try_into().unwrap())).collect();
-    let values = data("eigenvalues_f64").chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect();
+    let matrix =
+        data("matrix").chunks_exact(4).map(|x| f32::from_le_bytes(x.try_into().unwrap())).collect();
+    let values = data("eigenvalues_f64")
+        .chunks_exact(8)
+        .map(|x| f64::from_le_bytes(x.try_into().unwrap()))
+        .collect();
     (Matrix::new(128, 128, matrix), values)
 }
 
@@ -227,7 +268,9 @@ fn same_bits_with_any_number_of_threads() {
                 let a = to::<E>(&families::gram(n, n.div_ceil(2)).a);
                 let eigen = eigh(a.clone()).unwrap();
                 let reduction = Reduction::new(a).unwrap();
-                let some = reduction.vectors(&[n - 1, n / 2]).unwrap_or_else(|_| reduction.vectors(&[0]).unwrap());
+                let some = reduction
+                    .vectors(&[n - 1, n / 2])
+                    .unwrap_or_else(|_| reduction.vectors(&[0]).unwrap());
                 [(eigen.values, eigen.vectors), (reduction.values().to_vec(), some)]
             });
             both.into_iter().flatten().collect()
@@ -296,7 +339,8 @@ fn chosen_vectors_come_in_the_order_asked_for() {
 
 #[test]
 fn pairs_at_the_top_and_above_a_threshold() {
-    let reduction = Reduction::new(Matrix::from_fn(5, 5, |i, j| if i == j { i as f64 } else { 0.0 })).unwrap();
+    let reduction =
+        Reduction::new(Matrix::from_fn(5, 5, |i, j| if i == j { i as f64 } else { 0.0 })).unwrap();
     assert_eq!(reduction.top(2).unwrap().values, [3.0, 4.0]);
     assert_eq!(reduction.top(0).unwrap().values, []);
     assert_eq!(reduction.top(9).unwrap().values, reduction.values());
@@ -312,7 +356,10 @@ fn refused_with_reasons() {
     assert_eq!(eigvalsh(Matrix::<f32>::zeros(2, 3)), Err(Error::NotSquare { rows: 2, cols: 3 }));
     let mut a = families::random(20).a;
     a[(7, 3)] = f64::NEG_INFINITY;
-    assert_eq!(eigvalsh(a.clone()), Err(Error::NonFinite { row: 7, col: 3, value: f64::NEG_INFINITY }));
+    assert_eq!(
+        eigvalsh(a.clone()),
+        Err(Error::NonFinite { row: 7, col: 3, value: f64::NEG_INFINITY })
+    );
     a[(7, 3)] = f64::NAN;
     let message = eigvalsh(a).unwrap_err().to_string();
     assert!(message.contains("(7, 3)") && message.contains("NaN"), "{message}");
@@ -333,7 +380,11 @@ fn the_check_changes_no_result() {
             let options = EighOptions { check };
             let reduction = Reduction::with_options(a.clone(), options).unwrap();
             let top = reduction.top(3).unwrap();
-            (eigh_with(a.clone(), options).unwrap(), eigvalsh_with(a.clone(), options).unwrap(), top)
+            (
+                eigh_with(a.clone(), options).unwrap(),
+                eigvalsh_with(a.clone(), options).unwrap(),
+                top,
+            )
         });
         assert!(with == without, "{n}");
     }

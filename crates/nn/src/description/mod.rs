@@ -11,8 +11,9 @@
 //! ]
 //! ```
 //!
-//! Options that PyTorch has a default for may be left out; what belongs to spatial axes is one number for all of them or a list. A layer's
-//! `op` and options are in [`layers`]' source, one arm per op. Unknown ops and options are errors, so that no description is half understood.
+//! Options that PyTorch has a default for may be left out; what belongs to spatial axes is one
+//! number for all of them or a list. A layer's `op` and options are in [`layers`]' source, one arm
+//! per op. Unknown ops and options are errors, so that no description is half understood.
 
 mod options;
 mod read;
@@ -106,7 +107,8 @@ impl DescriptionError {
     /// The same error, seen from the container that calls the layer `name`.
     #[must_use]
     pub fn inside(mut self, name: &str) -> Self {
-        self.path = if self.path.is_empty() { name.into() } else { format!("{name}.{}", self.path) };
+        self.path =
+            if self.path.is_empty() { name.into() } else { format!("{name}.{}", self.path) };
         self
     }
 }
@@ -124,9 +126,14 @@ impl fmt::Display for DescriptionProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DescriptionProblem::Json { reason } => write!(f, "this is no JSON: {reason}"),
-            DescriptionProblem::NotAList { got } => write!(f, "expected a list of layers, got {got}"),
+            DescriptionProblem::NotAList { got } => {
+                write!(f, "expected a list of layers, got {got}")
+            }
             DescriptionProblem::NoOp { got } => {
-                write!(f, "expected a layer, an object with the name of an op under \"op\", got {got}")
+                write!(
+                    f,
+                    "expected a layer, an object with the name of an op under \"op\", got {got}"
+                )
             }
             DescriptionProblem::UnknownOp { op } => write!(f, "there is no op {op:?}"),
             DescriptionProblem::UnknownOption { op, option, known } if known.is_empty() => {
@@ -135,11 +142,15 @@ impl fmt::Display for DescriptionProblem {
             DescriptionProblem::UnknownOption { op, option, known } => {
                 write!(f, "{op} has no option {option:?}; it has {}", known.join(", "))
             }
-            DescriptionProblem::MissingOption { op, option } => write!(f, "{op} needs the option {option:?}"),
+            DescriptionProblem::MissingOption { op, option } => {
+                write!(f, "{op} needs the option {option:?}")
+            }
             DescriptionProblem::InvalidOption { op, option, expected, got } => {
                 write!(f, "{option:?} of {op} must be {expected}, got {got}")
             }
-            DescriptionProblem::NotDescribed { layer } => write!(f, "{layer} can't be described in JSON"),
+            DescriptionProblem::NotDescribed { layer } => {
+                write!(f, "{layer} can't be described in JSON")
+            }
         }
     }
 }
@@ -173,13 +184,15 @@ pub fn parse(text: &str) -> Result<Value, DescriptionError> {
 pub fn of<B: Backend>(layers: &[Box<dyn Layer<B>>]) -> Result<Value, DescriptionError> {
     let mut list = Vec::with_capacity(layers.len());
     for (at, layer) in layers.iter().enumerate() {
-        let description = layer.describe().and_then(|description| complete(layer.name(), description));
+        let description =
+            layer.describe().and_then(|description| complete(layer.name(), description));
         list.push(description.map_err(|error| error.inside(&at.to_string()))?);
     }
     Ok(Value::Array(list))
 }
 
-/// Refuses the nothing that a NaN or an infinity becomes in JSON: read back, it would be the option's default.
+/// Refuses the nothing that a NaN or an infinity becomes in JSON: read back, it would be the
+/// option's default.
 fn complete(layer: String, description: Value) -> Result<Value, DescriptionError> {
     if description.as_object().is_some_and(|options| options.values().any(Value::is_null)) {
         return Err(DescriptionError::new(DescriptionProblem::NotDescribed { layer }));
@@ -192,7 +205,8 @@ impl<B: Backend> Sequential<B> {
     /// The model of a description, with PyTorch's default initialisation, drawn from `seed`.
     ///
     /// # Errors
-    /// If the description names an op or option that there is not, or lacks one, with the path of the layer; or the layers make no model.
+    /// If the description names an op or option that there is not, or lacks one, with the path of
+    /// the layer; or the layers make no model.
     ///
     /// # Examples
     /// ```
@@ -220,7 +234,8 @@ impl<B: Backend> Sequential<B> {
     /// The model's layers as a description.
     ///
     /// # Errors
-    /// If a layer has none, with its path: layers of one's own, unless they implement [`Layer::describe`].
+    /// If a layer has none, with its path: layers of one's own, unless they implement
+    /// [`Layer::describe`].
     pub fn description(&self) -> Result<Value, Error> {
         Ok(of(self.layers())?)
     }
@@ -238,5 +253,6 @@ fn shown(value: &Value) -> String {
 fn object(description: &Value) -> Result<(&str, &Map<String, Value>), DescriptionError> {
     let options = description.as_object();
     let op = options.and_then(|options| options.get("op")?.as_str());
-    op.zip(options).ok_or_else(|| DescriptionError::new(DescriptionProblem::NoOp { got: shown(description) }))
+    op.zip(options)
+        .ok_or_else(|| DescriptionError::new(DescriptionProblem::NoOp { got: shown(description) }))
 }

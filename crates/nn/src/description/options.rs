@@ -62,7 +62,8 @@ impl<'d> Options<'d> {
     /// # Errors
     /// If it is not given.
     pub fn required(&self, option: &str) -> Result<&'d Value, DescriptionError> {
-        let missing = || DescriptionProblem::MissingOption { op: self.op.into(), option: option.into() };
+        let missing =
+            || DescriptionProblem::MissingOption { op: self.op.into(), option: option.into() };
         self.get(option).ok_or_else(|| DescriptionError::new(missing()))
     }
 
@@ -90,7 +91,10 @@ impl<'d> Options<'d> {
     pub fn sizes(&self, option: &str) -> Result<Vec<usize>, DescriptionError> {
         let value = self.required(option)?;
         let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        list.iter().map(whole).collect::<Option<_>>().ok_or_else(|| self.invalid(option, "a list of whole numbers", value))
+        list.iter()
+            .map(whole)
+            .collect::<Option<_>>()
+            .ok_or_else(|| self.invalid(option, "a list of whole numbers", value))
     }
 
     /// A whole number per spatial axis: a list, or one number for all `axes`.
@@ -103,15 +107,26 @@ impl<'d> Options<'d> {
             Value::Array(list) if list.len() == axes => list.iter().map(whole).collect(),
             one => whole(one).map(|one| vec![one; axes]),
         };
-        list.ok_or_else(|| self.invalid(option, &format!("a whole number or a list of {axes} of them"), value))
+        list.ok_or_else(|| {
+            self.invalid(option, &format!("a whole number or a list of {axes} of them"), value)
+        })
     }
 
     /// As [`per_axis`](Options::per_axis), or the default for all `axes`.
     ///
     /// # Errors
     /// If it is no such list.
-    pub fn per_axis_or(&self, option: &str, axes: usize, default: usize) -> Result<Vec<usize>, DescriptionError> {
-        if self.get(option).is_some() { self.per_axis(option, axes) } else { Ok(vec![default; axes]) }
+    pub fn per_axis_or(
+        &self,
+        option: &str,
+        axes: usize,
+        default: usize,
+    ) -> Result<Vec<usize>, DescriptionError> {
+        if self.get(option).is_some() {
+            self.per_axis(option, axes)
+        } else {
+            Ok(vec![default; axes])
+        }
     }
 
     /// A list of `len` whole numbers, negative or not.
@@ -123,7 +138,8 @@ impl<'d> Options<'d> {
         let offset = |entry: &Value| isize::try_from(entry.as_i64()?).ok();
         let list = value.as_array().filter(|list| list.len() == len);
         let offsets = list.and_then(|list| list.iter().map(offset).collect());
-        offsets.ok_or_else(|| self.invalid(option, &format!("a list of {len} whole numbers"), value))
+        offsets
+            .ok_or_else(|| self.invalid(option, &format!("a list of {len} whole numbers"), value))
     }
 
     /// A number, or its default.

@@ -6,9 +6,10 @@ use vivit_tensor::{Backend, Unary};
 
 use super::{DescriptionError, DescriptionProblem, Options, shown};
 use crate::{
-    Activation, AvgPool, BatchNorm, Cell, Conv, ConvTranspose, Dropout, Embedding, Flatten, GroupNorm, Join, Layer, LayerNorm,
-    Linear, MaxPool, PositionalEmbedding, Recurrent, RmsNorm, SelfAttention, adaptive_avg_pool, branches, log_softmax,
-    mean_over, permute, residual, shared, softmax, sum_over, zero_pad,
+    Activation, AvgPool, BatchNorm, Cell, Conv, ConvTranspose, Dropout, Embedding, Flatten,
+    GroupNorm, Join, Layer, LayerNorm, Linear, MaxPool, PositionalEmbedding, Recurrent, RmsNorm,
+    SelfAttention, adaptive_avg_pool, branches, log_softmax, mean_over, permute, residual, shared,
+    softmax, sum_over, zero_pad,
 };
 
 type Boxed<B> = Box<dyn Layer<B>>;
@@ -16,7 +17,8 @@ type Boxed<B> = Box<dyn Layer<B>>;
 /// The layers of a description.
 ///
 /// # Errors
-/// If it is no list of layers, or a layer's op or options are not what they must be, with the layer's path.
+/// If it is no list of layers, or a layer's op or options are not what they must be, with the
+/// layer's path.
 ///
 /// # Examples
 /// ```
@@ -30,10 +32,13 @@ type Boxed<B> = Box<dyn Layer<B>>;
 /// # Ok::<(), vivit_nn::description::DescriptionError>(())
 /// ```
 pub fn layers<B: Backend>(description: &Value) -> Result<Vec<Box<dyn Layer<B>>>, DescriptionError> {
-    let not_a_list = || DescriptionError::new(DescriptionProblem::NotAList { got: shown(description) });
+    let not_a_list =
+        || DescriptionError::new(DescriptionProblem::NotAList { got: shown(description) });
     let list = description.as_array().ok_or_else(not_a_list)?;
     let numbered = list.iter().enumerate();
-    numbered.map(|(at, entry)| layer(entry).map_err(|error| error.inside(&at.to_string()))).collect()
+    numbered
+        .map(|(at, entry)| layer(entry).map_err(|error| error.inside(&at.to_string())))
+        .collect()
 }
 
 fn layer<B: Backend>(entry: &Value) -> Result<Boxed<B>, DescriptionError> {
@@ -42,7 +47,11 @@ fn layer<B: Backend>(entry: &Value) -> Result<Boxed<B>, DescriptionError> {
     Ok(match o.op() {
         "linear" => {
             o.only(&["in", "out", "bias"])?;
-            Box::new(Linear { inputs: o.size("in")?, outputs: o.size("out")?, bias: o.flag("bias", true)? })
+            Box::new(Linear {
+                inputs: o.size("in")?,
+                outputs: o.size("out")?,
+                bias: o.flag("bias", true)?,
+            })
         }
         "conv1d" => conv::<B, 1>(o)?,
         "conv2d" => conv::<B, 2>(o)?,
@@ -66,7 +75,8 @@ fn layer<B: Backend>(entry: &Value) -> Result<Boxed<B>, DescriptionError> {
             o.only(&["padding"])?;
             // PyTorch's order: the last axis first.
             let list = o.offsets("padding", 2 * axes)?;
-            let pads: Vec<(isize, isize)> = list.chunks(2).rev().map(|pair| (pair[0], pair[1])).collect();
+            let pads: Vec<(isize, isize)> =
+                list.chunks(2).rev().map(|pair| (pair[0], pair[1])).collect();
             zero_pad(&pads)
         }
         "dropout" => {
@@ -115,7 +125,12 @@ fn layer<B: Backend>(entry: &Value) -> Result<Boxed<B>, DescriptionError> {
         "group_norm" => {
             o.only(&["groups", "channels", "eps", "affine"])?;
             let (groups, channels) = (o.size("groups")?, o.size("channels")?);
-            Box::new(GroupNorm { groups, channels, epsilon: o.number("eps", 1e-5)?, affine: o.flag("affine", true)? })
+            Box::new(GroupNorm {
+                groups,
+                channels,
+                epsilon: o.number("eps", 1e-5)?,
+                affine: o.flag("affine", true)?,
+            })
         }
         "rms_norm" => {
             o.only(&["features", "eps"])?;
@@ -127,17 +142,30 @@ fn layer<B: Backend>(entry: &Value) -> Result<Boxed<B>, DescriptionError> {
         }
         "positional_embedding" => {
             o.only(&["positions", "features"])?;
-            Box::new(PositionalEmbedding { positions: o.size("positions")?, features: o.size("features")? })
+            Box::new(PositionalEmbedding {
+                positions: o.size("positions")?,
+                features: o.size("features")?,
+            })
         }
         "self_attention" => {
             o.only(&["features", "heads", "causal", "bias"])?;
             let (features, heads) = (o.size("features")?, o.size("heads")?);
-            Box::new(SelfAttention { features, heads, causal: o.flag("causal", false)?, bias: o.flag("bias", true)? })
+            Box::new(SelfAttention {
+                features,
+                heads,
+                causal: o.flag("causal", false)?,
+                bias: o.flag("bias", true)?,
+            })
         }
         "rnn" | "lstm" => {
             o.only(&["in", "hidden", "bias"])?;
             let cell = if o.op() == "rnn" { Cell::Rnn } else { Cell::Lstm };
-            Box::new(Recurrent { cell, inputs: o.size("in")?, hidden: o.size("hidden")?, bias: o.flag("bias", true)? })
+            Box::new(Recurrent {
+                cell,
+                inputs: o.size("in")?,
+                hidden: o.size("hidden")?,
+                bias: o.flag("bias", true)?,
+            })
         }
         "residual" => {
             o.only(&["body"])?;
@@ -146,9 +174,12 @@ fn layer<B: Backend>(entry: &Value) -> Result<Boxed<B>, DescriptionError> {
         "branches" => {
             o.only(&["rows", "concat"])?;
             let rows = o.required("rows")?;
-            let list = rows.as_array().ok_or_else(|| o.invalid("rows", "a list of lists of layers", rows))?;
+            let list = rows
+                .as_array()
+                .ok_or_else(|| o.invalid("rows", "a list of lists of layers", rows))?;
             let row = |(at, row)| layers(row).map_err(|error| error.inside(&usize::to_string(&at)));
-            let join = if o.get("concat").is_some() { Join::Concat(o.size("concat")?) } else { Join::Sum };
+            let join =
+                if o.get("concat").is_some() { Join::Concat(o.size("concat")?) } else { Join::Sum };
             branches(list.iter().enumerate().map(row).collect::<Result<_, _>>()?, join)
         }
         "shared" => {
@@ -205,7 +236,9 @@ fn conv<B: Backend, const R: usize>(o: Options<'_>) -> Result<Boxed<B>, Descript
     Ok(Box::new(conv_options::<R>(o)?))
 }
 
-fn conv_transpose<B: Backend, const R: usize>(o: Options<'_>) -> Result<Boxed<B>, DescriptionError> {
+fn conv_transpose<B: Backend, const R: usize>(
+    o: Options<'_>,
+) -> Result<Boxed<B>, DescriptionError> {
     o.only(&[&CONV[..], &["output_padding"]].concat())?;
     let output_padding = fixed(o.per_axis_or("output_padding", R, 0)?);
     Ok(Box::new(ConvTranspose { conv: conv_options::<R>(o)?, output_padding }))
@@ -231,7 +264,11 @@ fn fixed<const R: usize>(list: Vec<usize>) -> [usize; R] {
 fn pool(o: Options<'_>, axes: usize) -> Result<PoolOptions, DescriptionError> {
     let kernel = o.per_axis("kernel", axes)?;
     Ok(PoolOptions {
-        stride: if o.get("stride").is_some() { o.per_axis("stride", axes)? } else { kernel.clone() },
+        stride: if o.get("stride").is_some() {
+            o.per_axis("stride", axes)?
+        } else {
+            kernel.clone()
+        },
         padding: o.per_axis_or("padding", axes, 0)?,
         dilation: o.per_axis_or("dilation", axes, 1)?,
         ceil: o.flag("ceil", false)?,

@@ -5,7 +5,10 @@ use vivit_autodiff::Var;
 use vivit_tensor::{Cpu, Tensor, Unary};
 
 use super::*;
-use crate::{Activation, AvgPool, BatchNorm, Conv1d, Own, Recorder, ShapeError, linear, networks, relu, residual};
+use crate::{
+    Activation, AvgPool, BatchNorm, Conv1d, Own, Recorder, ShapeError, linear, networks, relu,
+    residual,
+};
 
 type Host = Cpu<f64>;
 
@@ -67,7 +70,8 @@ fn within(given: &Value, full: &Value) -> bool {
             given.iter().all(|(key, value)| full.get(key).is_some_and(|full| within(value, full)))
         }
         (Value::Array(given), Value::Array(full)) => {
-            given.len() == full.len() && given.iter().zip(full).all(|(given, full)| within(given, full))
+            given.len() == full.len()
+                && given.iter().zip(full).all(|(given, full)| within(given, full))
         }
         _ => given == full,
     }
@@ -108,13 +112,16 @@ fn options_have_defaults() {
 #[test]
 fn a_described_model_computes_the_same() {
     let host = Host::new();
-    let layers = vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)]), crate::shared(1)];
+    let layers =
+        vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)]), crate::shared(1)];
     let model = Sequential::new(&host, layers, 7).unwrap();
     let again = Sequential::from_description(&host, &model.description().unwrap(), 7).unwrap();
     let x = Tensor::from_f64(&host, &[2, 3], &[0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
     let output = |model: &Sequential<Host>| model.forward(&x).unwrap().value().to_vec().unwrap();
     assert_eq!(output(&model), output(&again));
-    let names = |model: &Sequential<Host>| model.params().iter().map(|param| param.name.clone()).collect::<Vec<_>>();
+    let names = |model: &Sequential<Host>| {
+        model.params().iter().map(|param| param.name.clone()).collect::<Vec<_>>()
+    };
     assert_eq!(names(&model), names(&again));
 }
 
@@ -147,19 +154,39 @@ fn what_is_wrong_is_named_with_its_path() {
     refused(r#"[{"op": "relu"}, {"op": "perceptron"}]"#, "1", &["\"perceptron\""]);
     refused(r#"[{"op": "conv4d"}]"#, "0", &["\"conv4d\""]);
     refused(r#"[{"op": "relu", "slope": 0.1}]"#, "0", &["relu has no options", "slope"]);
-    refused(r#"[{"op": "linear", "in": 1, "out": 2, "biass": true}]"#, "0", &["linear", "\"biass\"", "in, out, bias"]);
+    refused(
+        r#"[{"op": "linear", "in": 1, "out": 2, "biass": true}]"#,
+        "0",
+        &["linear", "\"biass\"", "in, out, bias"],
+    );
     refused(r#"[{"op": "linear", "in": 1}]"#, "0", &["linear needs", "\"out\""]);
-    refused(r#"[{"op": "linear", "in": -1, "out": 2}]"#, "0", &["\"in\" of linear", "whole number", "-1"]);
+    refused(
+        r#"[{"op": "linear", "in": -1, "out": 2}]"#,
+        "0",
+        &["\"in\" of linear", "whole number", "-1"],
+    );
     refused(r#"[{"op": "linear", "in": 1.5, "out": 2}]"#, "0", &["whole number", "1.5"]);
     refused(r#"[{"op": "linear", "in": 1, "out": 2, "bias": 1}]"#, "0", &["true or false"]);
     refused(r#"[{"op": "conv2d", "in": 1, "out": 2}]"#, "0", &["kernel"]);
-    refused(r#"[{"op": "conv2d", "in": 1, "out": 2, "kernel": [1, 2, 3]}]"#, "0", &["list of 2", "[1,2,3]"]);
-    refused(r#"[{"op": "conv2d", "in": 1, "out": 2, "kernel": 1, "output_padding": 1}]"#, "0", &["output_padding"]);
+    refused(
+        r#"[{"op": "conv2d", "in": 1, "out": 2, "kernel": [1, 2, 3]}]"#,
+        "0",
+        &["list of 2", "[1,2,3]"],
+    );
+    refused(
+        r#"[{"op": "conv2d", "in": 1, "out": 2, "kernel": 1, "output_padding": 1}]"#,
+        "0",
+        &["output_padding"],
+    );
     refused(r#"[{"op": "zero_pad2d", "padding": [1, 2, 3]}]"#, "0", &["list of 4"]);
     refused(r#"[{"op": "elu", "alpha": "one"}]"#, "0", &["a number", "one"]);
     refused(r#"[{"op": "residual"}]"#, "0", &["body"]);
     refused(r#"[{"op": "residual", "body": {}}]"#, "0.body", &["list of layers"]);
-    refused(r#"[{"op": "residual", "body": [{"op": "relu"}, {"op": "x"}]}]"#, "0.body.1", &["layer 0.body.1", "\"x\""]);
+    refused(
+        r#"[{"op": "residual", "body": [{"op": "relu"}, {"op": "x"}]}]"#,
+        "0.body.1",
+        &["layer 0.body.1", "\"x\""],
+    );
     refused(r#"[{"op": "branches", "rows": [[], [{"op": "x"}]]}]"#, "0.1.0", &["\"x\""]);
     refused(r#"[{"op": "branches", "rows": 3}]"#, "0", &["list of lists"]);
     // A long value is cut, between characters.

@@ -1,4 +1,5 @@
-//! Layers along the axes of a sample. Axes are counted as PyTorch counts them: 0 is the sample axis, 1 the first of a sample.
+//! Layers along the axes of a sample. Axes are counted as PyTorch counts them: 0 is the sample
+//! axis, 1 the first of a sample.
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
@@ -30,7 +31,10 @@ impl<B: Backend> Layer<B> for Permute {
         if sorted.into_iter().eq(1..=input.len()) {
             return Ok(self.axes.iter().map(|axis| input[axis - 1]).collect());
         }
-        let reason = format!("must name each axis from 1 to {} once for samples of shape {input:?}", input.len());
+        let reason = format!(
+            "must name each axis from 1 to {} once for samples of shape {input:?}",
+            input.len()
+        );
         Err(ShapeError::new(Layer::<B>::name(self), reason))
     }
 
@@ -93,7 +97,8 @@ impl<B: Backend> Layer<B> for AxisMap {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.axis == 0 || self.axis > input.len() {
-            let reason = format!("needs an axis from 1 to {} for samples of shape {input:?}", input.len());
+            let reason =
+                format!("needs an axis from 1 to {} for samples of shape {input:?}", input.len());
             return Err(ShapeError::new(Layer::<B>::name(self), reason));
         }
         let mut shape = input.to_vec();

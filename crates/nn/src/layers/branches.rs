@@ -41,13 +41,15 @@ pub(crate) fn join<B: Backend>(join: Join, tape: &mut Tape<B>, values: &[Var]) -
     match join {
         Join::Concat(axis) => tape.concat(values, axis - 1),
         Join::Sum => {
-            let (first, rest) = values.split_first().expect("at least one value, as the shapes say");
+            let (first, rest) =
+                values.split_first().expect("at least one value, as the shapes say");
             rest.iter().fold(*first, |sum, &next| tape.add(sum, next))
         }
     }
 }
 
-/// Rows of layers that all read the same input. An empty row passes it on. Parameters of branch i are called `i.0.weight` and so on.
+/// Rows of layers that all read the same input. An empty row passes it on. Parameters of branch i
+/// are called `i.0.weight` and so on.
 #[derive(Debug)]
 pub struct Branches<B: Backend> {
     rows: Vec<Row<B>>,
@@ -63,7 +65,11 @@ impl<B: Backend> Branches<B> {
     fn named(&self, specs: impl Fn(&Row<B>) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
         let mut all = Vec::new();
         for (at, row) in self.rows.iter().enumerate() {
-            all.extend(specs(row).into_iter().map(|spec| ParamSpec { name: format!("{at}.{}", spec.name), ..spec }));
+            all.extend(
+                specs(row)
+                    .into_iter()
+                    .map(|spec| ParamSpec { name: format!("{at}.{}", spec.name), ..spec }),
+            );
         }
         all
     }
@@ -87,7 +93,8 @@ impl<B: Backend> Layer<B> for Branches<B> {
         for (at, row) in self.rows.iter().enumerate() {
             shapes.push(row.output_shape(input).map_err(|error| error.inside(&at.to_string()))?);
         }
-        joined_shape(self.join, &shapes).map_err(|reason| ShapeError::new(Layer::<B>::name(self), reason))
+        joined_shape(self.join, &shapes)
+            .map_err(|reason| ShapeError::new(Layer::<B>::name(self), reason))
     }
 
     fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
@@ -107,7 +114,9 @@ impl<B: Backend> Layer<B> for Branches<B> {
     }
 
     fn describe(&self) -> Result<Value, DescriptionError> {
-        let row = |(at, row): (usize, &Row<B>)| description::of(&row.0).map_err(|error| error.inside(&at.to_string()));
+        let row = |(at, row): (usize, &Row<B>)| {
+            description::of(&row.0).map_err(|error| error.inside(&at.to_string()))
+        };
         let rows = self.rows.iter().enumerate().map(row).collect::<Result<Vec<_>, _>>()?;
         Ok(match self.join {
             Join::Sum => json!({"op": "branches", "rows": rows}),

@@ -8,7 +8,8 @@ use vivit_tensor::{Backend, Window};
 use crate::description::DescriptionError;
 use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
 
-/// A convolution of `[C, *in]` samples over R spatial axes. Lists have one entry per spatial axis, outermost first.
+/// A convolution of `[C, *in]` samples over R spatial axes. Lists have one entry per spatial axis,
+/// outermost first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv<const R: usize> {
     /// In-channels.
@@ -37,9 +38,19 @@ pub type Conv2d = Conv<2>;
 pub type Conv3d = Conv<3>;
 
 impl<const R: usize> Conv<R> {
-    /// A cubic kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields for anything else.
+    /// A cubic kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields
+    /// for anything else.
     pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
-        Conv { inputs, outputs, kernel: [kernel; R], stride: [1; R], padding: [0; R], dilation: [1; R], groups: 1, bias: true }
+        Conv {
+            inputs,
+            outputs,
+            kernel: [kernel; R],
+            stride: [1; R],
+            padding: [0; R],
+            dilation: [1; R],
+            groups: 1,
+            bias: true,
+        }
     }
 
     /// The same with `padding` zeros on all sides.
@@ -69,12 +80,18 @@ impl<const R: usize> Conv<R> {
             return error("needs at least one channel on both sides".into());
         }
         if self.groups == 0 || self.inputs % self.groups != 0 || self.outputs % self.groups != 0 {
-            return error(format!("{} groups do not divide {} and {} channels", self.groups, self.inputs, self.outputs));
+            return error(format!(
+                "{} groups do not divide {} and {} channels",
+                self.groups, self.inputs, self.outputs
+            ));
         }
         match input {
-            [channels, spatial @ ..] if *channels == self.inputs && spatial.len() == R => Ok(spatial),
+            [channels, spatial @ ..] if *channels == self.inputs && spatial.len() == R => {
+                Ok(spatial)
+            }
             _ => error(format!(
-                "needs samples of {} channels and {R} spatial axes, but a sample has shape {input:?}",
+                "needs samples of {} channels and {R} spatial axes, but a sample has shape \
+                 {input:?}",
                 self.inputs
             )),
         }
@@ -123,7 +140,11 @@ impl<B: Backend, const R: usize> Layer<B> for Conv<R> {
     fn params(&self) -> Vec<ParamSpec> {
         let inputs = self.inputs / self.groups.max(1);
         let init = Init::fan_in(inputs * self.kernel.iter().product::<usize>());
-        let mut params = vec![ParamSpec::new("weight", &[&[self.outputs, inputs], &self.kernel[..]].concat(), init)];
+        let mut params = vec![ParamSpec::new(
+            "weight",
+            &[&[self.outputs, inputs], &self.kernel[..]].concat(),
+            init,
+        )];
         params.extend(self.bias.then(|| ParamSpec::new("bias", &[self.outputs], init)));
         params
     }
@@ -131,8 +152,11 @@ impl<B: Backend, const R: usize> Layer<B> for Conv<R> {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let name = Layer::<B>::name(self);
         let spatial = self.spatial(&name, input)?;
-        let window = Window::new(spatial, &self.kernel, &self.stride, &self.padding, &self.dilation, false)
-            .map_err(|reason| ShapeError::new(name, format!("{reason} (a sample has shape {input:?})")))?;
+        let window =
+            Window::new(spatial, &self.kernel, &self.stride, &self.padding, &self.dilation, false)
+                .map_err(|reason| {
+                    ShapeError::new(name, format!("{reason} (a sample has shape {input:?})"))
+                })?;
         Ok([&[self.outputs], &window.output[3 - R..]].concat())
     }
 
@@ -163,7 +187,8 @@ pub type ConvTranspose2d = ConvTranspose<2>;
 pub type ConvTranspose3d = ConvTranspose<3>;
 
 impl<const R: usize> ConvTranspose<R> {
-    /// A cubic kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields for anything else.
+    /// A cubic kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields
+    /// for anything else.
     pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
         ConvTranspose { conv: Conv::new(inputs, outputs, kernel), output_padding: [0; R] }
     }
@@ -184,7 +209,8 @@ impl<B: Backend, const R: usize> Layer<B> for ConvTranspose<R> {
         let outputs_of = outputs / (*groups).max(1);
         // PyTorch counts the second axis, whatever it means.
         let init = Init::fan_in(outputs_of * kernel.iter().product::<usize>());
-        let mut params = vec![ParamSpec::new("weight", &[&[*inputs, outputs_of], &kernel[..]].concat(), init)];
+        let mut params =
+            vec![ParamSpec::new("weight", &[&[*inputs, outputs_of], &kernel[..]].concat(), init)];
         params.extend(bias.then(|| ParamSpec::new("bias", &[*outputs], init)));
         params
     }
@@ -196,22 +222,31 @@ impl<B: Backend, const R: usize> Layer<B> for ConvTranspose<R> {
         let Conv { kernel, stride, dilation, .. } = &self.conv;
         for (what, list) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
             if list.contains(&0) {
-                return error(format!("the {what} must be at least 1 along every axis, got {list:?}"));
+                return error(format!(
+                    "the {what} must be at least 1 along every axis, got {list:?}"
+                ));
             }
         }
         for axis in 0..R {
             let limit = stride[axis].max(dilation[axis]);
             if self.output_padding[axis] >= limit {
                 return error(format!(
-                    "output padding {} along spatial axis {axis} must be below the larger of stride and dilation, {limit}",
+                    "output padding {} along spatial axis {axis} must be below the larger of \
+                     stride and dilation, {limit}",
                     self.output_padding[axis]
                 ));
             }
         }
-        let op = TransposedOp { options: self.conv.options(), output_padding: self.output_padding.to_vec() };
+        let op = TransposedOp {
+            options: self.conv.options(),
+            output_padding: self.output_padding.to_vec(),
+        };
         match op.output(spatial, kernel) {
             Some(output) => Ok([&[self.conv.outputs], &output[..]].concat()),
-            None => error(format!("padding {:?} crops all of a sample of shape {input:?}", self.conv.padding)),
+            None => error(format!(
+                "padding {:?} crops all of a sample of shape {input:?}",
+                self.conv.padding
+            )),
         }
     }
 

@@ -7,8 +7,8 @@ use vivit_tensor::{Backend, Scalar, Tensor};
 use crate::description::DescriptionError;
 use crate::{Error, Layer, Mode, Own, Recorder, ShapeError};
 
-/// In training mode, zeroes each entry with probability p and divides the others by 1 − p; in evaluation mode, nothing. The mask stays on the
-/// tape, so that every sweep sees the same one.
+/// In training mode, zeroes each entry with probability p and divides the others by 1 − p; in
+/// evaluation mode, nothing. The mask stays on the tape, so that every sweep sees the same one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     /// The probability, at least 0 and below 1.
@@ -35,7 +35,10 @@ impl<B: Backend> Layer<B> for Dropout {
         }
         let (shape, kept) = (*recorder.tape.value(x).shape(), 1.0 - self.p);
         let uniform: Vec<f64> = recorder.rng.uniform(shape.size(), 0.0, 1.0);
-        let mask = uniform.into_iter().map(|u| B::Elem::of(if u < kept { 1.0 / kept } else { 0.0 })).collect();
+        let mask = uniform
+            .into_iter()
+            .map(|u| B::Elem::of(if u < kept { 1.0 / kept } else { 0.0 }))
+            .collect();
         let backend = recorder.tape.backend().clone();
         let mask = recorder.tape.input(Tensor::from_buf(&backend, shape, backend.upload(mask)));
         recorder.tape.mul(x, mask)
@@ -45,7 +48,11 @@ impl<B: Backend> Layer<B> for Dropout {
         if (0.0..1.0).contains(&self.p) {
             return Ok(());
         }
-        Err(Error::Option { what: "the dropout probability", expected: "at least 0 and below 1", value: self.p })
+        Err(Error::Option {
+            what: "the dropout probability",
+            expected: "at least 0 and below 1",
+            value: self.p,
+        })
     }
 
     fn describe(&self) -> Result<Value, DescriptionError> {

@@ -37,13 +37,19 @@ impl<B: Backend> Layer<B> for Linear {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.inputs == 0 || self.outputs == 0 {
-            return Err(ShapeError::new(Layer::<B>::name(self), "needs at least one feature on both sides"));
+            return Err(ShapeError::new(
+                Layer::<B>::name(self),
+                "needs at least one feature on both sides",
+            ));
         }
         match input.split_last() {
             Some((&last, front)) if last == self.inputs => Ok([front, &[self.outputs]].concat()),
             _ => Err(ShapeError::new(
                 Layer::<B>::name(self),
-                format!("needs {} features on the last axis, but a sample has shape {input:?}", self.inputs),
+                format!(
+                    "needs {} features on the last axis, but a sample has shape {input:?}",
+                    self.inputs
+                ),
             )),
         }
     }

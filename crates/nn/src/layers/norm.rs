@@ -15,8 +15,9 @@ fn affine(shape: &[usize], weight: bool, bias: bool) -> Vec<ParamSpec> {
     weight.into_iter().chain(bias).collect()
 }
 
-/// Batch norm of `[C, *]` samples with any number of positions. In evaluation mode it uses running statistics and treats samples separately; in
-/// training mode it couples them, so that there are plain gradients only.
+/// Batch norm of `[C, *]` samples with any number of positions. In evaluation mode it uses running
+/// statistics and treats samples separately; in training mode it couples them, so that there are
+/// plain gradients only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Channels.
@@ -58,11 +59,15 @@ impl<B: Backend> Layer<B> for BatchNorm {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let axes_fit = self.axes.is_none_or(|axes| input.len() == axes + 1 || (axes == 1 && input.len() == 1));
+        let axes_fit =
+            self.axes.is_none_or(|axes| input.len() == axes + 1 || (axes == 1 && input.len() == 1));
         if input.first() == Some(&self.features) && axes_fit {
             return Ok(input.to_vec());
         }
-        let reason = format!("needs {} channels on a sample's first axis, but a sample has shape {input:?}", self.features);
+        let reason = format!(
+            "needs {} channels on a sample's first axis, but a sample has shape {input:?}",
+            self.features
+        );
         Err(ShapeError::new(Layer::<B>::name(self), reason))
     }
 
@@ -90,7 +95,9 @@ impl<B: Backend> Layer<B> for BatchNorm {
     fn describe(&self) -> Result<Value, DescriptionError> {
         let op = self.axes.map_or("batch_norm".into(), |axes| format!("batch_norm{axes}d"));
         let BatchNorm { features, epsilon, momentum, affine, .. } = self;
-        Ok(json!({"op": op, "features": features, "eps": epsilon, "momentum": momentum, "affine": affine}))
+        Ok(
+            json!({"op": op, "features": features, "eps": epsilon, "momentum": momentum, "affine": affine}),
+        )
     }
 }
 
@@ -125,7 +132,8 @@ impl<B: Backend> Layer<B> for LayerNorm {
         if !self.shape.is_empty() && !self.shape.contains(&0) && input.ends_with(&self.shape) {
             return Ok(input.to_vec());
         }
-        let reason = format!("needs samples that end in {:?}, but a sample has shape {input:?}", self.shape);
+        let reason =
+            format!("needs samples that end in {:?}, but a sample has shape {input:?}", self.shape);
         Err(ShapeError::new(Layer::<B>::name(self), reason))
     }
 
@@ -137,7 +145,9 @@ impl<B: Backend> Layer<B> for LayerNorm {
 
     fn describe(&self) -> Result<Value, DescriptionError> {
         let LayerNorm { shape, epsilon, weight, bias } = self;
-        Ok(json!({"op": "layer_norm", "shape": shape, "eps": epsilon, "weight": weight, "bias": bias}))
+        Ok(
+            json!({"op": "layer_norm", "shape": shape, "eps": epsilon, "weight": weight, "bias": bias}),
+        )
     }
 }
 
@@ -171,7 +181,10 @@ impl<B: Backend> Layer<B> for GroupNorm {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let error = |reason| Err(ShapeError::new(Layer::<B>::name(self), reason));
         if self.groups == 0 || self.channels % self.groups != 0 {
-            return error(format!("{} groups do not divide {} channels", self.groups, self.channels));
+            return error(format!(
+                "{} groups do not divide {} channels",
+                self.groups, self.channels
+            ));
         }
         if input.first() != Some(&self.channels) || input.contains(&0) {
             return error(format!(
@@ -189,7 +202,9 @@ impl<B: Backend> Layer<B> for GroupNorm {
 
     fn describe(&self) -> Result<Value, DescriptionError> {
         let GroupNorm { groups, channels, epsilon, affine } = self;
-        Ok(json!({"op": "group_norm", "groups": groups, "channels": channels, "eps": epsilon, "affine": affine}))
+        Ok(
+            json!({"op": "group_norm", "groups": groups, "channels": channels, "eps": epsilon, "affine": affine}),
+        )
     }
 }
 
@@ -220,7 +235,10 @@ impl<B: Backend> Layer<B> for RmsNorm {
         if self.features > 0 && input.last() == Some(&self.features) {
             return Ok(input.to_vec());
         }
-        let reason = format!("needs {} features on the last axis, but a sample has shape {input:?}", self.features);
+        let reason = format!(
+            "needs {} features on the last axis, but a sample has shape {input:?}",
+            self.features
+        );
         Err(ShapeError::new(Layer::<B>::name(self), reason))
     }
 

@@ -72,7 +72,10 @@ fn pooled(name: String, options: &PoolOptions, input: &[usize]) -> Result<Vec<us
         return Err(error(format!("needs {axes} spatial axes, but a sample has shape {input:?}")));
     }
     if options.padding.iter().zip(&options.kernel).any(|(padding, kernel)| 2 * padding > *kernel) {
-        return Err(error(format!("padding {:?} is more than half the kernel {:?}", options.padding, options.kernel)));
+        return Err(error(format!(
+            "padding {:?} is more than half the kernel {:?}",
+            options.padding, options.kernel
+        )));
     }
     match options.window(spatial) {
         Ok(window) => Ok([&[*channels], &window.output[3 - axes..]].concat()),
@@ -82,7 +85,12 @@ fn pooled(name: String, options: &PoolOptions, input: &[usize]) -> Result<Vec<us
 
 impl<B: Backend> Layer<B> for MaxPool {
     fn name(&self) -> String {
-        format!("max_pool{}d kernel {:?} stride {:?}", self.0.kernel.len(), self.0.kernel, self.0.stride)
+        format!(
+            "max_pool{}d kernel {:?} stride {:?}",
+            self.0.kernel.len(),
+            self.0.kernel,
+            self.0.stride
+        )
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
@@ -96,13 +104,20 @@ impl<B: Backend> Layer<B> for MaxPool {
     fn describe(&self) -> Result<Value, DescriptionError> {
         let PoolOptions { kernel, stride, padding, dilation, ceil, .. } = &self.0;
         let op = format!("max_pool{}d", kernel.len());
-        Ok(json!({"op": op, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "ceil": ceil}))
+        Ok(
+            json!({"op": op, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "ceil": ceil}),
+        )
     }
 }
 
 impl<B: Backend> Layer<B> for AvgPool {
     fn name(&self) -> String {
-        format!("avg_pool{}d kernel {:?} stride {:?}", self.0.kernel.len(), self.0.kernel, self.0.stride)
+        format!(
+            "avg_pool{}d kernel {:?} stride {:?}",
+            self.0.kernel.len(),
+            self.0.kernel,
+            self.0.stride
+        )
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
@@ -132,11 +147,18 @@ impl<B: Backend> Layer<B> for AdaptiveAvgPool {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let error = |reason| ShapeError::new(Layer::<B>::name(self), reason);
         match input {
-            _ if self.output.contains(&0) => Err(error("must have at least one window along every axis".into())),
-            [channels, spatial @ ..] if spatial.len() == self.output.len() && !spatial.contains(&0) => {
+            _ if self.output.contains(&0) => {
+                Err(error("must have at least one window along every axis".into()))
+            }
+            [channels, spatial @ ..]
+                if spatial.len() == self.output.len() && !spatial.contains(&0) =>
+            {
                 Ok([&[*channels], &self.output[..]].concat())
             }
-            _ => Err(error(format!("needs {} spatial axes, but a sample has shape {input:?}", self.output.len()))),
+            _ => Err(error(format!(
+                "needs {} spatial axes, but a sample has shape {input:?}",
+                self.output.len()
+            ))),
         }
     }
 

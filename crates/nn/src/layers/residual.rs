@@ -39,7 +39,10 @@ impl<B: Backend> Layer<B> for Residual<B> {
         if output == input {
             return Ok(output);
         }
-        let reason = format!("its body turns samples of shape {input:?} into {output:?}, which can't be added to them");
+        let reason = format!(
+            "its body turns samples of shape {input:?} into {output:?}, which can't be added to \
+             them"
+        );
         Err(ShapeError::new(Layer::<B>::name(self), reason))
     }
 

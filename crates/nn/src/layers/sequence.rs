@@ -28,12 +28,19 @@ impl<B: Backend> Layer<B> for Embedding {
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        vec![ParamSpec::new("weight", &[self.vocabulary, self.features], Init::Normal { deviation: 1.0 })]
+        vec![ParamSpec::new(
+            "weight",
+            &[self.vocabulary, self.features],
+            Init::Normal { deviation: 1.0 },
+        )]
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.vocabulary == 0 || self.features == 0 {
-            return Err(ShapeError::new(Layer::<B>::name(self), "needs at least one row and one feature"));
+            return Err(ShapeError::new(
+                Layer::<B>::name(self),
+                "needs at least one row and one feature",
+            ));
         }
         Ok([input, &[self.features]].concat())
     }
@@ -43,9 +50,12 @@ impl<B: Backend> Layer<B> for Embedding {
     }
 
     fn check_input(&self, x: &Tensor<B>) -> Result<(), Error> {
-        // A device that does not know at once is asked with everything else, before any result is returned.
+        // A device that does not know at once is asked with everything else, before any result is
+        // returned.
         let rows = x.backend().row_or_nan(x.buf(), self.vocabulary)?;
-        let Search::Done(Some((_, at))) = x.backend().search_non_finite(&[&rows])? else { return Ok(()) };
+        let Search::Done(Some((_, at))) = x.backend().search_non_finite(&[&rows])? else {
+            return Ok(());
+        };
         let (shape, strides) = (x.shape(), x.shape().strides());
         let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
         Err(Error::Vocabulary { value: x.to_vec()?[at].f64(), index, vocabulary: self.vocabulary })
@@ -76,12 +86,18 @@ impl<B: Backend> Layer<B> for PositionalEmbedding {
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        vec![ParamSpec::new("weight", &[self.positions, self.features], Init::Normal { deviation: 1.0 })]
+        vec![ParamSpec::new(
+            "weight",
+            &[self.positions, self.features],
+            Init::Normal { deviation: 1.0 },
+        )]
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         match *input {
-            [t, f] if t > 0 && t <= self.positions && f == self.features && f > 0 => Ok(input.to_vec()),
+            [t, f] if t > 0 && t <= self.positions && f == self.features && f > 0 => {
+                Ok(input.to_vec())
+            }
             _ => {
                 let reason = format!(
                     "needs samples [T, {}] with T from 1 to {}, but a sample has shape {input:?}",
@@ -99,7 +115,9 @@ impl<B: Backend> Layer<B> for PositionalEmbedding {
     }
 
     fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(json!({"op": "positional_embedding", "positions": self.positions, "features": self.features}))
+        Ok(
+            json!({"op": "positional_embedding", "positions": self.positions, "features": self.features}),
+        )
     }
 }
 
@@ -117,7 +135,11 @@ pub struct SelfAttention {
 }
 
 /// A [`SelfAttention`] layer with biases.
-pub fn self_attention<B: Backend>(features: usize, heads: usize, causal: bool) -> Box<dyn Layer<B>> {
+pub fn self_attention<B: Backend>(
+    features: usize,
+    heads: usize,
+    causal: bool,
+) -> Box<dyn Layer<B>> {
     Box::new(SelfAttention { features, heads, causal, bias: true })
 }
 
@@ -131,9 +153,12 @@ impl<B: Backend> Layer<B> for SelfAttention {
         // PyTorch: Xavier for the packed projection, biases zero.
         let xavier = Init::Uniform { bound: (6.0 / (4 * f.max(1)) as f64).sqrt() };
         let mut params = vec![ParamSpec::new("in_proj.weight", &[3 * f, f], xavier)];
-        params.extend(self.bias.then(|| ParamSpec::new("in_proj.bias", &[3 * f], Init::Constant(0.0))));
+        params.extend(
+            self.bias.then(|| ParamSpec::new("in_proj.bias", &[3 * f], Init::Constant(0.0))),
+        );
         params.push(ParamSpec::new("out_proj.weight", &[f, f], Init::fan_in(f)));
-        params.extend(self.bias.then(|| ParamSpec::new("out_proj.bias", &[f], Init::Constant(0.0))));
+        params
+            .extend(self.bias.then(|| ParamSpec::new("out_proj.bias", &[f], Init::Constant(0.0))));
         params
     }
 
@@ -144,23 +169,36 @@ impl<B: Backend> Layer<B> for SelfAttention {
         }
         match *input {
             [t, f] if t > 0 && f == self.features && f > 0 => Ok(input.to_vec()),
-            _ => error(format!("needs samples [T, {}], but a sample has shape {input:?}", self.features)),
+            _ => error(format!(
+                "needs samples [T, {}], but a sample has shape {input:?}",
+                self.features
+            )),
         }
     }
 
     fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
         let params = match *own.params {
-            [in_weight, in_bias, out_weight, out_bias] => {
-                AttentionParams { in_weight, in_bias: Some(in_bias), out_weight, out_bias: Some(out_bias) }
-            }
-            _ => AttentionParams { in_weight: own.params[0], in_bias: None, out_weight: own.params[1], out_bias: None },
+            [in_weight, in_bias, out_weight, out_bias] => AttentionParams {
+                in_weight,
+                in_bias: Some(in_bias),
+                out_weight,
+                out_bias: Some(out_bias),
+            },
+            _ => AttentionParams {
+                in_weight: own.params[0],
+                in_bias: None,
+                out_weight: own.params[1],
+                out_bias: None,
+            },
         };
         recorder.tape.self_attention(x, params, self.heads, self.causal)
     }
 
     fn describe(&self) -> Result<Value, DescriptionError> {
         let SelfAttention { features, heads, causal, bias } = self;
-        Ok(json!({"op": "self_attention", "features": features, "heads": heads, "causal": causal, "bias": bias}))
+        Ok(
+            json!({"op": "self_attention", "features": features, "heads": heads, "causal": causal, "bias": bias}),
+        )
     }
 }
 
@@ -210,16 +248,21 @@ impl<B: Backend> Layer<B> for Recurrent {
             ParamSpec::new("m.weight_hh_l0", &[rows, self.hidden], init),
         ];
         if self.bias {
-            params.extend(["m.bias_ih_l0", "m.bias_hh_l0"].map(|name| ParamSpec::new(name, &[rows], init)));
+            params.extend(
+                ["m.bias_ih_l0", "m.bias_hh_l0"].map(|name| ParamSpec::new(name, &[rows], init)),
+            );
         }
         params
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         match *input {
-            [t, i] if t > 0 && i == self.inputs && i > 0 && self.hidden > 0 => Ok(vec![t, self.hidden]),
+            [t, i] if t > 0 && i == self.inputs && i > 0 && self.hidden > 0 => {
+                Ok(vec![t, self.hidden])
+            }
             _ => {
-                let reason = format!("needs samples [T, {}], but a sample has shape {input:?}", self.inputs);
+                let reason =
+                    format!("needs samples [T, {}], but a sample has shape {input:?}", self.inputs);
                 Err(ShapeError::new(Layer::<B>::name(self), reason))
             }
         }

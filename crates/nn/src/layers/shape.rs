@@ -26,8 +26,11 @@ impl<B: Backend> Layer<B> for Flatten {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.start == 0 || self.start > input.len() {
-            let reason =
-                format!("starts at axis {}, but samples of shape {input:?} have axes 1 to {}", self.start, input.len());
+            let reason = format!(
+                "starts at axis {}, but samples of shape {input:?} have axes 1 to {}",
+                self.start,
+                input.len()
+            );
             return Err(ShapeError::new(Layer::<B>::name(self), reason));
         }
         let (front, rest) = input.split_at(self.start - 1);
@@ -53,7 +56,8 @@ pub struct ZeroPad {
     pub padding: Vec<(isize, isize)>,
 }
 
-/// A [`ZeroPad`] layer over the last two axes; `padding` is left, right, top, bottom: PyTorch's order.
+/// A [`ZeroPad`] layer over the last two axes; `padding` is left, right, top, bottom: PyTorch's
+/// order.
 pub fn zero_pad2d<B: Backend>(padding: [isize; 4]) -> Box<dyn Layer<B>> {
     let [left, right, top, bottom] = padding;
     zero_pad(&[(top, bottom), (left, right)])
@@ -72,7 +76,10 @@ impl<B: Backend> Layer<B> for ZeroPad {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let error = |reason| ShapeError::new(Layer::<B>::name(self), reason);
         let Some(front) = input.len().checked_sub(self.padding.len()) else {
-            return Err(error(format!("needs {} axes, but a sample has shape {input:?}", self.padding.len())));
+            return Err(error(format!(
+                "needs {} axes, but a sample has shape {input:?}",
+                self.padding.len()
+            )));
         };
         let mut shape = input.to_vec();
         for (len, (before, after)) in shape[front..].iter_mut().zip(&self.padding) {
@@ -90,7 +97,8 @@ impl<B: Backend> Layer<B> for ZeroPad {
 
     fn describe(&self) -> Result<Value, DescriptionError> {
         // PyTorch's order: the last axis first.
-        let list: Vec<isize> = self.padding.iter().rev().flat_map(|&(before, after)| [before, after]).collect();
+        let list: Vec<isize> =
+            self.padding.iter().rev().flat_map(|&(before, after)| [before, after]).collect();
         Ok(json!({"op": format!("zero_pad{}d", self.padding.len()), "padding": list}))
     }
 }

@@ -65,7 +65,8 @@ impl<B: Backend> Wiring<B> {
         Wire(self.steps.len())
     }
 
-    /// A layer that reads `input`. Its parameters are called `name.weight` and so on; names must differ.
+    /// A layer that reads `input`. Its parameters are called `name.weight` and so on; names must
+    /// differ.
     pub fn layer(&mut self, name: &str, layer: Box<dyn Layer<B>>, input: Wire) -> Wire {
         self.push(Step::Layer { name: name.into(), layer, input: input.0 })
     }
@@ -105,7 +106,8 @@ impl<B: Backend> Wired<B> {
 
     fn named(&self, specs: impl Fn(&dyn Layer<B>) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
         let named = |(owner, layer)| {
-            let rename = move |spec: ParamSpec| ParamSpec { name: format!("{owner}.{}", spec.name), ..spec };
+            let rename =
+                move |spec: ParamSpec| ParamSpec { name: format!("{owner}.{}", spec.name), ..spec };
             specs(layer).into_iter().map(rename).collect::<Vec<_>>()
         };
         self.owners().flat_map(named).collect()
@@ -133,12 +135,16 @@ impl<B: Backend> Layer<B> for Wired<B> {
                     layer.output_shape(&shapes[*input]).map_err(|error| error.inside(name))?
                 }
                 Step::Again { name, input } => {
-                    let (_, layer) = self.owners().find(|(owner, _)| owner == name).expect("checked when the model was built");
+                    let (_, layer) = self
+                        .owners()
+                        .find(|(owner, _)| owner == name)
+                        .expect("checked when the model was built");
                     layer.output_shape(&shapes[*input]).map_err(|error| error.inside(name))?
                 }
                 Step::Join { join, inputs } => {
                     let inputs: Vec<_> = inputs.iter().map(|&at| shapes[at].clone()).collect();
-                    joined_shape(*join, &inputs).map_err(|reason| ShapeError::new(Layer::<B>::name(self), reason))?
+                    joined_shape(*join, &inputs)
+                        .map_err(|reason| ShapeError::new(Layer::<B>::name(self), reason))?
                 }
             };
             shapes.push(shape);
@@ -159,9 +165,14 @@ impl<B: Backend> Layer<B> for Wired<B> {
         for step in &self.steps {
             let value = match step {
                 Step::Layer { name, input, .. } | Step::Again { name, input } => {
-                    let (_, layer, params, buffers) =
-                        firsts.iter().find(|(owner, ..)| owner == name).expect("checked when the model was built");
-                    let own = Own { params: &own.params[params.clone()], buffers: &mut own.buffers[buffers.clone()] };
+                    let (_, layer, params, buffers) = firsts
+                        .iter()
+                        .find(|(owner, ..)| owner == name)
+                        .expect("checked when the model was built");
+                    let own = Own {
+                        params: &own.params[params.clone()],
+                        buffers: &mut own.buffers[buffers.clone()],
+                    };
                     layer.record(recorder, own, values[*input])
                 }
                 Step::Join { join: how, inputs } => {
@@ -178,15 +189,21 @@ impl<B: Backend> Layer<B> for Wired<B> {
         let mut names: Vec<&str> = Vec::new();
         for (at, step) in self.steps.iter().enumerate() {
             let inputs = match step {
-                Step::Layer { input, .. } | Step::Again { input, .. } => std::slice::from_ref(input),
+                Step::Layer { input, .. } | Step::Again { input, .. } => {
+                    std::slice::from_ref(input)
+                }
                 Step::Join { inputs, .. } => inputs,
             };
             if let Some(&unknown) = inputs.iter().find(|&&input| input > at) {
-                return Err(Error::Wiring(format!("step {at} reads value {unknown}, which is computed later or elsewhere")));
+                return Err(Error::Wiring(format!(
+                    "step {at} reads value {unknown}, which is computed later or elsewhere"
+                )));
             }
             match step {
                 Step::Layer { name, .. } if names.contains(&name.as_str()) => {
-                    return Err(Error::Wiring(format!("two layers are called {name}; give each a name of its own")));
+                    return Err(Error::Wiring(format!(
+                        "two layers are called {name}; give each a name of its own"
+                    )));
                 }
                 Step::Again { name, .. } if !names.contains(&name.as_str()) => {
                     return Err(Error::Wiring(format!(
@@ -202,7 +219,10 @@ impl<B: Backend> Layer<B> for Wired<B> {
             }
         }
         if self.output > self.steps.len() {
-            return Err(Error::Wiring(format!("the output is value {}, which nothing computes", self.output)));
+            return Err(Error::Wiring(format!(
+                "the output is value {}, which nothing computes",
+                self.output
+            )));
         }
         Ok(())
     }

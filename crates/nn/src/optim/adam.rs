@@ -3,7 +3,9 @@
 use vivit_autodiff::{ParamMap, Var};
 use vivit_tensor::{Backend, Binary, Scalar, Tensor, Unary};
 
-use super::{Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option};
+use super::{
+    Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
+};
 use crate::{Error, Sequential};
 
 /// Options of [`Adam`] and [`AdamW`](super::AdamW).
@@ -32,7 +34,12 @@ impl AdamOptions {
         check_memory("the second beta", self.betas[1])?;
         // An ε that is zero in the element type turns a gradient that was always zero into 0/0.
         let eps = E::of(self.eps).f64();
-        option("eps", "positive and finite, in the element type", self.eps, eps > 0.0 && eps.is_finite())?;
+        option(
+            "eps",
+            "positive and finite, in the element type",
+            self.eps,
+            eps > 0.0 && eps.is_finite(),
+        )?;
         check_weight_decay(self.weight_decay)
     }
 }
@@ -54,12 +61,22 @@ impl<B: Backend> Moments<B> {
         Moments(ParamMap::new())
     }
 
-    pub fn check(&self, model: &Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+    pub fn check(
+        &self,
+        model: &Sequential<B>,
+        gradient: &ParamMap<Tensor<B>>,
+    ) -> Result<(), Error> {
         check_remembered(model, gradient, |var| self.0.get(var).map(|moment| &moment.first))
     }
 
     /// Takes a gradient into the moments and moves the parameter: `θ ← θ − η m̂ / (√v̂ + ε)`.
-    pub fn step(&mut self, options: &AdamOptions, var: Var, value: &mut Tensor<B>, gradient: &Tensor<B>) {
+    pub fn step(
+        &mut self,
+        options: &AdamOptions,
+        var: Var,
+        value: &mut Tensor<B>,
+        gradient: &Tensor<B>,
+    ) {
         let [beta1, beta2] = options.betas;
         let mut first = gradient.scale(1.0 - beta1);
         let mut second = gradient.unary(Unary::Square).scale(1.0 - beta2);
@@ -70,13 +87,17 @@ impl<B: Backend> Moments<B> {
             steps = before.steps.saturating_add(1);
         }
         let corrections = options.betas.map(|beta| 1.0 - beta.powf(f64::from(steps)));
-        let root = second.unary(Unary::Sqrt).scale(corrections[1].sqrt().recip()).unary(Unary::Shift(options.eps));
+        let root = second
+            .unary(Unary::Sqrt)
+            .scale(corrections[1].sqrt().recip())
+            .unary(Unary::Shift(options.eps));
         value.axpy(-options.learning_rate / corrections[0], &first.binary(Binary::Div, &root));
         self.0.insert(var, Moment { first, second, steps });
     }
 }
 
-/// Adam (Kingma & Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015), in PyTorch's form. In a parameter's step t:
+/// Adam (Kingma & Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015), in PyTorch's form.
+/// In a parameter's step t:
 ///
 /// ```text
 /// g ← ∇L + ω θ
@@ -127,7 +148,11 @@ impl<B: Backend> Adam<B> {
 }
 
 impl<B: Backend> Optimizer<B> for Adam<B> {
-    fn step(&mut self, model: &mut Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+    fn step(
+        &mut self,
+        model: &mut Sequential<B>,
+        gradient: &ParamMap<Tensor<B>>,
+    ) -> Result<(), Error> {
         self.moments.check(model, gradient)?;
         model.update(gradient, |var, value, gradient| {
             let mut gradient = gradient.clone();

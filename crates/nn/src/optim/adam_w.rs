@@ -7,8 +7,8 @@ use super::adam::Moments;
 use super::{AdamOptions, Optimizer, check_learning_rate};
 use crate::{Error, Sequential};
 
-/// AdamW (Loshchilov & Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019), in PyTorch's form: first `θ ← (1 − η ω) θ`, then the
-/// step of [`Adam`](super::Adam) along the gradient alone.
+/// AdamW (Loshchilov & Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019), in PyTorch's
+/// form: first `θ ← (1 − η ω) θ`, then the step of [`Adam`](super::Adam) along the gradient alone.
 ///
 /// # Examples
 /// ```
@@ -32,10 +32,15 @@ impl<B: Backend> AdamW<B> {
     /// # Errors
     /// If it is not.
     pub fn new(learning_rate: f64) -> Result<Self, Error> {
-        Self::with_options(AdamOptions { learning_rate, weight_decay: 0.01, ..AdamOptions::default() })
+        Self::with_options(AdamOptions {
+            learning_rate,
+            weight_decay: 0.01,
+            ..AdamOptions::default()
+        })
     }
 
-    /// With all options. The default of [`AdamOptions`] is no weight decay, as for Adam: say which one there shall be.
+    /// With all options. The default of [`AdamOptions`] is no weight decay, as for Adam: say which
+    /// one there shall be.
     ///
     /// # Errors
     /// If one is out of its range.
@@ -51,7 +56,11 @@ impl<B: Backend> AdamW<B> {
 }
 
 impl<B: Backend> Optimizer<B> for AdamW<B> {
-    fn step(&mut self, model: &mut Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+    fn step(
+        &mut self,
+        model: &mut Sequential<B>,
+        gradient: &ParamMap<Tensor<B>>,
+    ) -> Result<(), Error> {
         self.moments.check(model, gradient)?;
         model.update(gradient, |var, value, gradient| {
             *value = value.scale(1.0 - self.options.learning_rate * self.options.weight_decay);

@@ -1,7 +1,8 @@
-//! Optimizers: rules that move a model's parameters along a gradient. Formulas, defaults and ranges are PyTorch's.
+//! Optimizers: rules that move a model's parameters along a gradient. Formulas, defaults and ranges
+//! are PyTorch's.
 //!
-//! A parameter that the gradient lacks stays where it is, and so does what the optimizer remembers of it. A step that fails changes
-//! nothing.
+//! A parameter that the gradient lacks stays where it is, and so does what the optimizer remembers
+//! of it. A step that fails changes nothing.
 
 mod adam;
 mod adam_w;
@@ -46,12 +47,17 @@ pub trait Optimizer<B: Backend> {
     ///
     /// # Errors
     /// If the gradient is not this model's, or an earlier step was another model's.
-    fn step(&mut self, model: &mut Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error>;
+    fn step(
+        &mut self,
+        model: &mut Sequential<B>,
+        gradient: &ParamMap<Tensor<B>>,
+    ) -> Result<(), Error>;
 
     /// The learning rate η.
     fn learning_rate(&self) -> f64;
 
-    /// Changes the learning rate, as schedules do; nothing that the optimizer remembers depends on it.
+    /// Changes the learning rate, as schedules do; nothing that the optimizer remembers depends on
+    /// it.
     ///
     /// # Errors
     /// If it is not positive and finite.
@@ -59,7 +65,12 @@ pub trait Optimizer<B: Backend> {
 }
 
 /// Refuses `value` for the option `what` unless it is `valid`.
-fn option(what: &'static str, expected: &'static str, value: f64, valid: bool) -> Result<(), Error> {
+fn option(
+    what: &'static str,
+    expected: &'static str,
+    value: f64,
+    valid: bool,
+) -> Result<(), Error> {
     if valid { Ok(()) } else { Err(Error::Option { what, expected, value }) }
 }
 
@@ -76,14 +87,17 @@ fn check_memory(what: &'static str, value: f64) -> Result<(), Error> {
     option(what, "at least 0 and below 1", value, (0.0..1.0).contains(&value))
 }
 
-/// Checks that what is remembered of a parameter has the shape of its gradient: it would not if the optimizer had moved another model.
+/// Checks that what is remembered of a parameter has the shape of its gradient: it would not if the
+/// optimizer had moved another model.
 fn check_remembered<'t, B: Backend>(
     model: &Sequential<B>,
     gradient: &'t ParamMap<Tensor<B>>,
     remembered: impl Fn(Var) -> Option<&'t Tensor<B>>,
 ) -> Result<(), Error> {
     for (var, gradient) in gradient.iter() {
-        if let Some(remembered) = remembered(var).filter(|remembered| remembered.shape() != gradient.shape()) {
+        if let Some(remembered) =
+            remembered(var).filter(|remembered| remembered.shape() != gradient.shape())
+        {
             // A key beyond the model's parameters is refused by the model.
             let Some(param) = model.params().get(var.index()) else { continue };
             return Err(Error::OtherModel {

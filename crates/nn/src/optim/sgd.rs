@@ -3,7 +3,9 @@
 use vivit_autodiff::ParamMap;
 use vivit_tensor::{Backend, Tensor};
 
-use super::{Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option};
+use super::{
+    Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
+};
 use crate::{Error, Sequential};
 
 /// Options of [`Sgd`].
@@ -78,7 +80,11 @@ impl<B: Backend> Sgd<B> {
 }
 
 impl<B: Backend> Optimizer<B> for Sgd<B> {
-    fn step(&mut self, model: &mut Sequential<B>, gradient: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+    fn step(
+        &mut self,
+        model: &mut Sequential<B>,
+        gradient: &ParamMap<Tensor<B>>,
+    ) -> Result<(), Error> {
         let SgdOptions { learning_rate, momentum, nesterov, weight_decay } = self.options;
         let velocity = &mut self.velocity;
         check_remembered(model, gradient, |var| velocity.get(var))?;

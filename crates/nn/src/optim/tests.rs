@@ -14,7 +14,9 @@ const SCALES: [f64; 2] = [1.0, 3.0];
 const TARGETS: [f64; 2] = [2.0, -0.5];
 
 fn quadratic<B: Backend>(backend: &B) -> Sequential<B> {
-    let mut model = Sequential::new(backend, vec![Box::new(Linear { inputs: 2, outputs: 1, bias: false })], 0).unwrap();
+    let mut model =
+        Sequential::new(backend, vec![Box::new(Linear { inputs: 2, outputs: 1, bias: false })], 0)
+            .unwrap();
     model.set_param("0.weight", Tensor::from_f64(backend, &[1, 2], &START).unwrap()).unwrap();
     model
 }
@@ -29,10 +31,13 @@ fn values<B: Backend>(model: &Sequential<B>) -> Vec<f64> {
     model.params()[0].value.to_vec().unwrap().into_iter().map(vivit_tensor::Scalar::f64).collect()
 }
 
-/// Compares five steps with `rule`, which moves one coordinate: it gets step number (from 1), value and gradient, and may remember two
-/// numbers, zero at first.
+/// Compares five steps with `rule`, which moves one coordinate: it gets step number (from 1), value
+/// and gradient, and may remember two numbers, zero at first.
 #[track_caller]
-fn follows(mut optimizer: impl Optimizer<Host>, rule: impl Fn(i32, f64, f64, &mut [f64; 2]) -> f64) {
+fn follows(
+    mut optimizer: impl Optimizer<Host>,
+    rule: impl Fn(i32, f64, f64, &mut [f64; 2]) -> f64,
+) {
     let mut model = quadratic(&Host::new());
     let (mut expected, mut memory) = (START, [[0.0; 2]; 2]);
     for step in 1..=5 {
@@ -43,8 +48,12 @@ fn follows(mut optimizer: impl Optimizer<Host>, rule: impl Fn(i32, f64, f64, &mu
             expected[i] = rule(step, expected[i], slope, &mut memory[i]);
         }
         for (got, expected) in values(&model).iter().zip(expected) {
-            // A few roundings per step, which the steeper coordinate multiplies by at most 1 − 2 η a² each.
-            assert!((got - expected).abs() <= 1e-14 * expected.abs().max(1.0), "step {step}: {got} and {expected}");
+            // A few roundings per step, which the steeper coordinate multiplies by at most 1 − 2 η
+            // a² each.
+            assert!(
+                (got - expected).abs() <= 1e-14 * expected.abs().max(1.0),
+                "step {step}: {got} and {expected}"
+            );
         }
     }
 }
@@ -82,24 +91,33 @@ fn adam_follows_pytorch() {
     let defaults = AdamOptions::default();
     follows(Adam::new(0.1).unwrap(), adam(AdamOptions { learning_rate: 0.1, ..defaults }));
     // An ε that matters tells where it is added; without memory, Adam is a signed step.
-    let options = AdamOptions { learning_rate: 0.05, betas: [0.7, 0.95], eps: 0.3, weight_decay: 0.1 };
+    let options =
+        AdamOptions { learning_rate: 0.05, betas: [0.7, 0.95], eps: 0.3, weight_decay: 0.1 };
     let rule = adam(options);
-    follows(Adam::with_options(options).unwrap(), |step, x, g, memory| rule(step, x, g + 0.1 * x, memory));
+    follows(Adam::with_options(options).unwrap(), |step, x, g, memory| {
+        rule(step, x, g + 0.1 * x, memory)
+    });
     let options = AdamOptions { betas: [0.0, 0.0], ..defaults };
     follows(Adam::with_options(options).unwrap(), |_, x, g, _| x - 1e-3 * g / (g.abs() + 1e-8));
 }
 
 #[test]
 fn adam_w_follows_pytorch() {
-    let options = AdamOptions { learning_rate: 0.05, betas: [0.7, 0.95], eps: 0.3, weight_decay: 0.1 };
+    let options =
+        AdamOptions { learning_rate: 0.05, betas: [0.7, 0.95], eps: 0.3, weight_decay: 0.1 };
     let rule = adam(options);
-    follows(AdamW::with_options(options).unwrap(), |step, x, g, memory| rule(step, x - 0.05 * 0.1 * x, g, memory));
+    follows(AdamW::with_options(options).unwrap(), |step, x, g, memory| {
+        rule(step, x - 0.05 * 0.1 * x, g, memory)
+    });
     let rule = adam(AdamOptions { learning_rate: 0.1, ..AdamOptions::default() });
-    follows(AdamW::new(0.1).unwrap(), |step, x, g, memory| rule(step, x - 0.1 * 0.01 * x, g, memory));
+    follows(AdamW::new(0.1).unwrap(), |step, x, g, memory| {
+        rule(step, x - 0.1 * 0.01 * x, g, memory)
+    });
 }
 
 fn all<B: Backend>() -> [Box<dyn Optimizer<B>>; 4] {
-    let nesterov = SgdOptions { learning_rate: 0.02, momentum: 0.9, nesterov: true, ..SgdOptions::default() };
+    let nesterov =
+        SgdOptions { learning_rate: 0.02, momentum: 0.9, nesterov: true, ..SgdOptions::default() };
     let no_decay = AdamOptions { learning_rate: 0.05, ..AdamOptions::default() };
     [
         Box::new(Sgd::new(0.02, 0.9).unwrap()),
@@ -121,7 +139,9 @@ fn all_find_the_minimum() {
             let gradient = gradient(&model);
             optimizer.step(&mut model, &gradient).unwrap();
         }
-        for (got, expected) in values(&model).iter().zip([TARGETS[0] / SCALES[0], TARGETS[1] / SCALES[1]]) {
+        for (got, expected) in
+            values(&model).iter().zip([TARGETS[0] / SCALES[0], TARGETS[1] / SCALES[1]])
+        {
             assert!((got - expected).abs() < 1e-3, "optimizer {at}: {got} and {expected}");
         }
     }
@@ -136,10 +156,12 @@ fn a_parameter_without_gradient_stays_put() {
     for mut optimizer in optimizers {
         let mut model = Sequential::new(&host, vec![linear(2, 3), linear(3, 1)], 1).unwrap();
         let x = Tensor::from_f64(&host, &[2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
-        let full = model.forward(&x).unwrap().backward(&Mse::sum(Tensor::zeros(&host, [2, 1]))).unwrap();
+        let full =
+            model.forward(&x).unwrap().backward(&Mse::sum(Tensor::zeros(&host, [2, 1]))).unwrap();
         optimizer.step(&mut model, &full).unwrap();
         let before = model.clone();
-        let (kept, part): (Vec<_>, Vec<_>) = full.into_iter().partition(|(var, _)| var.index() % 2 == 0);
+        let (kept, part): (Vec<_>, Vec<_>) =
+            full.into_iter().partition(|(var, _)| var.index() % 2 == 0);
         optimizer.step(&mut model, &part.into_iter().collect()).unwrap();
         for (at, (before, after)) in before.params().iter().zip(model.params()).enumerate() {
             let same = before.value.to_vec().unwrap() == after.value.to_vec().unwrap();
@@ -170,12 +192,21 @@ fn options_are_checked() {
     }
     for bad in [-0.1, 1.0, f64::NAN] {
         refused(Sgd::<Host>::new(0.1, bad), "momentum");
-        refused(Adam::<Host>::with_options(AdamOptions { betas: [bad, 0.9], ..adam }), "first beta");
-        refused(AdamW::<Host>::with_options(AdamOptions { betas: [0.9, bad], ..adam }), "second beta");
+        refused(
+            Adam::<Host>::with_options(AdamOptions { betas: [bad, 0.9], ..adam }),
+            "first beta",
+        );
+        refused(
+            AdamW::<Host>::with_options(AdamOptions { betas: [0.9, bad], ..adam }),
+            "second beta",
+        );
     }
     for bad in [-0.1, f64::NAN, f64::INFINITY] {
         refused(Sgd::<Host>::with_options(SgdOptions { weight_decay: bad, ..sgd }), "weight decay");
-        refused(AdamW::<Host>::with_options(AdamOptions { weight_decay: bad, ..adam }), "weight decay");
+        refused(
+            AdamW::<Host>::with_options(AdamOptions { weight_decay: bad, ..adam }),
+            "weight decay",
+        );
     }
     refused(Sgd::<Host>::with_options(SgdOptions { nesterov: true, ..sgd }), "momentum");
     // Zero as a 32-bit float.
@@ -195,7 +226,8 @@ fn a_gradient_of_another_model_changes_nothing() {
             .params()[1];
         let mut unknown = good.clone();
         unknown.insert(foreign, Tensor::zeros(&host, [1]));
-        let bad_shape: ParamMap<_> = good.iter().map(|(var, _)| (var, Tensor::zeros(&host, [2]))).collect();
+        let bad_shape: ParamMap<_> =
+            good.iter().map(|(var, _)| (var, Tensor::zeros(&host, [2]))).collect();
         for bad in [&unknown, &bad_shape] {
             assert!(optimizer.step(&mut model, bad).is_err());
             assert_eq!(values(&model), START);
@@ -208,7 +240,10 @@ fn a_gradient_of_another_model_changes_nothing() {
         let gradient = gradient.backward(&Mse::sum(Tensor::zeros(&host, [1, 1]))).unwrap();
         let before = values(&other);
         if let Err(error) = optimizer.step(&mut other, &gradient) {
-            assert!(matches!(&error, Error::OtherModel { name, .. } if name == "0.weight"), "{error}");
+            assert!(
+                matches!(&error, Error::OtherModel { name, .. } if name == "0.weight"),
+                "{error}"
+            );
         } else {
             panic!("one optimizer moved two models");
         }

@@ -23,7 +23,9 @@ fn entries<B: Backend>(model: &Sequential<B>) -> Vec<f64> {
 fn file(arrays: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Vec<u8> {
     let arrays: Vec<(&str, Bytes)> = arrays
         .iter()
-        .map(|(name, dtype, shape, data)| (*name, Bytes { dtype: *dtype, shape: shape.to_vec(), data: data.clone() }))
+        .map(|(name, dtype, shape, data)| {
+            (*name, Bytes { dtype: *dtype, shape: shape.to_vec(), data: data.clone() })
+        })
         .collect();
     safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None).unwrap()
 }
@@ -81,7 +83,9 @@ fn buffers_belong_to_the_state() {
     let host = Cpu::<f64>::new();
     let model = |seed| Sequential::new(&host, vec![linear(2, 3), batch_norm(3)], seed).unwrap();
     let mut trained = model(1);
-    trained.forward_training(&Tensor::from_f64(&host, &[2, 2], &[0.1, 0.2, -0.3, 0.5]).unwrap()).unwrap();
+    trained
+        .forward_training(&Tensor::from_f64(&host, &[2, 2], &[0.1, 0.2, -0.3, 0.5]).unwrap())
+        .unwrap();
     let running = |model: &Sequential<Cpu<f64>>| -> Vec<f64> {
         model.buffers().iter().flat_map(|buffer| buffer.value.to_vec().unwrap()).collect()
     };
@@ -93,21 +97,37 @@ fn buffers_belong_to_the_state() {
     // A file of PyTorch's has a counter per batch norm, but it is none of a linear layer.
     let mut arrays: Vec<(&str, Bytes)> = trained.state_bytes().unwrap();
     let counter = || Bytes { dtype: Dtype::I64, shape: Vec::new(), data: vec![0; 8] };
-    let file =
-        |arrays: &[(&str, Bytes)]| safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None).unwrap();
+    let file = |arrays: &[(&str, Bytes)]| {
+        safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None).unwrap()
+    };
     arrays.push(("1.num_batches_tracked", counter()));
     model(2).load_safetensors(&file(&arrays)).unwrap();
     arrays.push(("0.num_batches_tracked", counter()));
-    let unexpected = StateProblem::Unexpected { name: "0.num_batches_tracked".into(), shape: vec![] };
-    assert_eq!(model(2).load_safetensors(&file(&arrays)), Err(Error::State { problems: vec![unexpected] }));
+    let unexpected =
+        StateProblem::Unexpected { name: "0.num_batches_tracked".into(), shape: vec![] };
+    assert_eq!(
+        model(2).load_safetensors(&file(&arrays)),
+        Err(Error::State { problems: vec![unexpected] })
+    );
 }
 
 #[test]
 fn names_are_pytorchs() {
     let bytes = model::<f32>(0).to_safetensors().unwrap();
-    let mut names: Vec<String> = SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(String::from).collect();
+    let mut names: Vec<String> =
+        SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(String::from).collect();
     names.sort();
-    assert_eq!(names, ["0.bias", "0.weight", "2.body.0.bias", "2.body.0.weight", "2.body.1.bias", "2.body.1.weight"]);
+    assert_eq!(
+        names,
+        [
+            "0.bias",
+            "0.weight",
+            "2.body.0.bias",
+            "2.body.0.weight",
+            "2.body.1.bias",
+            "2.body.1.weight"
+        ]
+    );
 }
 
 #[test]
@@ -138,7 +158,11 @@ fn one_error_lists_all_problems() {
             StateProblem::ElementType { name: name("2.body.0.weight"), got: name("F16") },
             // Finite in the file, but not as 32 bits.
             StateProblem::NonFinite { name: name("2.body.0.bias"), index: vec![0], value: 1e300 },
-            StateProblem::Shape { name: name("2.body.1.weight"), expected: vec![4, 2], got: vec![2] },
+            StateProblem::Shape {
+                name: name("2.body.1.weight"),
+                expected: vec![4, 2],
+                got: vec![2]
+            },
             StateProblem::ElementType { name: name("2.body.1.weight"), got: name("I64") },
             StateProblem::Missing { name: name("2.body.1.bias"), shape: vec![4] },
             StateProblem::Unexpected { name: name("3.weight"), shape: vec![] },
@@ -159,7 +183,9 @@ fn a_diverged_model_is_not_saved() {
     }
     let folder = Folder::new("diverged");
     let path = folder.0.join("model.safetensors");
-    let Err(Error::File { path: named, source }) = model.save(&path) else { panic!("it was saved") };
+    let Err(Error::File { path: named, source }) = model.save(&path) else {
+        panic!("it was saved")
+    };
     assert_eq!(named, path);
     assert!(matches!(*source, Error::State { problems } if problems.len() == 2));
     assert!(!path.exists());
@@ -185,7 +211,10 @@ fn files_that_are_none_are_refused_with_their_path() {
     let mut model = model::<f32>(1);
     let before = entries(&model);
     for (name, bytes) in broken {
-        assert!(matches!(model.load_safetensors(&bytes), Err(Error::NotSafetensors { .. })), "{name}");
+        assert!(
+            matches!(model.load_safetensors(&bytes), Err(Error::NotSafetensors { .. })),
+            "{name}"
+        );
         let path = folder.0.join(name);
         std::fs::write(&path, bytes).unwrap();
         let error = model.load(&path).unwrap_err();
@@ -194,7 +223,9 @@ fn files_that_are_none_are_refused_with_their_path() {
         assert!(named == path && matches!(*source, Error::NotSafetensors { .. }), "{source}");
     }
     for path in [folder.0.join("absent"), folder.0.clone()] {
-        let Err(Error::File { path: named, source }) = model.load(&path) else { panic!("{}", path.display()) };
+        let Err(Error::File { path: named, source }) = model.load(&path) else {
+            panic!("{}", path.display())
+        };
         assert!(named == path && matches!(*source, Error::Io { .. }), "{source}");
     }
     let nowhere = folder.0.join("absent/model.safetensors");

@@ -14,7 +14,9 @@ pub(super) fn unary<E: Scalar>(f: Unary, x: &[E]) -> CpuBuf<E> {
         fn visit<R: Row>(self, row: R) -> CpuBuf<E> {
             filled(self.0.len(), 1, |first, out| {
                 let len = out.len();
-                out.iter_mut().zip(&self.0[first..first + len]).for_each(|(out, x)| *out = row.f(*x));
+                out.iter_mut()
+                    .zip(&self.0[first..first + len])
+                    .for_each(|(out, x)| *out = row.f(*x));
             })
         }
     }
@@ -33,8 +35,11 @@ pub(super) fn unary_chain<E: Scalar>(f: Unary, x: &[E], y: &[E], mat: &[E]) -> C
                     let at = first % x.len();
                     let len = (x.len() - at).min(out.len());
                     let (part, rest) = out.split_at_mut(len);
-                    let args = x[at..at + len].iter().zip(&y[at..at + len]).zip(&mat[first..first + len]);
-                    part.iter_mut().zip(args).for_each(|(out, ((x, y), m))| *out = *m * row.d1(*x, *y));
+                    let args =
+                        x[at..at + len].iter().zip(&y[at..at + len]).zip(&mat[first..first + len]);
+                    part.iter_mut()
+                        .zip(args)
+                        .for_each(|(out, ((x, y), m))| *out = *m * row.d1(*x, *y));
                     (first, out) = (first + len, rest);
                 }
             })
@@ -68,7 +73,9 @@ fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, 
             continue;
         }
         match axes.last_mut() {
-            Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => (*outer, *wide) = (*outer * len, step),
+            Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => {
+                (*outer, *wide) = (*outer * len, step)
+            }
             _ => axes.push((len, step)),
         }
     }
@@ -78,8 +85,12 @@ fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, 
     axes
 }
 
-/// Calls `run(start of each operand, chunk of the output)` for every run along the innermost of `axes`.
-fn for_runs<E: Scalar, const N: usize>(axes: &[(usize, [usize; N])], run: impl Fn([usize; N], &mut [E]) + Sync) -> CpuBuf<E> {
+/// Calls `run(start of each operand, chunk of the output)` for every run along the innermost of
+/// `axes`.
+fn for_runs<E: Scalar, const N: usize>(
+    axes: &[(usize, [usize; N])],
+    run: impl Fn([usize; N], &mut [E]) + Sync,
+) -> CpuBuf<E> {
     let (&(inner, _), outer) = axes.split_last().expect("at least one axis");
     let len = inner * outer.iter().map(|(len, _)| len).product::<usize>();
     filled(len, inner, |first, out| {
@@ -101,7 +112,12 @@ fn for_runs<E: Scalar, const N: usize>(axes: &[(usize, [usize; N])], run: impl F
 const LEAST: usize = 4;
 
 /// `[*outer, across, down]`, matrices `x: [down, across]` with rows `step` apart, transposed.
-fn copy_transposed<E: Scalar>(x: &[E], outer: &[(usize, [usize; 1])], [down, across]: [usize; 2], step: usize) -> CpuBuf<E> {
+fn copy_transposed<E: Scalar>(
+    x: &[E],
+    outer: &[(usize, [usize; 1])],
+    [down, across]: [usize; 2],
+    step: usize,
+) -> CpuBuf<E> {
     let matrices: usize = outer.iter().map(|(len, _)| len).product();
     filled(matrices * across * down, down, |first, mut out| {
         let mut row = first / down;
@@ -135,7 +151,12 @@ pub(super) fn copy_strided<E: Scalar>(x: &[E], shape: &Shape, strides: &[usize])
     })
 }
 
-pub(super) fn binary<E: Scalar>(f: Binary, a: (&CpuBuf<E>, &Shape), b: (&CpuBuf<E>, &Shape), out: &Shape) -> CpuBuf<E> {
+pub(super) fn binary<E: Scalar>(
+    f: Binary,
+    a: (&CpuBuf<E>, &Shape),
+    b: (&CpuBuf<E>, &Shape),
+    out: &Shape,
+) -> CpuBuf<E> {
     match f {
         Binary::Add => zip(|a, b| a + b, a, b, out),
         Binary::Sub => zip(|a, b| a - b, a, b, out),
@@ -169,7 +190,9 @@ fn zip<E: Scalar>(
         }
         [1, 0] => out.iter_mut().zip(&a[i..]).for_each(|(out, a)| *out = f(*a, b[j])),
         [0, 1] => out.iter_mut().zip(&b[j..]).for_each(|(out, b)| *out = f(a[i], *b)),
-        [p, q] => out.iter_mut().enumerate().for_each(|(at, out)| *out = f(a[i + at * p], b[j + at * q])),
+        [p, q] => {
+            out.iter_mut().enumerate().for_each(|(at, out)| *out = f(a[i + at * p], b[j + at * q]))
+        }
     })
 }
 
@@ -178,7 +201,9 @@ pub(super) fn pad<E: Scalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) ->
     let padded: Vec<usize> = shape
         .iter()
         .zip(pads)
-        .map(|(&len, &(before, after))| usize::try_from(len as isize + before + after).expect("cropped below nothing"))
+        .map(|(&len, &(before, after))| {
+            usize::try_from(len as isize + before + after).expect("cropped below nothing")
+        })
         .collect();
     let strides = shape.strides();
     let inner = if rank == 0 { 1 } else { padded[rank - 1] };
@@ -194,7 +219,8 @@ pub(super) fn pad<E: Scalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) ->
                 }
                 start += from as usize * strides[axis];
             }
-            let (before, len) = if rank == 0 { (0, 1) } else { (pads[rank - 1].0, shape[rank - 1]) };
+            let (before, len) =
+                if rank == 0 { (0, 1) } else { (pads[rank - 1].0, shape[rank - 1]) };
             let (to, skip) = (before.max(0) as usize, (-before).max(0) as usize);
             let copied = inner.saturating_sub(to).min(len.saturating_sub(skip));
             out[to..to + copied].copy_from_slice(&x[start + skip..start + skip + copied]);
@@ -202,14 +228,32 @@ pub(super) fn pad<E: Scalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) ->
     })
 }
 
-pub(super) fn reduce<E: Scalar>(f: Reduce, x: &[E], outer: usize, axis: usize, inner: usize) -> CpuBuf<E> {
+pub(super) fn reduce<E: Scalar>(
+    f: Reduce,
+    x: &[E],
+    outer: usize,
+    axis: usize,
+    inner: usize,
+) -> CpuBuf<E> {
     let shape = [outer, axis, inner];
     match f {
         Reduce::Sum => fold_axis(E::zero(), |x| x, |a, b| a + b, x, shape),
         Reduce::SumSquares => fold_axis(E::zero(), |x| x * x, |a, b| a + b, x, shape),
         // NaN wins, so that it can't hide behind a minimum or a maximum.
-        Reduce::Min => fold_axis(E::infinity(), |x| x, |a, b| if (a < b) | a.is_nan() { a } else { b }, x, shape),
-        Reduce::Max => fold_axis(E::neg_infinity(), |x| x, |a, b| if (a > b) | a.is_nan() { a } else { b }, x, shape),
+        Reduce::Min => fold_axis(
+            E::infinity(),
+            |x| x,
+            |a, b| if (a < b) | a.is_nan() { a } else { b },
+            x,
+            shape,
+        ),
+        Reduce::Max => fold_axis(
+            E::neg_infinity(),
+            |x| x,
+            |a, b| if (a > b) | a.is_nan() { a } else { b },
+            x,
+            shape,
+        ),
     }
 }
 
@@ -244,11 +288,17 @@ fn fold_axis<E: Scalar>(
 }
 
 /// Folds a contiguous run, when it is long in blocks: a fixed order that keeps rounding low.
-fn fold_run<E: Scalar>(empty: E, of: &(impl Fn(E) -> E + Sync), f: &(impl Fn(E, E) -> E + Sync), x: &[E]) -> E {
+fn fold_run<E: Scalar>(
+    empty: E,
+    of: &(impl Fn(E) -> E + Sync),
+    f: &(impl Fn(E, E) -> E + Sync),
+    x: &[E],
+) -> E {
     if x.len() <= CHUNK {
         return fold_lanes(empty, of, f, x);
     }
-    let parts: Vec<E> = x.par_chunks(CHUNK).map(|part| wide(|| fold_lanes(empty, of, f, part))).collect();
+    let parts: Vec<E> =
+        x.par_chunks(CHUNK).map(|part| wide(|| fold_lanes(empty, of, f, part))).collect();
     fold_lanes(empty, &|x| x, f, &parts)
 }
 

@@ -17,12 +17,15 @@ pub use kernel::gemm;
 use pool::Storage;
 
 use crate::backend::unfolded_products;
-use crate::{Backend, Binary, ConvDims, ConvWeights, Error, Gemm, PositionPairs, Reduce, Scalar, Shape, Unary, Window};
+use crate::{
+    Backend, Binary, ConvDims, ConvWeights, Error, Gemm, PositionPairs, Reduce, Scalar, Shape,
+    Unary, Window,
+};
 
 /// The host as a device. Uses the current `rayon` pool; the results do not depend on its size.
 ///
-/// The memory of large arrays is kept for the next ones, within the most that was ever in use at once, until
-/// [`release_memory`](Cpu::release_memory).
+/// The memory of large arrays is kept for the next ones, within the most that was ever in use at
+/// once, until [`release_memory`](Cpu::release_memory).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu<E>(PhantomData<E>);
 
@@ -32,7 +35,8 @@ impl<E: Scalar> Cpu<E> {
         Cpu(PhantomData)
     }
 
-    /// Returns the memory that dropped arrays of this element type have left to the operating system; gives the number of bytes.
+    /// Returns the memory that dropped arrays of this element type have left to the operating
+    /// system; gives the number of bytes.
     pub fn release_memory(&self) -> usize {
         E::pool().release()
     }
@@ -87,7 +91,9 @@ impl<E: Scalar> CpuBuf<E> {
     /// The elements for writing; copies first if the memory is shared.
     fn to_mut(&mut self) -> &mut [E] {
         if Arc::get_mut(&mut self.data).is_none() {
-            *self = filled(self.len, 1, |first, copy| copy.copy_from_slice(&self[first..first + copy.len()]));
+            *self = filled(self.len, 1, |first, copy| {
+                copy.copy_from_slice(&self[first..first + copy.len()])
+            });
         }
         let data = Arc::get_mut(&mut self.data).expect("unshared just now");
         &mut data[self.start..self.start + self.len]
@@ -107,8 +113,8 @@ impl Debug for CpuIndex {
 /// Elements per task of a loop that does little per element.
 const CHUNK: usize = 1 << 14;
 
-/// Fills a new buffer chunk by chunk: `fill(first position, chunk)`; in parallel when there is enough of it. A chunk holds anything
-/// before, and `fill` overwrites all of it.
+/// Fills a new buffer chunk by chunk: `fill(first position, chunk)`; in parallel when there is
+/// enough of it. A chunk holds anything before, and `fill` overwrites all of it.
 fn filled<E: Scalar>(len: usize, chunk: usize, fill: impl Fn(usize, &mut [E]) + Sync) -> CpuBuf<E> {
     let mut out = scratch(len);
     for_chunks(&mut out, chunk, fill);
@@ -132,11 +138,14 @@ fn for_chunks<E: Scalar>(out: &mut [E], chunk: usize, fill: impl Fn(usize, &mut 
             wide(|| fill(0, out));
         }
     } else {
-        out.par_chunks_mut(chunk).enumerate().for_each(|(at, part)| wide(|| fill(at * chunk, part)));
+        out.par_chunks_mut(chunk)
+            .enumerate()
+            .for_each(|(at, part)| wide(|| fill(at * chunk, part)));
     }
 }
 
-/// Runs a loop that the compiler vectorises with the widest vectors of this machine that it knows; the same bits with any.
+/// Runs a loop that the compiler vectorises with the widest vectors of this machine that it knows;
+/// the same bits with any.
 #[inline(always)]
 fn wide<R>(work: impl FnOnce() -> R) -> R {
     struct Work<F>(F);
@@ -192,7 +201,11 @@ impl<E: Scalar> Backend for Cpu<E> {
     }
 
     fn slice(&self, x: &CpuBuf<E>, range: Range<usize>) -> CpuBuf<E> {
-        assert!(range.start <= range.end && range.end <= x.len, "slice {range:?} of {} elements", x.len);
+        assert!(
+            range.start <= range.end && range.end <= x.len,
+            "slice {range:?} of {} elements",
+            x.len
+        );
         CpuBuf { data: Arc::clone(&x.data), start: x.start + range.start, len: range.len() }
     }
 
@@ -200,7 +213,14 @@ impl<E: Scalar> Backend for Cpu<E> {
         array::copy_strided(x, shape, strides)
     }
 
-    fn select(&self, x: &CpuBuf<E>, _outer: usize, axis: usize, inner: usize, pick: &[usize]) -> CpuBuf<E> {
+    fn select(
+        &self,
+        x: &CpuBuf<E>,
+        _outer: usize,
+        axis: usize,
+        inner: usize,
+        pick: &[usize],
+    ) -> CpuBuf<E> {
         let (x, picked) = (&**x, pick.len() * inner);
         filled(x.len() / (axis * inner).max(1) * picked, inner, |first, out| {
             for (i, out) in out.chunks_exact_mut(inner.max(1)).enumerate() {
@@ -227,7 +247,13 @@ impl<E: Scalar> Backend for Cpu<E> {
         array::unary_second(f, x, y)
     }
 
-    fn binary(&self, f: Binary, a: (&CpuBuf<E>, &Shape), b: (&CpuBuf<E>, &Shape), out: &Shape) -> CpuBuf<E> {
+    fn binary(
+        &self,
+        f: Binary,
+        a: (&CpuBuf<E>, &Shape),
+        b: (&CpuBuf<E>, &Shape),
+        out: &Shape,
+    ) -> CpuBuf<E> {
         array::binary(f, a, b, out)
     }
 
@@ -239,7 +265,14 @@ impl<E: Scalar> Backend for Cpu<E> {
         });
     }
 
-    fn reduce(&self, f: Reduce, x: &CpuBuf<E>, outer: usize, axis: usize, inner: usize) -> CpuBuf<E> {
+    fn reduce(
+        &self,
+        f: Reduce,
+        x: &CpuBuf<E>,
+        outer: usize,
+        axis: usize,
+        inner: usize,
+    ) -> CpuBuf<E> {
         array::reduce(f, x, outer, axis, inner)
     }
 
@@ -265,7 +298,8 @@ impl<E: Scalar> Backend for Cpu<E> {
             for (i, acc) in acc.chunks_exact_mut(cols).enumerate() {
                 let row = first / cols + i;
                 let y = &y[row % m * n..][..n];
-                for (acc, x) in acc.chunks_exact_mut(n).zip(x[row * cols..][..cols].chunks_exact(n)) {
+                for (acc, x) in acc.chunks_exact_mut(n).zip(x[row * cols..][..cols].chunks_exact(n))
+                {
                     acc.iter_mut().zip(x.iter().zip(y)).for_each(|(acc, (x, y))| *acc += *x * *y);
                 }
             }
@@ -327,11 +361,25 @@ impl<E: Scalar> Backend for Cpu<E> {
         window::spread(x, planes, w)
     }
 
-    fn conv(&self, x: &CpuBuf<E>, w: &CpuBuf<E>, n: usize, dims: ConvDims, window: &Window) -> CpuBuf<E> {
+    fn conv(
+        &self,
+        x: &CpuBuf<E>,
+        w: &CpuBuf<E>,
+        n: usize,
+        dims: ConvDims,
+        window: &Window,
+    ) -> CpuBuf<E> {
         window::conv(x, w, n, dims, window)
     }
 
-    fn conv_transposed(&self, y: &CpuBuf<E>, w: &CpuBuf<E>, n: [usize; 2], dims: ConvDims, window: &Window) -> CpuBuf<E> {
+    fn conv_transposed(
+        &self,
+        y: &CpuBuf<E>,
+        w: &CpuBuf<E>,
+        n: [usize; 2],
+        dims: ConvDims,
+        window: &Window,
+    ) -> CpuBuf<E> {
         window::conv_transposed(y, w, n, dims, window)
     }
 
@@ -351,7 +399,12 @@ impl<E: Scalar> Backend for Cpu<E> {
         met.unwrap_or_else(|| unfolded_products(self, x, y, samples, channels, window))
     }
 
-    fn lookup(&self, table: &CpuBuf<E>, ids: &CpuBuf<E>, (rows, width): (usize, usize)) -> CpuBuf<E> {
+    fn lookup(
+        &self,
+        table: &CpuBuf<E>,
+        ids: &CpuBuf<E>,
+        (rows, width): (usize, usize),
+    ) -> CpuBuf<E> {
         let (table, ids) = (&**table, &**ids);
         filled(ids.len() * width, width, |first, out| {
             for (i, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
@@ -373,7 +426,8 @@ impl<E: Scalar> Backend for Cpu<E> {
     }
 
     fn first_non_finite(&self, x: &CpuBuf<E>) -> Result<Option<usize>, Error> {
-        // 0·x is 0 for every finite x and NaN otherwise: one pass when all is well, in sums side by side that vectors can hold.
+        // 0·x is 0 for every finite x and NaN otherwise: one pass when all is well, in sums side by
+        // side that vectors can hold.
         let clean = |part: &[E]| {
             wide(|| {
                 let mut sums = [E::zero(); 64];
@@ -385,7 +439,8 @@ impl<E: Scalar> Backend for Cpu<E> {
                 sums.into_iter().fold(rest, |sum, e| sum + e) == E::zero()
             })
         };
-        let parts: Vec<bool> = if x.len <= CHUNK { vec![clean(x)] } else { x.par_chunks(CHUNK).map(clean).collect() };
+        let parts: Vec<bool> =
+            if x.len <= CHUNK { vec![clean(x)] } else { x.par_chunks(CHUNK).map(clean).collect() };
         Ok(parts.iter().position(|clean| !clean).and_then(|part| {
             let start = part * CHUNK;
             x[start..].iter().position(|e| !e.is_finite()).map(|at| start + at)

@@ -1,4 +1,5 @@
-//! Memory of arrays: large ones share an [arena](super::kernel::arena), that of smaller ones is kept for the next ones of their kind.
+//! Memory of arrays: large ones share an [arena](super::kernel::arena), that of smaller ones is
+//! kept for the next ones of their kind.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,8 @@ use super::kernel::arena::{self, Block};
 const LARGE: usize = 1 << 15;
 /// Bytes from which on memory comes from the arena.
 const BLOCK: usize = 1 << 22;
-/// The part of the most that was live, one in so many bytes, that may be live without need: larger memory than an array asks for.
+/// The part of the most that was live, one in so many bytes, that may be live without need: larger
+/// memory than an array asks for.
 const WASTE: usize = 8;
 
 /// Element types with a pool of their own.
@@ -69,7 +71,8 @@ impl<E: Pooled> Memory<E> {
     }
 }
 
-/// The spare memory for one element type, outside the arena. Live and spare memory together stay within the most that was ever live.
+/// The spare memory for one element type, outside the arena. Live and spare memory together stay
+/// within the most that was ever live.
 pub struct Pool<E>(Mutex<State<E>>);
 
 /// All sizes in bytes.
@@ -101,20 +104,24 @@ impl<E: Pooled> Pool<E> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Spare memory for `len` elements, whatever it holds: the least that fits. All that is wasted together stays small beside the peak.
+    /// Spare memory for `len` elements, whatever it holds: the least that fits. All that is wasted
+    /// together stays small beside the peak.
     fn take(&self, len: usize) -> Option<Memory<E>> {
         let mut state = self.state();
         let least = len * size_of::<E>();
         let allowed = least + (state.most / WASTE).saturating_sub(state.waste);
         let fits = |spare: &Memory<E>| spare.elements().len() >= len && spare.bytes() <= allowed;
-        let best = (0..state.spare.len()).filter(|&at| fits(&state.spare[at])).min_by_key(|&at| state.spare[at].bytes())?;
+        let best = (0..state.spare.len())
+            .filter(|&at| fits(&state.spare[at]))
+            .min_by_key(|&at| state.spare[at].bytes())?;
         let memory = state.remove(best);
         state.live += memory.bytes();
         state.waste += memory.bytes() - least;
         Some(memory)
     }
 
-    /// Counts fresh memory as live. Spare memory has to go where both together would be more than was ever live.
+    /// Counts fresh memory as live. Spare memory has to go where both together would be more than
+    /// was ever live.
     fn joined(&self, memory: &Memory<E>, len: usize) {
         let mut state = self.state();
         state.live += memory.bytes();

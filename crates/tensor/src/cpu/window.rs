@@ -1,4 +1,5 @@
-//! Sliding windows: unfold, fold, pooling, and convolution without an unfolded copy of the whole batch.
+//! Sliding windows: unfold, fold, pooling, and convolution without an unfolded copy of the whole
+//! batch.
 
 use std::ops::Range;
 
@@ -11,7 +12,8 @@ use super::pool::Storage;
 use super::{CpuBuf, scratch, wide};
 use crate::{ConvDims, ConvWeights, Gemm, Scalar, Shape, Strides, Window};
 
-/// Neighbouring windows along the innermost axis for which one kernel element sees the input, not the padding.
+/// Neighbouring windows along the innermost axis for which one kernel element sees the input, not
+/// the padding.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
     /// The kernel element.
@@ -19,11 +21,13 @@ pub(super) struct Run {
     /// The first window and their number.
     pub first: usize,
     pub len: usize,
-    /// What the first one sees: a position of the input. The following see every `step`-th from there.
+    /// What the first one sees: a position of the input. The following see every `step`-th from
+    /// there.
     pub at: usize,
 }
 
-/// All runs of a window, kernel element by kernel element, and the distance `step`. The same for every plane.
+/// All runs of a window, kernel element by kernel element, and the distance `step`. The same for
+/// every plane.
 struct Runs {
     runs: Vec<Run>,
     step: usize,
@@ -45,7 +49,12 @@ impl Runs {
                 for o1 in w.seen(1, k1) {
                     let x1 = o1 * w.stride[1] + k1 * w.dilation[1] - w.padding[1];
                     let first = (o0 * w.output[1] + o1) * w.output[2] + seen.start;
-                    runs.push(Run { k, first, len: seen.len(), at: (x0 * w.input[1] + x1) * w.input[2] + x2 });
+                    runs.push(Run {
+                        k,
+                        first,
+                        len: seen.len(),
+                        at: (x0 * w.input[1] + x1) * w.input[2] + x2,
+                    });
                 }
             }
         }
@@ -54,7 +63,14 @@ impl Runs {
 }
 
 /// `out: [kernel, windows]`, `windows` of them, with rows `stride` apart.
-fn unfold_plane<E: Scalar>(x: &[E], out: &mut [E], stride: usize, runs: &Runs, windows: usize, covered: bool) {
+fn unfold_plane<E: Scalar>(
+    x: &[E],
+    out: &mut [E],
+    stride: usize,
+    runs: &Runs,
+    windows: usize,
+    covered: bool,
+) {
     if !covered {
         out.chunks_mut(stride).for_each(|row| row[..windows].fill(E::zero()));
     }
@@ -70,7 +86,8 @@ fn unfold_plane<E: Scalar>(x: &[E], out: &mut [E], stride: usize, runs: &Runs, w
 
 /// Whether every kernel element of every window sees the input.
 fn covers(w: &Window) -> bool {
-    (0..3).all(|axis| [0, w.kernel[axis] - 1].iter().all(|&k| w.seen(axis, k) == (0..w.output[axis])))
+    (0..3)
+        .all(|axis| [0, w.kernel[axis] - 1].iter().all(|&k| w.seen(axis, k) == (0..w.output[axis])))
 }
 
 /// `x: [kernel, windows]`, with rows `stride` apart.
@@ -81,7 +98,8 @@ fn fold_plane<E: Scalar>(x: &[E], stride: usize, out: &mut [E], runs: &Runs) {
     }
 }
 
-/// `f(out[i], x[i])` for all i. Runs are as short as an image is wide: a few entries at a time, without what longer loops begin with.
+/// `f(out[i], x[i])` for all i. Runs are as short as an image is wide: a few entries at a time,
+/// without what longer loops begin with.
 #[inline(always)]
 fn short_runs<E: Scalar>(out: &mut [E], x: &[E], f: impl Fn(&mut E, &E)) {
     const SOME: usize = 4;
@@ -104,7 +122,11 @@ fn add_spread<E: Scalar>(x: &[E], out: &mut [E], step: usize) {
 }
 
 /// Runs `plane(p, output plane)` for all planes.
-fn planewise<E: Scalar>(planes: usize, len: usize, plane: impl Fn(usize, &mut [E]) + Sync) -> CpuBuf<E> {
+fn planewise<E: Scalar>(
+    planes: usize,
+    len: usize,
+    plane: impl Fn(usize, &mut [E]) + Sync,
+) -> CpuBuf<E> {
     super::filled(planes * len, len, |first, out| {
         out.chunks_exact_mut(len).enumerate().for_each(|(i, out)| plane(first / len + i, out));
     })
@@ -118,7 +140,8 @@ pub(super) fn unfold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E>
 }
 
 pub(super) fn unfold_windows<E: Scalar>(x: &[E], n: usize, c: usize, w: &Window) -> CpuBuf<E> {
-    let (plane, t, k, runs, covered) = (w.input_len(), w.output_len(), w.kernel_len(), Runs::new(w), covers(w));
+    let (plane, t, k, runs, covered) =
+        (w.input_len(), w.output_len(), w.kernel_len(), Runs::new(w), covers(w));
     samplewise(n, 1, t * c * k, c * k * t, |samples, out, unfolded| {
         let x = &x[samples.start * c * plane..][..c * plane];
         if is_pointwise(w) {
@@ -135,7 +158,9 @@ pub(super) fn unfold_windows<E: Scalar>(x: &[E], n: usize, c: usize, w: &Window)
 pub(super) fn fold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
     let (windows, runs) = (w.output_len(), Runs::new(w));
     let from = w.kernel_len() * windows;
-    planewise(planes, w.input_len(), |p, out| fold_plane(&x[p * from..][..from], windows, out, &runs))
+    planewise(planes, w.input_len(), |p, out| {
+        fold_plane(&x[p * from..][..from], windows, out, &runs)
+    })
 }
 
 pub(super) fn sum<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
@@ -144,7 +169,10 @@ pub(super) fn sum<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
         out.fill(E::zero());
         let x = &x[p * from..][..from];
         for &Run { first, len, at, .. } in &runs.runs {
-            out[first..first + len].iter_mut().zip(x[at..].iter().step_by(runs.step)).for_each(|(out, x)| *out += *x);
+            out[first..first + len]
+                .iter_mut()
+                .zip(x[at..].iter().step_by(runs.step))
+                .for_each(|(out, x)| *out += *x);
         }
     })
 }
@@ -168,7 +196,10 @@ pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Storage<u
     if covered {
         for run in runs.runs.iter().filter(|run| run.k == 0) {
             let seen = (run.at as u32..).step_by(runs.step);
-            corners[run.first..][..run.len].iter_mut().zip(seen).for_each(|(corner, at)| *corner = at);
+            corners[run.first..][..run.len]
+                .iter_mut()
+                .zip(seen)
+                .for_each(|(corner, at)| *corner = at);
         }
     }
     let search = |(best, seen): &mut (Storage<E>, Storage<E>), p: usize, index: &mut [u32]| {
@@ -199,7 +230,10 @@ pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Storage<u
         let mut best = fresh();
         index.chunks_exact_mut(to).enumerate().for_each(|(p, index)| search(&mut best, p, index));
     } else {
-        index.par_chunks_exact_mut(to).enumerate().for_each_init(fresh, |best, (p, index)| search(best, p, index));
+        index
+            .par_chunks_exact_mut(to)
+            .enumerate()
+            .for_each_init(fresh, |best, (p, index)| search(best, p, index));
     }
     index
 }
@@ -213,8 +247,15 @@ fn wins<E: Scalar>(x: E, best: E) -> bool {
     wins
 }
 
-/// Of what all windows see at one kernel element, what wins, and its position; at the first one, everything.
-fn keep_larger<E: Scalar>(first: bool, (best, index): (&mut [E], &mut [u32]), seen: &[E], corners: &[u32], distance: u32) {
+/// Of what all windows see at one kernel element, what wins, and its position; at the first one,
+/// everything.
+fn keep_larger<E: Scalar>(
+    first: bool,
+    (best, index): (&mut [E], &mut [u32]),
+    seen: &[E],
+    corners: &[u32],
+    distance: u32,
+) {
     wide(|| {
         let all = best.iter_mut().zip(index).zip(seen.iter().zip(corners));
         if first {
@@ -279,7 +320,8 @@ pub(super) fn move_index<E: Scalar>(
     let mut inside: Storage<E> = scratch(index.len());
     moved.iter_mut().zip(inside.iter_mut()).zip(index).for_each(|((moved, inside), &at)| {
         let place = places[at as usize];
-        (*moved, *inside) = (place.unwrap_or(0), if place.is_some() { E::one() } else { E::zero() });
+        (*moved, *inside) =
+            (place.unwrap_or(0), if place.is_some() { E::one() } else { E::zero() });
     });
     (moved, inside.into())
 }
@@ -289,7 +331,8 @@ fn is_pointwise(w: &Window) -> bool {
     w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
 }
 
-/// Columns of a convolution's product, windows of so many samples side by side, up to which more of them make it faster.
+/// Columns of a convolution's product, windows of so many samples side by side, up to which more of
+/// them make it faster.
 const COLUMNS: usize = 160;
 
 /// Multiply-adds from which on zeros are looked for.
@@ -300,7 +343,13 @@ fn together(t: usize) -> usize {
     (COLUMNS / t.max(1)).max(1)
 }
 
-pub(super) fn conv<E: Scalar>(x: &[E], w: &[E], n: usize, dims: ConvDims, window: &Window) -> CpuBuf<E> {
+pub(super) fn conv<E: Scalar>(
+    x: &[E],
+    w: &[E],
+    n: usize,
+    dims: ConvDims,
+    window: &Window,
+) -> CpuBuf<E> {
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, covered, most) = (Runs::new(window), covers(window), together(t));
@@ -315,14 +364,17 @@ pub(super) fn conv<E: Scalar>(x: &[E], w: &[E], n: usize, dims: ConvDims, window
         for sample in samples.clone() {
             let x = &x[sample * groups * c * plane..][..groups * c * plane];
             let rows = unfolded[(sample - first) * t..].chunks_mut(window.kernel_len() * columns);
-            rows.zip(x.chunks_exact(plane)).for_each(|(out, x)| unfold_plane(x, out, columns, &runs, t, covered));
+            rows.zip(x.chunks_exact(plane))
+                .for_each(|(out, x)| unfold_plane(x, out, columns, &runs, t, covered));
         }
         if most == 1 {
             return super::gemm(&g, w, unfolded, y);
         }
         super::gemm(&g, w, unfolded, wide);
         for (at, y) in y.chunks_exact_mut(groups * o * t).enumerate() {
-            y.chunks_exact_mut(t).zip(wide.chunks(columns)).for_each(|(y, wide)| y.copy_from_slice(&wide[at * t..][..t]));
+            y.chunks_exact_mut(t)
+                .zip(wide.chunks(columns))
+                .for_each(|(y, wide)| y.copy_from_slice(&wide[at * t..][..t]));
         }
     })
 }
@@ -338,7 +390,13 @@ pub(super) fn conv_transposed<E: Scalar>(
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, most) = (Runs::new(window), together(t));
     if !is_pointwise(window) && y.len() * k >= SCATTERED {
-        let windows = Windows { kernel: window.kernel_len(), windows: t, plane, runs: &runs.runs, step: runs.step };
+        let windows = Windows {
+            kernel: window.kernel_len(),
+            windows: t,
+            plane,
+            runs: &runs.runs,
+            step: runs.step,
+        };
         if let Some(x) = scatter::conv_transposed(y, w, [columns, n], dims, &windows) {
             return x.into();
         }
@@ -358,18 +416,23 @@ pub(super) fn conv_transposed<E: Scalar>(
         } else {
             for (at, y) in y.chunks_exact(groups * o * t).enumerate() {
                 let rows = wide.chunks_mut(columns);
-                y.chunks_exact(t).zip(rows).for_each(|(y, wide)| wide[at * t..][..t].copy_from_slice(y));
+                y.chunks_exact(t)
+                    .zip(rows)
+                    .for_each(|(y, wide)| wide[at * t..][..t].copy_from_slice(y));
             }
             super::gemm(&g, w, wide, unfolded);
         }
         for (at, x) in x.chunks_exact_mut(groups * c * plane).enumerate() {
             let rows = unfolded[at * t..].chunks(window.kernel_len() * columns);
-            x.chunks_exact_mut(plane).zip(rows).for_each(|(out, x)| fold_plane(x, columns, out, &runs));
+            x.chunks_exact_mut(plane)
+                .zip(rows)
+                .for_each(|(out, x)| fold_plane(x, columns, out, &runs));
         }
     })
 }
 
-/// Runs `job(samples, their output, a scratch buffer of the thread)` for all samples, at most `most` of them at a time.
+/// Runs `job(samples, their output, a scratch buffer of the thread)` for all samples, at most
+/// `most` of them at a time.
 fn samplewise<E: Scalar>(
     n: usize,
     most: usize,
@@ -379,7 +442,9 @@ fn samplewise<E: Scalar>(
 ) -> CpuBuf<E> {
     let mut out = super::scratch(n * len);
     let fresh = || super::scratch(scratch);
-    let some = |scratch: &mut [E], at: usize, out: &mut [E]| job(at * most..(at * most + most).min(n), out, scratch);
+    let some = |scratch: &mut [E], at: usize, out: &mut [E]| {
+        job(at * most..(at * most + most).min(n), out, scratch)
+    };
     let size = (most * len).max(1);
     if n <= most || n.div_ceil(most) * scratch < super::CHUNK {
         let mut scratch = fresh();
@@ -395,7 +460,8 @@ fn samplewise<E: Scalar>(
 fn unfold_sample<E: Scalar>(x: &[E], to: &mut [E], w: &Window, runs: &Runs, covered: bool) {
     let (plane, windows) = (w.input_len(), w.output_len());
     let rows = to.chunks_exact_mut(w.kernel_len() * windows);
-    rows.zip(x.chunks_exact(plane)).for_each(|(out, x)| unfold_plane(x, out, windows, runs, windows, covered));
+    rows.zip(x.chunks_exact(plane))
+        .for_each(|(out, x)| unfold_plane(x, out, windows, runs, windows, covered));
 }
 
 pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuBuf<E> {
@@ -408,7 +474,9 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
         return out.into();
     }
     let x = &x[p.samples.start * planes * plane..p.samples.end * planes * plane];
-    let one = |at: usize, to: &mut [E]| unfold_sample(&x[at * c * plane..][..c * plane], to, w, &runs, covered);
+    let one = |at: usize, to: &mut [E]| {
+        unfold_sample(&x[at * c * plane..][..c * plane], to, w, &runs, covered)
+    };
     // What is little is computed by the calling thread.
     let little = p.len() / g.n * zt < super::CHUNK;
     if !little && sparse::product(&g, s, Rows::Made(zt, &one), &mut out) {
@@ -421,8 +489,9 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
         Gemm { a, batch: Vec::new(), sparse: false, ..g.clone() }.batch(groups, st, zt, m * i)
     };
     let (samples, fresh) = (p.samples.len(), || scratch(groups * zt));
-    let unfold =
-        |sample: usize, to: &mut [E]| unfold_sample(&x[sample * planes * plane..][..planes * plane], to, w, &runs, covered);
+    let unfold = |sample: usize, to: &mut [E]| {
+        unfold_sample(&x[sample * planes * plane..][..planes * plane], to, w, &runs, covered)
+    };
     if !p.summed {
         let one = |z: &mut Storage<E>, (at, out): (usize, &mut [E])| {
             unfold(at % samples, z);
@@ -478,41 +547,56 @@ pub(super) fn window_products<E: Scalar>(
     (0..k).for_each(|k| starts[k + 1] += starts[k]);
     // `[groups, c, m, plane]`, and `[groups, c, plane, n]`: samples innermost, for long sums.
     let (of_group, of_sample) = (c * plane, groups * c * plane);
-    let x = super::array::copy_strided(x, &Shape::from([groups, c, m, plane]), &[of_group, plane, of_sample, 1]);
-    let y = super::array::copy_strided(y, &Shape::from([groups, c, plane, n]), &[of_group, plane, 1, of_sample]);
+    let x = super::array::copy_strided(
+        x,
+        &Shape::from([groups, c, m, plane]),
+        &[of_group, plane, of_sample, 1],
+    );
+    let y = super::array::copy_strided(
+        y,
+        &Shape::from([groups, c, plane, n]),
+        &[of_group, plane, 1, of_sample],
+    );
     let mut out: Storage<E> = scratch(groups * rows * cols);
     let fresh = || scratch(MEETING.min(m) * plane * plane * n);
-    let tasks: Vec<(usize, usize)> = (0..groups).flat_map(|g| (0..m).step_by(MEETING).map(move |m| (g, m))).collect();
+    let tasks: Vec<(usize, usize)> =
+        (0..groups).flat_map(|g| (0..m).step_by(MEETING).map(move |m| (g, m))).collect();
     let mut places: Vec<&mut [E]> = Vec::with_capacity(tasks.len());
     let mut rest = &mut out[..];
     for &(_, first) in &tasks {
         let (place, others) = rest.split_at_mut(MEETING.min(m - first) * t * cols);
         (rest, _) = (others, places.push(place));
     }
-    tasks.par_iter().zip(places).for_each_init(fresh, |met: &mut Storage<E>, (&(group, first), out)| {
-        let some = MEETING.min(m - first);
-        let a = Strides::transposed(m * plane).at((group * c * m + first) * plane);
-        let g = Gemm { a, ..Gemm::new(some * plane, plane * n, c) };
-        super::gemm(&g, &x, &y[group * c * plane * n..], met);
-        for (met, out) in met.chunks_exact(plane * plane * n).zip(out.chunks_exact_mut(t * cols)) {
-            out.fill(E::zero());
-            for of_k in starts.windows(2).map(|bounds| &runs.runs[bounds[0]..bounds[1]]) {
-                for run in of_k {
-                    for window in 0..run.len {
-                        let line = &met[(run.at + window * runs.step) * plane * n..][..plane * n];
-                        let out = &mut out[(run.first + window) * cols..][..cols];
-                        for other in of_k {
-                            for (at, len) in joined(other, runs.step) {
-                                let from = &line[(other.at + at * runs.step) * n..][..len * n];
-                                let to = &mut out[(other.first + at) * n..][..len * n];
-                                to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
+    tasks.par_iter().zip(places).for_each_init(
+        fresh,
+        |met: &mut Storage<E>, (&(group, first), out)| {
+            let some = MEETING.min(m - first);
+            let a = Strides::transposed(m * plane).at((group * c * m + first) * plane);
+            let g = Gemm { a, ..Gemm::new(some * plane, plane * n, c) };
+            super::gemm(&g, &x, &y[group * c * plane * n..], met);
+            for (met, out) in
+                met.chunks_exact(plane * plane * n).zip(out.chunks_exact_mut(t * cols))
+            {
+                out.fill(E::zero());
+                for of_k in starts.windows(2).map(|bounds| &runs.runs[bounds[0]..bounds[1]]) {
+                    for run in of_k {
+                        for window in 0..run.len {
+                            let line =
+                                &met[(run.at + window * runs.step) * plane * n..][..plane * n];
+                            let out = &mut out[(run.first + window) * cols..][..cols];
+                            for other in of_k {
+                                for (at, len) in joined(other, runs.step) {
+                                    let from = &line[(other.at + at * runs.step) * n..][..len * n];
+                                    let to = &mut out[(other.first + at) * n..][..len * n];
+                                    to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
+                                }
                             }
                         }
                     }
                 }
             }
-        }
-    });
+        },
+    );
     Some(out.into())
 }
 

@@ -1,8 +1,9 @@
 //! One range of addresses that all large arrays share.
 //!
-//! The operating system hands out fresh pages slowly: a sweep that returned every array to it would spend as long in page faults as in
-//! arithmetic. Pages of dropped arrays are kept for the next ones, cut and joined as they come, but live and kept pages together stay
-//! within the most that was ever live at once: what is kept never raises the peak.
+//! The operating system hands out fresh pages slowly: a sweep that returned every array to it would
+//! spend as long in page faults as in arithmetic. Pages of dropped arrays are kept for the next
+//! ones, cut and joined as they come, but live and kept pages together stay within the most that
+//! was ever live at once: what is kept never raises the peak.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -50,11 +51,13 @@ impl Gap {
 }
 
 impl State {
-    /// Takes a block out: from a gap with pages that fits, else from the neighbours that have the most pages between them, else from what was
-    /// never used. Small blocks go to the front, large ones to the back, so that small ones do not cut up what large ones need.
+    /// Takes a block out: from a gap with pages that fits, else from the neighbours that have the
+    /// most pages between them, else from what was never used. Small blocks go to the front, large
+    /// ones to the back, so that small ones do not cut up what large ones need.
     fn take(&mut self, len: usize, size: usize) -> Option<usize> {
         let large = len >= self.most / LARGE;
-        let mut whole = (0..self.free.len()).filter(|&gap| self.free[gap].kept && self.free[gap].len >= len);
+        let mut whole =
+            (0..self.free.len()).filter(|&gap| self.free[gap].kept && self.free[gap].len >= len);
         let at = if let Some(number) = if large { whole.next_back() } else { whole.next() } {
             let gap = &mut self.free[number];
             gap.len -= len;
@@ -80,12 +83,15 @@ impl State {
         Some(at)
     }
 
-    /// The first of neighbouring gaps that are `len` together, with the most pages within that length.
+    /// The first of neighbouring gaps that are `len` together, with the most pages within that
+    /// length.
     fn neighbours(&self, len: usize) -> Option<usize> {
         let mut best = None;
         for first in 0..self.free.len() {
             let (mut end, mut pages) = (self.free[first].at, 0);
-            for gap in self.free[first..].iter().take_while(|gap| gap.at <= self.free[first].at + len) {
+            for gap in
+                self.free[first..].iter().take_while(|gap| gap.at <= self.free[first].at + len)
+            {
                 if gap.at != end || end - self.free[first].at >= len {
                     break;
                 }
@@ -125,7 +131,10 @@ impl State {
         if self.free.get(number).is_some_and(|next| next.at == gap.end() && next.kept == gap.kept) {
             gap.len += self.free.remove(number).len;
         }
-        if number > 0 && self.free[number - 1].end() == gap.at && self.free[number - 1].kept == gap.kept {
+        if number > 0
+            && self.free[number - 1].end() == gap.at
+            && self.free[number - 1].kept == gap.kept
+        {
             number -= 1;
             let before = self.free.remove(number);
             gap = Gap { at: before.at, len: before.len + gap.len, ..gap };
@@ -133,7 +142,8 @@ impl State {
         self.free.insert(number, gap);
     }
 
-    /// The parts whose pages have to go so that no more than `most` are there; they are counted as gone. The ends of the largest gaps.
+    /// The parts whose pages have to go so that no more than `most` are there; they are counted as
+    /// gone. The ends of the largest gaps.
     fn excess(&mut self) -> Vec<Gap> {
         let mut gone = Vec::new();
         while self.live + self.kept > self.most {
@@ -186,9 +196,12 @@ impl Arena {
     fn drop_pages(&self, gaps: &[Gap]) {
         use memmap2::UncheckedAdvice;
         for gap in gaps {
-            // SAFETY: the gap belongs to no block, so nothing refers to its pages; whoever gets them next expects any content. The lock
-            // is held, so that nobody gets them meanwhile. If the system refuses, the pages just stay.
-            let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, gap.at, gap.len) };
+            // SAFETY: the gap belongs to no block, so nothing refers to its pages; whoever gets
+            // them next expects any content. The lock is held, so that nobody gets them meanwhile.
+            // If the system refuses, the pages just stay.
+            let _ = unsafe {
+                self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, gap.at, gap.len)
+            };
         }
     }
 }
@@ -220,7 +233,8 @@ impl Block {
 
     /// The memory.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the block is this one's alone, inside the map, and its pages are initialised: zero at first, then whatever was written.
+        // SAFETY: the block is this one's alone, inside the map, and its pages are initialised:
+        // zero at first, then whatever was written.
         unsafe { std::slice::from_raw_parts(self.start(), self.len) }
     }
 
@@ -256,12 +270,15 @@ mod tests {
 
     impl State {
         fn checked(&self) {
-            let free = |kept: bool| self.free.iter().filter(|gap| gap.kept == kept).map(|gap| gap.len).sum::<usize>();
+            let free = |kept: bool| {
+                self.free.iter().filter(|gap| gap.kept == kept).map(|gap| gap.len).sum::<usize>()
+            };
             assert_eq!(self.kept, free(true));
             assert_eq!(self.live, self.end - free(true) - free(false));
             assert!(self.live + self.kept <= self.most);
             for pair in self.free.windows(2) {
-                let apart = pair[0].end() < pair[1].at || pair[0].end() == pair[1].at && pair[0].kept != pair[1].kept;
+                let apart = pair[0].end() < pair[1].at
+                    || pair[0].end() == pair[1].at && pair[0].kept != pair[1].kept;
                 assert!(apart && pair[0].len > 0, "{:?}", self.free);
             }
         }
@@ -279,7 +296,12 @@ mod tests {
                 state.give(at, len);
             } else if let Some(at) = state.take(draw / 2 % 100 + 1, size) {
                 let len = draw / 2 % 100 + 1;
-                assert!(at + len <= size && blocks.iter().all(|&(other, long)| at + len <= other || other + long <= at));
+                assert!(
+                    at + len <= size
+                        && blocks
+                            .iter()
+                            .all(|&(other, long)| at + len <= other || other + long <= at)
+                );
                 blocks.push((at, len));
                 state.excess();
             }

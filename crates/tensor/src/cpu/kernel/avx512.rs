@@ -1,8 +1,10 @@
-//! Micro-kernels for AVX-512, in assembly: the intrinsics need a newer compiler than the library does.
+//! Micro-kernels for AVX-512, in assembly: the intrinsics need a newer compiler than the library
+//! does.
 //!
-//! One or two vectors of B are loaded and one entry of A is broadcast per step and row; the sums stay in registers from the first step
-//! to the last. The operands may lie anywhere: packed panels are only the case of short distances. Where rows of B are picked, a list
-//! says where each step's row is.
+//! One or two vectors of B are loaded and one entry of A is broadcast per step and row; the sums
+//! stay in registers from the first step to the last. The operands may lie anywhere: packed panels
+//! are only the case of short distances. Where rows of B are picked, a list says where each step's
+//! row is.
 
 use std::arch::asm;
 
@@ -42,14 +44,16 @@ macro_rules! share {
     };
 }
 
-/// The kernels of pairs: the type's suffix of instructions, how one entry is read and repeated, and per row of the result its register.
+/// The kernels of pairs: the type's suffix of instructions, how one entry is read and repeated, and
+/// per row of the result its register.
 macro_rules! pair {
     ($elem:ty, $type:literal, $memory:literal, $all:literal, $pair:ident, $pairs:ident,
      [$($row:literal $register:literal),+], [$($rows:literal)+]) => {
         /// `R` rows: see [`Pair`].
         // SAFETY: the promises of `Pair`; the processor must have AVX-512F.
         unsafe fn $pair<const R: usize>(pair: &Pair<$elem>) {
-            // SAFETY: reads and writes what the pair describes, valid by the caller's promise; what it changes is named.
+            // SAFETY: reads and writes what the pair describes, valid by the caller's promise; what
+            // it changes is named.
             unsafe {
                 asm!(
                     "mov {k}, [{pair}]",
@@ -81,7 +85,8 @@ macro_rules! pair {
                     "4:",
                     "mov {at:e}, dword ptr [{columns} + 4*{step}]",
                     concat!("vmovup", $type, " zmm1, [{vector}]"),
-                    concat!("vfmadd231p", $type, " zmm0, zmm1, ", $memory, " ptr [{line} + {at}]{{", $all, "}}"),
+                    concat!("vfmadd231p", $type, " zmm0, zmm1, ", $memory, " ptr [{line} + \
+                        {at}]{{", $all, "}}"),
                     "add {vector}, 64",
                     "inc {step}",
                     "cmp {step}, {left}",
@@ -141,17 +146,20 @@ macro_rules! pair {
     };
 }
 
-/// The kernel of an element type: its suffix of instructions; for each row its index, where its entry of
-/// A is, and the registers of its sums.
+/// The kernel of an element type: its suffix of instructions; for each row its index, where its
+/// entry of A is, and the registers of its sums.
 macro_rules! kernel {
     ($elem:ty, $type:literal, $memory:literal, $all:literal, $tile:ident, $kernel:ident, $pairs:ident,
      [$($row:literal $at:literal $lo:literal $hi:literal),+], [$($rows:literal)+]) => {
-        /// `R` rows of one masked vector (`KIND` 1), of two (2), or of two of which the second is masked (3); with `PICK`, of picked rows of B.
+        /// `R` rows of one masked vector (`KIND` 1), of two (2), or of two of which the second is
+        /// masked (3); with `PICK`, of picked rows of B.
         ///
-        /// Loads are masked only where they must be: the mask takes a slot that a multiply-add could have.
+        /// Loads are masked only where they must be: the mask takes a slot that a multiply-add
+        /// could have.
         // SAFETY: the promises of `Tile`; the processor must have AVX-512F.
         unsafe fn $tile<const R: usize, const KIND: usize, const PICK: usize>(tile: &Tile<$elem>) {
-            // SAFETY: reads and writes what the tile describes, valid by the caller's promise; what it changes is named.
+            // SAFETY: reads and writes what the tile describes, valid by the caller's promise; what
+            // it changes is named.
             unsafe {
                 asm!(
                     "mov {c}, [{tile} + 48]",
@@ -185,7 +193,8 @@ macro_rules! kernel {
                     "jz 3f",
                     ".p2align 5",
                     "2:",
-                    // Where rows are picked, `b` is the step's row, and `c` goes along the list until C is needed again.
+                    // Where rows are picked, `b` is the step's row, and `c` goes along the list
+                    // until C is needed again.
                     ".if {pick}",
                     "mov {b:e}, dword ptr [{c}]",
                     "add {b}, {b_step}",

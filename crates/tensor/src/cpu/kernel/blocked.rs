@@ -1,7 +1,9 @@
-//! The product in blocks of steps: micro-kernels go over it tile by tile, on packed panels where the operands don't lie well.
+//! The product in blocks of steps: micro-kernels go over it tile by tile, on packed panels where
+//! the operands don't lie well.
 //!
-//! Every entry of C is a sum over the steps in order, block by block of a length that depends on the shape alone: neither packing, nor
-//! the way that C is cut into parts, nor the number of threads can change a bit of it.
+//! Every entry of C is a sum over the steps in order, block by block of a length that depends on
+//! the shape alone: neither packing, nor the way that C is cut into parts, nor the number of
+//! threads can change a bit of it.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -12,7 +14,8 @@ use super::pack::{Pack, panel};
 use super::{Operand, Output, Shared, pairs};
 use crate::Scalar;
 
-/// What a micro-kernel computes: `C = alpha · A B`, or `C += alpha · A B`, for a few rows, and columns that lie side by side.
+/// What a micro-kernel computes: `C = alpha · A B`, or `C += alpha · A B`, for a few rows, and
+/// columns that lie side by side.
 ///
 /// All distances are in bytes; micro-kernels know the fields by their places.
 #[repr(C)]
@@ -40,7 +43,8 @@ pub struct Tile<E> {
 /// Computes a tile.
 ///
 /// # Safety
-/// All that the tile describes must be valid, C for writing; the processor must have the kernel's instructions.
+/// All that the tile describes must be valid, C for writing; the processor must have the kernel's
+/// instructions.
 type Run<E> = unsafe fn(&Tile<E>);
 
 /// The micro-kernels of an instruction set.
@@ -61,23 +65,28 @@ pub const ROWS: usize = 12;
 const LARGEST: usize = ROWS * 32;
 /// Most steps of a block: panels of this depth fit the first-level cache.
 pub const DEPTH: usize = 256;
-/// The same for products of one or two rows, which read B once: short enough that the rows of B are read as streams.
+/// The same for products of one or two rows, which read B once: short enough that the rows of B are
+/// read as streams.
 const THIN: usize = 32;
-/// Rows whose packed panels, and columns whose, stay in the second-level cache while tiles are computed.
+/// Rows whose packed panels, and columns whose, stay in the second-level cache while tiles are
+/// computed.
 const CACHED: (usize, usize) = (240, 512);
 /// Rows and columns at multiples of which C is cut: whole vectors, and few tiles that are not full.
 const UNIT: usize = 32;
 /// What it costs to pack a row or a column, in entries of C, where both have as many steps.
 const PACKING: usize = 8;
-/// Entries of C that a task computes at most, about, where threads share a product, however few they are.
+/// Entries of C that a task computes at most, about, where threads share a product, however few
+/// they are.
 const PIECE: usize = 1 << 20;
 /// Columns up to which rows of A are read where they lie, and rows up to which B is.
 const UNPACKED: (usize, usize) = (160, 160);
-/// Bytes of all of A up to which it is not packed for more columns either: it stays in the first-level cache.
+/// Bytes of all of A up to which it is not packed for more columns either: it stays in the
+/// first-level cache.
 const NEAR: usize = 20 << 10;
 /// Steps that are packed at a time, for all rows or columns, where these lie side by side.
 const ROW_STEPS: usize = 4;
-/// Bytes: distances that are a multiple of it make entries of a panel compete for the same places of the cache.
+/// Bytes: distances that are a multiple of it make entries of a panel compete for the same places
+/// of the cache.
 const ALIAS: usize = 1024;
 
 /// A part of C.
@@ -135,7 +144,8 @@ impl<E: Scalar> Kernel<E> {
     /// The product on the calling thread, or at least its lower half.
     ///
     /// # Safety
-    /// As for [`MatMul::matmul`](super::MatMul::matmul); the processor must have the kernel's instructions.
+    /// As for [`MatMul::matmul`](super::MatMul::matmul); the processor must have the kernel's
+    /// instructions.
     pub unsafe fn product(
         &self,
         dims: [usize; 3],
@@ -153,8 +163,9 @@ impl<E: Scalar> Kernel<E> {
 
     /// The product, or at least its lower half, by all threads, each a large part of C.
     ///
-    /// Each packs for itself what its part needs, some of it more than once in all: to read what another core has just written, and to
-    /// write where another has just read, costs more, above all between cores that share no cache.
+    /// Each packs for itself what its part needs, some of it more than once in all: to read what
+    /// another core has just written, and to write where another has just read, costs more, above
+    /// all between cores that share no cache.
     ///
     /// # Safety
     /// As for [`product`](Kernel::product).
@@ -174,7 +185,8 @@ impl<E: Scalar> Kernel<E> {
         let (a_ptr, b_ptr, c_ptr) = (Shared(a.0.cast_mut()), Shared(b.0.cast_mut()), Shared(c.0));
         let (sa, sb, sc) = (a.1, b.1, c.1);
         parts.into_par_iter().with_max_len(1).for_each(|part| {
-            let (a, b, c) = ((a_ptr.get().cast_const(), sa), (b_ptr.get().cast_const(), sb), (c_ptr.get(), sc));
+            let (a, b, c) =
+                ((a_ptr.get().cast_const(), sa), (b_ptr.get().cast_const(), sb), (c_ptr.get(), sc));
             // SAFETY: the caller's promise; the parts of C are disjoint.
             unsafe { self.part([k, depth(m, k)], alpha, a, b, add, c, part, lower) };
         });
@@ -183,7 +195,8 @@ impl<E: Scalar> Kernel<E> {
     /// A part of the product on the calling thread.
     ///
     /// # Safety
-    /// As for [`product`](Kernel::product), for the rows of A, the columns of B and the entries of C that belong to the part.
+    /// As for [`product`](Kernel::product), for the rows of A, the columns of B and the entries of
+    /// C that belong to the part.
     #[inline]
     unsafe fn part(
         &self,
@@ -199,7 +212,8 @@ impl<E: Scalar> Kernel<E> {
         let (m, n) = (rows.len(), cols.len());
         let aliased = |stride: usize| stride * size_of::<E>() % ALIAS == 0;
         let pack = [
-            n > UNPACKED.0 && m * k * size_of::<E>() > NEAR || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
+            n > UNPACKED.0 && m * k * size_of::<E>() > NEAR
+                || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
             n > 1 && sb[1] != 1 || m > UNPACKED.1 || m > 2 * ROWS && aliased(sb[0]),
         ];
         let plan = Plan { pack, rows: tile_rows(m), lower, alpha };
@@ -218,7 +232,8 @@ impl<E: Scalar> Kernel<E> {
         }
     }
 
-    /// A part in blocks of steps, on panels of what is to be packed. A, B and C start with the part.
+    /// A part in blocks of steps, on panels of what is to be packed. A, B and C start with the
+    /// part.
     ///
     /// # Safety
     /// As for [`part`](Kernel::part).
@@ -233,43 +248,73 @@ impl<E: Scalar> Kernel<E> {
         [rows, cols]: Part,
     ) {
         let (m, n, deepest) = (rows.len(), cols.len(), depth.min(k));
-        let (band, chunk) = (CACHED.0.next_multiple_of(plan.rows), if plan.pack[1] { CACHED.1.min(n) } else { n });
+        let (band, chunk) =
+            (CACHED.0.next_multiple_of(plan.rows), if plan.pack[1] { CACHED.1.min(n) } else { n });
         let room = [(plan.pack[0], m), (plan.pack[1], self.packed_cols(chunk))];
-        with_buffers(room.map(|(packed, len)| len * deepest * usize::from(packed)), |left: *mut E, right: *mut E| {
-            for first in (0..k).step_by(depth) {
-                let len = depth.min(k - first);
-                // SAFETY: the steps from `first` on are inside A and B, the buffers hold a block of what is packed, and the tiles are in C.
-                unsafe {
-                    let (a, b) = (a.add(first * sa[1]), b.add(first * sb[0]));
-                    if plan.pack[0] {
-                        pack((a, sa), [m, len], left, plan.rows, 1);
-                    }
-                    for col in (0..n).step_by(chunk) {
-                        let (cols, b) = (cols.start + col..cols.start + n.min(col + chunk), b.add(col * sb[1]));
-                        if plan.lower && cols.start >= rows.end {
-                            break;
+        with_buffers(
+            room.map(|(packed, len)| len * deepest * usize::from(packed)),
+            |left: *mut E, right: *mut E| {
+                for first in (0..k).step_by(depth) {
+                    let len = depth.min(k - first);
+                    // SAFETY: the steps from `first` on are inside A and B, the buffers hold a
+                    // block of what is packed, and the tiles are in C.
+                    unsafe {
+                        let (a, b) = (a.add(first * sa[1]), b.add(first * sb[0]));
+                        if plan.pack[0] {
+                            pack((a, sa), [m, len], left, plan.rows, 1);
                         }
-                        if plan.pack[1] {
-                            pack((b, [sb[1], sb[0]]), [cols.len(), len], right, self.cols(), Self::LANES);
-                        }
-                        for row in (0..m).step_by(band) {
-                            let a = if plan.pack[0] { left.add(row * len).cast_const() } else { a.add(row * sa[0]) };
-                            let b = if plan.pack[1] { right.cast_const() } else { b };
-                            let part = [rows.start + row..rows.start + m.min(row + band), cols.clone()];
-                            let c = c.add(row * sc[0] + col * sc[1]);
-                            self.tiles(plan, len, (a, sa), (b, sb), part, add || first > 0, (c, sc));
+                        for col in (0..n).step_by(chunk) {
+                            let (cols, b) = (
+                                cols.start + col..cols.start + n.min(col + chunk),
+                                b.add(col * sb[1]),
+                            );
+                            if plan.lower && cols.start >= rows.end {
+                                break;
+                            }
+                            if plan.pack[1] {
+                                pack(
+                                    (b, [sb[1], sb[0]]),
+                                    [cols.len(), len],
+                                    right,
+                                    self.cols(),
+                                    Self::LANES,
+                                );
+                            }
+                            for row in (0..m).step_by(band) {
+                                let a = if plan.pack[0] {
+                                    left.add(row * len).cast_const()
+                                } else {
+                                    a.add(row * sa[0])
+                                };
+                                let b = if plan.pack[1] { right.cast_const() } else { b };
+                                let part = [
+                                    rows.start + row..rows.start + m.min(row + band),
+                                    cols.clone(),
+                                ];
+                                let c = c.add(row * sc[0] + col * sc[1]);
+                                self.tiles(
+                                    plan,
+                                    len,
+                                    (a, sa),
+                                    (b, sb),
+                                    part,
+                                    add || first > 0,
+                                    (c, sc),
+                                );
+                            }
                         }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 
-    /// The tiles of a part of C, from operands or panels that start with it, as C does; of those on the wrong side of the diagonal none,
-    /// if only the lower half is wanted.
+    /// The tiles of a part of C, from operands or panels that start with it, as C does; of those on
+    /// the wrong side of the diagonal none, if only the lower half is wanted.
     ///
     /// # Safety
-    /// The panels or entries that the part needs must be valid, and its entries of C the caller's own.
+    /// The panels or entries that the part needs must be valid, and its entries of C the caller's
+    /// own.
     unsafe fn tiles(
         &self,
         plan: &Plan<E>,
@@ -288,14 +333,33 @@ impl<E: Scalar> Kernel<E> {
             let (kind, mask) = self.kind(width);
             // SAFETY: this column is inside B, or its panel starts at `col · k`; it is inside C.
             let (b, b_step, c) = unsafe {
-                let (b, b_step) = if plan.pack[1] { (b.add(col * k), self.packed_cols(width)) } else { (b.add(col), b_step) };
+                let (b, b_step) = if plan.pack[1] {
+                    (b.add(col * k), self.packed_cols(width))
+                } else {
+                    (b.add(col), b_step)
+                };
                 (b, b_step * size, c.add(col * across))
             };
-            // Rows of B that lie where they are given are far apart: the next columns come in time only if they are asked for.
+            // Rows of B that lie where they are given are far apart: the next columns come in time
+            // only if they are asked for.
             let ahead = if plan.pack[1] { 0 } else { self.cols() * size };
             let (a_row, a_step, c_row) = (a_row * size, a_step * size, down * size);
             let (alpha, rows_picked) = (plan.alpha, std::ptr::null());
-            let mut tile = Tile { k, a, a_row, a_step, b, b_step, c, c_row, add, mask, alpha, rows: rows_picked, ahead };
+            let mut tile = Tile {
+                k,
+                a,
+                a_row,
+                a_step,
+                b,
+                b_step,
+                c,
+                c_row,
+                add,
+                mask,
+                alpha,
+                rows: rows_picked,
+                ahead,
+            };
             let side_by_side = across == 1 || width == 1;
             for row in (0..m).step_by(plan.rows) {
                 let height = plan.rows.min(m - row);
@@ -328,7 +392,13 @@ impl<E: Scalar> Kernel<E> {
     ///
     /// # Safety
     /// As for [`tiles`](Kernel::tiles).
-    unsafe fn scattered(&self, run: Run<E>, tile: &Tile<E>, [height, width]: [usize; 2], [down, across]: [usize; 2]) {
+    unsafe fn scattered(
+        &self,
+        run: Run<E>,
+        tile: &Tile<E>,
+        [height, width]: [usize; 2],
+        [down, across]: [usize; 2],
+    ) {
         let mut apart = [E::zero(); LARGEST];
         let c_row = self.cols() * size_of::<E>();
         // SAFETY: no tile is larger; the places in C are its own.
@@ -355,12 +425,16 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
     }
     // In entries, of which packing costs some for every row and column.
     let cost = |[rows, cols]: &Part| {
-        let below = |row: usize| if lower { cols.end.min(row + 1).saturating_sub(cols.start) } else { cols.len() };
+        let below = |row: usize| {
+            if lower { cols.end.min(row + 1).saturating_sub(cols.start) } else { cols.len() }
+        };
         rows.clone().map(below).sum::<usize>() + PACKING * (rows.len() + cols.len())
     };
     let share = count / 2;
     // The cut that leaves least to the thread that has most.
-    let cuts = [true, false].into_iter().filter(|&by_rows| if by_rows { rows.len() } else { cols.len() } >= 2 * UNIT);
+    let cuts = [true, false]
+        .into_iter()
+        .filter(|&by_rows| if by_rows { rows.len() } else { cols.len() } >= 2 * UNIT);
     let cut = |by_rows: bool| {
         let halves = |at: usize| -> [Part; 2] {
             if by_rows {
@@ -386,17 +460,26 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
         }
         (most(low), halves(low * UNIT))
     };
-    let Some((_, [first, second])) = cuts.map(cut).min_by_key(|(most, _)| *most) else { unreachable!("one side is long") };
+    let Some((_, [first, second])) = cuts.map(cut).min_by_key(|(most, _)| *most) else {
+        unreachable!("one side is long")
+    };
     let mut all = pieces(first, lower, share);
     all.extend(pieces(second, lower, count - share));
     all
 }
 
-/// Packs rows of A, or columns of B: panels of `width` of them, whose entries per step are filled up to a multiple of `unit`.
+/// Packs rows of A, or columns of B: panels of `width` of them, whose entries per step are filled
+/// up to a multiple of `unit`.
 ///
 /// # Safety
 /// `depth` steps of the `len` rows or columns must be valid, and the panels for writing.
-unsafe fn pack<E: Pack>((from, [along, deep]): Operand<E>, [len, depth]: [usize; 2], to: *mut E, width: usize, unit: usize) {
+unsafe fn pack<E: Pack>(
+    (from, [along, deep]): Operand<E>,
+    [len, depth]: [usize; 2],
+    to: *mut E,
+    width: usize,
+    unit: usize,
+) {
     // Steps that lie side by side are read as the streams that they are.
     let stretch = if along == 1 { ROW_STEPS } else { depth };
     for first in (0..depth).step_by(stretch) {
@@ -406,14 +489,16 @@ unsafe fn pack<E: Pack>((from, [along, deep]): Operand<E>, [len, depth]: [usize;
             let packed = width.next_multiple_of(unit);
             // SAFETY: panels before this one are full, so it starts at `at · depth`.
             unsafe {
-                let (from, to) = (from.add(at * along + first * deep), to.add(at * depth + first * packed));
+                let (from, to) =
+                    (from.add(at * along + first * deep), to.add(at * depth + first * packed));
                 panel(from, [along, deep], [width, steps], to, packed);
             }
         }
     }
 }
 
-/// The product, or that of the transposes, which is the same: the one with rows of C that lie side by side.
+/// The product, or that of the transposes, which is the same: the one with rows of C that lie side
+/// by side.
 fn turned<E>(
     [m, k, n]: [usize; 3],
     a: Operand<E>,
@@ -437,7 +522,8 @@ thread_local! {
     static SPARE: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
-/// Calls `run` with two buffers of at least these lengths, which the thread keeps for the next time. They hold what was left in them.
+/// Calls `run` with two buffers of at least these lengths, which the thread keeps for the next
+/// time. They hold what was left in them.
 pub fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E)) {
     let [left, right] = lens.map(|len| (len * size_of::<E>()).div_ceil(size_of::<Line>()));
     if left + right == 0 {
@@ -460,7 +546,13 @@ mod tests {
 
     #[test]
     fn pieces_cover_what_is_wanted_once_and_are_about_equal() {
-        for (m, n, lower) in [(1280, 1280, true), (1000, 1000, true), (512, 784, false), (3000, 100, false), (40, 50, true)] {
+        for (m, n, lower) in [
+            (1280, 1280, true),
+            (1000, 1000, true),
+            (512, 784, false),
+            (3000, 100, false),
+            (40, 50, true),
+        ] {
             for count in [1, 2, 3, 7, 16] {
                 let pieces = pieces([0..m, 0..n], lower, count);
                 let mut times = vec![0; m * n];
@@ -477,10 +569,18 @@ mod tests {
                 assert!((0..m * n).filter(wanted).all(|at| times[at] == 1), "{m} × {n} in {count}");
                 assert!(times.iter().all(|&times| times < 2));
                 let all = (0..m * n).filter(wanted).count();
-                // A cut is at most half a unit of the shorter side away from where it should be, and one follows another.
+                // A cut is at most half a unit of the shorter side away from where it should be,
+                // and one follows another.
                 let off = 3 * UNIT * m.min(n);
-                assert!(pieces.len() == 1 || most <= all / count + off, "{m} × {n} in {count}: {most} of {all}");
-                assert!(pieces.len() == count || m.max(n) < 2 * UNIT * count, "{m} × {n}: {} of {count}", pieces.len());
+                assert!(
+                    pieces.len() == 1 || most <= all / count + off,
+                    "{m} × {n} in {count}: {most} of {all}"
+                );
+                assert!(
+                    pieces.len() == count || m.max(n) < 2 * UNIT * count,
+                    "{m} × {n}: {} of {count}",
+                    pieces.len()
+                );
             }
         }
     }

@@ -1,7 +1,8 @@
-//! Products of few entries and long sums, with both operands side by side along the sum: each entry is a dot product.
+//! Products of few entries and long sums, with both operands side by side along the sum: each entry
+//! is a dot product.
 //!
-//! Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a sum and the order in which they are added up
-//! are the same for every entry, wherever it is in its tile.
+//! Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a sum and the
+//! order in which they are added up are the same for every entry, wherever it is in its tile.
 
 use super::{Operand, Output};
 use crate::Scalar;
@@ -9,7 +10,8 @@ use crate::Scalar;
 /// Rows and columns of the largest tile.
 const TILE: [usize; 2] = [3, 4];
 
-/// The dot products of a few rows of A and columns of B, by their length and their distances; entry `(i, j)` at `4 i + j`.
+/// The dot products of a few rows of A and columns of B, by their length and their distances; entry
+/// `(i, j)` at `4 i + j`.
 ///
 /// # Safety
 /// The rows and columns must be valid; the processor must have the tile's instructions.
@@ -29,8 +31,8 @@ impl<E: Scalar> Dots<E> {
     /// `C = alpha · A B`, or `C += alpha · A B`, on the calling thread.
     ///
     /// # Safety
-    /// As for [`MatMul::matmul`](super::MatMul::matmul), with entries side by side along the sum; the processor must have the
-    /// instructions of the tiles.
+    /// As for [`MatMul::matmul`](super::MatMul::matmul), with entries side by side along the sum;
+    /// the processor must have the instructions of the tiles.
     pub unsafe fn product(
         &self,
         [m, k, n]: [usize; 3],
@@ -46,9 +48,16 @@ impl<E: Scalar> Dots<E> {
                 let cols = TILE[1].min(n - col);
                 // SAFETY: these rows and columns are inside the operands, the places inside C.
                 unsafe {
-                    let sums = self.0[rows - 1][cols - 1](k, (a.add(row * a_row), a_row), (b.add(col * b_col), b_col));
+                    let sums = self.0[rows - 1][cols - 1](
+                        k,
+                        (a.add(row * a_row), a_row),
+                        (b.add(col * b_col), b_col),
+                    );
                     for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
-                        let (c, x) = (c.add((row + i) * down + (col + j) * across), alpha * sums[TILE[1] * i + j]);
+                        let (c, x) = (
+                            c.add((row + i) * down + (col + j) * across),
+                            alpha * sums[TILE[1] * i + j],
+                        );
                         *c = if add { *c + x } else { x };
                     }
                 }
@@ -69,8 +78,12 @@ unsafe fn portable<E: Scalar, const R: usize, const S: usize>(
     let mut sums = [E::zero(); TILE[0] * TILE[1]];
     for (i, j) in (0..R).flat_map(|i| (0..S).map(move |j| (i, j))) {
         // SAFETY: a row of A and a column of B.
-        let (a, b) =
-            unsafe { (std::slice::from_raw_parts(a.add(i * a_row), k), std::slice::from_raw_parts(b.add(j * b_col), k)) };
+        let (a, b) = unsafe {
+            (
+                std::slice::from_raw_parts(a.add(i * a_row), k),
+                std::slice::from_raw_parts(b.add(j * b_col), k),
+            )
+        };
         let mut lanes = [E::zero(); 8];
         let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
         let rest: E = a.remainder().iter().zip(b.remainder()).map(|(a, b)| *a * *b).sum();
@@ -130,7 +143,8 @@ mod avx2 {
                         for i in 0..R {
                             let left = $masked(a.add(i * a_row + at), mask);
                             for j in 0..S {
-                                sums[0][i][j] = $fma(left, $masked(b.add(j * b_col + at), mask), sums[0][i][j]);
+                                sums[0][i][j] =
+                                    $fma(left, $masked(b.add(j * b_col + at), mask), sums[0][i][j]);
                             }
                         }
                         at += $lanes;

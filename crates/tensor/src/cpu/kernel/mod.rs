@@ -1,8 +1,10 @@
-//! The matrix product on the host: strided, batched, threaded, the same bits for any number of threads.
+//! The matrix product on the host: strided, batched, threaded, the same bits for any number of
+//! threads.
 //!
-//! This is the only module of the crate that may use `unsafe`: it runs micro-kernels on raw pointers, hands them to `matrixmultiply` where
-//! it has no kernel of its own, and lets threads write disjoint parts of one output. [`Gemm::check`] proves the bounds and the
-//! disjointness first.
+//! This is the only module of the crate that may use `unsafe`: it runs micro-kernels on raw
+//! pointers, hands them to `matrixmultiply` where it has no kernel of its own, and lets threads
+//! write disjoint parts of one output. [`Gemm::check`] proves the bounds and the disjointness
+//! first.
 #![allow(unsafe_code)]
 
 use rayon::prelude::*;
@@ -38,8 +40,16 @@ pub trait MatMul: Sized + Copy + pack::Pack + 'static {
     /// `C = alpha · A B + beta · C` with (row, column) strides, by `matrixmultiply`.
     ///
     /// # Safety
-    /// `a`, `b`, `c` must be valid for every entry that the dimensions and strides address, `c` exclusively so.
-    unsafe fn matmul(dims: [usize; 3], alpha: Self, a: Operand<Self>, b: Operand<Self>, beta: Self, c: Output<Self>);
+    /// `a`, `b`, `c` must be valid for every entry that the dimensions and strides address, `c`
+    /// exclusively so.
+    unsafe fn matmul(
+        dims: [usize; 3],
+        alpha: Self,
+        a: Operand<Self>,
+        b: Operand<Self>,
+        beta: Self,
+        c: Output<Self>,
+    );
 
     /// The micro-kernels of our own, if this machine has the instructions for them.
     fn kernel() -> Option<&'static Kernel<Self>>;
@@ -62,7 +72,9 @@ macro_rules! matmul {
             ) {
                 let [sa, sb, sc] = [sa, sb, sc].map(|s| s.map(|stride| stride as isize));
                 // SAFETY: the caller's promise is exactly what `matrixmultiply` asks for.
-                unsafe { $gemm(m, k, n, alpha, a, sa[0], sa[1], b, sb[0], sb[1], beta, c, sc[0], sc[1]) }
+                unsafe {
+                    $gemm(m, k, n, alpha, a, sa[0], sa[1], b, sb[0], sb[1], beta, c, sc[0], sc[1])
+                }
             }
 
             #[cfg(target_arch = "x86_64")]
@@ -90,20 +102,25 @@ macro_rules! matmul {
 matmul!(f32, matrixmultiply::sgemm, F32);
 matmul!(f64, matrixmultiply::dgemm, F64);
 
-/// Rows and columns of one task's tile of C. Fixed, so that the partition never depends on the number of threads.
+/// Rows and columns of one task's tile of C. Fixed, so that the partition never depends on the
+/// number of threads.
 const TILE: (usize, usize) = (256, 512);
-/// The same where A has few rows, and their number: it is read where it lies by every task, and no task waits for another.
+/// The same where A has few rows, and their number: it is read where it lies by every task, and no
+/// task waits for another.
 const FLAT: (usize, usize) = (160, 128);
 /// Multiply-adds below which a product runs on the calling thread: starting tasks would cost more.
 const SERIAL: usize = 1 << 16;
-/// A product of at least so many multiply-adds, with so many entries and so many rows and columns, is cut into few large parts.
+/// A product of at least so many multiply-adds, with so many entries and so many rows and columns,
+/// is cut into few large parts.
 const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
-/// Parts of a long sum that are computed on their own if C is too small to be shared: at most so many, of so many steps and
-/// multiply-adds at least.
+/// Parts of a long sum that are computed on their own if C is too small to be shared: at most so
+/// many, of so many steps and multiply-adds at least.
 const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
-/// Tasks that a sum over batch axes is cut into if it has fewer, and entries of all their parts at most.
+/// Tasks that a sum over batch axes is cut into if it has fewer, and entries of all their parts at
+/// most.
 pub(super) const PARTS: (usize, usize) = (16, 1 << 23);
-/// Steps from which on entries are computed as dot products, if there are only so many, or one row or column.
+/// Steps from which on entries are computed as dot products, if there are only so many, or one row
+/// or column.
 const DOTS: (usize, usize) = (64, 256);
 /// Rows of a symmetric product up to which threads share a long sum, not C.
 const APART: usize = 512;
@@ -111,7 +128,8 @@ const APART: usize = 512;
 const STRIP: usize = 256;
 
 struct Shared<E>(*mut E);
-// SAFETY: tasks write through the pointer at disjoint places only (`Gemm::check`), and the borrow of C outlives them.
+// SAFETY: tasks write through the pointer at disjoint places only (`Gemm::check`), and the borrow
+// of C outlives them.
 unsafe impl<E: Send> Send for Shared<E> {}
 // SAFETY: as above.
 unsafe impl<E: Send> Sync for Shared<E> {}
@@ -136,7 +154,8 @@ pub fn gemm<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
 fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     g.check(a.len(), b.len(), c.len());
     let kept: Vec<_> = g.batch.iter().filter(|axis| axis.c > 0 || axis.len == 1).copied().collect();
-    let summed: Vec<_> = g.batch.iter().filter(|axis| axis.c == 0 && axis.len != 1).copied().collect();
+    let summed: Vec<_> =
+        g.batch.iter().filter(|axis| axis.c == 0 && axis.len != 1).copied().collect();
     let items: usize = kept.iter().map(|axis| axis.len).product();
     let terms: usize = summed.iter().map(|axis| axis.len).product();
     if g.m == 0 || g.n == 0 || items == 0 {
@@ -148,11 +167,24 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     }
     let tools = Tools::new();
     if items == 1 && terms == 1 && g.k > 0 {
-        // SAFETY: `check` has shown that the whole product stays inside the slices, and C is borrowed for writing.
+        // SAFETY: `check` has shown that the whole product stays inside the slices, and C is
+        // borrowed for writing.
         unsafe {
-            let (a, b, c) = (a.as_ptr().add(g.a.offset), b.as_ptr().add(g.b.offset), c.as_mut_ptr().add(g.c.offset));
+            let (a, b, c) = (
+                a.as_ptr().add(g.a.offset),
+                b.as_ptr().add(g.b.offset),
+                c.as_mut_ptr().add(g.c.offset),
+            );
             let [a, b] = [(a, [g.a.row, g.a.col]), (b, [g.b.row, g.b.col])];
-            if tools.together([g.m, g.k, g.n], E::of(g.alpha), a, b, g.accumulate, (c, [g.c.row, g.c.col]), false) {
+            if tools.together(
+                [g.m, g.k, g.n],
+                E::of(g.alpha),
+                a,
+                b,
+                g.accumulate,
+                (c, [g.c.row, g.c.col]),
+                false,
+            ) {
                 return;
             }
         }
@@ -163,7 +195,8 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     let across = if flat(g.m, g.n) { FLAT.1 } else { TILE.1 };
     let tiles = (g.m.div_ceil(TILE.0), g.n.div_ceil(across));
     let per_item = tiles.0 * tiles.1;
-    let (a_ptr, b_ptr, c_ptr) = (Shared(a.as_ptr().cast_mut()), Shared(b.as_ptr().cast_mut()), Shared(c.as_mut_ptr()));
+    let (a_ptr, b_ptr, c_ptr) =
+        (Shared(a.as_ptr().cast_mut()), Shared(b.as_ptr().cast_mut()), Shared(c.as_mut_ptr()));
     // Items of tiny products pay for every division.
     let offset = |axes: &[crate::BatchAxis], mut at: usize| {
         let (mut a, mut b, mut c) = (0, 0, 0);
@@ -200,8 +233,8 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
             let (a1, b1, _) = offset(&summed, term);
             let a0 = g.a.offset + a0 + a1 + row * g.a.row;
             let b0 = g.b.offset + b0 + b1 + col * g.b.col;
-            // SAFETY: `check` has shown that the whole product stays inside the slices; this is a part of it. A and B are
-            // only read; the tile of C is this task's own.
+            // SAFETY: `check` has shown that the whole product stays inside the slices; this is a
+            // part of it. A and B are only read; the tile of C is this task's own.
             unsafe {
                 tools.product(
                     [rows, g.k, cols],
@@ -230,8 +263,16 @@ fn flat(m: usize, n: usize) -> bool {
     m <= FLAT.0 && n >= 4 * FLAT.1
 }
 
-/// Few large sums over batch axes, their terms in parts that threads compute on their own; whether it was done.
-fn sum_in_parts<E: Scalar>(g: &Gemm, kept: &[BatchAxis], summed: &[BatchAxis], a: &[E], b: &[E], c: &mut [E]) -> bool {
+/// Few large sums over batch axes, their terms in parts that threads compute on their own; whether
+/// it was done.
+fn sum_in_parts<E: Scalar>(
+    g: &Gemm,
+    kept: &[BatchAxis],
+    summed: &[BatchAxis],
+    a: &[E],
+    b: &[E],
+    c: &mut [E],
+) -> bool {
     let count = |axes: &[BatchAxis]| axes.iter().map(|axis| axis.len).product::<usize>();
     let (items, tiles) = (count(kept), g.m.div_ceil(TILE.0) * g.n.div_ceil(TILE.1));
     let [cut, inner @ ..] = summed else { return false };
@@ -255,13 +296,22 @@ fn sum_in_parts<E: Scalar>(g: &Gemm, kept: &[BatchAxis], summed: &[BatchAxis], a
         batch.push(BatchAxis { len: len.min(cut.len - first), ..*cut });
         batch.extend(inner);
         let (from_a, from_b) = (g.a.at(first * cut.a), g.b.at(first * cut.b));
-        let part = Gemm { a: from_a, b: from_b, c: Strides::rows(g.n), batch, alpha: 1.0, accumulate: false, ..g.clone() };
+        let part = Gemm {
+            a: from_a,
+            b: from_b,
+            c: Strides::rows(g.n),
+            batch,
+            alpha: 1.0,
+            accumulate: false,
+            ..g.clone()
+        };
         checked(&part, a, b, sums, false);
     });
     let whole = add_up(&mut sums, entries);
     let (alpha, mut places) = (E::of(g.alpha), vec![g.c.offset]);
     for axis in kept {
-        places = places.iter().flat_map(|&at| (0..axis.len).map(move |i| at + i * axis.c)).collect();
+        places =
+            places.iter().flat_map(|&at| (0..axis.len).map(move |i| at + i * axis.c)).collect();
     }
     for (item, place) in places.into_iter().enumerate() {
         for (i, j) in (0..g.m).flat_map(|i| (0..g.n).map(move |j| (i, j))) {
@@ -273,7 +323,8 @@ fn sum_in_parts<E: Scalar>(g: &Gemm, kept: &[BatchAxis], summed: &[BatchAxis], a
     true
 }
 
-/// Adds up partial results of so many entries that lie side by side, in order; the first becomes the sum.
+/// Adds up partial results of so many entries that lie side by side, in order; the first becomes
+/// the sum.
 pub(super) fn add_up<E: Scalar>(parts: &mut [E], entries: usize) -> &mut [E] {
     let (sum, parts) = parts.split_at_mut(entries);
     super::for_chunks(sum, 1, |first, sum| {
@@ -284,18 +335,30 @@ pub(super) fn add_up<E: Scalar>(parts: &mut [E], entries: usize) -> &mut [E] {
     sum
 }
 
-/// The lower half of `C += A Aᵀ`, for `A: [r, d]` and `C: [r, r]`; what is above the diagonal may change.
+/// The lower half of `C += A Aᵀ`, for `A: [r, d]` and `C: [r, r]`; what is above the diagonal may
+/// change.
 pub fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
-    assert!(a.len() >= r * d && c.len() >= r * r, "symmetric product [{r}, {d}] of {} entries to {}", a.len(), c.len());
+    assert!(
+        a.len() >= r * d && c.len() >= r * r,
+        "symmetric product [{r}, {d}] of {} entries to {}",
+        a.len(),
+        c.len()
+    );
     let tools = Tools::<E>::new();
     let (left, right) = ((a.as_ptr(), [d, 1]), (a.as_ptr(), [1, d]));
     // SAFETY: both matrices are inside their slices, and C is borrowed for writing.
-    if unsafe { tools.together([r, d, r], E::one(), left, right, true, (c.as_mut_ptr(), [r, 1]), true) } {
+    if unsafe {
+        tools.together([r, d, r], E::one(), left, right, true, (c.as_mut_ptr(), [r, 1]), true)
+    } {
         return;
     }
     c.par_chunks_mut(STRIP * r.max(1)).enumerate().for_each(|(strip, c)| {
         let (first, len) = (strip * STRIP, c.len() / r);
-        let g = Gemm { b: Strides::transposed(d), c: Strides::rows(r), ..Gemm::new(len, first + len, d) };
+        let g = Gemm {
+            b: Strides::transposed(d),
+            c: Strides::rows(r),
+            ..Gemm::new(len, first + len, d)
+        };
         gemm(&g.accumulating(), &a[first * d..][..len * d], a, c);
     });
 }
@@ -348,8 +411,17 @@ impl<E: Scalar> Tools<E> {
             let dims = [m, len.min(k - first), n];
             // SAFETY: steps of the sum from `first` on, into places of this part's own.
             unsafe {
-                let (left, right) = (a_ptr.get().add(first * sa[1]), b_ptr.get().add(first * sb[0]));
-                self.product(dims, E::one(), (left, sa), (right, sb), false, (sums.as_mut_ptr(), [n, 1]), lower);
+                let (left, right) =
+                    (a_ptr.get().add(first * sa[1]), b_ptr.get().add(first * sb[0]));
+                self.product(
+                    dims,
+                    E::one(),
+                    (left, sa),
+                    (right, sb),
+                    false,
+                    (sums.as_mut_ptr(), [n, 1]),
+                    lower,
+                );
             }
         });
         let whole = add_up(&mut sums, m * n);
@@ -364,7 +436,8 @@ impl<E: Scalar> Tools<E> {
         true
     }
 
-    /// The product on the calling thread, or at least its lower half. Outer products (k = 1) into contiguous rows are written directly.
+    /// The product on the calling thread, or at least its lower half. Outer products (k = 1) into
+    /// contiguous rows are written directly.
     ///
     /// # Safety
     /// As for [`MatMul::matmul`].

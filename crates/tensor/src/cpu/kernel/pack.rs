@@ -4,11 +4,19 @@ use std::ops::Range;
 
 /// Elements that blocks of which can be transposed in registers.
 pub trait Pack: Copy + Default {
-    /// `to[k · width + i] = from[i · stride + k]` for `i` below `rows` and `k` below `depth`, where these are multiples of [`BLOCK`].
+    /// `to[k · width + i] = from[i · stride + k]` for `i` below `rows` and `k` below `depth`, where
+    /// these are multiples of [`BLOCK`].
     ///
     /// # Safety
     /// All these places must be valid; the processor must be one that micro-kernels run on.
-    unsafe fn transpose(from: *const Self, stride: usize, rows: usize, depth: usize, to: *mut Self, width: usize);
+    unsafe fn transpose(
+        from: *const Self,
+        stride: usize,
+        rows: usize,
+        depth: usize,
+        to: *mut Self,
+        width: usize,
+    );
 }
 
 /// Rows and steps are transposed in multiples of it.
@@ -24,7 +32,14 @@ mod x86 {
 
     impl Pack for f32 {
         #[target_feature(enable = "avx")]
-        unsafe fn transpose(from: *const f32, stride: usize, rows: usize, depth: usize, to: *mut f32, width: usize) {
+        unsafe fn transpose(
+            from: *const f32,
+            stride: usize,
+            rows: usize,
+            depth: usize,
+            to: *mut f32,
+            width: usize,
+        ) {
             // SAFETY: rows from `i` and steps from `k` on are valid by the caller's promise.
             unsafe {
                 let mut i = 0;
@@ -33,7 +48,10 @@ mod x86 {
                         let from = from.add(i * stride + k);
                         let rows = [0, 1, 2, 3].map(|i| {
                             let upper = _mm_loadu_ps(from.add((i + 4) * stride));
-                            _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(from.add(i * stride))), upper)
+                            _mm256_insertf128_ps::<1>(
+                                _mm256_castps128_ps256(_mm_loadu_ps(from.add(i * stride))),
+                                upper,
+                            )
                         });
                         let [ab, cd] = [[rows[0], rows[1]], [rows[2], rows[3]]]
                             .map(|[a, b]| [_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)]);
@@ -41,7 +59,10 @@ mod x86 {
                         for half in 0..2 {
                             let to = to.add(2 * half * width);
                             _mm256_storeu_ps(to, _mm256_shuffle_ps::<0x44>(ab[half], cd[half]));
-                            _mm256_storeu_ps(to.add(width), _mm256_shuffle_ps::<0xee>(ab[half], cd[half]));
+                            _mm256_storeu_ps(
+                                to.add(width),
+                                _mm256_shuffle_ps::<0xee>(ab[half], cd[half]),
+                            );
                         }
                     }
                     i += 8;
@@ -49,7 +70,8 @@ mod x86 {
                 if i < rows {
                     for k in (0..depth).step_by(4) {
                         let from = from.add(i * stride + k);
-                        let [mut a, mut b, mut c, mut d] = [0, 1, 2, 3].map(|i| _mm_loadu_ps(from.add(i * stride)));
+                        let [mut a, mut b, mut c, mut d] =
+                            [0, 1, 2, 3].map(|i| _mm_loadu_ps(from.add(i * stride)));
                         _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
                         for (step, x) in [a, b, c, d].into_iter().enumerate() {
                             _mm_storeu_ps(to.add((k + step) * width + i), x);
@@ -62,7 +84,14 @@ mod x86 {
 
     impl Pack for f64 {
         #[target_feature(enable = "avx")]
-        unsafe fn transpose(from: *const f64, stride: usize, rows: usize, depth: usize, to: *mut f64, width: usize) {
+        unsafe fn transpose(
+            from: *const f64,
+            stride: usize,
+            rows: usize,
+            depth: usize,
+            to: *mut f64,
+            width: usize,
+        ) {
             // SAFETY: rows from `i` and steps from `k` on are valid by the caller's promise.
             unsafe {
                 for i in (0..rows).step_by(BLOCK) {
@@ -70,7 +99,10 @@ mod x86 {
                         let from = from.add(i * stride + k);
                         let [a, b] = [0, 1].map(|i| {
                             let upper = _mm_loadu_pd(from.add((i + 2) * stride));
-                            _mm256_insertf128_pd::<1>(_mm256_castpd128_pd256(_mm_loadu_pd(from.add(i * stride))), upper)
+                            _mm256_insertf128_pd::<1>(
+                                _mm256_castpd128_pd256(_mm_loadu_pd(from.add(i * stride))),
+                                upper,
+                            )
                         });
                         let to = to.add(k * width + i);
                         _mm256_storeu_pd(to, _mm256_unpacklo_pd(a, b));
@@ -87,26 +119,47 @@ mod portable {
     use super::{Pack, scattered};
 
     impl Pack for f32 {
-        unsafe fn transpose(from: *const f32, stride: usize, rows: usize, depth: usize, to: *mut f32, width: usize) {
+        unsafe fn transpose(
+            from: *const f32,
+            stride: usize,
+            rows: usize,
+            depth: usize,
+            to: *mut f32,
+            width: usize,
+        ) {
             // SAFETY: the caller's promise.
             unsafe { scattered(from, [stride, 1], [0..rows, 0..depth], to, width) };
         }
     }
 
     impl Pack for f64 {
-        unsafe fn transpose(from: *const f64, stride: usize, rows: usize, depth: usize, to: *mut f64, width: usize) {
+        unsafe fn transpose(
+            from: *const f64,
+            stride: usize,
+            rows: usize,
+            depth: usize,
+            to: *mut f64,
+            width: usize,
+        ) {
             // SAFETY: the caller's promise.
             unsafe { scattered(from, [stride, 1], [0..rows, 0..depth], to, width) };
         }
     }
 }
 
-/// Packs one panel: `to[k · width + i] = from[i · along + k · deep]` for `i` below `rows` and `k` below `depth`. What is beyond the rows
-/// is left as it is.
+/// Packs one panel: `to[k · width + i] = from[i · along + k · deep]` for `i` below `rows` and `k`
+/// below `depth`. What is beyond the rows is left as it is.
 ///
 /// # Safety
-/// All these places must be valid, those of `to` for writing; the processor must be one that micro-kernels run on.
-pub unsafe fn panel<E: Pack>(from: *const E, [along, deep]: [usize; 2], [rows, depth]: [usize; 2], to: *mut E, width: usize) {
+/// All these places must be valid, those of `to` for writing; the processor must be one that
+/// micro-kernels run on.
+pub unsafe fn panel<E: Pack>(
+    from: *const E,
+    [along, deep]: [usize; 2],
+    [rows, depth]: [usize; 2],
+    to: *mut E,
+    width: usize,
+) {
     // SAFETY: each visits the places that this function is promised.
     unsafe {
         if along == 1 {
@@ -115,13 +168,22 @@ pub unsafe fn panel<E: Pack>(from: *const E, [along, deep]: [usize; 2], [rows, d
                 16 => copy::<E, 16>(from, deep, depth, to, width),
                 12 => copy::<E, 12>(from, deep, depth, to, width),
                 8 => copy::<E, 8>(from, deep, depth, to, width),
-                _ => (0..depth).for_each(|k| std::ptr::copy_nonoverlapping(from.add(k * deep), to.add(k * width), rows)),
+                _ => (0..depth).for_each(|k| {
+                    std::ptr::copy_nonoverlapping(from.add(k * deep), to.add(k * width), rows)
+                }),
             }
         } else if deep == 1 {
             let (whole_rows, whole_steps) = (rows - rows % BLOCK, depth - depth % BLOCK);
             for first in (0..whole_steps).step_by(STRETCH) {
                 let steps = STRETCH.min(whole_steps - first);
-                E::transpose(from.add(first), along, whole_rows, steps, to.add(first * width), width);
+                E::transpose(
+                    from.add(first),
+                    along,
+                    whole_rows,
+                    steps,
+                    to.add(first * width),
+                    width,
+                );
             }
             scattered(from, [along, deep], [whole_rows..rows, 0..whole_steps], to, width);
             scattered(from, [along, deep], [0..rows, whole_steps..depth], to, width);
@@ -170,10 +232,20 @@ pub fn transpose<E: Pack>(from: &[E], stride: usize, [rows, depth]: [usize; 2], 
 ///
 /// # Safety
 /// As for [`panel`] with `N` rows.
-unsafe fn copy<E: Pack, const N: usize>(from: *const E, deep: usize, depth: usize, to: *mut E, width: usize) {
+unsafe fn copy<E: Pack, const N: usize>(
+    from: *const E,
+    deep: usize,
+    depth: usize,
+    to: *mut E,
+    width: usize,
+) {
     for k in 0..depth {
         // SAFETY: one step of the panel.
-        unsafe { to.add(k * width).cast::<[E; N]>().write_unaligned(from.add(k * deep).cast::<[E; N]>().read_unaligned()) };
+        unsafe {
+            to.add(k * width)
+                .cast::<[E; N]>()
+                .write_unaligned(from.add(k * deep).cast::<[E; N]>().read_unaligned())
+        };
     }
 }
 

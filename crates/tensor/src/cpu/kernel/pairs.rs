@@ -1,7 +1,9 @@
-//! The contraction of pairs of samples through their positions, where factors are zero at the same places in all columns.
+//! The contraction of pairs of samples through their positions, where factors are zero at the same
+//! places in all columns.
 //!
-//! Of every sample and feature a list says at which positions some column is not zero. A pair of samples then takes so many products of an entry
-//! of K with the left columns, a vector, as both lists together have, instead of all positions squared.
+//! Of every sample and feature a list says at which positions some column is not zero. A pair of
+//! samples then takes so many products of an entry of K with the left columns, a vector, as both
+//! lists together have, instead of all positions squared.
 
 use std::cmp::Ordering;
 
@@ -12,7 +14,8 @@ use super::blocked::{Kernel, ROWS};
 use super::sparse::sum_magnitudes;
 use crate::{PositionPairs, Scalar};
 
-/// One pair: `G[w, v] = Σ_features Σ_{t′, t listed} right[w, t′] K[t′, t] left[t, v]`, a vector of columns v and some rows w.
+/// One pair: `G[w, v] = Σ_features Σ_{t′, t listed} right[w, t′] K[t′, t] left[t, v]`, a vector of
+/// columns v and some rows w.
 ///
 /// Kernels know the fields by their places.
 #[repr(C)]
@@ -36,7 +39,8 @@ pub struct Pair<E> {
 /// Computes a pair.
 ///
 /// # Safety
-/// All that the pair describes must be valid, the sums for writing; the processor must have the kernel's instructions.
+/// All that the pair describes must be valid, the sums for writing; the processor must have the
+/// kernel's instructions.
 pub type Run<E> = unsafe fn(&Pair<E>);
 
 /// Columns of the left in vectors, and of the right in rows of tiles, at most.
@@ -90,7 +94,10 @@ impl<E: Scalar> Side<'_, E> {
             all.starts.extend(part.starts.iter().map(|start| start + all.places.len()));
             all.counts.extend(part.counts);
             all.places.extend(part.places);
-            all.entries.iter_mut().zip(&part.entries).for_each(|(all, part)| all.extend_from_slice(part));
+            all.entries
+                .iter_mut()
+                .zip(&part.entries)
+                .for_each(|(all, part)| all.extend_from_slice(part));
         }
         all
     }
@@ -123,18 +130,31 @@ impl<E: Scalar> Side<'_, E> {
 /// # Panics
 /// If `p` reads outside a slice, or writes outside C or an entry twice.
 pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &mut [E]) -> bool {
-    let PositionPairs { columns: [v, w], samples: [n, m], seen, groups, positions: t, features: o, .. } = *p;
+    let PositionPairs {
+        columns: [v, w],
+        samples: [n, m],
+        seen,
+        groups,
+        positions: t,
+        features: o,
+        ..
+    } = *p;
     let Some(kernel) = E::kernel() else { return false };
     let (lanes, line) = (Kernel::<E>::LANES, n * t);
-    if v > TILES * lanes || w > TILES * ROWS || line * t * size_of::<E>() > u32::MAX as usize || [v, w, n, seen, o].contains(&0)
+    if v > TILES * lanes
+        || w > TILES * ROWS
+        || line * t * size_of::<E>() > u32::MAX as usize
+        || [v, w, n, seen, o].contains(&0)
     {
         return false;
     }
     p.check(k.len(), left.len(), right.len(), c.len());
     let rows = w.div_ceil(w.div_ceil(ROWS));
     let lists = [
-        Side { s: left, columns: v, samples: n, width: lanes, distance: p.line[0] }.lists(n, [groups, t, o]),
-        Side { s: right, columns: w, samples: m, width: rows, distance: line }.lists(seen, [groups, t, o]),
+        Side { s: left, columns: v, samples: n, width: lanes, distance: p.line[0] }
+            .lists(n, [groups, t, o]),
+        Side { s: right, columns: w, samples: m, width: rows, distance: line }
+            .lists(seen, [groups, t, o]),
     ];
     // Per pair, in multiply-adds of vectors: with lists, and without.
     let listed = [lists[0].places.len() / n, lists[1].places.len() / seen];
@@ -155,12 +175,13 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
                 Ordering::Less => continue,
             };
             let at = (p.first[0] + sample) * p.place[1] + (p.first[1] + other) * p.place[3];
-            for (group, column, row) in
-                (0..groups).flat_map(|g| (0..tiles[0]).flat_map(move |v| (0..tiles[1]).map(move |w| (g, v, w))))
-            {
+            for (group, column, row) in (0..groups).flat_map(|g| {
+                (0..tiles[0]).flat_map(move |v| (0..tiles[1]).map(move |w| (g, v, w)))
+            }) {
                 let (of_left, of_right) = (sample * groups + group, other * groups + group);
                 let (from, other_from) = (left.starts[of_left], right.starts[of_right]);
-                // SAFETY: all lists are inside their vectors, as long as their counts say, and K has all places that they name.
+                // SAFETY: all lists are inside their vectors, as long as their counts say, and K
+                // has all places that they name.
                 unsafe {
                     (kernel.pairs[rows - 1])(&Pair {
                         k: k.as_ptr().add((group * seen + other) * t * line + sample * p.line[1]),
@@ -174,10 +195,13 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
                         sums: sums.as_mut_ptr(),
                     });
                 }
-                for (w, sums) in (row * rows..w.min((row + 1) * rows)).zip(sums.chunks_exact(lanes)) {
+                for (w, sums) in (row * rows..w.min((row + 1) * rows)).zip(sums.chunks_exact(lanes))
+                {
                     for (v, sum) in (column * lanes..v.min((column + 1) * lanes)).zip(sums) {
                         // SAFETY: an entry of C, of this sample's own, by `check`.
-                        unsafe { *to.get().add(at + v * p.place[0] + w * p.place[2]) += alpha * *sum };
+                        unsafe {
+                            *to.get().add(at + v * p.place[0] + w * p.place[2]) += alpha * *sum
+                        };
                     }
                 }
             }

@@ -1,7 +1,9 @@
-//! The transposed convolution of columns that are zero at the same places: each window's share goes straight to where it belongs.
+//! The transposed convolution of columns that are zero at the same places: each window's share goes
+//! straight to where it belongs.
 //!
-//! Columns are the rows of a tile, in-channels its columns; a step is an out-channel in which some column is not zero at the window. The image
-//! under way has channels innermost and is turned once it is done: nothing is unfolded, and nothing is folded.
+//! Columns are the rows of a tile, in-channels its columns; a step is an out-channel in which some
+//! column is not zero at the window. The image under way has channels innermost and is turned once
+//! it is done: nothing is unfolded, and nothing is folded.
 
 use rayon::prelude::*;
 
@@ -32,7 +34,8 @@ pub struct Windows<'r> {
     pub step: usize,
 }
 
-/// `y: [columns, n, groups·o, windows]` and `w: [groups·o, c, kernel]` to `[columns, n, groups·c, plane]`; `None` if it is not one that gains.
+/// `y: [columns, n, groups·o, windows]` and `w: [groups·o, c, kernel]` to `[columns, n, groups·c,
+/// plane]`; `None` if it is not one that gains.
 pub fn conv_transposed<E: Scalar>(
     y: &[E],
     w: &[E],
@@ -41,18 +44,27 @@ pub fn conv_transposed<E: Scalar>(
     windows: &Windows<'_>,
 ) -> Option<Storage<E>> {
     let kernel = E::kernel()?;
-    let (ConvDims { groups, c, o }, cols, height) = (dims, 2 * Kernel::<E>::LANES, tile_rows(columns));
+    let (ConvDims { groups, c, o }, cols, height) =
+        (dims, 2 * Kernel::<E>::LANES, tile_rows(columns));
     let Windows { windows: t, plane, .. } = *windows;
     let room = [height * plane * cols, height * o * t];
-    if columns < ITEMS || c < CHANNELS[0] || o < CHANNELS[1] || room[0] > ROOM[0] || room[1] > ROOM[1] || !transposes() {
+    if columns < ITEMS
+        || c < CHANNELS[0]
+        || o < CHANNELS[1]
+        || room[0] > ROOM[0]
+        || room[1] > ROOM[1]
+        || !transposes()
+    {
         return None;
     }
-    assert!(y.len() >= columns * n * groups * o * t && w.len() >= groups * o * c * windows.kernel, "transposed convolution");
     assert!(
-        windows
-            .runs
-            .iter()
-            .all(|run| run.k < windows.kernel && run.first + run.len <= t && run.at + (run.len - 1) * windows.step < plane),
+        y.len() >= columns * n * groups * o * t && w.len() >= groups * o * c * windows.kernel,
+        "transposed convolution"
+    );
+    assert!(
+        windows.runs.iter().all(|run| run.k < windows.kernel
+            && run.first + run.len <= t
+            && run.at + (run.len - 1) * windows.step < plane),
         "windows outside their plane"
     );
     let panels = packed(w, dims, windows.kernel, cols);
@@ -65,20 +77,34 @@ pub fn conv_transposed<E: Scalar>(
         with_buffers([room[1], room[0]], |entries: *mut E, image: *mut E| {
             let mut lists = Lists::default();
             for group in 0..groups {
-                let place = |column: usize, channels: usize| ((column * n + sample) * groups + group) * channels;
-                let columns = Columns { y, at: place(rows.start, o) * t, distance: n * groups * o * t, count: rows.len() };
+                let place = |column: usize, channels: usize| {
+                    ((column * n + sample) * groups + group) * channels
+                };
+                let columns = Columns {
+                    y,
+                    at: place(rows.start, o) * t,
+                    distance: n * groups * o * t,
+                    count: rows.len(),
+                };
                 // SAFETY: there is room for every entry of these columns.
                 unsafe { lists.fill(&columns, o, t, cols, entries) };
                 for (tile, channel) in (0..c).step_by(cols).enumerate() {
                     let width = cols.min(c - channel);
-                    let panels = &panels[(group * c.div_ceil(cols) + tile) * windows.kernel * o * cols..];
-                    // SAFETY: the image has room for `plane` places of all columns and channels of the tile; the planes of the output
-                    // that it goes to are this task's own.
+                    let panels =
+                        &panels[(group * c.div_ceil(cols) + tile) * windows.kernel * o * cols..];
+                    // SAFETY: the image has room for `plane` places of all columns and channels of
+                    // the tile; the planes of the output that it goes to are this task's own.
                     unsafe {
                         lists.spread(kernel, entries, rows.len(), panels, width, windows, o, image);
                         for (row, column) in rows.clone().enumerate() {
                             let to = to.get().add((place(column, c) + channel) * plane);
-                            panel(image.add(row * cols).cast_const(), [rows.len() * cols, 1], [plane, width], to, plane);
+                            panel(
+                                image.add(row * cols).cast_const(),
+                                [rows.len() * cols, 1],
+                                [plane, width],
+                                to,
+                                plane,
+                            );
                         }
                     }
                 }
@@ -88,8 +114,14 @@ pub fn conv_transposed<E: Scalar>(
     Some(out)
 }
 
-/// `w: [groups, o, c, kernel]` as `[groups, tiles of c, kernel, o, cols]`, the last tile filled up with zeros.
-fn packed<E: Scalar>(w: &[E], ConvDims { groups, c, o }: ConvDims, kernel: usize, cols: usize) -> Vec<E> {
+/// `w: [groups, o, c, kernel]` as `[groups, tiles of c, kernel, o, cols]`, the last tile filled up
+/// with zeros.
+fn packed<E: Scalar>(
+    w: &[E],
+    ConvDims { groups, c, o }: ConvDims,
+    kernel: usize,
+    cols: usize,
+) -> Vec<E> {
     let tiles = c.div_ceil(cols);
     let mut panels = vec![E::zero(); groups * tiles * kernel * o * cols];
     for (row, w) in w.chunks_exact(c * kernel).take(groups * o).enumerate() {
@@ -128,14 +160,24 @@ impl Lists {
     ///
     /// # Safety
     /// `entries` must have room for all entries of the columns.
-    unsafe fn fill<E: Scalar>(&mut self, columns: &Columns<'_, E>, o: usize, t: usize, cols: usize, entries: *mut E) {
+    unsafe fn fill<E: Scalar>(
+        &mut self,
+        columns: &Columns<'_, E>,
+        o: usize,
+        t: usize,
+        cols: usize,
+        entries: *mut E,
+    ) {
         let Columns { y, at, distance, count } = *columns;
         let mut scan = vec![E::zero(); o * t];
         sum_magnitudes(y, at, distance, count, &mut scan);
         self.next.clear();
         self.next.resize(t, 0);
         for scan in scan.chunks_exact(t) {
-            self.next.iter_mut().zip(scan).for_each(|(count, sum)| *count += usize::from(*sum != E::zero()));
+            self.next
+                .iter_mut()
+                .zip(scan)
+                .for_each(|(count, sum)| *count += usize::from(*sum != E::zero()));
         }
         self.starts.clear();
         let mut total = 0;
@@ -164,8 +206,8 @@ impl Lists {
     /// Writes `image: [plane, rows, cols]`: what all windows send to some in-channels.
     ///
     /// # Safety
-    /// `image` must be valid, `entries` what `fill` wrote for so many rows and `panels` the weights of these channels; the processor must have
-    /// the kernel's instructions.
+    /// `image` must be valid, `entries` what `fill` wrote for so many rows and `panels` the weights
+    /// of these channels; the processor must have the kernel's instructions.
     unsafe fn spread<E: Scalar>(
         &self,
         kernel: &Kernel<E>,

@@ -1,7 +1,9 @@
-//! Products whose A has zeros at the same places for all items of a batch axis that share B: what is computed leaves these steps out.
+//! Products whose A has zeros at the same places for all items of a batch axis that share B: what
+//! is computed leaves these steps out.
 //!
-//! Such is what travels back through maxima and rectifiers: in every column zero at the same places. The items are the rows of a tile, and for
-//! every row of A a list says which rows of B its steps take.
+//! Such is what travels back through maxima and rectifiers: in every column zero at the same
+//! places. The items are the rows of a tile, and for every row of A a list says which rows of B its
+//! steps take.
 
 use rayon::prelude::*;
 
@@ -28,7 +30,8 @@ type Term = (usize, usize);
 pub enum Rows<'b, E> {
     /// It is there.
     Given(&'b [E]),
-    /// It is made when it is needed, in pieces of so many numbers: one that begins at a multiple of them is for one item of the other batch axes.
+    /// It is made when it is needed, in pieces of so many numbers: one that begins at a multiple of
+    /// them is for one item of the other batch axes.
     Made(usize, &'b (dyn Fn(usize, &mut [E]) + Sync)),
 }
 
@@ -69,12 +72,15 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
         }
         places
     };
-    let terms: Vec<Term> = places(&summed).into_iter().map(|(a, b, _)| (a + g.a.offset, b + g.b.offset)).collect();
+    let terms: Vec<Term> =
+        places(&summed).into_iter().map(|(a, b, _)| (a + g.a.offset, b + g.b.offset)).collect();
     let places = places(&kept);
     let entries = items.len * g.m * g.n;
-    let job = Job { kernel, g, items, c: [items.c, g.c.row], alpha: E::of(g.alpha), add: g.accumulate };
+    let job =
+        Job { kernel, g, items, c: [items.c, g.c.row], alpha: E::of(g.alpha), add: g.accumulate };
     // Few products of many terms are cut into parts, as many as depends on the shape alone.
-    let most = (PARTS.0 / places.len()).min(terms.len()).min(PARTS.1 / (places.len() * entries).max(1));
+    let most =
+        (PARTS.0 / places.len()).min(terms.len()).min(PARTS.1 / (places.len() * entries).max(1));
     let parts = if most < 2 { 1 } else { 1 << most.ilog2() };
     if parts == 1 {
         let c = Shared(c.as_mut_ptr());
@@ -89,7 +95,8 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
     let part = Job { c: [g.m * g.n, g.n], alpha: E::one(), add: false, ..job };
     let mut sums = vec![E::zero(); parts * places.len() * entries];
     sums.par_chunks_exact_mut(entries).enumerate().for_each(|(at, sums)| {
-        let ((a_at, b_at, _), terms) = (places[at % places.len()], &terms[at / places.len() * len..]);
+        let ((a_at, b_at, _), terms) =
+            (places[at % places.len()], &terms[at / places.len() * len..]);
         // SAFETY: `sums` has the places of all items, rows and columns.
         unsafe { part.run(a, b, (a_at, b_at), &terms[..len.min(terms.len())], sums.as_mut_ptr()) };
     });
@@ -120,19 +127,31 @@ impl<E: Scalar> Job<'_, E> {
     /// The sum over the terms.
     ///
     /// # Safety
-    /// `c` must be valid for all items, rows and columns, and the caller's own; the processor must have the kernel's instructions.
-    unsafe fn run(&self, a: &[E], b: Rows<'_, E>, (a_at, b_at): (usize, usize), terms: &[Term], c: *mut E) {
+    /// `c` must be valid for all items, rows and columns, and the caller's own; the processor must
+    /// have the kernel's instructions.
+    unsafe fn run(
+        &self,
+        a: &[E],
+        b: Rows<'_, E>,
+        (a_at, b_at): (usize, usize),
+        terms: &[Term],
+        c: *mut E,
+    ) {
         let Gemm { m, n, k, .. } = *self.g;
-        let (cols, len, height) = (2 * Kernel::<E>::LANES, self.items.len, tile_rows(self.items.len));
+        let (cols, len, height) =
+            (2 * Kernel::<E>::LANES, self.items.len, tile_rows(self.items.len));
         let group = (STEPS / k).clamp(1, terms.len());
         let room = ROOM.max(group * k * len);
         let mut lists = Lists { counts: Vec::new(), rows: Vec::new(), picks: Vec::new() };
         let mut scan = vec![E::zero(); k];
-        let mut made: Storage<E> = scratch(if let Rows::Made(len, _) = b { group * len } else { 0 });
+        let mut made: Storage<E> =
+            scratch(if let Rows::Made(len, _) = b { group * len } else { 0 });
         with_buffers([room, group * k * cols], |entries: *mut E, packed: *mut E| {
             for (number, terms) in terms.chunks(group).enumerate() {
                 if let Rows::Made(len, make) = b {
-                    made.chunks_exact_mut(len).zip(terms).for_each(|(made, term)| make((term.1 + b_at) / len, made));
+                    made.chunks_exact_mut(len)
+                        .zip(terms)
+                        .for_each(|(made, term)| make((term.1 + b_at) / len, made));
                 }
                 let mut next = 0;
                 while next < m {
@@ -165,15 +184,23 @@ impl<E: Scalar> Job<'_, E> {
                             let Strides { row, col: along, .. } = self.g.b;
                             let b = &b[col * along..][..(k - 1) * row + (width - 1) * along + 1];
                             // SAFETY: `width` entries of `k` rows, to places for `cols`.
-                            unsafe { panel(b.as_ptr(), [along, row], [width, k], packed.add(at * k * cols), cols) };
+                            unsafe {
+                                panel(
+                                    b.as_ptr(),
+                                    [along, row],
+                                    [width, k],
+                                    packed.add(at * k * cols),
+                                    cols,
+                                )
+                            };
                         }
                         let (kind, mask) = self.kernel.kind(width);
                         let mut from = 0;
                         for (row, &count) in (first..).zip(&lists.counts) {
                             for item in (0..len).step_by(height) {
                                 let height = height.min(len - item);
-                                // SAFETY: the lists have `count` steps of each item here, whose rows are packed; the rest by the caller's
-                                // promise.
+                                // SAFETY: the lists have `count` steps of each item here, whose
+                                // rows are packed; the rest by the caller's promise.
                                 unsafe {
                                     let tile = Tile {
                                         k: count,
@@ -201,7 +228,8 @@ impl<E: Scalar> Job<'_, E> {
         });
     }
 
-    /// Lists the steps of a row of A, which begins at `at` in each term, at which some item is not zero.
+    /// Lists the steps of a row of A, which begins at `at` in each term, at which some item is not
+    /// zero.
     fn list(&self, a: &[E], at: usize, terms: &[Term], scan: &mut [E], lists: &mut Lists) {
         let (k, stride) = (scan.len(), 2 * Kernel::<E>::LANES * size_of::<E>());
         lists.picks.clear();
@@ -212,14 +240,22 @@ impl<E: Scalar> Job<'_, E> {
             lists.picks.resize(picked + k, 0);
             let count = nonzero(scan, at, &mut lists.picks[picked..]);
             lists.picks.truncate(picked + count);
-            lists.rows.extend(lists.picks[picked..].iter().map(|pick| ((number * k + pick - at) * stride) as u32));
+            lists.rows.extend(
+                lists.picks[picked..].iter().map(|pick| ((number * k + pick - at) * stride) as u32),
+            );
         }
         lists.counts.push(lists.picks.len());
     }
 }
 
 /// `sums[t] = Σ_i |x[at + i · distance + t]|`: zero where all are.
-pub fn sum_magnitudes<E: Scalar>(x: &[E], at: usize, distance: usize, items: usize, sums: &mut [E]) {
+pub fn sum_magnitudes<E: Scalar>(
+    x: &[E],
+    at: usize,
+    distance: usize,
+    items: usize,
+    sums: &mut [E],
+) {
     wide(|| {
         sums.fill(E::zero());
         for item in 0..items {

@@ -1,4 +1,5 @@
-//! Every kernel that the machine has against the definition, and that neither the parts of C nor threads leave a trace in its bits.
+//! Every kernel that the machine has against the definition, and that neither the parts of C nor
+//! threads leave a trace in its bits.
 
 use super::blocked::{DEPTH, Kernel, ROWS};
 use super::sparse::{self, Rows};
@@ -14,7 +15,10 @@ enum Way {
 
 fn run<E: Scalar>(kernel: &Kernel<E>, way: Way, g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
     g.check(a.len(), b.len(), c.len());
-    let (a, b) = ((a[g.a.offset..].as_ptr(), [g.a.row, g.a.col]), (b[g.b.offset..].as_ptr(), [g.b.row, g.b.col]));
+    let (a, b) = (
+        (a[g.a.offset..].as_ptr(), [g.a.row, g.a.col]),
+        (b[g.b.offset..].as_ptr(), [g.b.row, g.b.col]),
+    );
     let c = (c[g.c.offset..].as_mut_ptr(), [g.c.row, g.c.col]);
     let dims = [g.m, g.k, g.n];
     // SAFETY: `check` has shown the bounds; the kernel is one of this machine's.
@@ -38,8 +42,15 @@ fn layout([rows, cols]: [usize; 2], kind: usize) -> (Strides, usize) {
 }
 
 #[track_caller]
-fn check<E: Scalar>(kernel: &Kernel<E>, [m, n, k]: [usize; 3], kinds: [usize; 3], alpha: f64, accumulate: bool) {
-    let [(a, a_len), (b, b_len), (c, c_len)] = [layout([m, k], kinds[0]), layout([k, n], kinds[1]), layout([m, n], kinds[2])];
+fn check<E: Scalar>(
+    kernel: &Kernel<E>,
+    [m, n, k]: [usize; 3],
+    kinds: [usize; 3],
+    alpha: f64,
+    accumulate: bool,
+) {
+    let [(a, a_len), (b, b_len), (c, c_len)] =
+        [layout([m, k], kinds[0]), layout([k, n], kinds[1]), layout([m, n], kinds[2])];
     let g = Gemm { a, b, c, alpha, accumulate, ..Gemm::new(m, n, k) };
     let mut rng = Rng::new((m * 1000 + n * 100 + k) as u64);
     let [a, b, start]: [Vec<E>; 3] = [a_len, b_len, c_len].map(|len| rng.normal(len));
@@ -71,7 +82,10 @@ fn near<E: Scalar>(what: &str, g: &Gemm, [a, b]: [&[E]; 2], before: &[E], after:
     let indices = |axes: &[usize]| {
         let mut all = vec![vec![]];
         for &len in axes {
-            all = all.into_iter().flat_map(|i: Vec<usize>| (0..len).map(move |j| [&i[..], &[j]].concat())).collect();
+            all = all
+                .into_iter()
+                .flat_map(|i: Vec<usize>| (0..len).map(move |j| [&i[..], &[j]].concat()))
+                .collect();
         }
         all
     };
@@ -79,12 +93,14 @@ fn near<E: Scalar>(what: &str, g: &Gemm, [a, b]: [&[E]; 2], before: &[E], after:
     let mut terms = g.k;
     let mut seen = vec![false; before.len()];
     for at in indices(&lens) {
-        let start = at.iter().zip(&g.batch).fold([g.a.offset, g.b.offset, g.c.offset], |s, (i, axis)| {
-            [s[0] + i * axis.a, s[1] + i * axis.b, s[2] + i * axis.c]
-        });
+        let start =
+            at.iter().zip(&g.batch).fold([g.a.offset, g.b.offset, g.c.offset], |s, (i, axis)| {
+                [s[0] + i * axis.a, s[1] + i * axis.b, s[2] + i * axis.c]
+            });
         for (i, j) in (0..g.m).flat_map(|i| (0..g.n).map(move |j| (i, j))) {
             let dot = |t: usize| {
-                let (a, b) = (start[0] + i * g.a.row + t * g.a.col, start[1] + t * g.b.row + j * g.b.col);
+                let (a, b) =
+                    (start[0] + i * g.a.row + t * g.a.col, start[1] + t * g.b.row + j * g.b.col);
                 (a, b)
             };
             let sum: f64 = (0..g.k).map(dot).map(|(i, j)| a[i].f64() * b[j].f64()).sum();
@@ -107,9 +123,14 @@ fn products<E: Scalar>() {
         // Around the tiles' edges, in the layouts that packing knows and those that it doesn't.
         let (rows, cols) = (ROWS, 2 * Kernel::<E>::LANES);
         let near = |x: usize| [x - 1, x, x + 1];
-        let ms: Vec<usize> = [1, 2, 3].into_iter().chain(near(4)).chain(near(rows)).chain([2 * rows + 1]).collect();
-        let ns: Vec<usize> =
-            [1, 2, 3].into_iter().chain(near(Kernel::<E>::LANES)).chain(near(cols)).chain([2 * cols + 3]).collect();
+        let ms: Vec<usize> =
+            [1, 2, 3].into_iter().chain(near(4)).chain(near(rows)).chain([2 * rows + 1]).collect();
+        let ns: Vec<usize> = [1, 2, 3]
+            .into_iter()
+            .chain(near(Kernel::<E>::LANES))
+            .chain(near(cols))
+            .chain([2 * cols + 3])
+            .collect();
         let mut turn = 0;
         for &m in &ms {
             for &n in &ns {
@@ -180,9 +201,23 @@ fn the_lower_half_is_that_of_the_whole() {
                 run(kernel, Way::Shared, &Gemm::nt(r, r, d).accumulating(), &a, &a, &mut whole);
                 let (left, right) = ((a.as_ptr(), [d, 1]), (a.as_ptr(), [1, d]));
                 // SAFETY: the matrices have these sizes; the kernel is one of this machine's.
-                unsafe { kernel.shared([r, d, r], E::one(), left, right, true, (lower.as_mut_ptr(), [r, 1]), true) };
+                unsafe {
+                    kernel.shared(
+                        [r, d, r],
+                        E::one(),
+                        left,
+                        right,
+                        true,
+                        (lower.as_mut_ptr(), [r, 1]),
+                        true,
+                    )
+                };
                 for i in 0..r {
-                    assert!(whole[i * r..][..=i] == lower[i * r..][..=i], "{}: row {i} of [{r}, {d}]", kernel.name);
+                    assert!(
+                        whole[i * r..][..=i] == lower[i * r..][..=i],
+                        "{}: row {i} of [{r}, {d}]",
+                        kernel.name
+                    );
                 }
             }
         }
@@ -204,7 +239,8 @@ fn on_threads<E: Scalar>(what: &str, job: impl Fn() -> Vec<E> + Sync) -> Vec<E> 
     one
 }
 
-/// The whole way: shared and split products, dot products, rows and columns, batches and sums over them, in random layouts.
+/// The whole way: shared and split products, dot products, rows and columns, batches and sums over
+/// them, in random layouts.
 #[test]
 fn whole_products_are_those_of_the_definition() {
     fn all<E: Scalar>(seed: u64) {
@@ -236,10 +272,22 @@ fn whole_products_are_those_of_the_definition() {
             let kinds = if turn % 3 == 0 { [0, 1, kinds[2]] } else { kinds };
             let [(a, a_len), (b, b_len), (c, c_len)] =
                 [layout([m, k], kinds[0]), layout([k, n], kinds[1]), layout([m, n], kinds[2])];
-            let mut g = Gemm { a, b, c, alpha: [1.0, -0.5][turn % 2], accumulate: turn % 4 < 2, ..Gemm::new(m, n, k) };
+            let mut g = Gemm {
+                a,
+                b,
+                c,
+                alpha: [1.0, -0.5][turn % 2],
+                accumulate: turn % 4 < 2,
+                ..Gemm::new(m, n, k)
+            };
             let items = if m * n * k > 1 << 18 { 1 } else { 1 + below(3) };
             if turn % 5 != 0 {
-                g = g.batch(items, a_len, [0, b_len][turn / 2 % 2], c_len).batch(1 + below(3), 3, 2, 0);
+                g = g.batch(items, a_len, [0, b_len][turn / 2 % 2], c_len).batch(
+                    1 + below(3),
+                    3,
+                    2,
+                    0,
+                );
             }
             let room = |len: usize| len * items + 6;
             let [a, b, before]: [Vec<E>; 3] =
@@ -290,17 +338,34 @@ fn symmetric_products_are_those_of_the_definition() {
 fn dot_products_are_those_of_the_definition() {
     fn all<E: Scalar>() {
         for dots in [&Dots::PORTABLE, E::dots()] {
-            for [m, n, k] in [[1, 1, 1], [1, 1, 777], [2, 3, 8], [3, 4, 33], [7, 9, 31], [4, 5, 64], [5, 1, 100], [1, 6, 3]] {
+            for [m, n, k] in [
+                [1, 1, 1],
+                [1, 1, 777],
+                [2, 3, 8],
+                [3, 4, 33],
+                [7, 9, 31],
+                [4, 5, 64],
+                [5, 1, 100],
+                [1, 6, 3],
+            ] {
                 for add in [false, true] {
                     let (c, c_len) = layout([m, n], 2);
                     let g = Gemm { c, alpha: -0.5, accumulate: add, ..Gemm::nt(m, n, k) };
-                    let [mut a, b, before]: [Vec<E>; 3] = [m * k, n * k, c_len].map(|len| Rng::new(len as u64).normal(len));
+                    let [mut a, b, before]: [Vec<E>; 3] =
+                        [m * k, n * k, c_len].map(|len| Rng::new(len as u64).normal(len));
                     a[m * k - 1] = E::nan();
                     let mut after = before.clone();
                     // SAFETY: the matrices have these sizes; the tiles are this machine's.
                     unsafe {
                         let c = (after[g.c.offset..].as_mut_ptr(), [g.c.row, g.c.col]);
-                        dots.product([m, k, n], E::of(g.alpha), (a.as_ptr(), [k, 1]), (b.as_ptr(), [1, k]), add, c);
+                        dots.product(
+                            [m, k, n],
+                            E::of(g.alpha),
+                            (a.as_ptr(), [k, 1]),
+                            (b.as_ptr(), [1, k]),
+                            add,
+                            c,
+                        );
                     }
                     near(&format!("{}: {g:?}", E::NAME), &g, [&a, &b], &before, &after);
                 }
@@ -317,7 +382,10 @@ fn with_common_zeros<E: Scalar>(items: usize, len: usize, kept: f64, seed: u64) 
     let chances: Vec<f64> = (0..len).map(|_| rng.unit()).collect();
     let mut x: Vec<E> = rng.normal(items * len);
     for x in x.chunks_exact_mut(len) {
-        x.iter_mut().zip(&chances).filter(|(_, chance)| **chance >= kept).for_each(|(x, _)| *x = E::zero());
+        x.iter_mut()
+            .zip(&chances)
+            .filter(|(_, chance)| **chance >= kept)
+            .for_each(|(x, _)| *x = E::zero());
     }
     x
 }
@@ -326,12 +394,16 @@ fn with_common_zeros<E: Scalar>(items: usize, len: usize, kept: f64, seed: u64) 
 fn products_without_zeros_are_those_of_the_definition() {
     fn all<E: Scalar>() {
         let mut turn = 0;
-        for (items, m, k, n) in [(5, 3, 17, 8), (9, 20, 49, 75), (13, 7, 600, 33), (30, 5, 3, 64), (11, 40, 196, 31)] {
+        for (items, m, k, n) in
+            [(5, 3, 17, 8), (9, 20, 49, 75), (13, 7, 600, 33), (30, 5, 3, 64), (11, 40, 196, 31)]
+        {
             for (samples, terms) in [(1, 1), (3, 1), (1, 7), (2, 20)] {
                 turn += 1;
-                // A `[items, samples, terms, m, k]`, some of its rows zero, and B `[samples, terms, k, n]`, with rows further apart.
+                // A `[items, samples, terms, m, k]`, some of its rows zero, and B `[samples, terms,
+                // k, n]`, with rows further apart.
                 let (len, wide) = (samples * terms * m * k, n + turn % 3);
-                let a: Vec<E> = with_common_zeros(items, len, [0.2, 0.6, 1.0, 0.0][turn % 4], turn as u64);
+                let a: Vec<E> =
+                    with_common_zeros(items, len, [0.2, 0.6, 1.0, 0.0][turn % 4], turn as u64);
                 let b: Vec<E> = Rng::new(turn as u64).normal(samples * terms * k * wide);
                 let (alpha, accumulate) = ([1.0, -0.5][turn % 2], turn % 3 == 0);
                 let g = Gemm { b: Strides::rows(wide), alpha, accumulate, ..Gemm::new(m, n, k) }
@@ -347,7 +419,11 @@ fn products_without_zeros_are_those_of_the_definition() {
                     c
                 });
                 near(&what, &g, [&a, &b], &before, &after);
-                assert_eq!(sparse::product(&g, &a, Rows::Given(&b), &mut before.clone()), E::kernel().is_some(), "{what}");
+                assert_eq!(
+                    sparse::product(&g, &a, Rows::Given(&b), &mut before.clone()),
+                    E::kernel().is_some(),
+                    "{what}"
+                );
             }
         }
     }
@@ -358,10 +434,14 @@ fn products_without_zeros_are_those_of_the_definition() {
 #[test]
 fn pairs_of_positions_are_those_of_the_definition() {
     fn all<E: Scalar>() {
-        for (turn, (v, w, n, m, groups, t, o)) in
-            [(9, 9, 5, 5, 1, 24, 7), (3, 14, 2, 4, 2, 40, 3), (16, 1, 3, 2, 1, 16, 9), (2, 24, 1, 1, 3, 60, 2)]
-                .into_iter()
-                .enumerate()
+        for (turn, (v, w, n, m, groups, t, o)) in [
+            (9, 9, 5, 5, 1, 24, 7),
+            (3, 14, 2, 4, 2, 40, 3),
+            (16, 1, 3, 2, 1, 16, 9),
+            (2, 24, 1, 1, 3, 60, 2),
+        ]
+        .into_iter()
+        .enumerate()
         {
             for symmetric in [false, true] {
                 // Of the left the samples from number 2 on, of the right those from number 1.
@@ -387,7 +467,11 @@ fn pairs_of_positions_are_those_of_the_definition() {
                 let what = format!("{}: {p:?}", E::NAME);
                 let after = on_threads(&what, || {
                     let mut c = before.clone();
-                    assert_eq!(pairs::add(&p, &k, &left, &right, &mut c), E::kernel().is_some(), "{what}");
+                    assert_eq!(
+                        pairs::add(&p, &k, &left, &right, &mut c),
+                        E::kernel().is_some(),
+                        "{what}"
+                    );
                     c
                 });
                 if E::kernel().is_none() {
@@ -397,9 +481,11 @@ fn pairs_of_positions_are_those_of_the_definition() {
                 let at = |s: &[E], samples: usize, [v, n, g, t1, o1]: [usize; 5]| {
                     s[(((v * samples + n) * groups + g) * t + t1) * o + o1].f64()
                 };
-                for (v, n1, w, m1) in (0..v)
-                    .flat_map(|v| (0..n).flat_map(move |n| (0..w).flat_map(move |w| (0..seen).map(move |m| (v, n, w, m)))))
-                {
+                for (v, n1, w, m1) in (0..v).flat_map(|v| {
+                    (0..n).flat_map(move |n| {
+                        (0..w).flat_map(move |w| (0..seen).map(move |m| (v, n, w, m)))
+                    })
+                }) {
                     let (number, other) = (first[0] + n1, first[1] + m1);
                     let alpha = match symmetric {
                         true if number < other => 0.0,
@@ -407,17 +493,27 @@ fn pairs_of_positions_are_those_of_the_definition() {
                         _ => 1.0,
                     };
                     let mut sum = 0.0;
-                    for (g, t1, t2, o1) in (0..groups)
-                        .flat_map(|g| (0..t).flat_map(move |t1| (0..t).flat_map(move |t2| (0..o).map(move |o| (g, t1, t2, o)))))
-                    {
-                        let k = k[((g * seen + m1) * t + t2) * n * t + n1 * p.line[1] + t1 * p.line[0]].f64();
-                        sum += at(&left, n, [v, n1, g, t1, o1]) * k * at(&right, m, [w, m1, g, t2, o1]);
+                    for (g, t1, t2, o1) in (0..groups).flat_map(|g| {
+                        (0..t).flat_map(move |t1| {
+                            (0..t).flat_map(move |t2| (0..o).map(move |o| (g, t1, t2, o)))
+                        })
+                    }) {
+                        let k = k
+                            [((g * seen + m1) * t + t2) * n * t + n1 * p.line[1] + t1 * p.line[0]]
+                            .f64();
+                        sum += at(&left, n, [v, n1, g, t1, o1])
+                            * k
+                            * at(&right, m, [w, m1, g, t2, o1]);
                     }
-                    expected[v * place[0] + number * place[1] + w * place[2] + other * place[3]] += alpha * sum;
+                    expected[v * place[0] + number * place[1] + w * place[2] + other * place[3]] +=
+                        alpha * sum;
                 }
                 for (at, (x, y)) in after.iter().zip(&expected).enumerate() {
                     let bound = 64.0 * E::EPSILON.f64() * (t * o) as f64;
-                    assert!((x.f64() - y).abs() <= bound * y.abs().max(1.0), "{what}: entry {at} is {x}, not {y}");
+                    assert!(
+                        (x.f64() - y).abs() <= bound * y.abs().max(1.0),
+                        "{what}: entry {at} is {x}, not {y}"
+                    );
                 }
                 // Without zeros there is nothing to gain, and nothing is touched.
                 let (dense, mut c) = (vec![E::one(); right.len().max(left.len())], before.clone());
