@@ -96,7 +96,8 @@ mod tests {
 
     /// A Gram matrix of half rank.
     fn gram<E: Scalar>(n: usize) -> Matrix<E> {
-        let x: Vec<E> = Rng::new(n as u64).normal(n * n);
+        let x = Rng::new(n as u64).normal(n * n);
+        let x: Vec<E> = x.into_iter().map(E::of).collect();
         let mut a = Matrix::zeros(n, n);
         gemm(
             &Gemm { a: Strides::rows(n), b: Strides::transposed(n), ..Gemm::new(n, n, n / 2) },

@@ -1,25 +1,75 @@
 //! What can go wrong with data and devices.
 
-use crate::Shape;
+use crate::DType;
 
 /// Errors of arrays and backends.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The number of values does not fill the shape.
-    #[error("{got} values do not fill shape {shape}, which holds {}; pass a shape whose product is \
-             {got}", .shape.size())]
+    #[error(
+        "{got} values do not fill shape {shape:?}, which holds {}; pass a shape whose product is \
+         {got}",
+        .shape.iter().product::<usize>()
+    )]
     DataLength {
         /// The shape asked for.
-        shape: Shape,
+        shape: Vec<usize>,
         /// The number of values given.
         got: usize,
     },
-    /// A shape with more axes than [`Shape::MAX_RANK`].
-    #[error("a shape of {rank} axes was asked for; arrays here have at most {}", Shape::MAX_RANK)]
+    /// A shape with more axes than [`Shape::MAX_RANK`](crate::Shape::MAX_RANK).
+    #[error("a shape of {rank} axes was asked for; arrays here have at most {most}")]
     Rank {
         /// The number of axes asked for.
         rank: usize,
+        /// The largest number of axes.
+        most: usize,
+    },
+    /// A shape with more entries than a machine can count.
+    #[error(
+        "a shape of axes {axes:?} has more entries than a machine can count; check where its \
+         lengths come from"
+    )]
+    Size {
+        /// The axis lengths asked for.
+        axes: Vec<usize>,
+    },
+    /// An axis that an array does not have.
+    #[error("there is no axis {axis} in shape {shape:?}, whose axes are 0 to {}", .shape.len().max(1) - 1)]
+    NoAxis {
+        /// The array's shape.
+        shape: Vec<usize>,
+        /// The axis asked for.
+        axis: usize,
+    },
+    /// An index beyond an axis.
+    #[error("index {index} is out of range: axis {axis} of shape {shape:?} has {} entries", .shape[*.axis])]
+    IndexOutOfRange {
+        /// The array's shape.
+        shape: Vec<usize>,
+        /// The axis.
+        axis: usize,
+        /// The index asked for.
+        index: usize,
+    },
+    /// Arrays of different devices or precisions in one computation.
+    #[error("{what} is on {got}, but {expected} is needed; convert it with `Tensor::to`")]
+    DeviceMismatch {
+        /// The array at fault.
+        what: String,
+        /// Its device, with its precision.
+        got: String,
+        /// The device that is needed, with its precision.
+        expected: String,
+    },
+    /// A precision that a device does not compute in.
+    #[error("{device} does not compute in {dtype}: use another precision or device")]
+    NoDType {
+        /// The device, in words.
+        device: String,
+        /// The precision asked for.
+        dtype: DType,
     },
     /// A device refused memory.
     #[error(

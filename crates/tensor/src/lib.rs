@@ -5,12 +5,16 @@
 //! along the first axis are free; everything else is a primitive of the backend. Wrong shapes
 //! panic, so that formulas stay formulas; what data can cause is an [`Error`].
 
+mod any;
 mod backend;
+mod buffer;
 mod conv;
 mod cpu;
+mod device;
 mod elementwise;
 mod error;
 mod gemm;
+mod host;
 mod matrix;
 mod pairs;
 mod rng;
@@ -19,16 +23,20 @@ mod shape;
 mod tensor;
 mod window;
 
-pub use backend::{Backend, Search};
+pub use any::AsAny;
+pub use backend::{Backend, NonFiniteSearch, PendingSearch};
+pub use buffer::{Buffer, Index};
 pub use conv::{ConvDims, ConvWeights};
-pub use cpu::{Cpu, CpuBuf, CpuIndex, gemm};
+pub use cpu::{Cpu, gemm};
+pub use device::Device;
 pub use elementwise::{Binary, Reduce, Row, RowVisitor, Unary};
 pub use error::Error;
 pub use gemm::{BatchAxis, Gemm, Strides};
+pub use host::HostVec;
 pub use matrix::Matrix;
 pub use pairs::PositionPairs;
 pub use rng::Rng;
-pub use scalar::Scalar;
+pub use scalar::{DType, ParseDTypeError, Scalar};
 pub use shape::Shape;
 pub use tensor::Tensor;
 pub use window::{Window, WindowError};

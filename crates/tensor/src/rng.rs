@@ -3,8 +3,6 @@
 use rand_core::{Rng as _, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::Scalar;
-
 /// A seeded generator (PCG-XSL-RR 128/64). The same seed gives the same numbers on every machine
 /// and with any number of threads.
 #[derive(Clone, Debug)]
@@ -22,18 +20,18 @@ impl Rng {
     }
 
     /// `len` numbers uniform in `[low, high)`.
-    pub fn uniform<E: Scalar>(&mut self, len: usize, low: f64, high: f64) -> Vec<E> {
-        (0..len).map(|_| E::of(low + (high - low) * self.unit())).collect()
+    pub fn uniform(&mut self, len: usize, low: f64, high: f64) -> Vec<f64> {
+        (0..len).map(|_| low + (high - low) * self.unit()).collect()
     }
 
     /// `len` standard normal numbers (Box–Muller).
-    pub fn normal<E: Scalar>(&mut self, len: usize) -> Vec<E> {
+    pub fn normal(&mut self, len: usize) -> Vec<f64> {
         let mut out = Vec::with_capacity(len + 1);
         while out.len() < len {
             let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
             let (sin, cos) = (std::f64::consts::TAU * self.unit()).sin_cos();
-            out.push(E::of(radius * cos));
-            out.push(E::of(radius * sin));
+            out.push(radius * cos);
+            out.push(radius * sin);
         }
         out.truncate(len);
         out

@@ -1,7 +1,9 @@
-//! Shapes: up to eight axis lengths, held inline.
+//! Shapes: up to twelve axis lengths, held inline.
 
 use std::fmt;
 use std::ops::Deref;
+
+use crate::Error;
 
 /// The axis lengths of an array, outermost first; row-major.
 ///
@@ -14,23 +16,37 @@ pub struct Shape {
 
 impl Shape {
     /// The largest number of axes.
-    pub const MAX_RANK: usize = 8;
+    pub const MAX_RANK: usize = 12;
 
     /// The shape with the given axis lengths.
     ///
     /// # Panics
-    /// With more than [`Shape::MAX_RANK`] axes.
+    /// With more than [`Shape::MAX_RANK`] axes, or more entries than `isize::MAX`.
     #[track_caller]
     pub fn new(axes: &[usize]) -> Self {
-        assert!(
-            axes.len() <= Self::MAX_RANK,
-            "{} axes; arrays here have at most {}",
-            axes.len(),
-            Self::MAX_RANK
-        );
+        match Self::checked(axes) {
+            Ok(shape) => shape,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// As [`new`](Shape::new), but an error instead of a panic.
+    ///
+    /// # Errors
+    /// With more than [`Shape::MAX_RANK`] axes, or more entries than `isize::MAX`.
+    pub fn checked(axes: &[usize]) -> Result<Self, Error> {
+        if axes.len() > Self::MAX_RANK {
+            return Err(Error::Rank { rank: axes.len(), most: Self::MAX_RANK });
+        }
+        // Zeros aside, so that strides do not overflow either.
+        let mut size = 1isize;
+        for &len in axes.iter().filter(|&&len| len > 0) {
+            let next = isize::try_from(len).ok().and_then(|len| size.checked_mul(len));
+            size = next.ok_or_else(|| Error::Size { axes: axes.to_vec() })?;
+        }
         let mut shape = Shape { rank: axes.len() as u8, axes: [0; Self::MAX_RANK] };
         shape.axes[..axes.len()].copy_from_slice(axes);
-        shape
+        Ok(shape)
     }
 
     /// Number of axes.
@@ -85,7 +101,8 @@ impl Shape {
                 _ => return None,
             };
         }
-        Some(shape)
+        // A product of both may overflow where neither does.
+        Shape::checked(&shape).ok()
     }
 
     /// Strides with which an array of this shape is read as one of the broadcast shape `to`.
@@ -127,6 +144,56 @@ impl From<&Vec<usize>> for Shape {
     #[track_caller]
     fn from(axes: &Vec<usize>) -> Self {
         Shape::new(axes)
+    }
+}
+
+impl From<Vec<usize>> for Shape {
+    #[track_caller]
+    fn from(axes: Vec<usize>) -> Self {
+        Shape::new(&axes)
+    }
+}
+
+impl From<&Shape> for Shape {
+    fn from(shape: &Shape) -> Self {
+        *shape
+    }
+}
+
+impl FromIterator<usize> for Shape {
+    #[track_caller]
+    fn from_iter<I: IntoIterator<Item = usize>>(axes: I) -> Self {
+        Shape::new(&axes.into_iter().collect::<Vec<_>>())
+    }
+}
+
+impl AsRef<[usize]> for Shape {
+    fn as_ref(&self) -> &[usize] {
+        self
+    }
+}
+
+impl<const R: usize> PartialEq<[usize; R]> for Shape {
+    fn eq(&self, axes: &[usize; R]) -> bool {
+        **self == *axes
+    }
+}
+
+impl PartialEq<[usize]> for Shape {
+    fn eq(&self, axes: &[usize]) -> bool {
+        **self == *axes
+    }
+}
+
+impl PartialEq<&[usize]> for Shape {
+    fn eq(&self, axes: &&[usize]) -> bool {
+        **self == **axes
+    }
+}
+
+impl PartialEq<Vec<usize>> for Shape {
+    fn eq(&self, axes: &Vec<usize>) -> bool {
+        **self == **axes
     }
 }
 

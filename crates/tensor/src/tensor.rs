@@ -2,81 +2,111 @@
 
 use std::fmt;
 
-use crate::{Backend, Binary, Error, Gemm, Matrix, Reduce, Scalar, Shape, Unary};
+use crate::{
+    Backend, Binary, Buffer, DType, Device, Error, Gemm, HostVec, Matrix, Reduce, Scalar, Shape,
+    Unary,
+};
 
 /// A dense row-major array on a backend. Cloning, reshaping and slicing along the first axis share
 /// memory.
 #[derive(Clone)]
-pub struct Tensor<B: Backend> {
-    backend: B,
+pub struct Tensor {
+    device: Device,
     shape: Shape,
-    buf: B::Buf,
+    buf: Buffer,
 }
 
-impl<B: Backend> fmt::Debug for Tensor<B> {
+impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tensor<{}>{}", B::Elem::NAME, self.shape)
+        write!(f, "Tensor<{}>{}", self.dtype(), self.shape)
     }
 }
 
-impl<B: Backend> Tensor<B> {
-    /// Wraps a buffer that a primitive returned.
+impl Tensor {
+    /// Wraps a buffer that a primitive of the device returned.
     ///
     /// # Panics
     /// If the buffer's length is not the shape's.
     #[track_caller]
-    pub fn from_buf(backend: &B, shape: impl Into<Shape>, buf: B::Buf) -> Self {
+    pub fn from_buf(device: &Device, shape: impl Into<Shape>, buf: Buffer) -> Self {
         let shape = shape.into();
-        assert_eq!(backend.len(&buf), shape.size(), "a buffer for shape {shape}");
-        Tensor { backend: backend.clone(), shape, buf }
+        assert_eq!(buf.len(), shape.size(), "a buffer for shape {shape}");
+        Tensor { device: device.clone(), shape, buf }
     }
 
-    /// Moves host data, row-major, to the backend.
+    /// Moves host data, row-major, to the device, rounded to its precision.
+    ///
+    /// ```
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let x = Tensor::from_vec(&Device::cpu(), [2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+    /// assert_eq!(x.sum(0).to_vec()?, [5.0, 7.0, 9.0]);
+    /// # Ok::<(), vivit_tensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the number of values is not the shape's, or the shape has more than [`Shape::MAX_RANK`]
-    /// axes.
-    pub fn from_vec(backend: &B, shape: &[usize], data: Vec<B::Elem>) -> Result<Self, Error> {
-        if shape.len() > Shape::MAX_RANK {
-            return Err(Error::Rank { rank: shape.len() });
-        }
-        let shape = Shape::new(shape);
+    /// axes or more entries than a machine can count.
+    pub fn from_vec(
+        device: &Device,
+        shape: impl AsRef<[usize]>,
+        data: impl Into<HostVec>,
+    ) -> Result<Self, Error> {
+        let (shape, data) = (Shape::checked(shape.as_ref())?, data.into());
         if data.len() != shape.size() {
-            return Err(Error::DataLength { shape, got: data.len() });
+            return Err(Error::DataLength { shape: shape.to_vec(), got: data.len() });
         }
-        Ok(Tensor { backend: backend.clone(), shape, buf: backend.upload(data) })
-    }
-
-    /// As [`from_vec`](Tensor::from_vec), from doubles, rounded to the element type.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn from_f64(backend: &B, shape: &[usize], data: &[f64]) -> Result<Self, Error> {
-        Self::from_vec(backend, shape, data.iter().map(|&x| B::Elem::of(x)).collect())
+        Ok(Tensor { device: device.clone(), shape, buf: device.backend().upload(data) })
     }
 
     /// An array that holds `value` everywhere.
     #[track_caller]
-    pub fn full(backend: &B, shape: impl Into<Shape>, value: f64) -> Self {
+    pub fn full(device: &Device, shape: impl Into<Shape>, value: f64) -> Self {
         let shape = shape.into();
-        let buf = backend.fill(shape.size(), B::Elem::of(value));
-        Tensor { backend: backend.clone(), shape, buf }
+        let buf = device.backend().fill(shape.size(), value);
+        Tensor { device: device.clone(), shape, buf }
     }
 
     /// An array of zeros.
     #[track_caller]
-    pub fn zeros(backend: &B, shape: impl Into<Shape>) -> Self {
-        Self::full(backend, shape, 0.0)
+    pub fn zeros(device: &Device, shape: impl Into<Shape>) -> Self {
+        Self::full(device, shape, 0.0)
     }
 
     /// The identity matrix `[n, n]`.
-    pub fn eye(backend: &B, n: usize) -> Self {
-        Tensor { backend: backend.clone(), shape: Shape::from([n, n]), buf: backend.eye(n) }
+    pub fn eye(device: &Device, n: usize) -> Self {
+        Tensor { device: device.clone(), shape: Shape::from([n, n]), buf: device.backend().eye(n) }
     }
 
-    /// The backend.
-    pub fn backend(&self) -> &B {
-        &self.backend
+    /// The device, with this array's precision.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The precision.
+    pub fn dtype(&self) -> DType {
+        self.device.dtype()
+    }
+
+    /// The device's primitives.
+    #[inline]
+    pub fn backend(&self) -> &dyn Backend {
+        self.device.backend()
+    }
+
+    /// The array on another device or in another precision; shared if it is there already.
+    ///
+    /// # Errors
+    /// If a device failed, now or before.
+    pub fn to(&self, device: &Device) -> Result<Self, Error> {
+        if *device == self.device {
+            return Ok(self.clone());
+        }
+        Ok(Tensor {
+            device: device.clone(),
+            shape: self.shape,
+            buf: device.backend().upload(self.to_host()?),
+        })
     }
 
     /// The shape.
@@ -85,12 +115,12 @@ impl<B: Backend> Tensor<B> {
     }
 
     /// The flat buffer.
-    pub fn buf(&self) -> &B::Buf {
+    pub fn buf(&self) -> &Buffer {
         &self.buf
     }
 
     /// The flat buffer, to be accumulated into.
-    pub fn buf_mut(&mut self) -> &mut B::Buf {
+    pub fn buf_mut(&mut self) -> &mut Buffer {
         &mut self.buf
     }
 
@@ -100,12 +130,28 @@ impl<B: Backend> Tensor<B> {
         self.shape.size()
     }
 
-    /// All entries, row-major, on the host.
+    /// All entries, row-major, on the host, as doubles.
     ///
     /// # Errors
     /// If the device failed, now or before.
-    pub fn to_vec(&self) -> Result<Vec<B::Elem>, Error> {
-        self.backend.download(&self.buf)
+    pub fn to_vec(&self) -> Result<Vec<f64>, Error> {
+        Ok(self.to_host()?.into_vec())
+    }
+
+    /// All entries, row-major, on the host, rounded to single precision.
+    ///
+    /// # Errors
+    /// If the device failed, now or before.
+    pub fn to_vec_f32(&self) -> Result<Vec<f32>, Error> {
+        Ok(self.to_host()?.into_vec())
+    }
+
+    /// All entries, row-major, on the host, in the array's precision.
+    ///
+    /// # Errors
+    /// If the device failed, now or before.
+    pub fn to_host(&self) -> Result<HostVec, Error> {
+        self.backend().download(&self.buf)
     }
 
     /// The array as a host matrix: the first axis indexes rows, all others together columns.
@@ -116,8 +162,8 @@ impl<B: Backend> Tensor<B> {
     /// # Panics
     /// If there is no axis.
     #[track_caller]
-    pub fn to_matrix(&self) -> Result<Matrix<B::Elem>, Error> {
-        Ok(Matrix::new(self.shape[0], self.shape.tail().size(), self.to_vec()?))
+    pub fn to_matrix<E: Scalar>(&self) -> Result<Matrix<E>, Error> {
+        Ok(Matrix::new(self.shape[0], self.shape.tail().size(), self.to_host()?.into_vec()))
     }
 
     /// The same entries in another shape; free.
@@ -129,7 +175,7 @@ impl<B: Backend> Tensor<B> {
     pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
         assert_eq!(shape.size(), self.shape.size(), "can't reshape {} to {shape}", self.shape);
-        Tensor { backend: self.backend.clone(), shape, buf: self.buf.clone() }
+        Tensor { device: self.device.clone(), shape, buf: self.buf.clone() }
     }
 
     /// Entries `first..end` of the first axis; free on the CPU.
@@ -148,17 +194,41 @@ impl<B: Backend> Tensor<B> {
             return self.clone();
         }
         let inner = self.shape.tail();
-        let buf = self.backend.slice(&self.buf, first * inner.size()..end * inner.size());
-        Tensor { backend: self.backend.clone(), shape: inner.prefixed(&[end - first]), buf }
+        let buf = self.buf.slice(first * inner.size()..end * inner.size());
+        Tensor { device: self.device.clone(), shape: inner.prefixed(&[end - first]), buf }
     }
 
     /// The entries `pick` of axis `axis`, in that order.
+    ///
+    /// ```
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let x = Tensor::from_vec(&Device::cpu(), [3, 1], vec![1.0, 2.0, 3.0])?;
+    /// assert_eq!(x.select(0, &[2, 0])?.to_vec()?, [3.0, 1.0]);
+    /// assert!(x.select(0, &[3]).is_err());
+    /// # Ok::<(), vivit_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such axis or entry.
+    pub fn select(&self, axis: usize, pick: &[usize]) -> Result<Self, Error> {
+        let shape = || self.shape.to_vec();
+        let Some(&len) = self.shape.get(axis) else {
+            return Err(Error::NoAxis { shape: shape(), axis });
+        };
+        match pick.iter().find(|&&at| at >= len) {
+            Some(&index) => Err(Error::IndexOutOfRange { shape: shape(), axis, index }),
+            None => Ok(self.index_select(axis, pick)),
+        }
+    }
+
+    /// As [`select`](Tensor::select), for indices that are known to fit.
     ///
     /// # Panics
     /// If an index is out of range.
     #[track_caller]
     #[must_use]
-    pub fn select(&self, axis: usize, pick: &[usize]) -> Self {
+    pub fn index_select(&self, axis: usize, pick: &[usize]) -> Self {
         let (outer, len) = (self.shape[..axis].iter().product(), self.shape[axis]);
         assert!(
             pick.iter().all(|&at| at < len),
@@ -169,9 +239,9 @@ impl<B: Backend> Tensor<B> {
         let mut shape = self.shape.to_vec();
         shape[axis] = pick.len();
         Tensor {
-            backend: self.backend.clone(),
+            device: self.device.clone(),
             shape: Shape::new(&shape),
-            buf: self.backend.select(&self.buf, outer, len, inner, pick),
+            buf: self.backend().index_select(&self.buf, outer, len, inner, pick),
         }
     }
 
@@ -192,8 +262,8 @@ impl<B: Backend> Tensor<B> {
         let strides = self.shape.strides();
         let shape = Shape::new(&order.iter().map(|&axis| self.shape[axis]).collect::<Vec<_>>());
         let strides: Vec<usize> = order.iter().map(|&axis| strides[axis]).collect();
-        let buf = self.backend.copy_strided(&self.buf, &shape, &strides);
-        Tensor { backend: self.backend.clone(), shape, buf }
+        let buf = self.backend().copy_strided(&self.buf, &shape, &strides);
+        Tensor { device: self.device.clone(), shape, buf }
     }
 
     /// Repeats axes of length one (and new leading axes) up to `shape`.
@@ -214,8 +284,8 @@ impl<B: Backend> Tensor<B> {
             self.shape
         );
         let strides = self.shape.broadcast_strides(&shape);
-        let buf = self.backend.copy_strided(&self.buf, &shape, &strides[..shape.rank()]);
-        Tensor { backend: self.backend.clone(), shape, buf }
+        let buf = self.backend().copy_strided(&self.buf, &shape, &strides[..shape.rank()]);
+        Tensor { device: self.device.clone(), shape, buf }
     }
 
     /// Surrounds the array with zeros, `pads[i] = (before, after)` along axis `i`; negative numbers
@@ -236,8 +306,8 @@ impl<B: Backend> Tensor<B> {
                     .unwrap_or_else(|_| panic!("can't crop {} by {pads:?}", self.shape))
             })
             .collect();
-        let buf = self.backend.pad(&self.buf, &self.shape, pads);
-        Tensor { backend: self.backend.clone(), shape: Shape::new(&shape), buf }
+        let buf = self.backend().pad(&self.buf, &self.shape, pads);
+        Tensor { device: self.device.clone(), shape: Shape::new(&shape), buf }
     }
 
     /// The arrays one after the other along axis `axis`.
@@ -251,26 +321,27 @@ impl<B: Backend> Tensor<B> {
         if rest.is_empty() {
             return first.clone();
         }
-        let total: usize = parts.iter().map(|part| part.shape[axis]).sum();
-        let mut before = 0;
-        let mut joined: Option<Self> = None;
-        for part in parts {
-            let mut pads = [(0, 0); Shape::MAX_RANK];
-            pads[axis] = (before as isize, (total - before - part.shape[axis]) as isize);
-            let placed = part.pad(&pads[..part.shape.rank()]);
-            before += part.shape[axis];
-            match &mut joined {
-                Some(joined) => joined.axpy(1.0, &placed),
-                empty => *empty = Some(placed),
-            }
+        let mut shape = first.shape.to_vec();
+        for part in rest {
+            first.device.assert_same(&part.device, "concat");
+            let fits = part.shape.rank() == shape.len()
+                && (0..shape.len()).all(|i| i == axis || part.shape[i] == first.shape[i]);
+            assert!(fits, "can't join {} and {} along axis {axis}", first.shape, part.shape);
+            shape[axis] += part.shape[axis];
         }
-        joined.expect("at least one array")
+        let outer = shape[..axis].iter().product();
+        let parts: Vec<&Buffer> = parts.iter().map(|part| &part.buf).collect();
+        Tensor {
+            device: first.device.clone(),
+            shape: Shape::new(&shape),
+            buf: first.backend().concat(&parts, outer),
+        }
     }
 
     /// Applies `f` to every entry.
     #[must_use]
     pub fn unary(&self, f: Unary) -> Self {
-        self.with_buf(self.backend.unary(f, &self.buf))
+        self.with_buf(self.backend().unary(f, &self.buf))
     }
 
     /// `alpha` times the array.
@@ -292,7 +363,7 @@ impl<B: Backend> Tensor<B> {
             x.shape,
             self.shape
         );
-        self.with_buf(self.backend.unary_chain(f, &x.buf, &y.buf, &self.buf))
+        self.with_buf(self.backend().unary_chain(f, &x.buf, &y.buf, &self.buf))
     }
 
     /// `f″(self)`, where `y = f(self)` is known.
@@ -303,7 +374,7 @@ impl<B: Backend> Tensor<B> {
     #[must_use]
     pub fn unary_second(&self, f: Unary, y: &Self) -> Self {
         assert!(self.shape == y.shape, "{f:?} of {} can't be {}", self.shape, y.shape);
-        self.with_buf(self.backend.unary_second(f, &self.buf, &y.buf))
+        self.with_buf(self.backend().unary_second(f, &self.buf, &y.buf))
     }
 
     /// `f(self, other)`, broadcasting (trailing axes aligned, length 1 repeats).
@@ -313,12 +384,18 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     #[must_use]
     pub fn binary(&self, f: Binary, other: &Self) -> Self {
+        if self.device != other.device {
+            panic!(
+                "{f:?} of arrays on {} and on {}: convert one with `Tensor::to`",
+                self.device, other.device
+            );
+        }
         let shape = self.shape.broadcast(&other.shape).unwrap_or_else(|| {
             panic!("{f:?} of {} and {}: the shapes do not broadcast", self.shape, other.shape)
         });
         let buf =
-            self.backend.binary(f, (&self.buf, &self.shape), (&other.buf, &other.shape), &shape);
-        Tensor { backend: self.backend.clone(), shape, buf }
+            self.backend().binary(f, (&self.buf, &self.shape), (&other.buf, &other.shape), &shape);
+        Tensor { device: self.device.clone(), shape, buf }
     }
 
     /// `self + other`, broadcasting.
@@ -349,7 +426,8 @@ impl<B: Backend> Tensor<B> {
     #[track_caller]
     pub fn axpy(&mut self, alpha: f64, other: &Self) {
         assert_eq!(self.shape, other.shape, "axpy of different shapes");
-        self.backend.axpy(alpha, &other.buf, &mut self.buf);
+        self.device.assert_same(&other.device, "axpy");
+        self.device.backend().axpy(alpha, &other.buf, &mut self.buf);
     }
 
     /// Reduces axis `axis` away.
@@ -362,8 +440,8 @@ impl<B: Backend> Tensor<B> {
         let (outer, inner) =
             (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
         let shape = Shape::new(&[&self.shape[..axis], &self.shape[axis + 1..]].concat());
-        let buf = self.backend.reduce(f, &self.buf, outer, self.shape[axis], inner);
-        Tensor { backend: self.backend.clone(), shape, buf }
+        let buf = self.backend().reduce(f, &self.buf, outer, self.shape[axis], inner);
+        Tensor { device: self.device.clone(), shape, buf }
     }
 
     /// Sums axis `axis` away.
@@ -379,7 +457,7 @@ impl<B: Backend> Tensor<B> {
     pub fn softmax(&self, axis: usize) -> Self {
         let (outer, inner) =
             (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
-        self.with_buf(self.backend.softmax(&self.buf, outer, self.shape[axis], inner))
+        self.with_buf(self.backend().softmax(&self.buf, outer, self.shape[axis], inner))
     }
 
     /// The product that `g` describes of this buffer and `other`'s, in a new array of the given
@@ -394,12 +472,13 @@ impl<B: Backend> Tensor<B> {
         // Entries that the product leaves out, or adds to, are zero.
         let covered = !g.accumulate && g.written() == shape.size();
         let buf = if covered {
-            self.backend.scratch(shape.size())
+            self.backend().scratch(shape.size())
         } else {
-            self.backend.fill(shape.size(), B::Elem::of(0.0))
+            self.backend().fill(shape.size(), 0.0)
         };
-        let mut out = Tensor::from_buf(&self.backend, shape, buf);
-        self.backend.gemm(g, &self.buf, &other.buf, &mut out.buf);
+        self.device.assert_same(&other.device, "matrix product");
+        let mut out = Tensor::from_buf(&self.device, shape, buf);
+        self.backend().gemm(g, &self.buf, &other.buf, &mut out.buf);
         out
     }
 
@@ -408,10 +487,10 @@ impl<B: Backend> Tensor<B> {
     /// # Errors
     /// If the device failed, now or before.
     pub fn first_non_finite(&self) -> Result<Option<usize>, Error> {
-        self.backend.first_non_finite(&self.buf)
+        self.backend().first_non_finite(&self.buf)
     }
 
-    fn with_buf(&self, buf: B::Buf) -> Self {
-        Tensor { backend: self.backend.clone(), shape: self.shape, buf }
+    fn with_buf(&self, buf: Buffer) -> Self {
+        Tensor { device: self.device.clone(), shape: self.shape, buf }
     }
 }

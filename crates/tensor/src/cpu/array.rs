@@ -2,16 +2,18 @@
 
 use rayon::prelude::*;
 
+use super::fill::{CHUNK, filled, wide};
 pub(super) use super::kernel::syrk;
 use super::kernel::transpose;
-use super::{CHUNK, CpuBuf, filled, wide};
-use crate::{Binary, Reduce, Row, RowVisitor, Scalar, Shape, Unary};
+use super::pool::Storage;
+use super::scalar::CpuScalar;
+use crate::{Binary, Reduce, Row, RowVisitor, Shape, Unary};
 
-pub(super) fn unary<E: Scalar>(f: Unary, x: &[E]) -> CpuBuf<E> {
+pub(super) fn unary<E: CpuScalar>(f: Unary, x: &[E]) -> Storage<E> {
     struct Map<'a, E>(&'a [E]);
-    impl<E: Scalar> RowVisitor for Map<'_, E> {
-        type Out = CpuBuf<E>;
-        fn visit<R: Row>(self, row: R) -> CpuBuf<E> {
+    impl<E: CpuScalar> RowVisitor for Map<'_, E> {
+        type Out = Storage<E>;
+        fn visit<R: Row>(self, row: R) -> Storage<E> {
             filled(self.0.len(), 1, |first, out| {
                 let len = out.len();
                 out.iter_mut()
@@ -23,11 +25,11 @@ pub(super) fn unary<E: Scalar>(f: Unary, x: &[E]) -> CpuBuf<E> {
     f.visit(Map(x))
 }
 
-pub(super) fn unary_chain<E: Scalar>(f: Unary, x: &[E], y: &[E], mat: &[E]) -> CpuBuf<E> {
+pub(super) fn unary_chain<E: CpuScalar>(f: Unary, x: &[E], y: &[E], mat: &[E]) -> Storage<E> {
     struct Chain<'a, E>(&'a [E], &'a [E], &'a [E]);
-    impl<E: Scalar> RowVisitor for Chain<'_, E> {
-        type Out = CpuBuf<E>;
-        fn visit<R: Row>(self, row: R) -> CpuBuf<E> {
+    impl<E: CpuScalar> RowVisitor for Chain<'_, E> {
+        type Out = Storage<E>;
+        fn visit<R: Row>(self, row: R) -> Storage<E> {
             let Chain(x, y, mat) = self;
             filled(mat.len(), 1, |mut first, mut out| {
                 // A chunk may cross from one column of the matrix to the next: x and y start over.
@@ -48,11 +50,11 @@ pub(super) fn unary_chain<E: Scalar>(f: Unary, x: &[E], y: &[E], mat: &[E]) -> C
     f.visit(Chain(x, y, mat))
 }
 
-pub(super) fn unary_second<E: Scalar>(f: Unary, x: &[E], y: &[E]) -> CpuBuf<E> {
+pub(super) fn unary_second<E: CpuScalar>(f: Unary, x: &[E], y: &[E]) -> Storage<E> {
     struct Second<'a, E>(&'a [E], &'a [E]);
-    impl<E: Scalar> RowVisitor for Second<'_, E> {
-        type Out = CpuBuf<E>;
-        fn visit<R: Row>(self, row: R) -> CpuBuf<E> {
+    impl<E: CpuScalar> RowVisitor for Second<'_, E> {
+        type Out = Storage<E>;
+        fn visit<R: Row>(self, row: R) -> Storage<E> {
             let Second(x, y) = self;
             filled(x.len(), 1, |first, out| {
                 let len = out.len();
@@ -87,10 +89,10 @@ fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, 
 
 /// Calls `run(start of each operand, chunk of the output)` for every run along the innermost of
 /// `axes`.
-fn for_runs<E: Scalar, const N: usize>(
+fn for_runs<E: CpuScalar, const N: usize>(
     axes: &[(usize, [usize; N])],
     run: impl Fn([usize; N], &mut [E]) + Sync,
-) -> CpuBuf<E> {
+) -> Storage<E> {
     let (&(inner, _), outer) = axes.split_last().expect("at least one axis");
     let len = inner * outer.iter().map(|(len, _)| len).product::<usize>();
     filled(len, inner, |first, out| {
@@ -112,12 +114,12 @@ fn for_runs<E: Scalar, const N: usize>(
 const LEAST: usize = 4;
 
 /// `[*outer, across, down]`, matrices `x: [down, across]` with rows `step` apart, transposed.
-fn copy_transposed<E: Scalar>(
+fn copy_transposed<E: CpuScalar>(
     x: &[E],
     outer: &[(usize, [usize; 1])],
     [down, across]: [usize; 2],
     step: usize,
-) -> CpuBuf<E> {
+) -> Storage<E> {
     let matrices: usize = outer.iter().map(|(len, _)| len).product();
     filled(matrices * across * down, down, |first, mut out| {
         let mut row = first / down;
@@ -136,7 +138,7 @@ fn copy_transposed<E: Scalar>(
     })
 }
 
-pub(super) fn copy_strided<E: Scalar>(x: &[E], shape: &Shape, strides: &[usize]) -> CpuBuf<E> {
+pub(super) fn copy_strided<E: CpuScalar>(x: &[E], shape: &Shape, strides: &[usize]) -> Storage<E> {
     let axes = merged(shape, [strides]);
     if let [outer @ .., (across, [1]), (down, [step])] = &axes[..] {
         if *step > 1 && *across.min(down) >= LEAST {
@@ -151,12 +153,12 @@ pub(super) fn copy_strided<E: Scalar>(x: &[E], shape: &Shape, strides: &[usize])
     })
 }
 
-pub(super) fn binary<E: Scalar>(
+pub(super) fn binary<E: CpuScalar>(
     f: Binary,
-    a: (&CpuBuf<E>, &Shape),
-    b: (&CpuBuf<E>, &Shape),
+    a: (&[E], &Shape),
+    b: (&[E], &Shape),
     out: &Shape,
-) -> CpuBuf<E> {
+) -> Storage<E> {
     match f {
         Binary::Add => zip(|a, b| a + b, a, b, out),
         Binary::Sub => zip(|a, b| a - b, a, b, out),
@@ -165,13 +167,12 @@ pub(super) fn binary<E: Scalar>(
     }
 }
 
-fn zip<E: Scalar>(
+fn zip<E: CpuScalar>(
     f: impl Fn(E, E) -> E + Sync,
-    (a, a_shape): (&CpuBuf<E>, &Shape),
-    (b, b_shape): (&CpuBuf<E>, &Shape),
+    (a, a_shape): (&[E], &Shape),
+    (b, b_shape): (&[E], &Shape),
     out: &Shape,
-) -> CpuBuf<E> {
-    let (a, b) = (&**a, &**b);
+) -> Storage<E> {
     let axes = merged(out, [&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
     let step = axes[axes.len() - 1].1;
     // One long run is cut into chunks, so that threads can share it.
@@ -196,7 +197,7 @@ fn zip<E: Scalar>(
     })
 }
 
-pub(super) fn pad<E: Scalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) -> CpuBuf<E> {
+pub(super) fn pad<E: CpuScalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) -> Storage<E> {
     let rank = shape.rank();
     let padded: Vec<usize> = shape
         .iter()
@@ -228,13 +229,13 @@ pub(super) fn pad<E: Scalar>(x: &[E], shape: &Shape, pads: &[(isize, isize)]) ->
     })
 }
 
-pub(super) fn reduce<E: Scalar>(
+pub(super) fn reduce<E: CpuScalar>(
     f: Reduce,
     x: &[E],
     outer: usize,
     axis: usize,
     inner: usize,
-) -> CpuBuf<E> {
+) -> Storage<E> {
     let shape = [outer, axis, inner];
     match f {
         Reduce::Sum => fold_axis(E::zero(), |x| x, |a, b| a + b, x, shape),
@@ -258,13 +259,13 @@ pub(super) fn reduce<E: Scalar>(
 }
 
 /// Folds `of(x)` over the middle axis with `f`.
-fn fold_axis<E: Scalar>(
+fn fold_axis<E: CpuScalar>(
     empty: E,
     of: impl Fn(E) -> E + Sync,
     f: impl Fn(E, E) -> E + Sync,
     x: &[E],
     [outer, axis, inner]: [usize; 3],
-) -> CpuBuf<E> {
+) -> Storage<E> {
     if inner == 1 {
         return filled(outer, 1, |first, out| {
             for (i, out) in out.iter_mut().enumerate() {
@@ -288,7 +289,7 @@ fn fold_axis<E: Scalar>(
 }
 
 /// Folds a contiguous run, when it is long in blocks: a fixed order that keeps rounding low.
-fn fold_run<E: Scalar>(
+fn fold_run<E: CpuScalar>(
     empty: E,
     of: &(impl Fn(E) -> E + Sync),
     f: &(impl Fn(E, E) -> E + Sync),
@@ -304,7 +305,7 @@ fn fold_run<E: Scalar>(
 
 /// Folds a contiguous run in eight lanes: a fixed order that vectorises.
 #[inline(always)]
-fn fold_lanes<E: Scalar>(empty: E, of: &impl Fn(E) -> E, f: &impl Fn(E, E) -> E, x: &[E]) -> E {
+fn fold_lanes<E: CpuScalar>(empty: E, of: &impl Fn(E) -> E, f: &impl Fn(E, E) -> E, x: &[E]) -> E {
     let mut lanes = [empty; 8];
     let chunks = x.chunks_exact(8);
     let rest = chunks.remainder();
@@ -315,4 +316,20 @@ fn fold_lanes<E: Scalar>(empty: E, of: &impl Fn(E) -> E, f: &impl Fn(E, E) -> E,
     }
     let rest = rest.iter().fold(empty, |a, &b| f(a, of(b)));
     f(lanes.iter().fold(empty, |a, &b| f(a, b)), rest)
+}
+
+/// `[outer, lens[0]]`, `[outer, lens[1]]`, … side by side.
+pub(super) fn concat<E: CpuScalar>(parts: &[&[E]], outer: usize) -> Storage<E> {
+    let lens: Vec<usize> = parts.iter().map(|part| part.len() / outer.max(1)).collect();
+    let total: usize = lens.iter().sum();
+    filled(outer * total, total, |first, out| {
+        for (i, mut out) in out.chunks_exact_mut(total.max(1)).enumerate() {
+            let row = first / total + i;
+            for (part, &len) in parts.iter().zip(&lens) {
+                let (own, rest) = out.split_at_mut(len);
+                own.copy_from_slice(&part[row * len..][..len]);
+                out = rest;
+            }
+        }
+    })
 }

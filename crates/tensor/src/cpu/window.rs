@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::fill::{scratch, wide};
 use super::kernel::scatter::{self, Windows};
 use super::kernel::sparse::{self, Rows};
 use super::kernel::{PARTS, add_up, transpose};
 use super::pool::Storage;
-use super::{CpuBuf, scratch, wide};
-use crate::{ConvDims, ConvWeights, Gemm, Scalar, Shape, Strides, Window};
+use super::scalar::CpuScalar;
+use crate::{ConvDims, ConvWeights, Gemm, Shape, Strides, Window};
 
 /// Neighbouring windows along the innermost axis for which one kernel element sees the input, not
 /// the padding.
@@ -63,7 +64,7 @@ impl Runs {
 }
 
 /// `out: [kernel, windows]`, `windows` of them, with rows `stride` apart.
-fn unfold_plane<E: Scalar>(
+fn unfold_plane<E: CpuScalar>(
     x: &[E],
     out: &mut [E],
     stride: usize,
@@ -91,7 +92,7 @@ fn covers(w: &Window) -> bool {
 }
 
 /// `x: [kernel, windows]`, with rows `stride` apart.
-fn fold_plane<E: Scalar>(x: &[E], stride: usize, out: &mut [E], runs: &Runs) {
+fn fold_plane<E: CpuScalar>(x: &[E], stride: usize, out: &mut [E], runs: &Runs) {
     out.fill(E::zero());
     for &Run { k, first, len, at } in &runs.runs {
         add_spread(&x[k * stride + first..][..len], &mut out[at..], runs.step);
@@ -101,7 +102,7 @@ fn fold_plane<E: Scalar>(x: &[E], stride: usize, out: &mut [E], runs: &Runs) {
 /// `f(out[i], x[i])` for all i. Runs are as short as an image is wide: a few entries at a time,
 /// without what longer loops begin with.
 #[inline(always)]
-fn short_runs<E: Scalar>(out: &mut [E], x: &[E], f: impl Fn(&mut E, &E)) {
+fn short_runs<E: CpuScalar>(out: &mut [E], x: &[E], f: impl Fn(&mut E, &E)) {
     const SOME: usize = 4;
     let (mut out, mut x) = (out.chunks_exact_mut(SOME), x.chunks_exact(SOME));
     for (out, x) in (&mut out).zip(&mut x) {
@@ -113,7 +114,7 @@ fn short_runs<E: Scalar>(out: &mut [E], x: &[E], f: impl Fn(&mut E, &E)) {
 }
 
 /// `out[i · step] += x[i]`
-fn add_spread<E: Scalar>(x: &[E], out: &mut [E], step: usize) {
+fn add_spread<E: CpuScalar>(x: &[E], out: &mut [E], step: usize) {
     if step == 1 {
         short_runs(&mut out[..x.len()], x, |out, x| *out += *x);
     } else {
@@ -122,24 +123,24 @@ fn add_spread<E: Scalar>(x: &[E], out: &mut [E], step: usize) {
 }
 
 /// Runs `plane(p, output plane)` for all planes.
-fn planewise<E: Scalar>(
+fn planewise<E: CpuScalar>(
     planes: usize,
     len: usize,
     plane: impl Fn(usize, &mut [E]) + Sync,
-) -> CpuBuf<E> {
-    super::filled(planes * len, len, |first, out| {
+) -> Storage<E> {
+    super::fill::filled(planes * len, len, |first, out| {
         out.chunks_exact_mut(len).enumerate().for_each(|(i, out)| plane(first / len + i, out));
     })
 }
 
-pub(super) fn unfold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
+pub(super) fn unfold<E: CpuScalar>(x: &[E], planes: usize, w: &Window) -> Storage<E> {
     let (from, windows, runs, covered) = (w.input_len(), w.output_len(), Runs::new(w), covers(w));
     planewise(planes, w.kernel_len() * windows, |p, out| {
         unfold_plane(&x[p * from..][..from], out, windows, &runs, windows, covered)
     })
 }
 
-pub(super) fn unfold_windows<E: Scalar>(x: &[E], n: usize, c: usize, w: &Window) -> CpuBuf<E> {
+pub(super) fn unfold_windows<E: CpuScalar>(x: &[E], n: usize, c: usize, w: &Window) -> Storage<E> {
     let (plane, t, k, runs, covered) =
         (w.input_len(), w.output_len(), w.kernel_len(), Runs::new(w), covers(w));
     samplewise(n, 1, t * c * k, c * k * t, |samples, out, unfolded| {
@@ -155,7 +156,7 @@ pub(super) fn unfold_windows<E: Scalar>(x: &[E], n: usize, c: usize, w: &Window)
     })
 }
 
-pub(super) fn fold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
+pub(super) fn fold<E: CpuScalar>(x: &[E], planes: usize, w: &Window) -> Storage<E> {
     let (windows, runs) = (w.output_len(), Runs::new(w));
     let from = w.kernel_len() * windows;
     planewise(planes, w.input_len(), |p, out| {
@@ -163,7 +164,7 @@ pub(super) fn fold<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
     })
 }
 
-pub(super) fn sum<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
+pub(super) fn sum<E: CpuScalar>(x: &[E], planes: usize, w: &Window) -> Storage<E> {
     let (from, runs) = (w.input_len(), Runs::new(w));
     planewise(planes, w.output_len(), |p, out| {
         out.fill(E::zero());
@@ -177,7 +178,7 @@ pub(super) fn sum<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
     })
 }
 
-pub(super) fn spread<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E> {
+pub(super) fn spread<E: CpuScalar>(x: &[E], planes: usize, w: &Window) -> Storage<E> {
     let (from, runs) = (w.output_len(), Runs::new(w));
     planewise(planes, w.input_len(), |p, out| {
         out.fill(E::zero());
@@ -188,7 +189,7 @@ pub(super) fn spread<E: Scalar>(x: &[E], planes: usize, w: &Window) -> CpuBuf<E>
     })
 }
 
-pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Storage<u32> {
+pub(super) fn argmax<E: CpuScalar>(x: &[E], planes: usize, w: &Window) -> Storage<u32> {
     let (from, to, runs, covered) = (w.input_len(), w.output_len(), Runs::new(w), covers(w));
     let mut index = Storage::stale(planes * to);
     // Where each window sees kernel element 0; the others are as far from there in every window.
@@ -226,7 +227,7 @@ pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Storage<u
         }
     };
     let fresh = || (scratch(to), scratch(to));
-    if planes * to < super::CHUNK {
+    if planes * to < super::fill::CHUNK {
         let mut best = fresh();
         index.chunks_exact_mut(to).enumerate().for_each(|(p, index)| search(&mut best, p, index));
     } else {
@@ -240,7 +241,7 @@ pub(super) fn argmax<E: Scalar>(x: &[E], planes: usize, w: &Window) -> Storage<u
 
 /// Whether x takes the place of the best so far: if it is larger, or the first NaN.
 #[inline(always)]
-fn wins<E: Scalar>(x: E, best: E) -> bool {
+fn wins<E: CpuScalar>(x: E, best: E) -> bool {
     // Not `x > best`: a comparison with NaN is false.
     #[allow(clippy::neg_cmp_op_on_partial_ord, clippy::eq_op)]
     let wins = !(x <= best) & (best == best);
@@ -249,7 +250,7 @@ fn wins<E: Scalar>(x: E, best: E) -> bool {
 
 /// Of what all windows see at one kernel element, what wins, and its position; at the first one,
 /// everything.
-fn keep_larger<E: Scalar>(
+fn keep_larger<E: CpuScalar>(
     first: bool,
     (best, index): (&mut [E], &mut [u32]),
     seen: &[E],
@@ -272,7 +273,7 @@ fn keep_larger<E: Scalar>(
 }
 
 /// `out = x[0], x[step], x[2 step] …`
-fn every<E: Scalar>(x: &[E], step: usize, out: &mut [E]) {
+fn every<E: CpuScalar>(x: &[E], step: usize, out: &mut [E]) {
     match (step, out.split_last_mut()) {
         (1, _) => out.copy_from_slice(&x[..out.len()]),
         (2, Some((last, most))) => {
@@ -283,7 +284,7 @@ fn every<E: Scalar>(x: &[E], step: usize, out: &mut [E]) {
     }
 }
 
-pub(super) fn take<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window) -> CpuBuf<E> {
+pub(super) fn take<E: CpuScalar>(x: &[E], index: &[u32], planes: usize, w: &Window) -> Storage<E> {
     let (from, to) = (w.input_len(), w.output_len());
     planewise(x.len() / from, to, |p, out| {
         let (x, index) = (&x[p * from..][..from], &index[p % planes * to..][..to]);
@@ -291,7 +292,7 @@ pub(super) fn take<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window)
     })
 }
 
-pub(super) fn put<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window) -> CpuBuf<E> {
+pub(super) fn put<E: CpuScalar>(x: &[E], index: &[u32], planes: usize, w: &Window) -> Storage<E> {
     let (from, to) = (w.output_len(), w.input_len());
     planewise(x.len() / from, to, |p, out| {
         out.fill(E::zero());
@@ -300,12 +301,12 @@ pub(super) fn put<E: Scalar>(x: &[E], index: &[u32], planes: usize, w: &Window) 
     })
 }
 
-pub(super) fn move_index<E: Scalar>(
+pub(super) fn move_index<E: CpuScalar>(
     index: &[u32],
     from: [usize; 3],
     first: [isize; 3],
     to: [usize; 3],
-) -> (Storage<u32>, CpuBuf<E>) {
+) -> (Storage<u32>, Storage<E>) {
     // Where every position goes: planes are small beside the index.
     let places: Vec<Option<u32>> = (0..from.iter().product::<usize>())
         .map(|at| {
@@ -343,13 +344,13 @@ fn together(t: usize) -> usize {
     (COLUMNS / t.max(1)).max(1)
 }
 
-pub(super) fn conv<E: Scalar>(
+pub(super) fn conv<E: CpuScalar>(
     x: &[E],
     w: &[E],
     n: usize,
     dims: ConvDims,
     window: &Window,
-) -> CpuBuf<E> {
+) -> Storage<E> {
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, covered, most) = (Runs::new(window), covers(window), together(t));
@@ -358,7 +359,7 @@ pub(super) fn conv<E: Scalar>(
         let (first, columns) = (samples.start, samples.len() * t);
         let g = Gemm::new(o, columns, k).batch(groups, o * k, k * columns, o * columns);
         if most == 1 && is_pointwise(window) {
-            return super::gemm(&g, w, &x[first * groups * k * t..][..groups * k * t], y);
+            return super::kernel::gemm(&g, w, &x[first * groups * k * t..][..groups * k * t], y);
         }
         let (unfolded, wide) = scratch.split_at_mut(groups * k * columns);
         for sample in samples.clone() {
@@ -368,9 +369,9 @@ pub(super) fn conv<E: Scalar>(
                 .for_each(|(out, x)| unfold_plane(x, out, columns, &runs, t, covered));
         }
         if most == 1 {
-            return super::gemm(&g, w, unfolded, y);
+            return super::kernel::gemm(&g, w, unfolded, y);
         }
-        super::gemm(&g, w, unfolded, wide);
+        super::kernel::gemm(&g, w, unfolded, wide);
         for (at, y) in y.chunks_exact_mut(groups * o * t).enumerate() {
             y.chunks_exact_mut(t)
                 .zip(wide.chunks(columns))
@@ -379,13 +380,13 @@ pub(super) fn conv<E: Scalar>(
     })
 }
 
-pub(super) fn conv_transposed<E: Scalar>(
+pub(super) fn conv_transposed<E: CpuScalar>(
     y: &[E],
     w: &[E],
     [columns, n]: [usize; 2],
     dims: ConvDims,
     window: &Window,
-) -> CpuBuf<E> {
+) -> Storage<E> {
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, most) = (Runs::new(window), together(t));
@@ -408,11 +409,11 @@ pub(super) fn conv_transposed<E: Scalar>(
         let g = Gemm::tn(k, columns, o).batch(groups, o * k, o * columns, k * columns);
         let y = &y[samples.start * groups * o * t..samples.end * groups * o * t];
         if most == 1 && is_pointwise(window) {
-            return super::gemm(&g, w, y, x);
+            return super::kernel::gemm(&g, w, y, x);
         }
         let (unfolded, wide) = scratch.split_at_mut(groups * k * columns);
         if most == 1 {
-            super::gemm(&g, w, y, unfolded);
+            super::kernel::gemm(&g, w, y, unfolded);
         } else {
             for (at, y) in y.chunks_exact(groups * o * t).enumerate() {
                 let rows = wide.chunks_mut(columns);
@@ -420,7 +421,7 @@ pub(super) fn conv_transposed<E: Scalar>(
                     .zip(rows)
                     .for_each(|(y, wide)| wide[at * t..][..t].copy_from_slice(y));
             }
-            super::gemm(&g, w, wide, unfolded);
+            super::kernel::gemm(&g, w, wide, unfolded);
         }
         for (at, x) in x.chunks_exact_mut(groups * c * plane).enumerate() {
             let rows = unfolded[at * t..].chunks(window.kernel_len() * columns);
@@ -433,20 +434,20 @@ pub(super) fn conv_transposed<E: Scalar>(
 
 /// Runs `job(samples, their output, a scratch buffer of the thread)` for all samples, at most
 /// `most` of them at a time.
-fn samplewise<E: Scalar>(
+fn samplewise<E: CpuScalar>(
     n: usize,
     most: usize,
     len: usize,
     scratch: usize,
     job: impl Fn(Range<usize>, &mut [E], &mut [E]) + Sync,
-) -> CpuBuf<E> {
-    let mut out = super::scratch(n * len);
-    let fresh = || super::scratch(scratch);
+) -> Storage<E> {
+    let mut out = super::fill::scratch(n * len);
+    let fresh = || super::fill::scratch(scratch);
     let some = |scratch: &mut [E], at: usize, out: &mut [E]| {
         job(at * most..(at * most + most).min(n), out, scratch)
     };
     let size = (most * len).max(1);
-    if n <= most || n.div_ceil(most) * scratch < super::CHUNK {
+    if n <= most || n.div_ceil(most) * scratch < super::fill::CHUNK {
         let mut scratch = fresh();
         out.chunks_mut(size).enumerate().for_each(|(at, out)| some(&mut scratch, at, out));
     } else {
@@ -457,14 +458,14 @@ fn samplewise<E: Scalar>(
 }
 
 /// What the windows see of one sample's groups, `[groups·c, kernel, windows]`.
-fn unfold_sample<E: Scalar>(x: &[E], to: &mut [E], w: &Window, runs: &Runs, covered: bool) {
+fn unfold_sample<E: CpuScalar>(x: &[E], to: &mut [E], w: &Window, runs: &Runs, covered: bool) {
     let (plane, windows) = (w.input_len(), w.output_len());
     let rows = to.chunks_exact_mut(w.kernel_len() * windows);
     rows.zip(x.chunks_exact(plane))
         .for_each(|(out, x)| unfold_plane(x, out, windows, runs, windows, covered));
 }
 
-pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuBuf<E> {
+pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> Storage<E> {
     let (g, w, ConvDims { groups, c, .. }) = (p.gemm(), &p.window, p.dims);
     let (planes, plane, zt) = (groups * c, w.input_len(), p.features() * w.output_len());
     let (runs, covered) = (Runs::new(w), covers(w));
@@ -478,7 +479,7 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
         unfold_sample(&x[at * c * plane..][..c * plane], to, w, &runs, covered)
     };
     // What is little is computed by the calling thread.
-    let little = p.len() / g.n * zt < super::CHUNK;
+    let little = p.len() / g.n * zt < super::fill::CHUNK;
     if !little && sparse::product(&g, s, Rows::Made(zt, &one), &mut out) {
         return out.into();
     }
@@ -495,7 +496,7 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
     if !p.summed {
         let one = |z: &mut Storage<E>, (at, out): (usize, &mut [E])| {
             unfold(at % samples, z);
-            super::gemm(&of_groups(at % samples, at / samples), s, z, out);
+            super::kernel::gemm(&of_groups(at % samples, at / samples), s, z, out);
         };
         if little {
             let mut z = fresh();
@@ -510,7 +511,12 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
         for sample in samples {
             unfold(sample, z);
             let g = Gemm { accumulate: sample > first, ..of_groups(sample, 0) };
-            super::gemm(&g.batch(p.columns, p.held * groups * st, 0, groups * m * i), s, z, sums);
+            super::kernel::gemm(
+                &g.batch(p.columns, p.held * groups * st, 0, groups * m * i),
+                s,
+                z,
+                sums,
+            );
         }
     };
     if little {
@@ -529,13 +535,13 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
 /// Samples whose planes meet at a time.
 const MEETING: usize = 8;
 
-pub(super) fn window_products<E: Scalar>(
-    x: &CpuBuf<E>,
-    y: &CpuBuf<E>,
+pub(super) fn window_products<E: CpuScalar>(
+    x: &[E],
+    y: &[E],
     [m, n]: [usize; 2],
     [groups, c]: [usize; 2],
     w: &Window,
-) -> Option<CpuBuf<E>> {
+) -> Option<Storage<E>> {
     let (plane, t, k) = (w.input_len(), w.output_len(), w.kernel_len());
     // Where two planes meet everywhere, what two windows see of them is a sum of some of it.
     if plane * plane * (c + k) > t * t * k * c {
@@ -573,7 +579,7 @@ pub(super) fn window_products<E: Scalar>(
             let some = MEETING.min(m - first);
             let a = Strides::transposed(m * plane).at((group * c * m + first) * plane);
             let g = Gemm { a, ..Gemm::new(some * plane, plane * n, c) };
-            super::gemm(&g, &x, &y[group * c * plane * n..], met);
+            super::kernel::gemm(&g, &x, &y[group * c * plane * n..], met);
             for (met, out) in
                 met.chunks_exact(plane * plane * n).zip(out.chunks_exact_mut(t * cols))
             {
@@ -597,7 +603,7 @@ pub(super) fn window_products<E: Scalar>(
             }
         },
     );
-    Some(out.into())
+    Some(out)
 }
 
 /// Windows of a run whose places are neighbours: first one and number.

@@ -177,7 +177,7 @@ impl Arena {
             if !cfg!(unix) {
                 return None;
             }
-            let len = super::super::machine_memory().checked_mul(ROOM)? / PAGE * PAGE;
+            let len = super::super::backend::machine_memory().checked_mul(ROOM)? / PAGE * PAGE;
             let map = MmapOptions::new().len(len).no_reserve_swap().map_anon().ok()?;
             // Large pages are a matter of speed only: without them nothing is lost.
             #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::pack::{Pack, panel};
 use super::{Operand, Output, Shared, pairs};
-use crate::Scalar;
+use crate::cpu::scalar::CpuScalar as Scalar;
 
 /// What a micro-kernel computes: `C = alpha · A B`, or `C += alpha · A B`, for a few rows, and
 /// columns that lie side by side.

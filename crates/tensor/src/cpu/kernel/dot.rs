@@ -5,7 +5,7 @@
 //! order in which they are added up are the same for every entry, wherever it is in its tile.
 
 use super::{Operand, Output};
-use crate::Scalar;
+use crate::cpu::scalar::CpuScalar as Scalar;
 
 /// Rows and columns of the largest tile.
 const TILE: [usize; 2] = [3, 4];

@@ -9,8 +9,9 @@
 
 use rayon::prelude::*;
 
-use super::{scratch, wide};
-use crate::{BatchAxis, Gemm, Scalar, Strides};
+use super::fill::{scratch, wide};
+use crate::cpu::scalar::CpuScalar as Scalar;
+use crate::{BatchAxis, Gemm, Strides};
 
 use blocked::Kernel;
 use dot::Dots;
@@ -327,7 +328,7 @@ fn sum_in_parts<E: Scalar>(
 /// the sum.
 pub(super) fn add_up<E: Scalar>(parts: &mut [E], entries: usize) -> &mut [E] {
     let (sum, parts) = parts.split_at_mut(entries);
-    super::for_chunks(sum, 1, |first, sum| {
+    super::fill::for_chunks(sum, 1, |first, sum| {
         for part in parts.chunks_exact(entries) {
             sum.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
         }

@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use super::Shared;
 use super::blocked::{Kernel, ROWS};
 use super::sparse::sum_magnitudes;
-use crate::{PositionPairs, Scalar};
+use crate::PositionPairs;
+use crate::cpu::scalar::CpuScalar as Scalar;
 
 /// One pair: `G[w, v] = Σ_features Σ_{t′, t listed} right[w, t′] K[t′, t] left[t, v]`, a vector of
 /// columns v and some rows w.

@@ -11,9 +11,10 @@ use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
 use super::pack::panel;
 use super::sparse::{ITEMS, nonzero, sum_magnitudes};
 use super::{Shared, transposes};
+use crate::ConvDims;
 use crate::cpu::pool::Storage;
+use crate::cpu::scalar::CpuScalar as Scalar;
 use crate::cpu::window::Run;
-use crate::{ConvDims, Scalar};
 
 /// In- and out-channels of a group from which on a tile is worth while.
 const CHANNELS: [usize; 2] = [8, 4];

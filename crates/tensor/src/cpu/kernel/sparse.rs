@@ -11,7 +11,8 @@ use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
 use super::pack::panel;
 use super::{PARTS, Shared, scratch, wide};
 use crate::cpu::pool::Storage;
-use crate::{BatchAxis, Gemm, Scalar, Strides};
+use crate::cpu::scalar::CpuScalar as Scalar;
+use crate::{BatchAxis, Gemm, Strides};
 
 /// Items from which on they fill a tile well enough.
 pub const ITEMS: usize = 5;

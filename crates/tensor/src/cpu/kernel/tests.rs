@@ -4,7 +4,8 @@
 use super::blocked::{DEPTH, Kernel, ROWS};
 use super::sparse::{self, Rows};
 use super::{DOTS, Dots, MatMul, SHARED, SPLIT, gemm, pairs, syrk};
-use crate::{Gemm, PositionPairs, Rng, Scalar, Strides};
+use crate::cpu::scalar::CpuScalar as Scalar;
+use crate::{Gemm, PositionPairs, Rng, Strides};
 
 /// How a kernel may run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +54,8 @@ fn check<E: Scalar>(
         [layout([m, k], kinds[0]), layout([k, n], kinds[1]), layout([m, n], kinds[2])];
     let g = Gemm { a, b, c, alpha, accumulate, ..Gemm::new(m, n, k) };
     let mut rng = Rng::new((m * 1000 + n * 100 + k) as u64);
-    let [a, b, start]: [Vec<E>; 3] = [a_len, b_len, c_len].map(|len| rng.normal(len));
+    let [a, b, start]: [Vec<E>; 3] =
+        [a_len, b_len, c_len].map(|len| rng.normal(len).into_iter().map(E::of).collect());
     let at = |i: usize, j: usize| g.c.offset + i * g.c.row + j * g.c.col;
     let mut before = start;
     if !accumulate {
@@ -195,8 +197,9 @@ fn the_lower_half_is_that_of_the_whole() {
     fn halves<E: Scalar>() {
         if let Some(kernel) = E::kernel() {
             for [r, d] in [[1, 1], [2, 5], [13, 40], [95, 33], [97, 300], [300, 17], [523, 64]] {
-                let a: Vec<E> = Rng::new(r as u64).normal(r * d);
-                let start: Vec<E> = Rng::new(d as u64).normal(r * r);
+                let a: Vec<E> = Rng::new(r as u64).normal(r * d).into_iter().map(E::of).collect();
+                let start: Vec<E> =
+                    Rng::new(d as u64).normal(r * r).into_iter().map(E::of).collect();
                 let (mut whole, mut lower) = (start.clone(), start);
                 run(kernel, Way::Shared, &Gemm::nt(r, r, d).accumulating(), &a, &a, &mut whole);
                 let (left, right) = ((a.as_ptr(), [d, 1]), (a.as_ptr(), [1, d]));
@@ -290,8 +293,8 @@ fn whole_products_are_those_of_the_definition() {
                 );
             }
             let room = |len: usize| len * items + 6;
-            let [a, b, before]: [Vec<E>; 3] =
-                [room(a_len), room(b_len), room(c_len)].map(|len| Rng::new(len as u64).normal(len));
+            let [a, b, before]: [Vec<E>; 3] = [room(a_len), room(b_len), room(c_len)]
+                .map(|len| Rng::new(len as u64).normal(len).into_iter().map(E::of).collect());
             let what = format!("{}: {g:?}", E::NAME);
             let after = on_threads(&what, || {
                 let mut c = before.clone();
@@ -310,8 +313,8 @@ fn whole_products_are_those_of_the_definition() {
 fn symmetric_products_are_those_of_the_definition() {
     fn all<E: Scalar>() {
         for [r, d] in [[1, 1], [5, 3], [40, 9000], [100, 3000], [300, 300], [530, 17]] {
-            let a: Vec<E> = Rng::new(r as u64).normal(r * d);
-            let before: Vec<E> = Rng::new(d as u64).normal(r * r);
+            let a: Vec<E> = Rng::new(r as u64).normal(r * d).into_iter().map(E::of).collect();
+            let before: Vec<E> = Rng::new(d as u64).normal(r * r).into_iter().map(E::of).collect();
             let what = format!("{}: [{r}, {d}]", E::NAME);
             let mut after = on_threads(&what, || {
                 let mut c = before.clone();
@@ -351,8 +354,9 @@ fn dot_products_are_those_of_the_definition() {
                 for add in [false, true] {
                     let (c, c_len) = layout([m, n], 2);
                     let g = Gemm { c, alpha: -0.5, accumulate: add, ..Gemm::nt(m, n, k) };
-                    let [mut a, b, before]: [Vec<E>; 3] =
-                        [m * k, n * k, c_len].map(|len| Rng::new(len as u64).normal(len));
+                    let [mut a, b, before]: [Vec<E>; 3] = [m * k, n * k, c_len].map(|len| {
+                        Rng::new(len as u64).normal(len).into_iter().map(E::of).collect()
+                    });
                     a[m * k - 1] = E::nan();
                     let mut after = before.clone();
                     // SAFETY: the matrices have these sizes; the tiles are this machine's.
@@ -380,7 +384,7 @@ fn dot_products_are_those_of_the_definition() {
 fn with_common_zeros<E: Scalar>(items: usize, len: usize, kept: f64, seed: u64) -> Vec<E> {
     let mut rng = Rng::new(seed);
     let chances: Vec<f64> = (0..len).map(|_| rng.unit()).collect();
-    let mut x: Vec<E> = rng.normal(items * len);
+    let mut x: Vec<E> = rng.normal(items * len).into_iter().map(E::of).collect();
     for x in x.chunks_exact_mut(len) {
         x.iter_mut()
             .zip(&chances)
@@ -404,14 +408,19 @@ fn products_without_zeros_are_those_of_the_definition() {
                 let (len, wide) = (samples * terms * m * k, n + turn % 3);
                 let a: Vec<E> =
                     with_common_zeros(items, len, [0.2, 0.6, 1.0, 0.0][turn % 4], turn as u64);
-                let b: Vec<E> = Rng::new(turn as u64).normal(samples * terms * k * wide);
+                let b: Vec<E> = Rng::new(turn as u64)
+                    .normal(samples * terms * k * wide)
+                    .into_iter()
+                    .map(E::of)
+                    .collect();
                 let (alpha, accumulate) = ([1.0, -0.5][turn % 2], turn % 3 == 0);
                 let g = Gemm { b: Strides::rows(wide), alpha, accumulate, ..Gemm::new(m, n, k) }
                     .batch(samples, terms * m * k, terms * k * wide, m * n)
                     .batch(items, len, 0, samples * m * n)
                     .batch(terms, m * k, k * wide, 0)
                     .skipping_zeros();
-                let before: Vec<E> = Rng::new(1).normal(items * samples * m * n);
+                let before: Vec<E> =
+                    Rng::new(1).normal(items * samples * m * n).into_iter().map(E::of).collect();
                 let what = format!("{}: {g:?}", E::NAME);
                 let after = on_threads(&what, || {
                     let mut c = before.clone();
@@ -462,8 +471,10 @@ fn pairs_of_positions_are_those_of_the_definition() {
                 };
                 let left: Vec<E> = with_common_zeros(v, n * groups * t * o, 0.1, turn as u64);
                 let right: Vec<E> = with_common_zeros(w, m * groups * t * o, 0.1, 7);
-                let k: Vec<E> = Rng::new(3).normal(groups * seen * t * n * t);
-                let before: Vec<E> = Rng::new(4).normal(v * place[0]);
+                let k: Vec<E> =
+                    Rng::new(3).normal(groups * seen * t * n * t).into_iter().map(E::of).collect();
+                let before: Vec<E> =
+                    Rng::new(4).normal(v * place[0]).into_iter().map(E::of).collect();
                 let what = format!("{}: {p:?}", E::NAME);
                 let after = on_threads(&what, || {
                     let mut c = before.clone();
