@@ -78,8 +78,7 @@ fn cluster(
     for &index in members {
         shift = f64::max(values.values[index], shift + tiny);
         let solver = Shifted::new(&t.d[rows.clone()], &t.e[rows.start..rows.end - 1], shift, tiny);
-        let random = Rng::new(index as u64).uniform(rows.len(), -1.0, 1.0);
-        let mut x: Vec<E> = random.into_iter().map(E::of).collect();
+        let mut x = Rng::new(index as u64).uniform(rows.len(), -1.0, 1.0);
         iterate(&solver, &mut x, norm, &found).then_some(())?;
         found.push(x);
     }

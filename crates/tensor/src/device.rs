@@ -1,12 +1,13 @@
 //! Where arrays lie, and in which precision.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::{Backend, Cpu, DType, Error};
 
-/// A device together with the precision of the arrays that are made on it. Cloning shares the
-/// device.
+/// A device together with the precision of the arrays that are made on it: a shared handle to a
+/// [`Backend`], whose primitives it has as methods.
 ///
 /// Precision and device are values: the same program runs in `f32` or `f64`, on the CPU or on
 /// another device, as the value says. Arrays of different devices or precisions do not mix: what
@@ -67,16 +68,6 @@ impl Device {
         }
     }
 
-    /// The primitives.
-    #[inline]
-    pub fn backend(&self) -> &dyn Backend {
-        match &self.0 {
-            Handle::Cpu(DType::F32) => const { &Cpu::<f32>::new() },
-            Handle::Cpu(DType::F64) => const { &Cpu::<f64>::new() },
-            Handle::Shared(backend) => backend.as_ref(),
-        }
-    }
-
     /// The backend, if it is of type `B`.
     ///
     /// ```
@@ -85,20 +76,7 @@ impl Device {
     /// assert!(Device::cpu().downcast_ref::<Cpu<f32>>().is_some());
     /// ```
     pub fn downcast_ref<B: Backend>(&self) -> Option<&B> {
-        self.backend().as_any().downcast_ref()
-    }
-
-    /// Bytes of memory that the device has, if that is known.
-    pub fn memory(&self) -> Option<usize> {
-        self.backend().memory()
-    }
-
-    /// The first failure of anything that runs asynchronously on the device.
-    ///
-    /// # Errors
-    /// That failure.
-    pub fn check(&self) -> Result<(), Error> {
-        self.backend().check()
+        (**self).as_any().downcast_ref()
     }
 
     /// Panics if the other's arrays do not mix with this one's.
@@ -109,6 +87,19 @@ impl Device {
             panic!(
                 "{what}: arrays on {self} and on {other} do not mix; convert one with `Tensor::to`"
             );
+        }
+    }
+}
+
+/// The device's primitives.
+impl Deref for Device {
+    type Target = dyn Backend;
+    #[inline]
+    fn deref(&self) -> &dyn Backend {
+        match &self.0 {
+            Handle::Cpu(DType::F32) => const { &Cpu::<f32>::new() },
+            Handle::Cpu(DType::F64) => const { &Cpu::<f64>::new() },
+            Handle::Shared(backend) => backend.as_ref(),
         }
     }
 }
@@ -139,7 +130,7 @@ impl Eq for Device {}
 /// The device in words, with its precision.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.backend().name())
+        f.pad(&self.name())
     }
 }
 

@@ -56,14 +56,14 @@ impl Tensor {
         if data.len() != shape.size() {
             return Err(Error::DataLength { shape: shape.to_vec(), got: data.len() });
         }
-        Ok(Tensor { device: device.clone(), shape, buf: device.backend().upload(data) })
+        Ok(Tensor { device: device.clone(), shape, buf: device.upload(data) })
     }
 
     /// An array that holds `value` everywhere.
     #[track_caller]
     pub fn full(device: &Device, shape: impl Into<Shape>, value: f64) -> Self {
         let shape = shape.into();
-        let buf = device.backend().fill(shape.size(), value);
+        let buf = device.fill(shape.size(), value);
         Tensor { device: device.clone(), shape, buf }
     }
 
@@ -75,7 +75,7 @@ impl Tensor {
 
     /// The identity matrix `[n, n]`.
     pub fn eye(device: &Device, n: usize) -> Self {
-        Tensor { device: device.clone(), shape: Shape::from([n, n]), buf: device.backend().eye(n) }
+        Tensor { device: device.clone(), shape: Shape::from([n, n]), buf: device.eye(n) }
     }
 
     /// The device, with this array's precision.
@@ -86,12 +86,6 @@ impl Tensor {
     /// The precision.
     pub fn dtype(&self) -> DType {
         self.device.dtype()
-    }
-
-    /// The device's primitives.
-    #[inline]
-    pub fn backend(&self) -> &dyn Backend {
-        self.device.backend()
     }
 
     /// The array on another device or in another precision; shared if it is there already.
@@ -105,7 +99,7 @@ impl Tensor {
         Ok(Tensor {
             device: device.clone(),
             shape: self.shape,
-            buf: device.backend().upload(self.to_host()?),
+            buf: device.upload(self.to_host()?),
         })
     }
 
@@ -151,7 +145,7 @@ impl Tensor {
     /// # Errors
     /// If the device failed, now or before.
     pub fn to_host(&self) -> Result<HostVec, Error> {
-        self.backend().download(&self.buf)
+        self.device.download(&self.buf)
     }
 
     /// The array as a host matrix: the first axis indexes rows, all others together columns.
@@ -241,7 +235,7 @@ impl Tensor {
         Tensor {
             device: self.device.clone(),
             shape: Shape::new(&shape),
-            buf: self.backend().index_select(&self.buf, outer, len, inner, pick),
+            buf: self.device.index_select(&self.buf, outer, len, inner, pick),
         }
     }
 
@@ -262,7 +256,7 @@ impl Tensor {
         let strides = self.shape.strides();
         let shape = Shape::new(&order.iter().map(|&axis| self.shape[axis]).collect::<Vec<_>>());
         let strides: Vec<usize> = order.iter().map(|&axis| strides[axis]).collect();
-        let buf = self.backend().copy_strided(&self.buf, &shape, &strides);
+        let buf = self.device.copy_strided(&self.buf, &shape, &strides);
         Tensor { device: self.device.clone(), shape, buf }
     }
 
@@ -284,7 +278,7 @@ impl Tensor {
             self.shape
         );
         let strides = self.shape.broadcast_strides(&shape);
-        let buf = self.backend().copy_strided(&self.buf, &shape, &strides[..shape.rank()]);
+        let buf = self.device.copy_strided(&self.buf, &shape, &strides[..shape.rank()]);
         Tensor { device: self.device.clone(), shape, buf }
     }
 
@@ -306,7 +300,7 @@ impl Tensor {
                     .unwrap_or_else(|_| panic!("can't crop {} by {pads:?}", self.shape))
             })
             .collect();
-        let buf = self.backend().pad(&self.buf, &self.shape, pads);
+        let buf = self.device.pad(&self.buf, &self.shape, pads);
         Tensor { device: self.device.clone(), shape: Shape::new(&shape), buf }
     }
 
@@ -334,14 +328,14 @@ impl Tensor {
         Tensor {
             device: first.device.clone(),
             shape: Shape::new(&shape),
-            buf: first.backend().concat(&parts, outer),
+            buf: first.device.concat(&parts, outer),
         }
     }
 
     /// Applies `f` to every entry.
     #[must_use]
     pub fn unary(&self, f: Unary) -> Self {
-        self.with_buf(self.backend().unary(f, &self.buf))
+        self.with_buf(self.device.unary(f, &self.buf))
     }
 
     /// `alpha` times the array.
@@ -363,7 +357,7 @@ impl Tensor {
             x.shape,
             self.shape
         );
-        self.with_buf(self.backend().unary_chain(f, &x.buf, &y.buf, &self.buf))
+        self.with_buf(self.device.unary_chain(f, &x.buf, &y.buf, &self.buf))
     }
 
     /// `f″(self)`, where `y = f(self)` is known.
@@ -374,7 +368,7 @@ impl Tensor {
     #[must_use]
     pub fn unary_second(&self, f: Unary, y: &Self) -> Self {
         assert!(self.shape == y.shape, "{f:?} of {} can't be {}", self.shape, y.shape);
-        self.with_buf(self.backend().unary_second(f, &self.buf, &y.buf))
+        self.with_buf(self.device.unary_second(f, &self.buf, &y.buf))
     }
 
     /// `f(self, other)`, broadcasting (trailing axes aligned, length 1 repeats).
@@ -394,7 +388,7 @@ impl Tensor {
             panic!("{f:?} of {} and {}: the shapes do not broadcast", self.shape, other.shape)
         });
         let buf =
-            self.backend().binary(f, (&self.buf, &self.shape), (&other.buf, &other.shape), &shape);
+            self.device.binary(f, (&self.buf, &self.shape), (&other.buf, &other.shape), &shape);
         Tensor { device: self.device.clone(), shape, buf }
     }
 
@@ -427,7 +421,7 @@ impl Tensor {
     pub fn axpy(&mut self, alpha: f64, other: &Self) {
         assert_eq!(self.shape, other.shape, "axpy of different shapes");
         self.device.assert_same(&other.device, "axpy");
-        self.device.backend().axpy(alpha, &other.buf, &mut self.buf);
+        self.device.axpy(alpha, &other.buf, &mut self.buf);
     }
 
     /// Reduces axis `axis` away.
@@ -440,7 +434,7 @@ impl Tensor {
         let (outer, inner) =
             (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
         let shape = Shape::new(&[&self.shape[..axis], &self.shape[axis + 1..]].concat());
-        let buf = self.backend().reduce(f, &self.buf, outer, self.shape[axis], inner);
+        let buf = self.device.reduce(f, &self.buf, outer, self.shape[axis], inner);
         Tensor { device: self.device.clone(), shape, buf }
     }
 
@@ -457,7 +451,7 @@ impl Tensor {
     pub fn softmax(&self, axis: usize) -> Self {
         let (outer, inner) =
             (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
-        self.with_buf(self.backend().softmax(&self.buf, outer, self.shape[axis], inner))
+        self.with_buf(self.device.softmax(&self.buf, outer, self.shape[axis], inner))
     }
 
     /// The product that `g` describes of this buffer and `other`'s, in a new array of the given
@@ -472,13 +466,13 @@ impl Tensor {
         // Entries that the product leaves out, or adds to, are zero.
         let covered = !g.accumulate && g.written() == shape.size();
         let buf = if covered {
-            self.backend().scratch(shape.size())
+            self.device.scratch(shape.size())
         } else {
-            self.backend().fill(shape.size(), 0.0)
+            self.device.fill(shape.size(), 0.0)
         };
         self.device.assert_same(&other.device, "matrix product");
         let mut out = Tensor::from_buf(&self.device, shape, buf);
-        self.backend().gemm(g, &self.buf, &other.buf, &mut out.buf);
+        self.device.gemm(g, &self.buf, &other.buf, &mut out.buf);
         out
     }
 
@@ -487,7 +481,7 @@ impl Tensor {
     /// # Errors
     /// If the device failed, now or before.
     pub fn first_non_finite(&self) -> Result<Option<usize>, Error> {
-        self.backend().first_non_finite(&self.buf)
+        self.device.first_non_finite(&self.buf)
     }
 
     fn with_buf(&self, buf: Buffer) -> Self {
