@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use vivit_tensor::{Backend, Gemm, Tensor};
+use vivit_tensor::{Gemm, Tensor};
 
 use crate::tape::Origin;
 use crate::{Batch, Error, Graph, Io, Loss, Op, Outer, Probe, Root, RootColumns, Seed, Var};
@@ -27,35 +27,35 @@ const BLOCK: usize = 1 << 24;
 
 /// A parameter's use by an operation, with the averaged curvature at the operation's result.
 #[derive(Debug)]
-pub struct Averaged<'a, B: Backend> {
+pub struct Averaged<'a> {
     /// The parameter.
     pub param: Var,
-    op: &'a dyn Op<B>,
-    io: Io<'a, B>,
+    op: &'a dyn Op,
+    io: Io<'a>,
     wrt: usize,
     /// `[L, L]` for L entries of the result per sample.
-    q: &'a Tensor<B>,
+    q: &'a Tensor,
 }
 
-impl<B: Backend> Averaged<'_, B> {
+impl Averaged<'_> {
     /// The operation.
-    pub fn operation(&self) -> &dyn Op<B> {
+    pub fn operation(&self) -> &dyn Op {
         self.op
     }
 
     /// The outer-product structure of the parameter's Jacobian, of a factor of one column (its
     /// values do not matter).
-    pub fn outer(&self) -> Option<Outer<B>> {
+    pub fn outer(&self) -> Option<Outer> {
         let mat = self.io.out.reshape(self.io.out.shape().prefixed(&[1]));
         self.op.outer(self.io, self.wrt, &mat)
     }
 
     /// `Σ_{t, t′} Q` between out-features: what `(Σ_t s)(Σ_t s)ᵀ` is on average, `[G, O, O]`, for a
     /// parameter with outer-product structure.
-    pub fn output_factor(&self) -> Option<Tensor<B>> {
+    pub fn output_factor(&self) -> Option<Tensor> {
         let first = Rows::new(self.io, 0..1);
         // The factor at the output of every column `[K, L]`, summed over positions: `[K, G·O]`.
-        let at_output = |columns: &Tensor<B>| {
+        let at_output = |columns: &Tensor| {
             let mat =
                 columns.reshape(self.io.out.shape().tail().prefixed(&[columns.shape()[0], 1]));
             let outer = first.with(|io| self.op.outer(io, self.wrt, &mat))?;
@@ -72,12 +72,12 @@ impl<B: Backend> Averaged<'_, B> {
     }
 
     /// `(1/N) Σ_n J_nᵀ Q J_n` in the parameter, `[D, D]`.
-    pub fn block(&self) -> Tensor<B> {
+    pub fn block(&self) -> Tensor {
         average(self.op, self.io, (self.wrt, self.wrt), self.q)
     }
 }
 
-impl<B: Backend> Graph<B> {
+impl Graph {
     /// Shows every use of the `wanted` parameters with the averaged curvature at its operation's
     /// result, last operation first.
     ///
@@ -87,10 +87,10 @@ impl<B: Backend> Graph<B> {
     /// fails.
     pub fn averaged_sweep<E: From<Error>>(
         &self,
-        loss: &dyn Loss<B>,
+        loss: &dyn Loss,
         wanted: &[Var],
         wanted_by: &str,
-        mut visit: impl FnMut(&Averaged<'_, B>) -> Result<(), E>,
+        mut visit: impl FnMut(&Averaged<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(Some(wanted_by))?;
@@ -113,7 +113,7 @@ impl<B: Backend> Graph<B> {
             }
         }
         // The matrices of pairs of values, the later one first.
-        let mut q: BTreeMap<(usize, usize), Tensor<B>> = BTreeMap::new();
+        let mut q: BTreeMap<(usize, usize), Tensor> = BTreeMap::new();
         let output = self.output().index();
         let root = Probe::new(Seed::Root(Root::Exact(RootColumns::Rank))).columns(self, loss)?;
         let (rows, c) = (root.shape()[0] * root.shape()[1], self.value().len() / self.samples());
@@ -127,7 +127,7 @@ impl<B: Backend> Graph<B> {
                 .into_iter()
                 .filter_map(|other| Some((other, q.remove(&(at, other))?)))
                 .collect();
-            let args: Vec<&Tensor<B>> =
+            let args: Vec<&Tensor> =
                 nodes[at].args.iter().map(|&arg| self.tape().value(arg)).collect();
             let batched: Vec<bool> =
                 nodes[at].args.iter().map(|&arg| self.tape().is_batched(arg)).collect();
@@ -171,11 +171,7 @@ impl<B: Backend> Graph<B> {
 }
 
 /// Adds the block of rows `a` and columns `b` to the matrices, each pair once.
-fn add<B: Backend>(
-    q: &mut BTreeMap<(usize, usize), Tensor<B>>,
-    (a, b): (usize, usize),
-    block: Tensor<B>,
-) {
+fn add(q: &mut BTreeMap<(usize, usize), Tensor>, (a, b): (usize, usize), block: Tensor) {
     let (key, block) = if a >= b { ((a, b), block) } else { ((b, a), block.permute(&[1, 0])) };
     match q.get_mut(&key) {
         Some(sum) => sum.axpy(1.0, &block),
@@ -184,15 +180,15 @@ fn add<B: Backend>(
 }
 
 /// What an operation read and wrote, of some samples.
-struct Rows<'a, B: Backend> {
-    args: Vec<Tensor<B>>,
-    out: Tensor<B>,
+struct Rows<'a> {
+    args: Vec<Tensor>,
+    out: Tensor,
     batched: &'a [bool],
 }
 
-impl<'a, B: Backend> Rows<'a, B> {
-    fn new(io: Io<'a, B>, samples: std::ops::Range<usize>) -> Self {
-        let rows = |x: &Tensor<B>, batched: bool| {
+impl<'a> Rows<'a> {
+    fn new(io: Io<'a>, samples: std::ops::Range<usize>) -> Self {
+        let rows = |x: &Tensor, batched: bool| {
             if batched { x.slice(samples.start, samples.end) } else { x.clone() }
         };
         let args =
@@ -200,26 +196,21 @@ impl<'a, B: Backend> Rows<'a, B> {
         Rows { args, out: rows(io.out, true), batched: io.batched }
     }
 
-    fn with<T>(&self, f: impl FnOnce(Io<'_, B>) -> T) -> T {
-        let args: Vec<&Tensor<B>> = self.args.iter().collect();
+    fn with<T>(&self, f: impl FnOnce(Io<'_>) -> T) -> T {
+        let args: Vec<&Tensor> = self.args.iter().collect();
         f(Io { args: &args, out: &self.out, batched: self.batched })
     }
 }
 
 /// `Jᵀ` of every column and sample: `columns: [K, n, L]` to `[K, n, P]`.
-fn pull<B: Backend>(op: &dyn Op<B>, io: Io<'_, B>, wrt: usize, columns: &Tensor<B>) -> Tensor<B> {
+fn pull(op: &dyn Op, io: Io<'_>, wrt: usize, columns: &Tensor) -> Tensor {
     let (k, n) = (columns.shape()[0], columns.shape()[1]);
     let product = op.jac_t(io, wrt, &columns.reshape(io.out.shape().prefixed(&[k])), Batch::Keep);
     product.reshape([k, n, product.len() / (k * n)])
 }
 
 /// `(1/N) Σ_n J_aᵀ Q J_b`.
-fn average<B: Backend>(
-    op: &dyn Op<B>,
-    io: Io<'_, B>,
-    (a, b): (usize, usize),
-    q: &Tensor<B>,
-) -> Tensor<B> {
+fn average(op: &dyn Op, io: Io<'_>, (a, b): (usize, usize), q: &Tensor) -> Tensor {
     over_samples(io, q.shape()[0], |io, n| {
         let l = q.shape()[0];
         let half = pull(op, io, a, &q.reshape([l, 1, l]).broadcast([l, n, l]));
@@ -228,7 +219,7 @@ fn average<B: Backend>(
 }
 
 /// `(1/N) Σ_n J_aᵀ Q` of a mixed block `Q: [L, other]`.
-fn average_one<B: Backend>(op: &dyn Op<B>, io: Io<'_, B>, a: usize, q: &Tensor<B>) -> Tensor<B> {
+fn average_one(op: &dyn Op, io: Io<'_>, a: usize, q: &Tensor) -> Tensor {
     let (l, other) = (q.shape()[0], q.shape()[1]);
     over_samples(io, l.max(other), |io, n| {
         let columns = q.permute(&[1, 0]).reshape([other, 1, l]).broadcast([other, n, l]);
@@ -237,11 +228,7 @@ fn average_one<B: Backend>(op: &dyn Op<B>, io: Io<'_, B>, a: usize, q: &Tensor<B
 }
 
 /// The mean over all samples of what `f` returns summed over some.
-fn over_samples<B: Backend>(
-    io: Io<'_, B>,
-    entries: usize,
-    f: impl Fn(Io<'_, B>, usize) -> Tensor<B>,
-) -> Tensor<B> {
+fn over_samples(io: Io<'_>, entries: usize, f: impl Fn(Io<'_>, usize) -> Tensor) -> Tensor {
     let total = io.samples();
     let widest = io
         .args
@@ -250,7 +237,7 @@ fn over_samples<B: Backend>(
         .map(|(arg, &batched)| if batched { arg.len() / total } else { arg.len() });
     let widest = widest.fold(entries, usize::max);
     let step = (BLOCK / (widest * entries).max(1)).clamp(1, total);
-    let mut sum: Option<Tensor<B>> = None;
+    let mut sum: Option<Tensor> = None;
     for first in (0..total).step_by(step) {
         let last = (first + step).min(total);
         let part = Rows::new(io, first..last).with(|io| f(io, last - first));

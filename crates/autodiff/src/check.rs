@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use vivit_tensor::{Backend, Rng, Scalar, Shape, Tensor};
+use vivit_tensor::{Rng, Shape, Tensor};
 
 use crate::op::jac_by_columns;
 use crate::second::residual;
@@ -42,13 +42,13 @@ impl fmt::Display for Check {
 
 /// Largest difference of two arrays over their largest magnitude (0 where both vanish, ∞ where the
 /// shapes differ).
-pub fn relative_error<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<f64, Error> {
+pub fn relative_error(a: &Tensor, b: &Tensor) -> Result<f64, Error> {
     if a.shape() != b.shape() {
         return Ok(f64::INFINITY);
     }
     let (a, b) = (a.to_vec()?, b.to_vec()?);
     let (mut difference, mut scale) = (0.0f64, 0.0f64);
-    for (a, b) in a.iter().map(|x| x.f64()).zip(b.iter().map(|x| x.f64())) {
+    for (a, b) in a.into_iter().zip(b) {
         difference = if (a - b).is_nan() { f64::INFINITY } else { difference.max((a - b).abs()) };
         scale = scale.max(a.abs()).max(b.abs());
     }
@@ -73,25 +73,25 @@ pub fn relative_error<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<f64, E
 ///
 /// # Panics
 /// Where the operation does, and if its results do not have the shapes that [`Op`] asks for.
-pub fn check_derivatives<B: Backend>(
-    op: &dyn Op<B>,
-    args: &[Tensor<B>],
+pub fn check_derivatives(
+    op: &dyn Op,
+    args: &[Tensor],
     batched: &[bool],
     seed: u64,
 ) -> Result<Vec<Check>, Error> {
     let mut rng = Rng::new(seed);
-    let refs: Vec<&Tensor<B>> = args.iter().collect();
+    let refs: Vec<&Tensor> = args.iter().collect();
     let out = op.forward(&refs);
     let io = Io { args: &refs, out: &out, batched };
-    let backend = out.backend().clone();
-    let mut random = |shape: Shape| Tensor::from_vec(&backend, &shape, rng.normal(shape.size()));
-    let epsilon = B::Elem::EPSILON.f64();
+    let device = out.device().clone();
+    let mut random = |shape: Shape| Tensor::from_vec(&device, &shape, rng.normal(shape.size()));
+    let epsilon = out.dtype().epsilon();
     // A result may be a small difference of large terms, which its own scale does not show: a few
     // hundred times as much is still rounding.
     let rounding = |len: usize| 512.0 * epsilon * (len.max(4) as f64).sqrt();
     let mut checks = Vec::new();
     for (wrt, arg) in args.iter().enumerate() {
-        let mut check = |what, a: &Tensor<B>, b: &Tensor<B>, tolerance| {
+        let mut check = |what, a: &Tensor, b: &Tensor, tolerance| {
             checks.push(Check { what, wrt, error: relative_error(a, b)?, tolerance });
             Ok::<(), Error>(())
         };
@@ -120,13 +120,13 @@ pub fn check_derivatives<B: Backend>(
         check("J·t and J formed from Jᵀ", &pushed, &columns, rounding(arg.len()))?;
 
         let pulled = op.jac_t(io, wrt, &mat, Batch::Sum);
-        let dot = |a: &Tensor<B>, b: &Tensor<B>| a.mul(b).reshape([a.len()]).sum(0);
+        let dot = |a: &Tensor, b: &Tensor| a.mul(b).reshape([a.len()]).sum(0);
         let (u, t) = (mat.slice(0, 1), tangent.slice(0, 1));
         let (left, right) = (dot(&u, &pushed.slice(0, 1)), dot(&pulled.slice(0, 1), &t));
         // Both sides may cancel: compare them on the scale of what was summed.
-        let norm = |a: &Tensor<B>| Ok::<f64, Error>(dot(a, a).to_vec()?[0].f64().sqrt());
+        let norm = |a: &Tensor| Ok::<f64, Error>(dot(a, a).to_vec()?[0].sqrt());
         let scale = (norm(&u)? * norm(&pushed.slice(0, 1))?).max(f64::MIN_POSITIVE);
-        let error = (left.to_vec()?[0] - right.to_vec()?[0]).f64().abs() / scale;
+        let error = (left.to_vec()?[0] - right.to_vec()?[0]).abs() / scale;
         checks.push(Check {
             what: "⟨u, J t⟩ and ⟨Jᵀu, t⟩",
             wrt,
@@ -134,7 +134,7 @@ pub fn check_derivatives<B: Backend>(
             tolerance: rounding(arg.len() + out.len()),
         });
 
-        let mut check = |what, a: &Tensor<B>, b: &Tensor<B>, tolerance| {
+        let mut check = |what, a: &Tensor, b: &Tensor, tolerance| {
             checks.push(Check { what, wrt, error: relative_error(a, b)?, tolerance });
             Ok::<(), Error>(())
         };
@@ -181,12 +181,12 @@ pub fn check_derivatives<B: Backend>(
 }
 
 /// `R t` against the change of `Jᵀ·m` along t; nothing if no second derivatives are given.
-fn check_second<B: Backend>(
-    op: &dyn Op<B>,
-    io: Io<'_, B>,
+fn check_second(
+    op: &dyn Op,
+    io: Io<'_>,
     (wrt, along): (usize, usize),
-    mat: &Tensor<B>,
-    tangent: &Tensor<B>,
+    mat: &Tensor,
+    tangent: &Tensor,
 ) -> Result<Vec<Check>, Error> {
     if matches!(op.second(wrt, along), Second::Missing) {
         return Ok(Vec::new());
@@ -195,7 +195,7 @@ fn check_second<B: Backend>(
     let n = if io.out_batched() { io.samples() } else { 1 };
     let mat =
         if io.out_batched() { mat.clone() } else { mat.reshape(io.out.shape().prefixed(&[1, n])) };
-    let step = B::Elem::EPSILON.f64().cbrt();
+    let step = io.out.dtype().epsilon().cbrt();
     let mut checks = Vec::new();
     for apart in [false, true] {
         if apart && op.couples_samples() {
@@ -213,12 +213,12 @@ fn check_second<B: Backend>(
         let difference = pulled(1.0).sub(&pulled(-1.0)).scale(0.5 / step);
         let given = match residual(op, io, (wrt, along), tangent, &mat, apart) {
             Some(given) => given.slice(1, 2),
-            None => Tensor::zeros(here.backend(), *here.shape()),
+            None => Tensor::zeros(here.device(), *here.shape()),
         };
         // Where the derivative vanishes, the scale is that of what does not change. NaN and wrong
         // shapes are no number here, and fail.
-        let magnitude = |x: &Tensor<B>| {
-            Ok::<f64, Error>(x.to_vec()?.iter().fold(0.0f64, |max, x| max.max(x.f64().abs())))
+        let magnitude = |x: &Tensor| {
+            Ok::<f64, Error>(x.to_vec()?.iter().fold(0.0f64, |max, x| max.max(x.abs())))
         };
         let own = magnitude(&given)?.max(magnitude(&difference)?);
         let error = relative_error(&given, &difference)?;

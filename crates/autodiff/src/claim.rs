@@ -2,69 +2,69 @@
 //! before any result is returned.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use vivit_tensor::{Backend, Matrix, Scalar, Search, Tensor};
+use vivit_tensor::{Buffer, HostVec, Matrix, NonFiniteSearch, Scalar, Tensor};
 
 use crate::{Error, Graph};
 
 /// Makes the error of a position and the value there.
-type Fault = Rc<dyn Fn(usize, f64) -> Error>;
+type Fault = Arc<dyn Fn(usize, f64) -> Error + Send + Sync>;
 
 /// The claim that an array has no NaN and no infinity, and the error if it has.
 #[derive(Clone)]
-pub struct Claim<B: Backend> {
-    array: Tensor<B>,
+pub struct Claim {
+    array: Tensor,
     /// Where the error's value is read.
-    shown: Tensor<B>,
+    shown: Tensor,
     fault: Fault,
 }
 
-impl<B: Backend> fmt::Debug for Claim<B> {
+impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "claim of {}", self.array.shape())
     }
 }
 
-impl<B: Backend> Claim<B> {
+impl Claim {
     /// That `array` is finite; errors call it `what`.
-    pub fn finite(array: &Tensor<B>, what: impl Into<String>) -> Self {
+    pub fn finite(array: &Tensor, what: impl Into<String>) -> Self {
         let (what, shape) = (what.into(), *array.shape());
         let fault = move |at: usize, value| {
             let strides = shape.strides();
             let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
             Error::NonFinite { what: what.clone(), index, value }
         };
-        Claim { array: array.clone(), shown: array.clone(), fault: Rc::new(fault) }
+        Claim { array: array.clone(), shown: array.clone(), fault: Arc::new(fault) }
     }
 
     /// That all entries of `of` are as they should be: `witness`, of the same length, is finite
     /// exactly where they are. `fault` makes the error of a position in `of` and the value there.
     pub fn witnessed(
-        witness: Tensor<B>,
-        of: &Tensor<B>,
-        fault: impl Fn(usize, f64) -> Error + 'static,
+        witness: Tensor,
+        of: &Tensor,
+        fault: impl Fn(usize, f64) -> Error + Send + Sync + 'static,
     ) -> Self {
         assert_eq!(witness.len(), of.len(), "a witness for every entry");
-        Claim { array: witness, shown: of.clone(), fault: Rc::new(fault) }
+        Claim { array: witness, shown: of.clone(), fault: Arc::new(fault) }
     }
 
     fn error(&self, at: usize) -> Result<Error, Error> {
-        Ok((self.fault)(at, self.shown.to_vec()?[at].f64()))
+        Ok((self.fault)(at, self.shown.to_vec()?[at]))
     }
 }
 
 /// Claims that a device may still be looking at. Results count once they are settled.
 #[must_use = "results count only once the claims are settled"]
-pub struct Unsettled<'g, B: Backend> {
-    graph: &'g Graph<B>,
+pub struct Unsettled<'g> {
+    graph: &'g Graph,
     /// Whether the graph's own numbers are among the claims.
     whole: bool,
-    claims: Vec<Claim<B>>,
-    search: Search<B::Index>,
+    claims: Vec<Claim>,
+    search: NonFiniteSearch,
 }
 
-impl<B: Backend> fmt::Debug for Unsettled<'_, B> {
+impl fmt::Debug for Unsettled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unsettled")
             .field("claims", &self.claims)
@@ -73,38 +73,38 @@ impl<B: Backend> fmt::Debug for Unsettled<'_, B> {
     }
 }
 
-impl<'g, B: Backend> Unsettled<'g, B> {
+impl<'g> Unsettled<'g> {
     /// Has the device look at all numbers of a graph, and at more; does not wait.
     ///
     /// # Errors
     /// If the device failed, or knows already that a claim does not hold: the first one's error.
-    pub(crate) fn whole(graph: &'g Graph<B>, more: Vec<Claim<B>>) -> Result<Self, Error> {
+    pub(crate) fn whole(graph: &'g Graph, more: Vec<Claim>) -> Result<Self, Error> {
         let mut claims = graph.claims();
         claims.extend(more);
         Self::start(graph, true, claims)
     }
 
     /// As [`whole`](Unsettled::whole), of the claims alone.
-    pub(crate) fn of(graph: &'g Graph<B>, claims: Vec<Claim<B>>) -> Result<Self, Error> {
+    pub(crate) fn of(graph: &'g Graph, claims: Vec<Claim>) -> Result<Self, Error> {
         Self::start(graph, false, claims)
     }
 
-    fn start(graph: &'g Graph<B>, whole: bool, claims: Vec<Claim<B>>) -> Result<Self, Error> {
-        let arrays: Vec<&B::Buf> = claims.iter().map(|claim| claim.array.buf()).collect();
+    fn start(graph: &'g Graph, whole: bool, claims: Vec<Claim>) -> Result<Self, Error> {
+        let arrays: Vec<&Buffer> = claims.iter().map(|claim| claim.array.buf()).collect();
         let search = if claims.is_empty() {
-            Search::Done(None)
+            NonFiniteSearch::Done(None)
         } else {
-            graph.tape().backend().search_non_finite(&arrays)?
+            graph.tape().device().search_non_finite(&arrays)?
         };
         let mut unsettled = Unsettled { graph, whole, claims, search };
-        if matches!(unsettled.search, Search::Done(_)) {
+        if matches!(unsettled.search, NonFiniteSearch::Done(_)) {
             unsettled.wait()?;
         }
         Ok(unsettled)
     }
 
     fn wait(&mut self) -> Result<(), Error> {
-        match self.graph.tape().backend().answer(&self.search)? {
+        match self.search.wait()? {
             Some((number, at)) => Err(self.claims[number].error(at)?),
             None => {
                 self.holds();
@@ -117,7 +117,7 @@ impl<'g, B: Backend> Unsettled<'g, B> {
         if self.whole {
             self.graph.is_finite();
         }
-        self.search = Search::Done(None);
+        self.search = NonFiniteSearch::Done(None);
     }
 
     /// Waits for the device's answer.
@@ -138,15 +138,16 @@ impl<'g, B: Backend> Unsettled<'g, B> {
     ///
     /// # Errors
     /// If a claim does not hold, or the device failed.
-    pub fn read(&mut self, mut result: Tensor<B>) -> Result<Vec<B::Elem>, Error> {
-        if matches!(self.search, Search::Done(None)) {
-            return Ok(result.to_vec()?);
+    pub fn read(&mut self, mut result: Tensor) -> Result<HostVec, Error> {
+        if matches!(self.search, NonFiniteSearch::Done(None)) {
+            return Ok(result.to_host()?);
         }
-        self.graph.tape().backend().mark(&self.search, result.buf_mut());
-        let entries = result.to_vec()?;
+        let device = result.device().clone();
+        self.search.mark(&*device, result.buf_mut());
+        let entries = result.to_host()?;
         // Without a number to tell, or with a NaN that may be the result's own, the device is
         // asked.
-        if entries.first().is_some_and(|first| first.f64().is_finite()) {
+        if !entries.is_empty() && entries.at(0).is_finite() {
             self.holds()
         } else {
             self.wait()?
@@ -158,8 +159,8 @@ impl<'g, B: Backend> Unsettled<'g, B> {
     ///
     /// # Errors
     /// As there.
-    pub fn read_matrix(&mut self, result: Tensor<B>) -> Result<Matrix<B::Elem>, Error> {
+    pub fn read_matrix<E: Scalar>(&mut self, result: Tensor) -> Result<Matrix<E>, Error> {
         let (rows, cols) = (result.shape()[0], result.shape().tail().size());
-        Ok(Matrix::new(rows, cols, self.read(result)?))
+        Ok(Matrix::new(rows, cols, self.read(result)?.into_vec()))
     }
 }

@@ -3,11 +3,9 @@
 //! Names are those given to [`Tape::named_param`](crate::Tape::named_param); models use PyTorch's,
 //! `"2.body.0.weight"`.
 
-use vivit_tensor::Backend;
-
 use crate::{Error, Graph, Var};
 
-impl<B: Backend> Graph<B> {
+impl Graph {
     /// Those of [`params`](Graph::params) whose name matches `pattern`, in the order of recording.
     /// A `*` in the pattern stands for any characters, dots included, or none: `"0.*"`,
     /// `"*.weight"`.
@@ -18,9 +16,9 @@ impl<B: Backend> Graph<B> {
     /// # Examples
     /// ```
     /// use vivit_autodiff::{Graph, Tape};
-    /// use vivit_tensor::{Cpu, Tensor};
+    /// use vivit_tensor::{Device, Tensor};
     ///
-    /// let cpu = Cpu::<f64>::new();
+    /// let cpu = Device::cpu_f64();
     /// let mut tape = Tape::new(&cpu);
     /// let weight = tape.named_param("0.weight", Tensor::zeros(&cpu, [2, 3]));
     /// let bias = tape.named_param("0.bias", Tensor::zeros(&cpu, [2]));
@@ -97,7 +95,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use vivit_tensor::{Cpu, Tensor};
+    use vivit_tensor::{Device, Tensor};
 
     use super::*;
     use crate::Tape;
@@ -133,8 +131,8 @@ mod tests {
 
     /// A chain of linear maps 2 → 2 with these parameter names, and one parameter that nothing
     /// depends on.
-    fn chain(names: &[&str]) -> (Graph<Cpu<f64>>, Vec<Var>) {
-        let cpu = Cpu::new();
+    fn chain(names: &[&str]) -> (Graph, Vec<Var>) {
+        let cpu = Device::cpu_f64();
         let mut tape = Tape::new(&cpu);
         let mut x = tape.input(Tensor::zeros(&cpu, [3, 2]));
         let params: Vec<Var> =

@@ -11,7 +11,7 @@
 //! Without the second term, and with `u = ∂²L/∂f² ẋ` at the output, that is a product with the GGN;
 //! with it, with the Hessian (Pearlmutter, Neural Computation 6 (1994) 147–160).
 
-use vivit_tensor::{Backend, Tensor, Unary};
+use vivit_tensor::{Tensor, Unary};
 
 use crate::second::residual;
 use crate::sweep::{add, pull_back};
@@ -33,26 +33,26 @@ pub enum Residuals {
 
 /// A graph linearised in some of its parameters, for some of its samples.
 #[derive(Debug)]
-pub struct Linearization<'g, B: Backend> {
-    graph: &'g Graph<B>,
+pub struct Linearization<'g> {
+    graph: &'g Graph,
     params: Vec<Var>,
     samples: Option<Vec<usize>>,
     path: Vec<bool>,
     /// The values' rows of the chosen samples, where they are chosen.
-    rows: Vec<Option<Tensor<B>>>,
+    rows: Vec<Option<Tensor>>,
 }
 
 /// The loss's gradient at every value between the parameters and the output: what second-order
 /// products need, computed once.
 #[derive(Debug)]
-pub struct Gradients<B: Backend>(PerValue<B>);
+pub struct Gradients(PerValue);
 
 /// Something for some of the values on the tape.
-type PerValue<B> = Vec<Option<Tensor<B>>>;
+type PerValue = Vec<Option<Tensor>>;
 /// Tangents of all values, the loss's gradients at them, and what of the residuals counts.
-type Bend<'a, B> = (&'a PerValue<B>, &'a Gradients<B>, Residuals);
+type Bend<'a> = (&'a PerValue, &'a Gradients, Residuals);
 
-impl<'g, B: Backend> Linearization<'g, B> {
+impl<'g> Linearization<'g> {
     /// Linearises `graph` in `params`, for `samples` only or for all.
     ///
     /// # Errors
@@ -60,12 +60,12 @@ impl<'g, B: Backend> Linearization<'g, B> {
     /// parameter or output is NaN or infinite, or some of the samples are chosen where an operation
     /// couples them.
     pub fn new(
-        graph: &'g Graph<B>,
+        graph: &'g Graph,
         params: &[Var],
         samples: Option<Vec<usize>>,
     ) -> Result<Self, Error> {
         params.iter().try_for_each(|&var| graph.check_param(var))?;
-        Probe::<B>::new(Seed::Gradient).of(samples.clone()).check_samples(graph.samples())?;
+        Probe::new(Seed::Gradient).of(samples.clone()).check_samples(graph.samples())?;
         if samples.is_some() {
             graph.check_apart(Some("a choice of samples"))?;
         }
@@ -79,14 +79,14 @@ impl<'g, B: Backend> Linearization<'g, B> {
                 node.args.iter().for_each(|arg| needed[arg.index()] = true);
             }
             for at in (0..nodes.len()).filter(|&at| needed[at] && nodes[at].batched) {
-                rows[at] = Some(nodes[at].value.select(0, samples));
+                rows[at] = Some(nodes[at].value.index_select(0, samples));
             }
         }
         Ok(Linearization { graph, params: params.to_vec(), samples, path, rows })
     }
 
     /// The graph.
-    pub fn graph(&self) -> &'g Graph<B> {
+    pub fn graph(&self) -> &'g Graph {
         self.graph
     }
 
@@ -100,7 +100,7 @@ impl<'g, B: Backend> Linearization<'g, B> {
         self.samples.as_deref()
     }
 
-    fn value(&self, var: Var) -> &Tensor<B> {
+    fn value(&self, var: Var) -> &Tensor {
         self.rows[var.index()].as_ref().unwrap_or(&self.graph.tape().node(var).value)
     }
 
@@ -108,24 +108,19 @@ impl<'g, B: Backend> Linearization<'g, B> {
     ///
     /// # Errors
     /// If a tangent does not fit its parameter, or they differ in number.
-    pub fn jvp(&self, tangents: &ParamMap<Tensor<B>>) -> Result<Tensor<B>, Error> {
+    pub fn jvp(&self, tangents: &ParamMap<Tensor>) -> Result<Tensor, Error> {
         let (mut moved, k) = self.moved(tangents, false)?;
         let output = self.graph.output();
         Ok(match moved[output.index()].take() {
             Some(tangent) => tangent,
-            None => Tensor::zeros(
-                self.graph.tape().backend(),
-                self.value(output).shape().prefixed(&[k]),
-            ),
+            None => {
+                Tensor::zeros(self.graph.tape().device(), self.value(output).shape().prefixed(&[k]))
+            }
         })
     }
 
     /// The tangents of all values, or (without `keep`) at least the output's, and their number K.
-    fn moved(
-        &self,
-        tangents: &ParamMap<Tensor<B>>,
-        keep: bool,
-    ) -> Result<(PerValue<B>, usize), Error> {
+    fn moved(&self, tangents: &ParamMap<Tensor>, keep: bool) -> Result<(PerValue, usize), Error> {
         let tape = self.graph.tape();
         let mut k = None;
         for (var, tangent) in tangents.iter() {
@@ -145,7 +140,7 @@ impl<'g, B: Backend> Linearization<'g, B> {
                 });
             }
         }
-        let mut moved: Vec<Option<Tensor<B>>> = vec![None; tape.nodes.len()];
+        let mut moved: Vec<Option<Tensor>> = vec![None; tape.nodes.len()];
         for (var, tangent) in tangents.iter() {
             moved[var.index()] = Some(tangent.clone());
         }
@@ -175,7 +170,7 @@ impl<'g, B: Backend> Linearization<'g, B> {
     ///
     /// # Errors
     /// If the columns do not fit the output.
-    pub fn vjp(&self, columns: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+    pub fn vjp(&self, columns: &Tensor) -> Result<ParamMap<Tensor>, Error> {
         self.pull(columns, None)
     }
 
@@ -186,11 +181,7 @@ impl<'g, B: Backend> Linearization<'g, B> {
     /// If the targets do not fit, or (with [`Residuals::Exact`]) an operation lacks second
     /// derivatives, or (with the others) an operation that is not piecewise linear has second
     /// derivatives that are not entry by entry.
-    pub fn gradients(
-        &self,
-        loss: &dyn Loss<B>,
-        residuals: Residuals,
-    ) -> Result<Gradients<B>, Error> {
+    pub fn gradients(&self, loss: &dyn Loss, residuals: Residuals) -> Result<Gradients, Error> {
         match residuals {
             Residuals::Exact => {
                 self.graph.check_second(&self.params, "a product with the Hessian")?
@@ -228,35 +219,30 @@ impl<'g, B: Backend> Linearization<'g, B> {
     /// As [`jvp`](Linearization::jvp).
     pub fn second_order(
         &self,
-        tangents: &ParamMap<Tensor<B>>,
-        at_output: impl FnOnce(&Tensor<B>) -> Tensor<B>,
-        (gradients, residuals): (&Gradients<B>, Residuals),
-    ) -> Result<ParamMap<Tensor<B>>, Error> {
+        tangents: &ParamMap<Tensor>,
+        at_output: impl FnOnce(&Tensor) -> Tensor,
+        (gradients, residuals): (&Gradients, Residuals),
+    ) -> Result<ParamMap<Tensor>, Error> {
         let (moved, k) = self.moved(tangents, true)?;
         let output = self.graph.output();
         let seed = match &moved[output.index()] {
             Some(tangent) => at_output(tangent),
-            None => Tensor::zeros(
-                self.graph.tape().backend(),
-                self.value(output).shape().prefixed(&[k]),
-            ),
+            None => {
+                Tensor::zeros(self.graph.tape().device(), self.value(output).shape().prefixed(&[k]))
+            }
         };
         self.pull(&seed, Some((&moved, gradients, residuals)))
     }
 
     /// Columns from the output to the parameters, with the residuals of what moved on the way.
-    fn pull(
-        &self,
-        columns: &Tensor<B>,
-        bend: Option<Bend<'_, B>>,
-    ) -> Result<ParamMap<Tensor<B>>, Error> {
+    fn pull(&self, columns: &Tensor, bend: Option<Bend<'_>>) -> Result<ParamMap<Tensor>, Error> {
         let (tape, output) = (self.graph.tape(), self.graph.output());
         let (got, expected) = (columns.shape(), self.value(output).shape());
         if got.rank() != expected.rank() + 1 || got.tail() != *expected {
             return Err(Error::ColumnsShape { got: got.to_vec(), expected: expected.to_vec() });
         }
         let k = got[0];
-        let mut factors: Vec<Option<Tensor<B>>> = vec![None; tape.nodes.len()];
+        let mut factors: Vec<Option<Tensor>> = vec![None; tape.nodes.len()];
         factors[output.index()] = Some(columns.clone());
         for at in
             (0..tape.nodes.len()).rev().filter(|&at| self.path[at] && !self.is_param(Var::at(at)))
@@ -280,12 +266,12 @@ impl<'g, B: Backend> Linearization<'g, B> {
                 }
             });
         }
-        tape.backend().check()?;
+        tape.device().check()?;
         let finish = |&var: &Var| {
             let shape = tape.value(var).shape().prefixed(&[k]);
             let product = factors[var.index()]
                 .take()
-                .map_or_else(|| Tensor::zeros(tape.backend(), shape), |sum| sum.reshape(shape));
+                .map_or_else(|| Tensor::zeros(tape.device(), shape), |sum| sum.reshape(shape));
             (var, product)
         };
         Ok(self.params.iter().map(finish).collect())
@@ -296,11 +282,11 @@ impl<'g, B: Backend> Linearization<'g, B> {
     }
 
     /// Calls `f` with the operation at a position, what it read and wrote, and its arguments.
-    fn at(&self, at: usize, f: impl FnOnce(&dyn crate::Op<B>, Io<'_, B>, &[Var])) {
+    fn at(&self, at: usize, f: impl FnOnce(&dyn crate::Op, Io<'_>, &[Var])) {
         let tape = self.graph.tape();
         let node = &tape.nodes[at];
         let Origin::Op(op) = &node.origin else { return };
-        let args: Vec<&Tensor<B>> = node.args.iter().map(|&arg| self.value(arg)).collect();
+        let args: Vec<&Tensor> = node.args.iter().map(|&arg| self.value(arg)).collect();
         let batched: Vec<bool> = node.args.iter().map(|&arg| tape.is_batched(arg)).collect();
         f(
             op.as_ref(),
@@ -337,14 +323,14 @@ impl<'g, B: Backend> Linearization<'g, B> {
 }
 
 /// The residual's product with a tangent, as far as it counts.
-fn bent<B: Backend>(
-    op: &dyn crate::Op<B>,
-    io: Io<'_, B>,
+fn bent(
+    op: &dyn crate::Op,
+    io: Io<'_>,
     (wrt, along): (usize, usize),
-    tangent: &Tensor<B>,
-    gradient: &Tensor<B>,
+    tangent: &Tensor,
+    gradient: &Tensor,
     residuals: Residuals,
-) -> Option<Tensor<B>> {
+) -> Option<Tensor> {
     if residuals == Residuals::Exact {
         return residual(op, io, (wrt, along), tangent, gradient, false);
     }
@@ -360,12 +346,12 @@ fn bent<B: Backend>(
     Some(tangent.mul(&bend))
 }
 
-impl<B: Backend> Graph<B> {
+impl Graph {
     /// `J·t`: tangents `[K, *p]` of some parameters (the others do not move) to `[K, N, *out]`.
     ///
     /// # Errors
     /// If a tangent does not fit its parameter, or they differ in number.
-    pub fn jvp(&self, tangents: &ParamMap<Tensor<B>>) -> Result<Tensor<B>, Error> {
+    pub fn jvp(&self, tangents: &ParamMap<Tensor>) -> Result<Tensor, Error> {
         let wanted: Vec<Var> = tangents.iter().map(|(var, _)| var).collect();
         Linearization::new(self, &wanted, None)?.jvp(tangents)
     }
@@ -375,7 +361,7 @@ impl<B: Backend> Graph<B> {
     ///
     /// # Errors
     /// If the columns do not fit the output, or a number is NaN or infinite.
-    pub fn vjp(&self, columns: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+    pub fn vjp(&self, columns: &Tensor) -> Result<ParamMap<Tensor>, Error> {
         let probe = Probe::new(Seed::Columns(columns.clone()));
         let columns = probe.given_columns(self, columns)?;
         let unsettled = Unsettled::of(self, probe.own_claims())?;

@@ -1,9 +1,8 @@
 //! The derivative protocol of an operation.
 
-use std::any::Any;
 use std::fmt::Debug;
 
-use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
+use vivit_tensor::{AsAny, Gemm, Shape, Strides, Tensor};
 
 use crate::{Outer, OuterDims, Route, Second};
 
@@ -19,25 +18,25 @@ pub enum Batch {
 /// What an operation read and wrote, as its derivatives see it: possibly only the rows of the
 /// chosen samples.
 #[derive(Debug)]
-pub struct Io<'a, B: Backend> {
+pub struct Io<'a> {
     /// The arguments.
-    pub args: &'a [&'a Tensor<B>],
+    pub args: &'a [&'a Tensor],
     /// The result.
-    pub out: &'a Tensor<B>,
+    pub out: &'a Tensor,
     /// Which arguments carry the sample axis (as axis 0).
     pub batched: &'a [bool],
 }
 
 // By hand: a derive would ask for `B: Copy`.
-impl<B: Backend> Clone for Io<'_, B> {
+impl Clone for Io<'_> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<B: Backend> Copy for Io<'_, B> {}
+impl Copy for Io<'_> {}
 
-impl<B: Backend> Io<'_, B> {
+impl Io<'_> {
     /// Whether the result carries the sample axis: if any argument does.
     pub fn out_batched(&self) -> bool {
         self.batched.contains(&true)
@@ -82,22 +81,9 @@ impl Effort {
     }
 }
 
-/// Any type, as [`Any`]: what [`downcast_ref`](trait.Op.html#method.downcast_ref) of an operation
-/// stands on. Implemented for all types.
-pub trait AsAny: Any {
-    /// The value as `Any`.
-    fn as_any(&self) -> &dyn Any;
-}
-
-impl<T: Any> AsAny for T {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl<B: Backend> dyn Op<B> {
+impl dyn Op {
     /// The operation as one of type `O`, if it is one.
-    pub fn downcast_ref<O: Op<B>>(&self) -> Option<&O> {
+    pub fn downcast_ref<O: Op>(&self) -> Option<&O> {
         self.as_any().downcast_ref()
     }
 }
@@ -111,12 +97,12 @@ impl<B: Backend> dyn Op<B> {
 ///
 /// Shapes are the caller's duty: an operation panics, naming itself and the shapes, when they do
 /// not fit.
-pub trait Op<B: Backend>: AsAny + Debug {
+pub trait Op: AsAny + Debug + Send + Sync {
     /// The name that errors show.
     fn name(&self) -> &'static str;
 
     /// The result of the arguments.
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B>;
+    fn forward(&self, args: &[&Tensor]) -> Tensor;
 
     /// `Jᵀ·M` in argument `wrt`: `mat: [V, *out]`.
     ///
@@ -124,13 +110,13 @@ pub trait Op<B: Backend>: AsAny + Debug {
     /// - An unbatched argument of a batched result: `[V, *arg]` summed over samples, or `[V, N,
     ///   *arg]`, as `batch` says.
     /// - An unbatched result: `[V, *arg]`; `batch` does not matter.
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B>;
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor;
 
     /// `J·t` in argument `wrt`: `tangent: [K, *arg]` to `[K, *out]`.
     ///
     /// The default forms J with unit columns through [`jac_t`](Op::jac_t): right for every
     /// operation, at the price of as many columns as a sample has results.
-    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         jac_by_columns(io, wrt, tangent, self.couples_samples(), |mat, batch| {
             self.jac_t(io, wrt, mat, batch)
         })
@@ -138,27 +124,27 @@ pub trait Op<B: Backend>: AsAny + Debug {
 
     /// The structure `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` of the product in argument `wrt`, where
     /// it has one.
-    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+    fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
         let _ = (io, wrt, mat);
         None
     }
 
     /// [`jac_t`](Op::jac_t) as a [`Route`], if every entry of the result comes from one entry of
     /// the only argument.
-    fn route(&self, io: Io<'_, B>) -> Option<Route<B>> {
+    fn route(&self, io: Io<'_>) -> Option<Route> {
         let _ = io;
         None
     }
 
     /// A route that arrives at the result, led on to the only argument, if that is what it then
     /// still is.
-    fn reroute(&self, io: Io<'_, B>, route: &Route<B>) -> Option<Route<B>> {
+    fn reroute(&self, io: Io<'_>, route: &Route) -> Option<Route> {
         let _ = (io, route);
         None
     }
 
     /// The lengths of [`outer`](Op::outer)'s axes for one column and one sample, from shapes alone.
-    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+    fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let _ = (io, wrt);
         None
     }
@@ -168,7 +154,7 @@ pub trait Op<B: Backend>: AsAny + Debug {
     ///
     /// The default: a multiply-add for every number of the larger side, and memory for three copies
     /// of it.
-    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {
         let side = io.share(wrt).max(io.out_share());
         Effort { multiply_adds: side, per_column: 3 * side, per_sample: 0 }
     }
@@ -177,7 +163,7 @@ pub trait Op<B: Backend>: AsAny + Debug {
     /// nothing else does.
     ///
     /// The default says that they are not given. They are to be symmetric in the pair.
-    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
         let _ = (wrt, along);
         Second::Missing
     }
@@ -190,20 +176,20 @@ pub trait Op<B: Backend>: AsAny + Debug {
 }
 
 /// `J·t` from `Jᵀ` of unit columns.
-pub(crate) fn jac_by_columns<B: Backend>(
-    io: Io<'_, B>,
+pub(crate) fn jac_by_columns(
+    io: Io<'_>,
     wrt: usize,
-    tangent: &Tensor<B>,
+    tangent: &Tensor,
     coupled: bool,
-    jac_t: impl Fn(&Tensor<B>, Batch) -> Tensor<B>,
-) -> Tensor<B> {
+    jac_t: impl Fn(&Tensor, Batch) -> Tensor,
+) -> Tensor {
     let (arg, out, k) = (io.args[wrt], io.out, tangent.shape()[0]);
     // Without a sample axis, or with samples coupled, the whole result is one sample.
     let apart = io.out_batched() && !coupled;
     let n = if apart { io.samples() } else { 1 };
     let (c, per_sample) = (out.len() / n.max(1), apart && io.batched[wrt]);
     let p = if per_sample { arg.len() / n } else { arg.len() };
-    let units = Tensor::eye(out.backend(), c)
+    let units = Tensor::eye(out.device(), c)
         .reshape([c, 1, c])
         .broadcast([c, n, c])
         .reshape(out.shape().prefixed(&[c]));
@@ -220,7 +206,7 @@ pub(crate) fn jac_by_columns<B: Backend>(
 
 /// Sums `mat: [V, *out]` down to `[V, *arg]` (or `[V, N, *arg]` with `keep`) where `arg` was
 /// broadcast to `out`.
-pub(crate) fn sum_to<B: Backend>(mat: &Tensor<B>, arg: &Shape, keep: bool) -> Tensor<B> {
+pub(crate) fn sum_to(mat: &Tensor, arg: &Shape, keep: bool) -> Tensor {
     let kept = 1 + usize::from(keep);
     let front = Shape::new(&mat.shape()[..kept]);
     let mut sum = mat.clone();

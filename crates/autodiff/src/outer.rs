@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use vivit_tensor::{Backend, ConvDims, ConvWeights, Gemm, Shape, Strides, Tensor, Window};
+use vivit_tensor::{ConvDims, ConvWeights, Gemm, Shape, Strides, Tensor, Window};
 
 /// Which of position and feature is the inner axis of a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,19 +40,19 @@ pub enum Order {
 
 /// The factor at the input.
 #[derive(Clone, Debug)]
-enum Input<B: Backend> {
+enum Input {
     /// `[N, G, T, I]` or `[N, G, I, T]`.
-    Whole(Tensor<B>),
+    Whole(Tensor),
     /// What windows see of `[N, G·C, *in]`: unfolded where it is used, never for all samples at
     /// once.
-    Windows(Tensor<B>, Window),
+    Windows(Tensor, Window),
 }
 
 /// `V[v, n] = Σ_t s ⊗ z`, a parameter of `G·O·I` entries.
 #[derive(Clone, Debug)]
-pub struct Outer<B: Backend> {
-    s: Tensor<B>,
-    z: Input<B>,
+pub struct Outer {
+    s: Tensor,
+    z: Input,
     /// Of s and of z.
     positions: [Positions; 2],
     order: Order,
@@ -75,13 +75,13 @@ pub struct OuterDims {
     pub i: usize,
 }
 
-impl<B: Backend> Outer<B> {
+impl Outer {
     /// The structure with factors `s` and `z`, each laid out as `positions` says.
     ///
     /// # Panics
     /// If the shapes do not fit together.
     #[track_caller]
-    pub fn new(s: Tensor<B>, z: Tensor<B>, positions: [Positions; 2]) -> Self {
+    pub fn new(s: Tensor, z: Tensor, positions: [Positions; 2]) -> Self {
         let t = if positions[1] == Positions::Outside { z.shape()[2] } else { z.shape()[3] };
         let fits = s.shape().rank() == 5 && z.shape().rank() == 4;
         let shapes = (*s.shape(), *z.shape());
@@ -102,7 +102,7 @@ impl<B: Backend> Outer<B> {
     /// # Panics
     /// If the shapes do not fit together.
     #[track_caller]
-    pub fn windows(s: Tensor<B>, x: Tensor<B>, window: Window) -> Self {
+    pub fn windows(s: Tensor, x: Tensor, window: Window) -> Self {
         let (of_s, of_x) = (s.shape(), x.shape());
         let fits = of_s.rank() == 5
             && of_s[1] == of_x[0]
@@ -130,27 +130,27 @@ impl<B: Backend> Outer<B> {
     }
 
     /// The factor at the output.
-    pub fn s(&self) -> &Tensor<B> {
+    pub fn s(&self) -> &Tensor {
         &self.s
     }
 
     /// The factor at the output, summed over positions: `[V, N, G, O]`.
     #[must_use]
-    pub fn s_summed(&self) -> Tensor<B> {
+    pub fn s_summed(&self) -> Tensor {
         self.s.sum(if self.positions[0] == Positions::Outside { 3 } else { 4 })
     }
 
     /// The (unfolded) input, laid out as [`positions`](Outer::positions) says: made at every call,
     /// for a convolution.
     #[must_use]
-    pub fn z(&self) -> Tensor<B> {
+    pub fn z(&self) -> Tensor {
         match &self.z {
             Input::Whole(z) => z.clone(),
             Input::Windows(x, window) => {
-                let (d, backend) = (self.dims(), x.backend());
+                let (d, device) = (self.dims(), x.device());
                 let unfolded =
-                    backend.unfold_windows(x.buf(), d.n * d.g, d.i / window.kernel_len(), window);
-                Tensor::from_buf(backend, [d.n, d.g, d.t, d.i], unfolded)
+                    device.unfold_windows(x.buf(), d.n * d.g, d.i / window.kernel_len(), window);
+                Tensor::from_buf(device, [d.n, d.g, d.t, d.i], unfolded)
             }
         }
     }
@@ -182,7 +182,7 @@ impl<B: Backend> Outer<B> {
 
     /// Ranges of out-features whose expanded products hold at most `entries` numbers (but one
     /// out-feature at least).
-    pub fn row_blocks(&self, entries: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
+    pub fn row_blocks(&self, entries: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let d = self.dims();
         let rows = (entries / (d.v * d.n * d.g * d.i).max(1)).clamp(1, d.o.max(1));
         (0..d.o).step_by(rows).map(move |first| first..(first + rows).min(d.o))
@@ -190,7 +190,7 @@ impl<B: Backend> Outer<B> {
 
     /// Ranges of samples whose expanded products hold at most `entries` numbers (but one sample at
     /// least).
-    pub fn sample_blocks(&self, entries: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
+    pub fn sample_blocks(&self, entries: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let d = self.dims();
         let samples = (entries / (d.v * d.g * d.o * d.i).max(1)).clamp(1, d.n.max(1));
         (0..d.n).step_by(samples).map(move |first| first..(first + samples).min(d.n))
@@ -198,7 +198,7 @@ impl<B: Backend> Outer<B> {
 
     /// V, entries in the parameter's order: `[V, N, G·O·I]`.
     #[must_use]
-    pub fn kept(&self) -> Tensor<B> {
+    pub fn kept(&self) -> Tensor {
         let d = self.dims();
         self.in_parameter_order(&self.expand(0..d.o).reshape([d.v * d.n, d.g, d.o, d.i])).reshape([
             d.v,
@@ -209,7 +209,7 @@ impl<B: Backend> Outer<B> {
 
     /// Turns `[*, G, O, I]` into the parameter's order.
     #[must_use]
-    pub fn in_parameter_order(&self, x: &Tensor<B>) -> Tensor<B> {
+    pub fn in_parameter_order(&self, x: &Tensor) -> Tensor {
         if self.order == Order::OutIn {
             return x.clone();
         }
@@ -221,23 +221,23 @@ impl<B: Backend> Outer<B> {
     /// The factor at the output of some samples, features innermost: `[V, samples.len(), G, T, O]`.
     /// Copied unless it lies like that.
     #[must_use]
-    pub fn s_inside(&self, samples: Range<usize>) -> Tensor<B> {
-        let (d, n, backend) = (self.dims(), samples.len(), self.s.backend());
+    pub fn s_inside(&self, samples: Range<usize>) -> Tensor {
+        let (d, n, device) = (self.dims(), samples.len(), self.s.device());
         if self.positions[0] == Positions::Outside && n == d.n {
             return self.s.clone();
         }
         let st = d.t * d.o;
         let (shape, (t, o)) = ([d.v, n, d.g, d.t, d.o], self.positions[0].strides(d.t, d.o));
-        let from = backend.slice(self.s.buf(), samples.start * d.g * st..self.s.len());
+        let from = self.s.buf().slice(samples.start * d.g * st..self.s.len());
         let strides = [d.n * d.g * st, d.g * st, st, t, o];
-        Tensor::from_buf(backend, shape, backend.copy_strided(&from, &Shape::from(shape), &strides))
+        Tensor::from_buf(device, shape, device.copy_strided(&from, &Shape::from(shape), &strides))
     }
 
     /// The (unfolded) input of some samples, features innermost: `[G, samples.len(), T, I]`. Copied
     /// unless it lies like that.
     #[must_use]
-    pub fn z_inside(&self, samples: Range<usize>) -> Tensor<B> {
-        let (d, n, backend) = (self.dims(), samples.len(), self.s.backend());
+    pub fn z_inside(&self, samples: Range<usize>) -> Tensor {
+        let (d, n, device) = (self.dims(), samples.len(), self.s.device());
         let (shape, zt) = ([d.g, n, d.t, d.i], d.t * d.i);
         match &self.z {
             Input::Whole(z) if self.positions[1] == Positions::Outside && d.g == 1 => {
@@ -245,18 +245,18 @@ impl<B: Backend> Outer<B> {
             }
             Input::Whole(z) => {
                 let (t, i) = self.positions[1].strides(d.t, d.i);
-                let from = backend.slice(z.buf(), samples.start * d.g * zt..z.len());
+                let from = z.buf().slice(samples.start * d.g * zt..z.len());
                 Tensor::from_buf(
-                    backend,
+                    device,
                     shape,
-                    backend.copy_strided(&from, &Shape::from(shape), &[zt, d.g * zt, t, i]),
+                    device.copy_strided(&from, &Shape::from(shape), &[zt, d.g * zt, t, i]),
                 )
             }
             Input::Windows(x, window) => {
                 let some = x.slice(samples.start, samples.end);
                 let z =
-                    backend.unfold_windows(some.buf(), n * d.g, d.i / window.kernel_len(), window);
-                let z = Tensor::from_buf(backend, [n, d.g, d.t, d.i], z);
+                    device.unfold_windows(some.buf(), n * d.g, d.i / window.kernel_len(), window);
+                let z = Tensor::from_buf(device, [n, d.g, d.t, d.i], z);
                 if d.g == 1 { z.reshape(shape) } else { z.permute(&[1, 0, 2, 3]) }
             }
         }
@@ -274,16 +274,16 @@ impl<B: Backend> Outer<B> {
         samples: Range<usize>,
         other: &Self,
         others: Range<usize>,
-    ) -> (Tensor<B>, [usize; 2]) {
-        let (d, backend) = (self.dims(), self.s.backend());
+    ) -> (Tensor, [usize; 2]) {
+        let (d, device) = (self.dims(), self.s.device());
         let (rows, cols) = (samples.len() * d.t, others.len() * d.t);
         if let (Input::Windows(x, window), Input::Windows(y, same)) = (&self.z, &other.z) {
             if window == same {
                 let (m, n) =
                     (x.slice(samples.start, samples.end), y.slice(others.start, others.end));
                 let (count, channels) = ([samples.len(), others.len()], [d.g, x.shape()[1] / d.g]);
-                let k = backend.window_products(m.buf(), n.buf(), count, channels, window);
-                return (Tensor::from_buf(backend, [d.g, rows, cols], k), [others.len(), 1]);
+                let k = device.window_products(m.buf(), n.buf(), count, channels, window);
+                return (Tensor::from_buf(device, [d.g, rows, cols], k), [others.len(), 1]);
             }
         }
         let (m, n) = (self.z_inside(samples), other.z_inside(others));
@@ -294,13 +294,13 @@ impl<B: Backend> Outer<B> {
     /// Per-sample products of some out-features of every group: `[V, N, G · rows.len() · I]`,
     /// always out-feature by out-feature.
     #[must_use]
-    pub fn expand(&self, rows: Range<usize>) -> Tensor<B> {
+    pub fn expand(&self, rows: Range<usize>) -> Tensor {
         self.expand_part(0..self.dims().n, rows)
     }
 
     /// As [`expand`](Outer::expand), of some samples: `[V, samples.len(), G · rows.len() · I]`.
     #[must_use]
-    pub fn expand_part(&self, samples: Range<usize>, rows: Range<usize>) -> Tensor<B> {
+    pub fn expand_part(&self, samples: Range<usize>, rows: Range<usize>) -> Tensor {
         let d = self.dims();
         let z = match &self.z {
             Input::Whole(z) => z,
@@ -327,7 +327,7 @@ impl<B: Backend> Outer<B> {
 
     /// The products summed over samples, entries in the parameter's order: `[V, G·O·I]`.
     #[must_use]
-    pub fn sum(&self) -> Tensor<B> {
+    pub fn sum(&self) -> Tensor {
         let d = self.dims();
         let z = match &self.z {
             Input::Whole(z) => z,
@@ -355,19 +355,19 @@ impl<B: Backend> Outer<B> {
 
     fn conv_weights(
         &self,
-        x: &Tensor<B>,
+        x: &Tensor,
         window: Window,
         samples: Range<usize>,
         rows: Range<usize>,
         summed: bool,
-    ) -> Tensor<B> {
-        let (d, backend) = (self.dims(), x.backend());
+    ) -> Tensor {
+        let (d, device) = (self.dims(), x.device());
         let dims = ConvDims { groups: d.g, c: d.i / window.kernel_len(), o: d.o };
         let products = ConvWeights { columns: d.v, held: d.n, samples, rows, summed, dims, window };
         Tensor::from_buf(
-            backend,
+            device,
             [products.len()],
-            backend.conv_weights(&products, self.s.buf(), x.buf()),
+            device.conv_weights(&products, self.s.buf(), x.buf()),
         )
     }
 

@@ -1,6 +1,6 @@
 //! What a sweep will take, from shapes alone.
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::op::Io;
 use crate::tape::Origin;
@@ -81,10 +81,11 @@ impl Live {
     }
 }
 
-impl<B: Backend> Graph<B> {
+impl Graph {
     /// Bytes of the tape's values: what is held before a sweep begins, and all through it.
     pub fn held_bytes(&self) -> usize {
-        self.tape().nodes.iter().map(|node| node.value.len()).sum::<usize>() * size_of::<B::Elem>()
+        self.tape().nodes.iter().map(|node| node.value.len()).sum::<usize>()
+            * self.tape().device().dtype().size()
     }
 
     /// What [`propagate`](Graph::propagate) (with `apart`) will take. `visit` says how many bytes
@@ -97,7 +98,8 @@ impl<B: Backend> Graph<B> {
         wanted: &[Var],
         mut visit: impl FnMut(&SitePlan) -> usize,
     ) -> SweepPlan {
-        let (path, nodes, size) = (self.path_to(wanted), &self.tape().nodes, size_of::<B::Elem>());
+        let (path, nodes, size) =
+            (self.path_to(wanted), &self.tape().nodes, self.tape().device().dtype().size());
         let share = |var: usize| {
             nodes[var].value.len() / if nodes[var].batched { self.samples() } else { 1 }
         };
@@ -128,7 +130,7 @@ impl<B: Backend> Graph<B> {
             }
             live.peak = live.bytes;
             let args = &nodes[at].args;
-            let refs: Vec<&Tensor<B>> = args.iter().map(|arg| &nodes[arg.index()].value).collect();
+            let refs: Vec<&Tensor> = args.iter().map(|arg| &nodes[arg.index()].value).collect();
             let batched: Vec<bool> = args.iter().map(|arg| nodes[arg.index()].batched).collect();
             let io = Io { args: &refs, out: &nodes[at].value, batched: &batched };
             for var in args.iter().map(|arg| arg.index()).chain([at]) {

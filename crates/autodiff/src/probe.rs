@@ -1,6 +1,6 @@
 //! What is sent backwards: seeds at the output, with every scale factor applied once, here.
 
-use vivit_tensor::{Backend, Rng, Shape, Tensor};
+use vivit_tensor::{Rng, Shape, Tensor};
 
 use crate::{Claim, Error, Graph, Loss, Unsettled};
 
@@ -36,7 +36,7 @@ impl Default for Root {
 
 /// What a probe sends backwards from the output.
 #[derive(Clone, Debug)]
-pub enum Seed<B: Backend> {
+pub enum Seed {
     /// The gradient of each sample's share of the loss, one column: `∂L_n/∂f_n`.
     Gradient,
     /// A square root of the loss Hessian.
@@ -49,21 +49,21 @@ pub enum Seed<B: Backend> {
     /// are rows of the Jacobian.
     Outputs(Option<Vec<usize>>),
     /// The user's own columns, `[V, N_S, *out]`.
-    Columns(Tensor<B>),
+    Columns(Tensor),
 }
 
 /// A seed and the samples that it concerns.
 #[derive(Clone, Debug)]
-pub struct Probe<B: Backend> {
+pub struct Probe {
     /// What is sent.
-    pub seed: Seed<B>,
+    pub seed: Seed,
     /// The chosen samples, in this order; `None` for all.
     pub samples: Option<Vec<usize>>,
 }
 
-impl<B: Backend> Probe<B> {
+impl Probe {
     /// A probe of all samples.
-    pub fn new(seed: Seed<B>) -> Self {
+    pub fn new(seed: Seed) -> Self {
         Probe { seed, samples: None }
     }
 
@@ -91,7 +91,7 @@ impl<B: Backend> Probe<B> {
     ///
     /// # Errors
     /// If the samples, the targets or the columns do not fit, or a number is NaN or infinite.
-    pub fn columns(&self, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<Tensor<B>, Error> {
+    pub fn columns(&self, graph: &Graph, loss: &dyn Loss) -> Result<Tensor, Error> {
         let unsettled = Self::start_claims(std::slice::from_ref(self), graph, loss)?;
         let columns = self.unsettled_columns(graph, loss)?;
         unsettled.settle()?;
@@ -103,11 +103,7 @@ impl<B: Backend> Probe<B> {
     ///
     /// # Errors
     /// If the samples, the targets or the columns do not fit.
-    pub fn unsettled_columns(
-        &self,
-        graph: &Graph<B>,
-        loss: &dyn Loss<B>,
-    ) -> Result<Tensor<B>, Error> {
+    pub fn unsettled_columns(&self, graph: &Graph, loss: &dyn Loss) -> Result<Tensor, Error> {
         match &self.seed {
             Seed::Columns(columns) => return self.given_columns(graph, columns),
             Seed::Outputs(outputs) => return self.unsettled_units(graph, outputs.as_deref()),
@@ -143,7 +139,7 @@ impl<B: Backend> Probe<B> {
             });
         }
         let Some(samples) = &self.samples else { return Ok(columns) };
-        let rows = columns.select(1, samples);
+        let rows = columns.index_select(1, samples);
         let estimates = matches!(self.seed, Seed::Root(_) | Seed::Hessian(_));
         Ok(if estimates { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
     }
@@ -153,32 +149,24 @@ impl<B: Backend> Probe<B> {
     ///
     /// # Errors
     /// If the samples or the outputs do not fit, or a number is NaN or infinite.
-    pub fn unit_columns(
-        &self,
-        graph: &Graph<B>,
-        outputs: Option<&[usize]>,
-    ) -> Result<Tensor<B>, Error> {
+    pub fn unit_columns(&self, graph: &Graph, outputs: Option<&[usize]>) -> Result<Tensor, Error> {
         let columns = self.unsettled_units(graph, outputs)?;
         graph.check_finite()?;
         Ok(columns)
     }
 
-    fn unsettled_units(
-        &self,
-        graph: &Graph<B>,
-        outputs: Option<&[usize]>,
-    ) -> Result<Tensor<B>, Error> {
+    fn unsettled_units(&self, graph: &Graph, outputs: Option<&[usize]>) -> Result<Tensor, Error> {
         let output = graph.value();
         self.check_samples(graph.samples())?;
         let shape = output.shape().tail();
         let (c, n) = (shape.size(), self.samples.as_ref().map_or(graph.samples(), Vec::len));
-        let eye = Tensor::eye(output.backend(), c);
+        let eye = Tensor::eye(output.device(), c);
         let chosen = match outputs {
             None => eye,
             Some([]) => return Err(Error::NoOutputs),
             Some(outputs) => match outputs.iter().find(|&&index| index >= c) {
                 Some(&index) => return Err(Error::OutputOutOfRange { index, outputs: c }),
-                None => eye.select(0, outputs),
+                None => eye.index_select(0, outputs),
             },
         };
         let v = chosen.shape()[0];
@@ -186,11 +174,7 @@ impl<B: Backend> Probe<B> {
     }
 
     /// The user's own columns, if they fit.
-    pub(crate) fn given_columns(
-        &self,
-        graph: &Graph<B>,
-        columns: &Tensor<B>,
-    ) -> Result<Tensor<B>, Error> {
+    pub(crate) fn given_columns(&self, graph: &Graph, columns: &Tensor) -> Result<Tensor, Error> {
         let n = graph.samples();
         self.check_samples(n)?;
         let chosen = self.samples.as_ref().map_or(n, Vec::len);
@@ -203,7 +187,7 @@ impl<B: Backend> Probe<B> {
     }
 
     /// That the user's own columns are finite.
-    pub(crate) fn own_claims(&self) -> Vec<Claim<B>> {
+    pub(crate) fn own_claims(&self) -> Vec<Claim> {
         match &self.seed {
             Seed::Columns(columns) => vec![Claim::finite(columns, "the seed's columns")],
             Seed::Gradient | Seed::Root(_) | Seed::Hessian(_) | Seed::Outputs(_) => Vec::new(),
@@ -213,10 +197,10 @@ impl<B: Backend> Probe<B> {
     /// Has the device look for NaN and infinities in all that goes into a sweep.
     pub(crate) fn start_claims<'g>(
         probes: &[Self],
-        graph: &'g Graph<B>,
-        loss: &dyn Loss<B>,
-    ) -> Result<Unsettled<'g, B>, Error> {
-        let mut claims: Vec<Claim<B>> = probes.iter().flat_map(Self::own_claims).collect();
+        graph: &'g Graph,
+        loss: &dyn Loss,
+    ) -> Result<Unsettled<'g>, Error> {
+        let mut claims: Vec<Claim> = probes.iter().flat_map(Self::own_claims).collect();
         if probes.iter().any(|probe| !matches!(probe.seed, Seed::Columns(_) | Seed::Outputs(_))) {
             claims.extend(loss.claims());
         }

@@ -12,17 +12,17 @@
 //!   with `b_i = R_ba e_i`, for the entries i of the smaller one of the two. Such a pair matters
 //!   only if both depend on one of the wanted parameters.
 
-use vivit_tensor::{Backend, Binary, Reduce, Scalar, Tensor, Unary};
+use vivit_tensor::{Binary, Device, Reduce, Tensor, Unary};
 
 use crate::second::residual;
 use crate::{Io, Op, Second};
 
 /// Signed columns that start at an operation's arguments.
-pub(crate) struct Signed<B: Backend> {
+pub(crate) struct Signed {
     /// ±1 per column and sample, `[V, N]`.
-    pub signs: Tensor<B>,
+    pub signs: Tensor,
     /// `[V, N, *arg]` at some of the arguments.
-    pub at: Vec<(usize, Tensor<B>)>,
+    pub at: Vec<(usize, Tensor)>,
 }
 
 /// The pairs of an operation's arguments whose residual is wanted: `(a, a)` for all on the path,
@@ -40,12 +40,12 @@ pub(crate) fn pairs(
 }
 
 /// The residual of one pair for the gradient `mat: [1, N, *out]`; nothing if it vanishes.
-pub(crate) fn signed<B: Backend>(
-    op: &dyn Op<B>,
-    io: Io<'_, B>,
+pub(crate) fn signed(
+    op: &dyn Op,
+    io: Io<'_>,
     (a, b): (usize, usize),
-    mat: &Tensor<B>,
-) -> Option<Signed<B>> {
+    mat: &Tensor,
+) -> Option<Signed> {
     let n = mat.shape()[1];
     match op.second(a, b) {
         Second::Missing | Second::Zero => None,
@@ -55,7 +55,7 @@ pub(crate) fn signed<B: Backend>(
             let len = bend.len() / n;
             let bend = bend.reshape([n, len]);
             let roots = bend.unary(Unary::Abs).unary(Unary::Sqrt).reshape([1, n, len]);
-            let columns = roots.mul(&Tensor::eye(mat.backend(), len).reshape([len, 1, len]));
+            let columns = roots.mul(&Tensor::eye(mat.device(), len).reshape([len, 1, len]));
             let signs = sign(&bend).permute(&[1, 0]);
             Some(Signed {
                 signs,
@@ -66,12 +66,12 @@ pub(crate) fn signed<B: Backend>(
             let (units, len) = units(io, a, n);
             let r = residual(op, io, (a, a), &units, mat, true)?.reshape([len, n, len]);
             let c = largest(&r);
-            let eye = c.mul(&Tensor::eye(mat.backend(), len).reshape([len, 1, len]));
+            let eye = c.mul(&Tensor::eye(mat.device(), len).reshape([len, 1, len]));
             let scale = c.unary(Unary::Sqrt).scale(2.0);
             let halves = [r.add(&eye), r.sub(&eye)].map(|x| x.binary(Binary::Div, &scale));
             let columns =
                 Tensor::concat(&halves, 0).reshape(argument(io, a).prefixed(&[2 * len, n]));
-            Some(Signed { signs: plus_minus(mat.backend(), len, n), at: vec![(a, columns)] })
+            Some(Signed { signs: plus_minus(mat.device(), len, n), at: vec![(a, columns)] })
         }
         _ => {
             let (a, b) =
@@ -81,32 +81,28 @@ pub(crate) fn signed<B: Backend>(
             let flat = other.reshape([len, n, other.len() / (len * n)]);
             let alpha = largest(&flat).unary(Unary::Sqrt);
             let half = std::f64::consts::FRAC_1_SQRT_2;
-            let own =
-                alpha.mul(&Tensor::eye(mat.backend(), len).reshape([len, 1, len]).scale(half));
+            let own = alpha.mul(&Tensor::eye(mat.device(), len).reshape([len, 1, len]).scale(half));
             let flat = flat.scale(half).binary(Binary::Div, &alpha);
             let own = Tensor::concat(&[own.clone(), own], 0)
                 .reshape(argument(io, a).prefixed(&[2 * len, n]));
             let other = Tensor::concat(&[flat.clone(), flat.scale(-1.0)], 0)
                 .reshape(argument(io, b).prefixed(&[2 * len, n]));
-            Some(Signed {
-                signs: plus_minus(mat.backend(), len, n),
-                at: vec![(a, own), (b, other)],
-            })
+            Some(Signed { signs: plus_minus(mat.device(), len, n), at: vec![(a, own), (b, other)] })
         }
     }
 }
 
 /// The shape of an argument without sample axis.
-fn argument<B: Backend>(io: Io<'_, B>, at: usize) -> vivit_tensor::Shape {
+fn argument(io: Io<'_>, at: usize) -> vivit_tensor::Shape {
     let shape = *io.args[at].shape();
     if io.batched[at] { shape.tail() } else { shape }
 }
 
 /// Unit tangents of an argument, and their number.
-fn units<B: Backend>(io: Io<'_, B>, at: usize, n: usize) -> (Tensor<B>, usize) {
+fn units(io: Io<'_>, at: usize, n: usize) -> (Tensor, usize) {
     let shape = argument(io, at);
     let len = shape.size();
-    let eye = Tensor::eye(io.out.backend(), len);
+    let eye = Tensor::eye(io.out.device(), len);
     if io.batched[at] {
         (
             eye.reshape([len, 1, len]).broadcast([len, n, len]).reshape(shape.prefixed(&[len, n])),
@@ -118,9 +114,9 @@ fn units<B: Backend>(io: Io<'_, B>, at: usize, n: usize) -> (Tensor<B>, usize) {
 }
 
 /// The largest magnitude per sample of `[K, N, L]`, and a little more than zero: `[1, N, 1]`.
-fn largest<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
+fn largest(x: &Tensor) -> Tensor {
     let n = x.shape()[1];
-    let tiny = B::Elem::EPSILON.f64().powi(3);
+    let tiny = x.dtype().epsilon().powi(3);
     x.unary(Unary::Abs)
         .reduce(Reduce::Max, 2)
         .reduce(Reduce::Max, 0)
@@ -129,15 +125,12 @@ fn largest<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
 }
 
 /// The sign of every entry, 0 of 0.
-fn sign<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
-    let ones = Tensor::full(x.backend(), *x.shape(), 1.0);
+fn sign(x: &Tensor) -> Tensor {
+    let ones = Tensor::full(x.device(), *x.shape(), 1.0);
     ones.unary_chain(Unary::Abs, x, x)
 }
 
 /// `len` rows of 1, then as many of −1, `[2 len, n]`.
-fn plus_minus<B: Backend>(backend: &B, len: usize, n: usize) -> Tensor<B> {
-    Tensor::concat(
-        &[Tensor::full(backend, [len, n], 1.0), Tensor::full(backend, [len, n], -1.0)],
-        0,
-    )
+fn plus_minus(device: &Device, len: usize, n: usize) -> Tensor {
+    Tensor::concat(&[Tensor::full(device, [len, n], 1.0), Tensor::full(device, [len, n], -1.0)], 0)
 }

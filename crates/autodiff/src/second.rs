@@ -12,42 +12,42 @@
 
 use std::fmt;
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::sweep::pull_back;
 use crate::{Batch, Io, Op};
 
 /// `R_ab` of one pair of an operation's arguments.
-pub enum Second<'a, B: Backend> {
+pub enum Second<'a> {
     /// Not given: asking for the Hessian is an error that names the operation.
     Missing,
     /// Zero almost everywhere: the result is linear or piecewise linear in the pair.
     Zero,
     /// An operation that works entry by entry on its only argument: the function returns `f″(x)`,
     /// of x's shape.
-    Entrywise(Box<Entrywise<'a, B>>),
+    Entrywise(Box<Entrywise<'a>>),
     /// The result is linear in each of the two arguments, so that `R_ab t` is the product `J_aᵀ m`
     /// with t in the place of argument b.
     Bilinear,
     /// The function returns `R_ab t` for a tangent `t: [K, *b]` of argument b and a gradient `m:
     /// [1, *out]`, in the shape that [`Op::jac_t`] has for K columns: `[K, *a]`, or `[K, N, *a]`
     /// where a has no sample axis and is to keep it.
-    Product(Box<Product<'a, B>>),
+    Product(Box<Product<'a>>),
 }
 
 /// `io` to `f″(x)`.
-type Entrywise<'a, B> = dyn Fn(Io<'_, B>) -> Tensor<B> + 'a;
+type Entrywise<'a> = dyn Fn(Io<'_>) -> Tensor + 'a;
 /// `(io, m, t, batch)` to `R t`.
-type Product<'a, B> = dyn Fn(Io<'_, B>, &Tensor<B>, &Tensor<B>, Batch) -> Tensor<B> + 'a;
+type Product<'a> = dyn Fn(Io<'_>, &Tensor, &Tensor, Batch) -> Tensor + 'a;
 
-impl<'a, B: Backend> Second<'a, B> {
+impl<'a> Second<'a> {
     /// [`Second::Entrywise`] with the given `io ↦ f″(x)`.
-    pub fn entrywise(f: impl Fn(Io<'_, B>) -> Tensor<B> + 'a) -> Self {
+    pub fn entrywise(f: impl Fn(Io<'_>) -> Tensor + 'a) -> Self {
         Second::Entrywise(Box::new(f))
     }
 
     /// [`Second::Product`] with the given `(io, m, t, batch) ↦ R t`.
-    pub fn product(f: impl Fn(Io<'_, B>, &Tensor<B>, &Tensor<B>, Batch) -> Tensor<B> + 'a) -> Self {
+    pub fn product(f: impl Fn(Io<'_>, &Tensor, &Tensor, Batch) -> Tensor + 'a) -> Self {
         Second::Product(Box::new(f))
     }
 
@@ -57,7 +57,7 @@ impl<'a, B: Backend> Second<'a, B> {
     }
 }
 
-impl<B: Backend> fmt::Debug for Second<'_, B> {
+impl fmt::Debug for Second<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Second::Missing => "Missing",
@@ -74,14 +74,14 @@ impl<B: Backend> fmt::Debug for Second<'_, B> {
 ///
 /// As in [`pull_back`], where a value has no sample axis its factor has one all the same: N long
 /// with `apart`, else 1.
-pub(crate) fn residual<B: Backend>(
-    op: &dyn Op<B>,
-    io: Io<'_, B>,
+pub(crate) fn residual(
+    op: &dyn Op,
+    io: Io<'_>,
     (wrt, along): (usize, usize),
-    tangent: &Tensor<B>,
-    mat: &Tensor<B>,
+    tangent: &Tensor,
+    mat: &Tensor,
     apart: bool,
-) -> Option<Tensor<B>> {
+) -> Option<Tensor> {
     let k = tangent.shape()[0];
     let value = io.args[along];
     Some(match op.second(wrt, along) {
@@ -114,7 +114,7 @@ pub(crate) fn residual<B: Backend>(
         }
         Second::Product(f) => {
             let each = (0..mat.shape()[1]).map(|n| {
-                let one = mat.select(1, &[n]).reshape(io.out.shape().prefixed(&[1]));
+                let one = mat.index_select(1, &[n]).reshape(io.out.shape().prefixed(&[1]));
                 f(io, &one, tangent, Batch::Sum).reshape(io.args[wrt].shape().prefixed(&[k, 1]))
             });
             Tensor::concat(&each.collect::<Vec<_>>(), 1)

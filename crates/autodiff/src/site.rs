@@ -1,27 +1,27 @@
 //! What a visitor of the sweep sees: one parameter with everything that reached it.
 
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use vivit_tensor::{Backend, Shape, Tensor};
+use vivit_tensor::{Shape, Tensor};
 
 use crate::{Batch, Io, Op, Outer, Var};
 
 /// One use of a parameter by an operation, with the stacked factor `[V, N, *out]` that reached the
 /// operation's result.
 #[derive(Debug)]
-pub struct Use<'a, B: Backend> {
-    pub(crate) op: &'a dyn Op<B>,
+pub struct Use<'a> {
+    pub(crate) op: &'a dyn Op,
     pub(crate) wrt: usize,
-    pub(crate) args: Vec<Tensor<B>>,
-    pub(crate) out: Tensor<B>,
+    pub(crate) args: Vec<Tensor>,
+    pub(crate) out: Tensor,
     pub(crate) batched: Vec<bool>,
-    pub(crate) factor: Tensor<B>,
+    pub(crate) factor: Tensor,
 }
 
-impl<'a, B: Backend> Use<'a, B> {
+impl<'a> Use<'a> {
     /// The operation; `op.downcast_ref::<Linear>()` tells whether it is of a kind.
-    pub fn op(&self) -> &'a dyn Op<B> {
+    pub fn op(&self) -> &'a dyn Op {
         self.op
     }
 
@@ -31,7 +31,7 @@ impl<'a, B: Backend> Use<'a, B> {
     }
 
     /// The operation's argument values (of the probe's samples).
-    pub fn args(&self) -> &[Tensor<B>] {
+    pub fn args(&self) -> &[Tensor] {
         &self.args
     }
 
@@ -39,13 +39,9 @@ impl<'a, B: Backend> Use<'a, B> {
     ///
     /// The factor is `[V, *out]`; where the result carries no sample axis, columns and samples are
     /// one axis `V·N`.
-    fn with<T>(
-        &self,
-        columns: &Range<usize>,
-        f: impl FnOnce(&dyn Op<B>, Io<'_, B>, &Tensor<B>) -> T,
-    ) -> T {
+    fn with<T>(&self, columns: &Range<usize>, f: impl FnOnce(&dyn Op, Io<'_>, &Tensor) -> T) -> T {
         let factor = self.factor.slice(columns.start, columns.end);
-        let args: Vec<&Tensor<B>> = self.args.iter().collect();
+        let args: Vec<&Tensor> = self.args.iter().collect();
         let io = Io { args: &args, out: &self.out, batched: &self.batched };
         if io.out_batched() {
             f(self.op, io, &factor)
@@ -55,7 +51,7 @@ impl<'a, B: Backend> Use<'a, B> {
         }
     }
 
-    fn jac_t(&self, columns: &Range<usize>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, columns: &Range<usize>, batch: Batch) -> Tensor {
         self.with(columns, |op, io, mat| {
             let product = op.jac_t(io, self.wrt, mat, batch);
             if io.out_batched() {
@@ -67,7 +63,7 @@ impl<'a, B: Backend> Use<'a, B> {
         })
     }
 
-    fn outer(&self, columns: &Range<usize>) -> Option<Outer<B>> {
+    fn outer(&self, columns: &Range<usize>) -> Option<Outer> {
         self.with(columns, |op, io, mat| {
             io.out_batched().then(|| op.outer(io, self.wrt, mat)).flatten()
         })
@@ -79,14 +75,14 @@ pub(crate) type Columns = (usize, Range<usize>);
 
 /// All uses of the parameter, by stream, and where each probe's columns lie in it.
 #[derive(Debug)]
-pub(crate) struct Arrived<'a, B: Backend> {
-    pub uses: Vec<Vec<Use<'a, B>>>,
-    pub probes: Rc<[Columns]>,
+pub(crate) struct Arrived<'a> {
+    pub uses: Vec<Vec<Use<'a>>>,
+    pub probes: Arc<[Columns]>,
 }
 
-impl<'a, B: Backend> Arrived<'a, B> {
+impl<'a> Arrived<'a> {
     /// The uses that a stream has shown.
-    pub fn of(&mut self, stream: usize) -> &mut Vec<Use<'a, B>> {
+    pub fn of(&mut self, stream: usize) -> &mut Vec<Use<'a>> {
         while self.uses.len() <= stream {
             self.uses.push(Vec::new());
         }
@@ -96,34 +92,34 @@ impl<'a, B: Backend> Arrived<'a, B> {
 
 /// Signed columns that belong to a probe of the Hessian and travel in a stream of their own.
 #[derive(Debug)]
-pub(crate) struct Residual<B: Backend> {
+pub(crate) struct Residual {
     pub probe: usize,
     pub stream: usize,
     /// `[V, N_S]`
-    pub signs: Tensor<B>,
+    pub signs: Tensor,
 }
 
 /// Columns that start at a parameter itself: the identity, with the sample axis of a factor.
 #[derive(Debug)]
 pub(crate) struct Here;
 
-impl<B: Backend> Op<B> for Here {
+impl Op for Here {
     fn name(&self) -> &'static str {
         "identity"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         args[0].clone()
     }
 
-    fn jac_t(&self, _io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, _io: Io<'_>, _wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         if batch == Batch::Keep { mat.clone() } else { mat.sum(1) }
     }
 }
 
-impl<'a, B: Backend> Use<'a, B> {
+impl<'a> Use<'a> {
     /// Columns `[V, N, *p]` at the parameter itself.
-    pub(crate) fn here(factor: Tensor<B>) -> Self {
+    pub(crate) fn here(factor: Tensor) -> Self {
         let out = factor.slice(0, 1).reshape(factor.shape().tail());
         Use { op: &Here, wrt: 0, args: Vec::new(), out, batched: vec![true], factor }
     }
@@ -131,13 +127,13 @@ impl<'a, B: Backend> Use<'a, B> {
 
 /// Some columns of one probe, as the parameter of a [`Site`] sees them.
 #[derive(Debug)]
-pub struct Share<'s, 'a, B: Backend> {
-    uses: &'s [Use<'a, B>],
+pub struct Share<'s, 'a> {
+    uses: &'s [Use<'a>],
     columns: Range<usize>,
-    signs: Option<&'s Tensor<B>>,
+    signs: Option<&'s Tensor>,
 }
 
-impl<B: Backend> Share<'_, '_, B> {
+impl Share<'_, '_> {
     /// Columns times samples, `V·N_S`.
     pub fn rows(&self) -> usize {
         self.columns.len() * self.uses[0].factor.shape()[1]
@@ -145,13 +141,13 @@ impl<B: Backend> Share<'_, '_, B> {
 
     /// ±1 per column and sample, `[V, N_S]`, with which squares of these columns count for the
     /// Hessian; `None` stands for 1 everywhere.
-    pub fn signs(&self) -> Option<&Tensor<B>> {
+    pub fn signs(&self) -> Option<&Tensor> {
         self.signs
     }
 
     /// `[V, *p]` summed over samples, or `[V, N_S, *p]`.
     #[must_use]
-    pub fn jac_t(&self, batch: Batch) -> Tensor<B> {
+    pub fn jac_t(&self, batch: Batch) -> Tensor {
         let mut uses = self.uses.iter();
         let mut sum = uses.next().expect("a share has a use").jac_t(&self.columns, batch);
         uses.for_each(|other| sum.axpy(1.0, &other.jac_t(&self.columns, batch)));
@@ -160,7 +156,7 @@ impl<B: Backend> Share<'_, '_, B> {
 
     /// The columns as a sum of outer products, if every use has that structure.
     #[must_use]
-    pub fn outer(&self) -> Option<Outer<B>> {
+    pub fn outer(&self) -> Option<Outer> {
         let mut uses = self.uses.iter();
         let first = uses.next()?.outer(&self.columns)?;
         uses.try_fold(first, |sum, other| sum.joined(&other.outer(&self.columns)?))
@@ -173,17 +169,17 @@ impl<B: Backend> Share<'_, '_, B> {
 /// A parameter that is used several times has contributions from every use; whatever this returns
 /// is their sum, so that squares and products of it are right.
 #[derive(Debug)]
-pub struct Site<'a, B: Backend> {
+pub struct Site<'a> {
     pub(crate) param: Var,
     pub(crate) name: &'a str,
-    pub(crate) value: &'a Tensor<B>,
-    pub(crate) arrived: &'a Arrived<'a, B>,
-    pub(crate) residuals: &'a [Residual<B>],
+    pub(crate) value: &'a Tensor,
+    pub(crate) arrived: &'a Arrived<'a>,
+    pub(crate) residuals: &'a [Residual],
     /// The probes that the visitor declared, as positions among all.
     pub(crate) probes: &'a [usize],
 }
 
-impl<'a, B: Backend> Site<'a, B> {
+impl<'a> Site<'a> {
     /// The parameter.
     pub fn param(&self) -> Var {
         self.param
@@ -195,7 +191,7 @@ impl<'a, B: Backend> Site<'a, B> {
     }
 
     /// The parameter's value.
-    pub fn value(&self) -> &Tensor<B> {
+    pub fn value(&self) -> &Tensor {
         self.value
     }
 
@@ -207,19 +203,19 @@ impl<'a, B: Backend> Site<'a, B> {
     /// The uses of the parameter, last first, as the given probe sees them. The factors in them
     /// hold all probes that travel together; the other methods pick the probe's own columns.
     #[track_caller]
-    pub fn uses(&self, probe: usize) -> &[Use<'a, B>] {
+    pub fn uses(&self, probe: usize) -> &[Use<'a>] {
         &self.arrived.uses[self.stream(probe).0]
     }
 
     /// The operations that use the parameter, last first.
-    pub fn operations(&self) -> impl Iterator<Item = &'a dyn Op<B>> {
+    pub fn operations(&self) -> impl Iterator<Item = &'a dyn Op> {
         let uses = self.arrived.uses.iter().find(|uses| !uses.is_empty());
         uses.into_iter().flatten().map(|used| used.op())
     }
 
     /// The probe's columns.
     #[track_caller]
-    pub fn share(&self, probe: usize) -> Share<'_, 'a, B> {
+    pub fn share(&self, probe: usize) -> Share<'_, 'a> {
         Share { uses: self.uses(probe), columns: self.stream(probe).1.clone(), signs: None }
     }
 
@@ -228,7 +224,7 @@ impl<'a, B: Backend> Site<'a, B> {
     /// parameter and the output: `Σ_shares Σ_{v, n} sign[v, n] V[v, n] V[v, n]ᵀ` is the Hessian's
     /// block.
     #[track_caller]
-    pub fn shares(&self, probe: usize) -> Vec<Share<'_, 'a, B>> {
+    pub fn shares(&self, probe: usize) -> Vec<Share<'_, 'a>> {
         let number = self.probes[probe];
         let signed = self.residuals.iter().filter(|residual| residual.probe == number).filter_map(
             |residual| {
@@ -246,7 +242,7 @@ impl<'a, B: Backend> Site<'a, B> {
 
     /// All the visitor's probes as the columns of one share, one probe after the other, if they
     /// have the same samples and so travel together.
-    pub fn stacked(&self) -> Option<Share<'_, 'a, B>> {
+    pub fn stacked(&self) -> Option<Share<'_, 'a>> {
         let (&first, rest) = self.probes.split_first()?;
         let (stream, mut columns) = self.arrived.probes[first].clone();
         for &probe in rest {
@@ -274,19 +270,19 @@ impl<'a, B: Backend> Site<'a, B> {
     /// The parameter's share of the probe: `[V, *p]` summed over samples, or `[V, N_S, *p]`.
     #[track_caller]
     #[must_use]
-    pub fn jac_t(&self, probe: usize, batch: Batch) -> Tensor<B> {
+    pub fn jac_t(&self, probe: usize, batch: Batch) -> Tensor {
         self.share(probe).jac_t(batch)
     }
 
     /// The probe's share as a sum of outer products, if every use has that structure.
     #[track_caller]
     #[must_use]
-    pub fn outer(&self, probe: usize) -> Option<Outer<B>> {
+    pub fn outer(&self, probe: usize) -> Option<Outer> {
         self.share(probe).outer()
     }
 
     /// The same site for a visitor that declared the given ones of these probes.
-    pub fn scoped<'s>(&self, probes: &'s [usize]) -> Site<'s, B>
+    pub fn scoped<'s>(&self, probes: &'s [usize]) -> Site<'s>
     where
         'a: 's,
     {

@@ -4,9 +4,9 @@
 //! Probes of the same samples are stacked along V and travel as one *stream*. A factor lives until
 //! its operation is done.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
@@ -17,9 +17,9 @@ use crate::{
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
 #[derive(Clone, Debug)]
-pub struct Factor<B: Backend> {
+pub struct Factor {
     /// The columns.
-    pub columns: Tensor<B>,
+    pub columns: Tensor,
     /// The samples they belong to.
     pub samples: Option<Vec<usize>>,
 }
@@ -31,21 +31,21 @@ type Samples = Option<Vec<usize>>;
 const LIMIT: usize = 1 << 32;
 
 /// Factors under way that share their samples.
-struct Stream<B: Backend> {
+struct Stream {
     samples: Samples,
     /// Per position on the tape: what has arrived.
-    factors: Vec<Option<Tensor<B>>>,
+    factors: Vec<Option<Tensor>>,
     /// Per position: the value's rows of the chosen samples.
-    rows: Vec<Option<Tensor<B>>>,
+    rows: Vec<Option<Tensor>>,
 }
 
-impl<B: Backend> Stream<B> {
-    fn value(&mut self, graph: &Graph<B>, var: Var) -> Tensor<B> {
+impl Stream {
+    fn value(&mut self, graph: &Graph, var: Var) -> Tensor {
         let node = graph.tape().node(var);
         match &self.samples {
-            Some(samples) if node.batched => {
-                self.rows[var.index()].get_or_insert_with(|| node.value.select(0, samples)).clone()
-            }
+            Some(samples) if node.batched => self.rows[var.index()]
+                .get_or_insert_with(|| node.value.index_select(0, samples))
+                .clone(),
             _ => node.value.clone(),
         }
     }
@@ -77,7 +77,7 @@ impl Links {
     }
 }
 
-impl<B: Backend> Graph<B> {
+impl Graph {
     /// Sends `probes` backwards and shows `visit` every parameter of `wanted`, once, with all that
     /// reached it.
     ///
@@ -88,11 +88,11 @@ impl<B: Backend> Graph<B> {
     /// names what needs them apart, `None` says that nothing does), or `visit` fails.
     pub fn sweep<E: From<Error>>(
         &self,
-        loss: &dyn Loss<B>,
-        probes: &[Probe<B>],
+        loss: &dyn Loss,
+        probes: &[Probe],
         wanted: &[Var],
         wanted_by: Option<&str>,
-        visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
+        visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         Ok(self.sweep_unsettled(loss, probes, wanted, wanted_by, visit)?.settle()?)
     }
@@ -105,15 +105,15 @@ impl<B: Backend> Graph<B> {
     /// As there; of NaN and infinities those that are known at once.
     pub fn sweep_unsettled<E: From<Error>>(
         &self,
-        loss: &dyn Loss<B>,
-        probes: &[Probe<B>],
+        loss: &dyn Loss,
+        probes: &[Probe],
         wanted: &[Var],
         wanted_by: Option<&str>,
-        visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
-    ) -> Result<Unsettled<'_, B>, E> {
+        visit: impl FnMut(&Site<'_>) -> Result<(), E>,
+    ) -> Result<Unsettled<'_>, E> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(wanted_by)?;
-        let is_hessian = |probe: &Probe<B>| matches!(probe.seed, Seed::Hessian(_));
+        let is_hessian = |probe: &Probe| matches!(probe.seed, Seed::Hessian(_));
         for probe in probes.iter().filter(|probe| is_hessian(probe)) {
             let wanted_by = wanted_by.unwrap_or("the Hessian");
             self.check_apart(Some(wanted_by))?;
@@ -155,9 +155,9 @@ impl<B: Backend> Graph<B> {
     /// As [`sweep_unsettled`](Graph::sweep_unsettled).
     pub fn seeds(
         &self,
-        loss: &dyn Loss<B>,
-        probes: &[Probe<B>],
-    ) -> Result<(Vec<Factor<B>>, Unsettled<'_, B>), Error> {
+        loss: &dyn Loss,
+        probes: &[Probe],
+    ) -> Result<(Vec<Factor>, Unsettled<'_>), Error> {
         let unsettled = Probe::start_claims(probes, self, loss)?;
         let mut factors = Vec::with_capacity(probes.len());
         for probe in probes {
@@ -177,10 +177,10 @@ impl<B: Backend> Graph<B> {
     /// If `visit` fails or the device did.
     pub fn propagate<E: From<Error>>(
         &self,
-        factors: Vec<Factor<B>>,
+        factors: Vec<Factor>,
         wanted: &[Var],
         apart: bool,
-        visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
+        visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let count = factors.len();
         self.travel(factors, &[], count, wanted, apart, visit)
@@ -190,27 +190,27 @@ impl<B: Backend> Graph<B> {
     /// bend.
     fn travel<E: From<Error>>(
         &self,
-        factors: Vec<Factor<B>>,
+        factors: Vec<Factor>,
         bends: &[Bend],
         shown: usize,
         wanted: &[Var],
         apart: bool,
-        mut visit: impl FnMut(&Site<'_, B>) -> Result<(), E>,
+        mut visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let path = self.path_to(wanted);
         let nodes = &self.tape().nodes;
         let all: Vec<usize> = (0..shown).collect();
         let (mut streams, probes) = self.streams(factors);
-        let probes: Rc<[Columns]> = probes.into();
+        let probes: Arc<[Columns]> = probes.into();
         let links = if bends.is_empty() { Links::default() } else { self.links(wanted) };
-        let mut residuals: Vec<Residual<B>> = Vec::new();
+        let mut residuals: Vec<Residual> = Vec::new();
         let mut uses_left = vec![0usize; nodes.len()];
         for (node, _) in nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
             node.args.iter().for_each(|arg| uses_left[arg.index()] += 1);
         }
         // Second derivatives are wanted wherever there are any.
         let (uses, routes) = (uses_left.clone(), bends.is_empty());
-        let mut arrivals: Vec<Option<Arrived<'_, B>>> = nodes.iter().map(|_| None).collect();
+        let mut arrivals: Vec<Option<Arrived<'_>>> = nodes.iter().map(|_| None).collect();
 
         for at in (0..nodes.len()).rev().filter(|&at| path[at]) {
             let Origin::Op(op) = &nodes[at].origin else { continue };
@@ -221,14 +221,13 @@ impl<B: Backend> Graph<B> {
                 arrivals[arg.index()]
                     .get_or_insert_with(|| Arrived { uses: Vec::new(), probes: probes.clone() });
             }
-            let mut born: Vec<(usize, Stream<B>, Signed<B>)> = Vec::new();
+            let mut born: Vec<(usize, Stream, Signed)> = Vec::new();
             for (number, stream) in streams.iter_mut().enumerate() {
                 let Some(factor) = stream.factors[at].take() else { continue };
-                let values: Vec<Tensor<B>> =
-                    args.iter().map(|&arg| stream.value(self, arg)).collect();
+                let values: Vec<Tensor> = args.iter().map(|&arg| stream.value(self, arg)).collect();
                 let out = stream.value(self, here);
                 stream.rows[at] = None;
-                let refs: Vec<&Tensor<B>> = values.iter().collect();
+                let refs: Vec<&Tensor> = values.iter().collect();
                 let io = Io { args: &refs, out: &out, batched: &batched };
                 for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
                     if let Some(arrived) = &mut arrivals[arg.index()] {
@@ -289,18 +288,18 @@ impl<B: Backend> Graph<B> {
                 }
             }
         }
-        Ok(self.tape().backend().check().map_err(Error::from)?)
+        Ok(self.tape().device().check().map_err(Error::from)?)
     }
 
     /// The way back through an operation and those before it, as far as it is a [`Route`] and
     /// nothing else meets it; and where it ends.
     fn route(
         &self,
-        stream: &mut Stream<B>,
+        stream: &mut Stream,
         uses: &[usize],
         from: Var,
-        io: Io<'_, B>,
-    ) -> Option<(Var, Route<B>)> {
+        io: Io<'_>,
+    ) -> Option<(Var, Route)> {
         let nodes = &self.tape().nodes;
         let inner = |var: Var| {
             let node = &nodes[var.index()];
@@ -323,9 +322,9 @@ impl<B: Backend> Graph<B> {
     }
 
     /// Stacks factors of equal samples.
-    fn streams(&self, factors: Vec<Factor<B>>) -> (Vec<Stream<B>>, Vec<Columns>) {
+    fn streams(&self, factors: Vec<Factor>) -> (Vec<Stream>, Vec<Columns>) {
         let len = self.tape().nodes.len();
-        let mut stacks: Vec<(Samples, Vec<Tensor<B>>)> = Vec::new();
+        let mut stacks: Vec<(Samples, Vec<Tensor>)> = Vec::new();
         let mut probes = Vec::with_capacity(factors.len());
         for Factor { columns, samples } in factors {
             let stream = stacks.iter().position(|(of, _)| *of == samples).unwrap_or_else(|| {
@@ -434,7 +433,7 @@ impl<B: Backend> Graph<B> {
     ///
     /// # Errors
     /// If the targets do not fit or the loss is not one number per sample.
-    pub fn loss(&self, loss: &dyn Loss<B>) -> Result<f64, Error> {
+    pub fn loss(&self, loss: &dyn Loss) -> Result<f64, Error> {
         Ok(self.losses(loss)?.iter().sum())
     }
 
@@ -442,7 +441,7 @@ impl<B: Backend> Graph<B> {
     ///
     /// # Errors
     /// As [`loss`](Graph::loss).
-    pub fn losses(&self, loss: &dyn Loss<B>) -> Result<Vec<f64>, Error> {
+    pub fn losses(&self, loss: &dyn Loss) -> Result<Vec<f64>, Error> {
         loss.check(self.value())?;
         let claims = self.tape().claims.iter().cloned().chain(loss.claims()).collect();
         let mut unsettled = Unsettled::of(self, claims)?;
@@ -454,14 +453,14 @@ impl<B: Backend> Graph<B> {
                 samples: self.samples(),
             });
         }
-        Ok(unsettled.read(values)?.into_iter().map(vivit_tensor::Scalar::f64).collect())
+        Ok(unsettled.read(values)?.into_vec())
     }
 
     /// Plain reverse mode: the gradient `∂L/∂θ` of every parameter, `[*p]`.
     ///
     /// # Errors
     /// If the targets do not fit, or a number is NaN or infinite.
-    pub fn backward(&self, loss: &dyn Loss<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+    pub fn backward(&self, loss: &dyn Loss) -> Result<ParamMap<Tensor>, Error> {
         let mut gradient = ParamMap::new();
         self.sweep(loss, &[Probe::new(Seed::Gradient)], &self.params(), None, |site| {
             gradient.insert(site.param(), site.jac_t(0, Batch::Sum).reshape(*site.shape()));
@@ -472,7 +471,7 @@ impl<B: Backend> Graph<B> {
 }
 
 /// Adds what has arrived.
-pub(crate) fn add<B: Backend>(sum: &mut Option<Tensor<B>>, more: Tensor<B>) {
+pub(crate) fn add(sum: &mut Option<Tensor>, more: Tensor) {
     match sum {
         Some(sum) => sum.axpy(1.0, &more),
         empty => *empty = Some(more),
@@ -483,13 +482,13 @@ pub(crate) fn add<B: Backend>(sum: &mut Option<Tensor<B>>, more: Tensor<B>) {
 ///
 /// Where a value has no sample axis (it is computed from parameters alone), the factor has one all
 /// the same: N long with `apart`, else 1.
-pub(crate) fn pull_back<B: Backend>(
-    op: &dyn crate::Op<B>,
-    io: Io<'_, B>,
+pub(crate) fn pull_back(
+    op: &dyn crate::Op,
+    io: Io<'_>,
     wrt: usize,
-    factor: &Tensor<B>,
+    factor: &Tensor,
     apart: bool,
-) -> Tensor<B> {
+) -> Tensor {
     if io.out_batched() {
         let batch = if apart { Batch::Keep } else { Batch::Sum };
         let product = op.jac_t(io, wrt, factor, batch);

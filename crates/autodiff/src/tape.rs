@@ -1,10 +1,10 @@
 //! The tape: an arena of values in the order in which they were computed, and the graph that ends
 //! in a model's output.
 
-use std::cell::OnceCell;
 use std::fmt;
+use std::sync::OnceLock;
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 use crate::{Claim, Error, Op, Unsettled};
 
@@ -24,32 +24,32 @@ impl Var {
 }
 
 #[derive(Debug)]
-pub(crate) enum Origin<B: Backend> {
+pub(crate) enum Origin {
     Input,
     Param { name: String },
     Constant,
-    Op(Box<dyn Op<B>>),
+    Op(Box<dyn Op>),
 }
 
 #[derive(Debug)]
-pub(crate) struct Node<B: Backend> {
-    pub origin: Origin<B>,
+pub(crate) struct Node {
+    pub origin: Origin,
     pub args: Vec<Var>,
-    pub value: Tensor<B>,
+    pub value: Tensor,
     /// Whether axis 0 is the sample axis.
     pub batched: bool,
 }
 
 /// Records operations as they run. Positions are in topological order by construction.
-pub struct Tape<B: Backend> {
-    backend: B,
-    pub(crate) nodes: Vec<Node<B>>,
-    pub(crate) claims: Vec<Claim<B>>,
+pub struct Tape {
+    device: Device,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) claims: Vec<Claim>,
 }
 
-impl<B: Backend> fmt::Debug for Tape<B> {
+impl fmt::Debug for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Tape on {}:", self.backend.device())?;
+        writeln!(f, "Tape on {}:", self.device)?;
         for (at, node) in self.nodes.iter().enumerate() {
             let args: Vec<usize> = node.args.iter().map(|arg| arg.index()).collect();
             match &node.origin {
@@ -65,35 +65,35 @@ impl<B: Backend> fmt::Debug for Tape<B> {
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// An empty tape.
-    pub fn new(backend: &B) -> Self {
-        Tape { backend: backend.clone(), nodes: Vec::new(), claims: Vec::new() }
+    pub fn new(device: &Device) -> Self {
+        Tape { device: device.clone(), nodes: Vec::new(), claims: Vec::new() }
     }
 
     /// The backend.
-    pub fn backend(&self) -> &B {
-        &self.backend
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
-    fn push(&mut self, node: Node<B>) -> Var {
+    fn push(&mut self, node: Node) -> Var {
         self.nodes.push(node);
         Var::at(self.nodes.len() - 1)
     }
 
     /// A batch of inputs, `[N, *]`. Nothing is differentiated in it.
-    pub fn input(&mut self, value: Tensor<B>) -> Var {
+    pub fn input(&mut self, value: Tensor) -> Var {
         self.push(Node { origin: Origin::Input, args: Vec::new(), value, batched: true })
     }
 
     /// A parameter, `[*p]`, without a sample axis; errors call it by its position.
-    pub fn param(&mut self, value: Tensor<B>) -> Var {
+    pub fn param(&mut self, value: Tensor) -> Var {
         let name = format!("#{}", self.nodes.len());
         self.named_param(&name, value)
     }
 
     /// A parameter that errors call by `name`.
-    pub fn named_param(&mut self, name: &str, value: Tensor<B>) -> Var {
+    pub fn named_param(&mut self, name: &str, value: Tensor) -> Var {
         self.push(Node {
             origin: Origin::Param { name: name.into() },
             args: Vec::new(),
@@ -103,7 +103,7 @@ impl<B: Backend> Tape<B> {
     }
 
     /// A value without a sample axis that nothing is differentiated in: masks, running statistics.
-    pub fn constant(&mut self, value: Tensor<B>) -> Var {
+    pub fn constant(&mut self, value: Tensor) -> Var {
         self.push(Node { origin: Origin::Constant, args: Vec::new(), value, batched: false })
     }
 
@@ -112,8 +112,8 @@ impl<B: Backend> Tape<B> {
     /// # Panics
     /// If the operation can't take arguments of these shapes.
     #[track_caller]
-    pub fn record(&mut self, op: impl Op<B>, args: &[Var]) -> Var {
-        let values: Vec<&Tensor<B>> = args.iter().map(|&arg| self.value(arg)).collect();
+    pub fn record(&mut self, op: impl Op, args: &[Var]) -> Var {
+        let values: Vec<&Tensor> = args.iter().map(|&arg| self.value(arg)).collect();
         let value = op.forward(&values);
         let batched = args.iter().any(|&arg| self.is_batched(arg));
         self.push(Node { origin: Origin::Op(Box::new(op)), args: args.to_vec(), value, batched })
@@ -121,7 +121,7 @@ impl<B: Backend> Tape<B> {
 
     /// What an operation takes for granted of its arguments' numbers; looked at with the inputs
     /// before any result is returned.
-    pub fn claim(&mut self, claim: Claim<B>) {
+    pub fn claim(&mut self, claim: Claim) {
         self.claims.push(claim);
     }
 
@@ -130,7 +130,7 @@ impl<B: Backend> Tape<B> {
     /// # Panics
     /// If the variable is not of this tape (as far as its position tells).
     #[track_caller]
-    pub fn value(&self, var: Var) -> &Tensor<B> {
+    pub fn value(&self, var: Var) -> &Tensor {
         &self.node(var).value
     }
 
@@ -142,7 +142,7 @@ impl<B: Backend> Tape<B> {
 
     /// The parameters, in the order in which they were recorded.
     pub fn params(&self) -> Vec<Var> {
-        let is_param = |(_, node): &(usize, &Node<B>)| matches!(node.origin, Origin::Param { .. });
+        let is_param = |(_, node): &(usize, &Node)| matches!(node.origin, Origin::Param { .. });
         self.nodes.iter().enumerate().filter(is_param).map(|(at, _)| Var::at(at)).collect()
     }
 
@@ -162,7 +162,7 @@ impl<B: Backend> Tape<B> {
     }
 
     #[track_caller]
-    pub(crate) fn node(&self, var: Var) -> &Node<B> {
+    pub(crate) fn node(&self, var: Var) -> &Node {
         assert!(var.index() < self.nodes.len(), "variable {} is not of this tape", var.index());
         &self.nodes[var.index()]
     }
@@ -170,23 +170,23 @@ impl<B: Backend> Tape<B> {
 
 /// A recorded computation: a tape and the output `[N, *]` on it. What a sweep starts from.
 #[derive(Debug)]
-pub struct Graph<B: Backend> {
-    tape: Tape<B>,
+pub struct Graph {
+    tape: Tape,
     output: Var,
     /// Positions that the output depends on.
     reached: Vec<bool>,
     /// Those of them that depend on a parameter.
     active: Vec<bool>,
-    finite: OnceCell<()>,
+    finite: OnceLock<()>,
 }
 
-impl<B: Backend> Graph<B> {
+impl Graph {
     /// Closes a tape: checks that inputs and output agree on the number of samples.
     ///
     /// # Errors
     /// If a batch is empty, inputs or output differ in the number of samples, or the output depends
     /// on no input.
-    pub fn new(tape: Tape<B>, output: Var) -> Result<Self, Error> {
+    pub fn new(tape: Tape, output: Var) -> Result<Self, Error> {
         let mut samples = None;
         let inputs = tape.nodes.iter().filter(|node| matches!(node.origin, Origin::Input));
         for (at, node) in inputs.enumerate() {
@@ -217,11 +217,11 @@ impl<B: Backend> Graph<B> {
         let mut active =
             depends_on(&tape, |at| matches!(tape.nodes[at].origin, Origin::Param { .. }));
         active.iter_mut().zip(&reached).for_each(|(active, reached)| *active &= reached);
-        Ok(Graph { tape, output, reached, active, finite: OnceCell::new() })
+        Ok(Graph { tape, output, reached, active, finite: OnceLock::new() })
     }
 
     /// The tape.
-    pub fn tape(&self) -> &Tape<B> {
+    pub fn tape(&self) -> &Tape {
         &self.tape
     }
 
@@ -231,7 +231,7 @@ impl<B: Backend> Graph<B> {
     }
 
     /// The output's value, `[N, *]`.
-    pub fn value(&self) -> &Tensor<B> {
+    pub fn value(&self) -> &Tensor {
         self.tape.value(self.output)
     }
 
@@ -272,7 +272,7 @@ impl<B: Backend> Graph<B> {
 
     /// That inputs, parameters, output and what the tape's operations claim are finite; nothing
     /// once that is known.
-    pub(crate) fn claims(&self) -> Vec<Claim<B>> {
+    pub(crate) fn claims(&self) -> Vec<Claim> {
         if self.finite.get().is_some() {
             return Vec::new();
         }
@@ -300,7 +300,7 @@ impl<B: Backend> Graph<B> {
     }
 
     /// The operations that the output depends on.
-    pub(crate) fn ops(&self) -> impl Iterator<Item = &dyn Op<B>> {
+    pub(crate) fn ops(&self) -> impl Iterator<Item = &dyn Op> {
         self.tape.nodes.iter().zip(&self.reached).filter_map(|(node, &reached)| {
             match &node.origin {
                 Origin::Op(op) if reached => Some(op.as_ref()),
@@ -318,7 +318,7 @@ impl<B: Backend> Graph<B> {
 }
 
 /// Positions that depend on one of the given leaves.
-fn depends_on<B: Backend>(tape: &Tape<B>, leaf: impl Fn(usize) -> bool) -> Vec<bool> {
+fn depends_on(tape: &Tape, leaf: impl Fn(usize) -> bool) -> Vec<bool> {
     let mut depends = Vec::with_capacity(tape.nodes.len());
     for (at, node) in tape.nodes.iter().enumerate() {
         depends.push(leaf(at) || node.args.iter().any(|arg| depends[arg.index()]));

@@ -7,7 +7,7 @@
 //! ℓ = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)      ℓ′ = w σ − π y      ℓ″ = w σ (1 − σ)
 //! ```
 
-use vivit_tensor::{Backend, Binary, Rng, Tensor, Unary};
+use vivit_tensor::{Binary, Rng, Tensor, Unary};
 
 use crate::{Claim, Error, Loss, Reduction, RootColumns};
 
@@ -16,33 +16,33 @@ const NAME: &str = "BCE with logits";
 /// Binary cross-entropy over all entries of `[N, *]`; the mean divides by their number, as
 /// PyTorch's does.
 #[derive(Clone, Debug)]
-pub struct BceWithLogits<B: Backend> {
-    target: Tensor<B>,
+pub struct BceWithLogits {
+    target: Tensor,
     reduction: Reduction,
-    pos_weight: Option<Tensor<B>>,
+    pos_weight: Option<Tensor>,
 }
 
-impl<B: Backend> BceWithLogits<B> {
+impl BceWithLogits {
     /// The mean over all entries against `target: [N, *]`.
-    pub fn mean(target: Tensor<B>) -> Self {
+    pub fn mean(target: Tensor) -> Self {
         BceWithLogits { target, reduction: Reduction::Mean, pos_weight: None }
     }
 
     /// The sum over all entries against `target: [N, *]`.
-    pub fn sum(target: Tensor<B>) -> Self {
+    pub fn sum(target: Tensor) -> Self {
         BceWithLogits { target, reduction: Reduction::Sum, pos_weight: None }
     }
 
     /// Weights π > 0 of the positive class, of a shape that broadcasts to the output: usually `[C]`
     /// for `[N, C]`.
     #[must_use]
-    pub fn pos_weight(mut self, weight: Tensor<B>) -> Self {
+    pub fn pos_weight(mut self, weight: Tensor) -> Self {
         self.pos_weight = Some(weight);
         self
     }
 
     /// The factor a.
-    fn factor(&self, output: &Tensor<B>) -> f64 {
+    fn factor(&self, output: &Tensor) -> f64 {
         match self.reduction {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / output.len() as f64,
@@ -50,7 +50,7 @@ impl<B: Backend> BceWithLogits<B> {
     }
 
     /// `π y` and `w`.
-    fn weights(&self) -> (Tensor<B>, Tensor<B>) {
+    fn weights(&self) -> (Tensor, Tensor) {
         let positive = self
             .pos_weight
             .as_ref()
@@ -60,8 +60,8 @@ impl<B: Backend> BceWithLogits<B> {
     }
 
     /// `√(a w σ(1 − σ))`, the root of every entry's second derivative.
-    fn deviation(&self, output: &Tensor<B>) -> Tensor<B> {
-        let spread = |x: Tensor<B>| x.unary(Unary::Sigmoid);
+    fn deviation(&self, output: &Tensor) -> Tensor {
+        let spread = |x: Tensor| x.unary(Unary::Sigmoid);
         // σ(−f) for 1 − σ(f): nothing cancels where σ is close to one.
         let variance =
             spread(output.clone()).mul(&spread(output.scale(-1.0))).mul(&self.weights().1);
@@ -69,7 +69,7 @@ impl<B: Backend> BceWithLogits<B> {
     }
 }
 
-impl<B: Backend> Loss<B> for BceWithLogits<B> {
+impl Loss for BceWithLogits {
     fn name(&self) -> &str {
         NAME
     }
@@ -78,7 +78,7 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
         self.reduction
     }
 
-    fn check(&self, output: &Tensor<B>) -> Result<(), Error> {
+    fn check(&self, output: &Tensor) -> Result<(), Error> {
         let (output, target) = (output.shape(), self.target.shape());
         if output != target {
             let expected = format!("{output}");
@@ -98,7 +98,7 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
         Ok(())
     }
 
-    fn claims(&self) -> Vec<Claim<B>> {
+    fn claims(&self) -> Vec<Claim> {
         let y = &self.target;
         // y (1 − y) ≥ 0 exactly where 0 ≤ y ≤ 1, and only then is its root a number.
         let inside = y.sub(&y.mul(y)).unary(Unary::Sqrt);
@@ -123,7 +123,7 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
         claims
     }
 
-    fn values(&self, output: &Tensor<B>) -> Tensor<B> {
+    fn values(&self, output: &Tensor) -> Tensor {
         let (n, (_, w)) = (output.shape()[0], self.weights());
         let soft = output.scale(-1.0).unary(Unary::Softplus(1.0)).mul(&w);
         let linear = output.sub(&output.mul(&self.target));
@@ -131,33 +131,28 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
     }
 
     /// `a (w σ − π y)`
-    fn gradient(&self, output: &Tensor<B>) -> Tensor<B> {
+    fn gradient(&self, output: &Tensor) -> Tensor {
         let (positive, w) = self.weights();
         output.unary(Unary::Sigmoid).mul(&w).sub(&positive).scale(self.factor(output))
     }
 
     /// `√(a w σ(1 − σ))` on the diagonal.
-    fn hessian_root(&self, output: &Tensor<B>, _columns: RootColumns) -> Tensor<B> {
+    fn hessian_root(&self, output: &Tensor, _columns: RootColumns) -> Tensor {
         let (n, c) = (output.shape()[0], output.shape().tail().size());
-        let eye = Tensor::eye(output.backend(), c).reshape([c, 1, c]);
+        let eye = Tensor::eye(output.device(), c).reshape([c, 1, c]);
         self.deviation(output).reshape([1, n, c]).mul(&eye).reshape(output.shape().prefixed(&[c]))
     }
 
     /// `a (w σ − π y)/√(a w σ(1 − σ))`
-    fn gradient_weights(&self, output: &Tensor<B>, _columns: RootColumns) -> Option<Tensor<B>> {
+    fn gradient_weights(&self, output: &Tensor, _columns: RootColumns) -> Option<Tensor> {
         let n = output.shape()[0];
         let weights = self.gradient(output).binary(Binary::Div, &self.deviation(output));
         Some(weights.reshape([n, output.len() / n]).permute(&[1, 0]))
     }
 
     /// `√(a w/M) (σ − b)`, `b ~ Bernoulli(σ)`.
-    fn sampled_root(
-        &self,
-        output: &Tensor<B>,
-        draws: usize,
-        rng: &mut Rng,
-    ) -> Result<Tensor<B>, Error> {
-        let (backend, entries) = (output.backend(), output.len());
+    fn sampled_root(&self, output: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor, Error> {
+        let (device, entries) = (output.device(), output.len());
         let p = output.unary(Unary::Sigmoid);
         // Two classes, 1 and 0, in front of each other: the first one's draw is b.
         let both = Tensor::concat(
@@ -169,11 +164,11 @@ impl<B: Backend> Loss<B> for BceWithLogits<B> {
         );
         let uniform: Vec<f64> = rng.uniform(draws * entries, 0.0, 1.0);
         let drawn = Tensor::from_buf(
-            backend,
+            device,
             [draws, entries, 2],
-            backend.draw_one_hot(both.buf(), &uniform, entries, 2, 1)?,
+            device.draw_one_hot(both.buf(), &uniform, entries, 2, 1)?,
         );
-        let drawn = drawn.select(2, &[0]).reshape(output.shape().prefixed(&[draws]));
+        let drawn = drawn.index_select(2, &[0]).reshape(output.shape().prefixed(&[draws]));
         let scale = (self.factor(output) / draws as f64).sqrt();
         Ok(p.sub(&drawn).mul(&self.weights().1.unary(Unary::Sqrt)).scale(scale))
     }

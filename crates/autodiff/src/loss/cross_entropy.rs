@@ -11,7 +11,7 @@
 //! positions. The mean's factor is PyTorch's: `a = 1/Σ u_y` over positions that are not ignored, `a
 //! = 1/(N·T)` for soft targets.
 
-use vivit_tensor::{Backend, Binary, Reduce, Rng, Scalar, Shape, Tensor, Unary};
+use vivit_tensor::{Binary, Device, Reduce, Rng, Shape, Tensor, Unary};
 
 use crate::kept::Kept;
 use crate::{Error, Loss, Reduction, RootColumns};
@@ -42,11 +42,11 @@ pub struct CrossEntropy {
 
 /// Effective targets and their sums.
 #[derive(Clone)]
-struct Effective<B: Backend> {
+struct Effective {
     /// `[N, C, T]`
-    q: Tensor<B>,
+    q: Tensor,
     /// `[N, 1, T]`
-    w: Tensor<B>,
+    w: Tensor,
     /// The reduction's factor.
     a: f64,
 }
@@ -110,7 +110,7 @@ impl CrossEntropy {
     }
 
     /// The output as `[N, C, T]`.
-    fn flat<B: Backend>(output: &Tensor<B>) -> Tensor<B> {
+    fn flat(output: &Tensor) -> Tensor {
         let [n, c] = [output.shape()[0], output.shape()[1]];
         output.reshape([n, c, output.len() / (n * c)])
     }
@@ -131,15 +131,16 @@ impl CrossEntropy {
         }
     }
 
-    fn effective<B: Backend>(&self, backend: &B, shape: &Shape) -> Effective<B> {
-        let fits = |known: &Effective<B>| {
+    fn effective(&self, device: &Device, shape: &Shape) -> Effective {
+        let fits = |known: &Effective| {
             known.q.shape() == shape
-                && [&known.q, &known.w].iter().all(|array| backend.can_read(array.buf()))
+                && known.q.device() == device
+                && [&known.q, &known.w].iter().all(|array| device.is_readable(array.buf()))
         };
-        self.effective.get_or(fits, || self.new_effective(backend, shape))
+        self.effective.get_or(fits, || self.new_effective(device, shape))
     }
 
-    fn new_effective<B: Backend>(&self, backend: &B, shape: &Shape) -> Effective<B> {
+    fn new_effective(&self, device: &Device, shape: &Shape) -> Effective {
         let (c, t) = (shape[1], shape[2]);
         let (mut q, mut w) = (vec![0.0; shape.size()], vec![0.0; shape[0] * t]);
         let even = self.smoothing / c as f64;
@@ -159,10 +160,10 @@ impl CrossEntropy {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / self.count(w.len()),
         };
-        let upload = |data: Vec<f64>| backend.upload(data.into_iter().map(B::Elem::of).collect());
+        let upload = |data: Vec<f64>| device.upload(data.into());
         Effective {
-            q: Tensor::from_buf(backend, *shape, upload(q)),
-            w: Tensor::from_buf(backend, [shape[0], 1, t], upload(w)),
+            q: Tensor::from_buf(device, *shape, upload(q)),
+            w: Tensor::from_buf(device, [shape[0], 1, t], upload(w)),
             a,
         }
     }
@@ -242,7 +243,7 @@ impl CrossEntropy {
     }
 }
 
-impl<B: Backend> Loss<B> for CrossEntropy {
+impl Loss for CrossEntropy {
     fn name(&self) -> &str {
         NAME
     }
@@ -251,7 +252,7 @@ impl<B: Backend> Loss<B> for CrossEntropy {
         self.reduction
     }
 
-    fn check(&self, output: &Tensor<B>) -> Result<(), Error> {
+    fn check(&self, output: &Tensor) -> Result<(), Error> {
         let shape = *output.shape();
         if shape.rank() < 2 || shape[1] == 0 {
             let expected = "an output [N, C, *] with at least one class on axis 1".into();
@@ -267,19 +268,19 @@ impl<B: Backend> Loss<B> for CrossEntropy {
     }
 
     /// `a Σ_t (w log Σ_c e^{f_c} − Σ_c q_c f_c)`, shifted by the maximum.
-    fn values(&self, output: &Tensor<B>) -> Tensor<B> {
+    fn values(&self, output: &Tensor) -> Tensor {
         let f = Self::flat(output);
         let (n, t) = (f.shape()[0], f.shape()[2]);
-        let Effective { q, w, a } = self.effective(f.backend(), f.shape());
+        let Effective { q, w, a } = self.effective(f.device(), f.shape());
         let shifted = f.sub(&f.reduce(Reduce::Max, 1).reshape([n, 1, t]));
         let log_sum = shifted.unary(Unary::Exp).sum(1).unary(Unary::Ln);
         log_sum.mul(&w.reshape([n, t])).sub(&shifted.mul(&q).sum(1)).sum(1).scale(a)
     }
 
     /// `a (w p − q)`
-    fn gradient(&self, output: &Tensor<B>) -> Tensor<B> {
+    fn gradient(&self, output: &Tensor) -> Tensor {
         let f = Self::flat(output);
-        let Effective { q, w, a } = self.effective(f.backend(), f.shape());
+        let Effective { q, w, a } = self.effective(f.device(), f.shape());
         f.softmax(1).mul(&w).sub(&q).scale(a).reshape(*output.shape())
     }
 
@@ -290,43 +291,44 @@ impl<B: Backend> Loss<B> for CrossEntropy {
     ///
     /// Positions do not mix: with T of them there are T times as many columns, each zero but at one
     /// position.
-    fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B> {
+    fn hessian_root(&self, output: &Tensor, columns: RootColumns) -> Tensor {
         let f = Self::flat(output);
         let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
         let root_p = f.softmax(1).unary(Unary::Sqrt);
         // τ with the column's class in front: [C, N, 1, T].
         let by_column = root_p.permute(&[1, 0, 2]).reshape([c, n, 1, t]);
-        let eye = Tensor::eye(f.backend(), c);
+        let eye = Tensor::eye(f.device(), c);
         let root = match columns {
             // One class: the Hessian is zero, and a root needs a column all the same.
-            _ if c == 1 => Tensor::zeros(f.backend(), [1, n, 1, t]),
+            _ if c == 1 => Tensor::zeros(f.device(), [1, n, 1, t]),
             RootColumns::Outputs => eye.reshape([c, 1, c, 1]).sub(&root_p.mul(&by_column)),
             RootColumns::Rank => {
-                let first = root_p.select(1, &[0]).unary(Unary::Shift(1.0)).unary(Unary::Recip);
+                let first =
+                    root_p.index_select(1, &[0]).unary(Unary::Shift(1.0)).unary(Unary::Recip);
                 let u = root_p.add(&eye.slice(0, 1).reshape([1, c, 1])).mul(&first);
                 eye.slice(1, c).reshape([c - 1, 1, c, 1]).sub(&u.mul(&by_column.slice(1, c)))
             }
         };
-        let Effective { w, a, .. } = self.effective(f.backend(), f.shape());
+        let Effective { w, a, .. } = self.effective(f.device(), f.shape());
         let root = root.mul(&root_p.mul(&w.unary(Unary::Sqrt))).scale(a.sqrt());
         let v = root.shape()[0];
         // Each column at one position: [V, T', N, C, T] with T' = T only.
         let apart =
-            root.reshape([v, 1, n, c, t]).mul(&Tensor::eye(f.backend(), t).reshape([t, 1, 1, t]));
+            root.reshape([v, 1, n, c, t]).mul(&Tensor::eye(f.device(), t).reshape([t, 1, 1, t]));
         apart.reshape(output.shape().prefixed(&[v * t]))
     }
 
     /// `h = √(a/w) (w τ − q/τ)`, for which `√(a w) diag(τ) h` is the gradient and `τᵀh = 0`. All C
     /// columns take it as it is; the C−1 take `Q h` without its first entry, which is zero: `h_c −
     /// τ_c h₀/(1 + τ₀)`.
-    fn gradient_weights(&self, output: &Tensor<B>, columns: RootColumns) -> Option<Tensor<B>> {
+    fn gradient_weights(&self, output: &Tensor, columns: RootColumns) -> Option<Tensor> {
         let f = Self::flat(output);
         let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
         if c == 1 {
             return None;
         }
         let root_p = f.softmax(1).unary(Unary::Sqrt);
-        let Effective { q, w, a } = self.effective(f.backend(), f.shape());
+        let Effective { q, w, a } = self.effective(f.device(), f.shape());
         // Ignored positions weigh nothing: 0 of anything but 0 is 0.
         let root_w = w.unary(Unary::Sqrt).unary(Unary::Shift(f32::MIN_POSITIVE.into()));
         let h = root_p
@@ -334,13 +336,13 @@ impl<B: Backend> Loss<B> for CrossEntropy {
             .sub(&q.binary(Binary::Div, &root_p))
             .binary(Binary::Div, &root_w)
             .scale(a.sqrt());
-        let first = |x: &Tensor<B>| x.select(1, &[0]);
+        let first = |x: &Tensor| x.index_select(1, &[0]);
         let weights = match columns {
             RootColumns::Outputs => h,
             RootColumns::Rank => {
                 let share = first(&h).binary(Binary::Div, &first(&root_p).unary(Unary::Shift(1.0)));
                 let rest: Vec<usize> = (1..c).collect();
-                h.sub(&root_p.mul(&share)).select(1, &rest)
+                h.sub(&root_p.mul(&share)).index_select(1, &rest)
             }
         };
         let v = weights.shape()[1];
@@ -348,19 +350,14 @@ impl<B: Backend> Loss<B> for CrossEntropy {
     }
 
     /// `√(a w/M) (p − onehot(ŷ))`, `ŷ ~ Cat(p)` for every position.
-    fn sampled_root(
-        &self,
-        output: &Tensor<B>,
-        draws: usize,
-        rng: &mut Rng,
-    ) -> Result<Tensor<B>, Error> {
+    fn sampled_root(&self, output: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor, Error> {
         let f = Self::flat(output);
         let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
         let p = f.softmax(1);
         let uniform: Vec<f64> = rng.uniform(draws * n * t, 0.0, 1.0);
-        let drawn = f.backend().draw_one_hot(p.buf(), &uniform, n, c, t)?;
-        let drawn = Tensor::from_buf(f.backend(), [draws, n, c, t], drawn);
-        let Effective { w, a, .. } = self.effective(f.backend(), f.shape());
+        let drawn = f.device().draw_one_hot(p.buf(), &uniform, n, c, t)?;
+        let drawn = Tensor::from_buf(f.device(), [draws, n, c, t], drawn);
+        let Effective { w, a, .. } = self.effective(f.device(), f.shape());
         Ok(p.sub(&drawn)
             .mul(&w.unary(Unary::Sqrt))
             .scale((a / draws as f64).sqrt())

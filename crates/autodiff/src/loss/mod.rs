@@ -13,7 +13,7 @@ use std::fmt::Debug;
 pub use bce::BceWithLogits;
 pub use cross_entropy::CrossEntropy;
 pub use mse::Mse;
-use vivit_tensor::{Backend, Rng, Tensor};
+use vivit_tensor::{Rng, Tensor};
 
 use crate::{Claim, Error, RootColumns};
 
@@ -28,7 +28,7 @@ pub enum Reduction {
 }
 
 /// A loss that is a sum over samples, `L = Σ_n L_n(f_n)`, with `f: [N, *]` the model's output.
-pub trait Loss<B: Backend>: Debug {
+pub trait Loss: Debug + Send + Sync {
     /// The name that errors show.
     fn name(&self) -> &str;
 
@@ -40,22 +40,22 @@ pub trait Loss<B: Backend>: Debug {
     ///
     /// # Errors
     /// If not, naming what and where.
-    fn check(&self, output: &Tensor<B>) -> Result<(), Error>;
+    fn check(&self, output: &Tensor) -> Result<(), Error>;
 
     /// What must hold of numbers that lie on the device, targets for one; no result is returned
     /// before a device has looked.
-    fn claims(&self) -> Vec<Claim<B>> {
+    fn claims(&self) -> Vec<Claim> {
         Vec::new()
     }
 
     /// `L_n`: `[N]`.
-    fn values(&self, output: &Tensor<B>) -> Tensor<B>;
+    fn values(&self, output: &Tensor) -> Tensor;
 
     /// `∂L_n/∂f_n`: `[N, *]`.
-    fn gradient(&self, output: &Tensor<B>) -> Tensor<B>;
+    fn gradient(&self, output: &Tensor) -> Tensor;
 
     /// `S` with `∂²L_n/∂f_n² = Σ_v S[v, n] S[v, n]ᵀ`: `[V, N, *]`.
-    fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B>;
+    fn hessian_root(&self, output: &Tensor, columns: RootColumns) -> Tensor;
 
     /// `α: [V, N]` with `∂L_n/∂f_n = Σ_v α[v, n] S[v, n]`, S being the
     /// [`hessian_root`](Loss::hessian_root): the gradient as a combination of the root's columns.
@@ -64,7 +64,7 @@ pub trait Loss<B: Backend>: Debug {
     ///
     /// `None` (the default) if the loss does not tell; NaN or infinite entries for samples whose
     /// gradient is no such combination, in exact or in rounded arithmetic.
-    fn gradient_weights(&self, _output: &Tensor<B>, _columns: RootColumns) -> Option<Tensor<B>> {
+    fn gradient_weights(&self, _output: &Tensor, _columns: RootColumns) -> Option<Tensor> {
         None
     }
 
@@ -72,10 +72,5 @@ pub trait Loss<B: Backend>: Debug {
     ///
     /// # Errors
     /// If the device failed.
-    fn sampled_root(
-        &self,
-        output: &Tensor<B>,
-        draws: usize,
-        rng: &mut Rng,
-    ) -> Result<Tensor<B>, Error>;
+    fn sampled_root(&self, output: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor, Error>;
 }

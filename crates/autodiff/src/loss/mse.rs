@@ -1,29 +1,29 @@
 //! Mean (or summed) squared error: `L_n = a Σ_c (f[n, c] − y[n, c])²`, a = 1 or 1/(N·C).
 
-use vivit_tensor::{Backend, Rng, Tensor, Unary};
+use vivit_tensor::{Rng, Tensor, Unary};
 
 use crate::{Claim, Error, Loss, Reduction, RootColumns};
 
 /// Squared error over all entries of `[N, *]`; the mean divides by `N·C`, as PyTorch's does.
 #[derive(Clone, Debug)]
-pub struct Mse<B: Backend> {
-    target: Tensor<B>,
+pub struct Mse {
+    target: Tensor,
     reduction: Reduction,
 }
 
-impl<B: Backend> Mse<B> {
+impl Mse {
     /// The mean over all entries against `target: [N, *]`.
-    pub fn mean(target: Tensor<B>) -> Self {
+    pub fn mean(target: Tensor) -> Self {
         Mse { target, reduction: Reduction::Mean }
     }
 
     /// The sum over all entries against `target: [N, *]`.
-    pub fn sum(target: Tensor<B>) -> Self {
+    pub fn sum(target: Tensor) -> Self {
         Mse { target, reduction: Reduction::Sum }
     }
 
     /// The factor a.
-    fn factor(&self, output: &Tensor<B>) -> f64 {
+    fn factor(&self, output: &Tensor) -> f64 {
         match self.reduction {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / output.len() as f64,
@@ -31,7 +31,7 @@ impl<B: Backend> Mse<B> {
     }
 }
 
-impl<B: Backend> Loss<B> for Mse<B> {
+impl Loss for Mse {
     fn name(&self) -> &str {
         "MSE"
     }
@@ -40,7 +40,7 @@ impl<B: Backend> Loss<B> for Mse<B> {
         self.reduction
     }
 
-    fn check(&self, output: &Tensor<B>) -> Result<(), Error> {
+    fn check(&self, output: &Tensor) -> Result<(), Error> {
         let (output, target) = (output.shape(), self.target.shape());
         if output != target {
             return Err(Error::TargetShape {
@@ -53,44 +53,39 @@ impl<B: Backend> Loss<B> for Mse<B> {
         Ok(())
     }
 
-    fn claims(&self) -> Vec<Claim<B>> {
+    fn claims(&self) -> Vec<Claim> {
         vec![Claim::finite(&self.target, "the target")]
     }
 
-    fn values(&self, output: &Tensor<B>) -> Tensor<B> {
+    fn values(&self, output: &Tensor) -> Tensor {
         let n = output.shape()[0];
         let squares = output.sub(&self.target).unary(Unary::Square);
         squares.reshape([n, output.len() / n]).sum(1).scale(self.factor(output))
     }
 
     /// `2a (f − y)`
-    fn gradient(&self, output: &Tensor<B>) -> Tensor<B> {
+    fn gradient(&self, output: &Tensor) -> Tensor {
         output.sub(&self.target).scale(2.0 * self.factor(output))
     }
 
     /// `√(2a) · I`
-    fn hessian_root(&self, output: &Tensor<B>, _columns: RootColumns) -> Tensor<B> {
+    fn hessian_root(&self, output: &Tensor, _columns: RootColumns) -> Tensor {
         let (n, c) = (output.shape()[0], output.shape().tail().size());
-        let root = Tensor::eye(output.backend(), c).scale((2.0 * self.factor(output)).sqrt());
+        let root = Tensor::eye(output.device(), c).scale((2.0 * self.factor(output)).sqrt());
         root.reshape([c, 1, c]).broadcast([c, n, c]).reshape(output.shape().prefixed(&[c]))
     }
 
     /// `√(2a) (f − y)`
-    fn gradient_weights(&self, output: &Tensor<B>, _columns: RootColumns) -> Option<Tensor<B>> {
+    fn gradient_weights(&self, output: &Tensor, _columns: RootColumns) -> Option<Tensor> {
         let n = output.shape()[0];
         let weights = output.sub(&self.target).scale((2.0 * self.factor(output)).sqrt());
         Some(weights.reshape([n, output.len() / n]).permute(&[1, 0]))
     }
 
     /// `√(2a/M) · ε`, `ε ~ N(0, I)`
-    fn sampled_root(
-        &self,
-        output: &Tensor<B>,
-        draws: usize,
-        rng: &mut Rng,
-    ) -> Result<Tensor<B>, Error> {
+    fn sampled_root(&self, output: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor, Error> {
         let shape = output.shape().prefixed(&[draws]);
-        let noise = Tensor::from_vec(output.backend(), &shape, rng.normal(shape.size()))?;
+        let noise = Tensor::from_vec(output.device(), &shape, rng.normal(shape.size()))?;
         Ok(noise.scale((2.0 * self.factor(output) / draws as f64).sqrt()))
     }
 }

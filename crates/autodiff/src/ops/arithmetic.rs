@@ -1,6 +1,6 @@
 //! `a + b`, `a − b`, `a · b`, `a / b`, entry by entry, with repetition.
 
-use vivit_tensor::{Backend, Binary, Tensor, Unary};
+use vivit_tensor::{Binary, Tensor, Unary};
 
 use crate::op::sum_to;
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
@@ -12,7 +12,7 @@ pub struct Arithmetic(pub Binary);
 
 impl Arithmetic {
     /// `∂out/∂arg · x` without any sum: x times the partial derivative.
-    fn partial<B: Backend>(self, io: Io<'_, B>, wrt: usize, x: Tensor<B>) -> Tensor<B> {
+    fn partial(self, io: Io<'_>, wrt: usize, x: Tensor) -> Tensor {
         let (a, b) = (io.args[0], io.args[1]);
         match (self.0, wrt) {
             (Binary::Add, _) | (Binary::Sub, 0) => x,
@@ -28,14 +28,14 @@ impl Arithmetic {
 
 /// A tangent `[K, *arg]` with ones between K and the argument's own axes, where a repeated argument
 /// has fewer than the result.
-fn spread<B: Backend>(io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+fn spread(io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
     let own = io.args[wrt].shape();
     let mut front = vec![1; 1 + io.out.shape().rank() - own.rank()];
     front[0] = tangent.shape()[0];
     tangent.reshape(own.prefixed(&front))
 }
 
-impl<B: Backend> Op<B> for Arithmetic {
+impl Op for Arithmetic {
     fn name(&self) -> &'static str {
         match self.0 {
             Binary::Add => "add",
@@ -45,17 +45,17 @@ impl<B: Backend> Op<B> for Arithmetic {
         }
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         args[0].binary(self.0, args[1])
     }
 
     /// `M` times the partial derivative, summed over the axes that were repeated.
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         let keep = batch == Batch::Keep && io.out_batched() && !io.batched[wrt];
         sum_to(&self.partial(io, wrt, mat.clone()), io.args[wrt].shape(), keep)
     }
 
-    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {
         let side = io.out_share();
         let copies = match (self.0, wrt) {
             (Binary::Add | Binary::Sub, _) => 1,
@@ -65,14 +65,14 @@ impl<B: Backend> Op<B> for Arithmetic {
         Effort { per_column: copies * side, ..Effort::of(side) }
     }
 
-    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let k = tangent.shape()[0];
         self.partial(io, wrt, spread(io, wrt, tangent)).broadcast(io.out.shape().prefixed(&[k]))
     }
 
     /// With `m/b` and `−m a/b²` for the products of a quotient: `−m t/b²` for the mixed pairs, `2 m
     /// t a/b³` for b alone.
-    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
         match self.0 {
             Binary::Add | Binary::Sub => Second::Zero,
             Binary::Mul if wrt == along => Second::Zero,
@@ -96,7 +96,7 @@ impl<B: Backend> Op<B> for Arithmetic {
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     #[track_caller]
     fn arithmetic(&mut self, f: Binary, a: Var, b: Var) -> Var {
         let rank = |var| self.value(var).shape().rank();

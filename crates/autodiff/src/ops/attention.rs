@@ -1,6 +1,6 @@
 //! Multi-head self-attention, made of ordinary operations.
 
-use vivit_tensor::{Backend, Scalar, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::{Tape, Var};
 
@@ -17,7 +17,7 @@ pub struct AttentionParams {
     pub out_bias: Option<Var>,
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// `softmax(q kᵀ/√d) v` per head, x `[N, T, F]` to `[N, T, F]`; heads split the features. With
     /// `causal` a position sees itself and those before it.
     ///
@@ -49,11 +49,10 @@ impl<B: Backend> Tape<B> {
         let scores = self.matmul_transposed(q, k);
         let mut scores = self.scale(scores, 1.0 / ((f / heads) as f64).sqrt());
         if causal {
-            let hidden = |at: usize| {
-                if at % t > at / t { B::Elem::of(f64::NEG_INFINITY) } else { B::Elem::of(0.0) }
-            };
-            let mask = self.backend().upload((0..t * t).map(hidden).collect());
-            let mask = Tensor::from_buf(self.backend(), [t, t], mask);
+            let hidden = |at: usize| if at % t > at / t { f64::NEG_INFINITY } else { 0.0 };
+            let mask: Vec<f64> = (0..t * t).map(hidden).collect();
+            let mask = self.device().upload(mask.into());
+            let mask = Tensor::from_buf(self.device(), [t, t], mask);
             let mask = self.constant(mask);
             scores = self.add(scores, mask);
         }

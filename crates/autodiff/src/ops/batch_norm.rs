@@ -1,7 +1,7 @@
 //! Batch norm: with running statistics (evaluation) an affine map per channel, with the batch's own
 //! (training) an operation that couples samples.
 
-use vivit_tensor::{Backend, Tensor, Unary};
+use vivit_tensor::{Tensor, Unary};
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
@@ -15,12 +15,12 @@ pub struct BatchNormalize {
 
 /// Mean and variance of every channel of `[V, N, C, T]` (or with V = 1 of `[N, C, T]`) over samples
 /// and positions: `[V, 1, C, 1]`.
-fn channel_mean<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
+fn channel_mean(x: &Tensor) -> Tensor {
     let [v, n, c, t] = **x.shape() else { unreachable!("four axes") };
     x.sum(3).sum(1).scale(1.0 / (n * t) as f64).reshape([v, 1, c, 1])
 }
 
-fn flat<B: Backend>(x: &Tensor<B>, like: &Tensor<B>) -> Tensor<B> {
+fn flat(x: &Tensor, like: &Tensor) -> Tensor {
     let (n, c) = (like.shape()[0], like.shape()[1]);
     x.reshape([x.len() / like.len(), n, c, like.len() / (n * c)])
 }
@@ -28,7 +28,7 @@ fn flat<B: Backend>(x: &Tensor<B>, like: &Tensor<B>) -> Tensor<B> {
 impl BatchNormalize {
     /// Mean and biased variance of every channel, `[C]` each: what running statistics are updated
     /// with.
-    pub fn statistics<B: Backend>(x: &Tensor<B>) -> (Tensor<B>, Tensor<B>) {
+    pub fn statistics(x: &Tensor) -> (Tensor, Tensor) {
         let c = x.shape()[1];
         let rows = flat(x, x);
         let mean = channel_mean(&rows);
@@ -36,14 +36,14 @@ impl BatchNormalize {
         (mean.reshape([c]), variance.reshape([c]))
     }
 
-    fn centred<B: Backend>(self, x: &Tensor<B>) -> (Tensor<B>, Tensor<B>) {
+    fn centred(self, x: &Tensor) -> (Tensor, Tensor) {
         let rows = flat(x, x);
         let centred = rows.sub(&channel_mean(&rows));
         let variance = channel_mean(&centred.unary(Unary::Square));
         (centred, variance.unary(Unary::Shift(self.epsilon)).unary(Unary::Sqrt).unary(Unary::Recip))
     }
 
-    fn pull<B: Backend>(self, io: Io<'_, B>, mat: &Tensor<B>) -> Tensor<B> {
+    fn pull(self, io: Io<'_>, mat: &Tensor) -> Tensor {
         let (_, inverse) = self.centred(io.args[0]);
         let (normal, m) = (flat(io.out, io.out), flat(mat, io.out));
         let rest = m.sub(&channel_mean(&m)).sub(&channel_mean(&m.mul(&normal)).mul(&normal));
@@ -51,30 +51,30 @@ impl BatchNormalize {
     }
 }
 
-impl<B: Backend> Op<B> for BatchNormalize {
+impl Op for BatchNormalize {
     fn name(&self) -> &'static str {
         "batch norm in training mode"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (centred, inverse) = self.centred(args[0]);
         centred.mul(&inverse).reshape(*args[0].shape())
     }
 
     /// `(M − mean(M) − x̂ mean(M ∘ x̂))/σ`, means over samples and positions.
-    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         self.pull(io, mat)
     }
 
-    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         self.pull(io, tangent)
     }
 
     /// As for normalisation over blocks, with means over samples and positions.
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::product(|io, mat, tangent, _batch| {
             let (_, inverse) = self.centred(io.args[0]);
-            let of = |x: &Tensor<B>| flat(x, io.out);
+            let of = |x: &Tensor| flat(x, io.out);
             let (normal, m, t) = (of(io.out), of(mat), of(tangent));
             let (pulled, moved) = (of(&self.pull(io, mat)), of(&self.pull(io, tangent)));
             let first = channel_mean(&t.mul(&normal)).mul(&pulled);
@@ -89,7 +89,7 @@ impl<B: Backend> Op<B> for BatchNormalize {
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// Batch norm of `[N, C, *]` with running mean and variance `[C]`: an affine map per channel
     /// that treats samples separately.
     ///
@@ -99,7 +99,7 @@ impl<B: Backend> Tape<B> {
     pub fn batch_norm(
         &mut self,
         x: Var,
-        statistics: (&Tensor<B>, &Tensor<B>),
+        statistics: (&Tensor, &Tensor),
         weight: Option<Var>,
         bias: Option<Var>,
         epsilon: f64,

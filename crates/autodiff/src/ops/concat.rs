@@ -1,6 +1,6 @@
 //! Values one after the other along an axis.
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
@@ -12,44 +12,44 @@ pub struct Concat {
 
 impl Concat {
     /// Where argument `wrt` begins, and how much follows it.
-    fn place<B: Backend>(self, io: Io<'_, B>, wrt: usize) -> (isize, isize) {
+    fn place(self, io: Io<'_>, wrt: usize) -> (isize, isize) {
         let lens: Vec<usize> = io.args.iter().map(|arg| arg.shape()[self.axis]).collect();
         (lens[..wrt].iter().sum::<usize>() as isize, lens[wrt + 1..].iter().sum::<usize>() as isize)
     }
 
-    fn pad<B: Backend>(self, x: &Tensor<B>, before: isize, after: isize) -> Tensor<B> {
+    fn pad(self, x: &Tensor, before: isize, after: isize) -> Tensor {
         let mut pads = vec![(0, 0); x.shape().rank()];
         pads[self.axis + 1] = (before, after);
         x.pad(&pads)
     }
 }
 
-impl<B: Backend> Op<B> for Concat {
+impl Op for Concat {
     fn name(&self) -> &'static str {
         "concatenation"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         Tensor::concat(&args.iter().map(|&arg| arg.clone()).collect::<Vec<_>>(), self.axis)
     }
 
     /// The argument's part of `M`.
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         let (before, after) = self.place(io, wrt);
         self.pad(mat, -before, -after)
     }
 
-    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let (before, after) = self.place(io, wrt);
         self.pad(tangent, before, after)
     }
 
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::Zero
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// The values one after the other along axis `axis` of each sample (0 is the first behind the
     /// sample axis).
     ///

@@ -4,7 +4,7 @@
 //! With `z[n, (c, k), t]` the unfolded input (what kernel element k sees in channel c at window t):
 //! `y[n, o, t] = Σ_{c,k} w[o, c, k] z[n, (c, k), t] + b[o]`, separately for each group of channels.
 
-use vivit_tensor::{Backend, ConvDims, Tensor, Window};
+use vivit_tensor::{ConvDims, Tensor, Window};
 
 use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Second, Tape, Var};
 
@@ -39,7 +39,7 @@ impl ConvOptions {
 pub struct Conv(pub ConvOptions);
 
 impl Conv {
-    fn geometry<B: Backend>(&self, x: &Tensor<B>, w: &Tensor<B>) -> (Window, ConvDims) {
+    fn geometry(&self, x: &Tensor, w: &Tensor) -> (Window, ConvDims) {
         let Conv(ConvOptions { stride, padding, dilation, groups }) = self;
         let (x, w) = (x.shape(), w.shape());
         assert!(
@@ -56,7 +56,7 @@ impl Conv {
         (window, ConvDims { groups: *groups, c: w[1], o: w[0] / groups })
     }
 
-    fn outer<B: Backend>(&self, io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
+    fn outer(&self, io: Io<'_>, mat: &Tensor) -> Outer {
         let (x, w) = (io.args[0], io.args[1]);
         let (window, ConvDims { groups, o, .. }) = self.geometry(x, w);
         let s = mat.reshape([mat.shape()[0], x.shape()[0], groups, o, window.output_len()]);
@@ -64,18 +64,18 @@ impl Conv {
     }
 }
 
-impl<B: Backend> Op<B> for Conv {
+impl Op for Conv {
     fn name(&self) -> &'static str {
         "convolution"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (x, w) = (args[0], args[1]);
         let (window, dims) = self.geometry(x, w);
-        let y = x.backend().conv(x.buf(), w.buf(), x.shape()[0], dims, &window);
+        let y = x.device().conv(x.buf(), w.buf(), x.shape()[0], dims, &window);
         let axes = self.0.stride.len();
         let shape = [&[x.shape()[0], w.shape()[0]], &window.output[3 - axes..]].concat();
-        let y = Tensor::from_buf(x.backend(), &shape, y);
+        let y = Tensor::from_buf(x.device(), &shape, y);
         let Some(b) = args.get(2) else { return y };
         assert!(
             **b.shape() == w.shape()[..1],
@@ -91,15 +91,15 @@ impl<B: Backend> Op<B> for Conv {
     /// - x: `fold(Wᵀ M[v, n, :, :])`
     /// - w: `Σ_{(n,) t} M[v, n, :, t] ⊗ z[n, :, t]`
     /// - b: `Σ_{(n,) t} M[v, n, :, t]`
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
         let (window, dims) = self.geometry(x, w);
         let (v, n, o, t) = (mat.shape()[0], x.shape()[0], w.shape()[0], window.output_len());
         match wrt {
             0 => {
                 let product =
-                    mat.backend().conv_transposed(mat.buf(), w.buf(), [v, n], dims, &window);
-                Tensor::from_buf(mat.backend(), x.shape().prefixed(&[v]), product)
+                    mat.device().conv_transposed(mat.buf(), w.buf(), [v, n], dims, &window);
+                Tensor::from_buf(mat.device(), x.shape().prefixed(&[v]), product)
             }
             1 => {
                 let outer = self.outer(io, mat);
@@ -115,24 +115,24 @@ impl<B: Backend> Op<B> for Conv {
         }
     }
 
-    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
         let (window, dims) = self.geometry(x, w);
         let (k, n, o) = (tangent.shape()[0], x.shape()[0], w.shape()[0]);
         let shape = io.out.shape().prefixed(&[k]);
-        let backend = x.backend();
+        let device = x.device();
         match wrt {
             0 => Tensor::from_buf(
-                backend,
+                device,
                 shape,
-                backend.conv(tangent.buf(), w.buf(), k * n, dims, &window),
+                device.conv(tangent.buf(), w.buf(), k * n, dims, &window),
             ),
             1 => {
-                let each: Vec<Tensor<B>> = (0..k)
+                let each: Vec<Tensor> = (0..k)
                     .map(|k| {
                         let y =
-                            backend.conv(x.buf(), tangent.slice(k, k + 1).buf(), n, dims, &window);
-                        Tensor::from_buf(backend, io.out.shape().prefixed(&[1]), y)
+                            device.conv(x.buf(), tangent.slice(k, k + 1).buf(), n, dims, &window);
+                        Tensor::from_buf(device, io.out.shape().prefixed(&[1]), y)
                     })
                     .collect();
                 Tensor::concat(&each, 0)
@@ -144,11 +144,11 @@ impl<B: Backend> Op<B> for Conv {
         }
     }
 
-    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+    fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
         (wrt == 1).then(|| self.outer(io, mat))
     }
 
-    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+    fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let (window, ConvDims { groups: g, c, o }) = self.geometry(io.args[0], io.args[1]);
         (wrt == 1).then(|| OuterDims {
             v: 1,
@@ -160,7 +160,7 @@ impl<B: Backend> Op<B> for Conv {
         })
     }
 
-    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {
         let (window, dims) = self.geometry(io.args[0], io.args[1]);
         match wrt {
             0 | 1 => Effort::of(io.out_share() * dims.c * window.kernel_len()),
@@ -168,12 +168,12 @@ impl<B: Backend> Op<B> for Conv {
         }
     }
 
-    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
         if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// Convolution: x `[N, C, *in]`, w `[O, C/groups, *kernel]`, b `[O]`, to `[N, O, *out]`.
     ///
     /// # Panics

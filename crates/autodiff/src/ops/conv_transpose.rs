@@ -5,7 +5,7 @@
 //! *kernel]`; with `u` that convolution's unfolding of a matrix M at the result, the product in the
 //! weight is `Σ_t x[n, c, t] u[v, n, (o, k), t]`.
 
-use vivit_tensor::{Backend, ConvDims, Tensor, Window};
+use vivit_tensor::{Buffer, ConvDims, Tensor, Window};
 
 use crate::ops::ConvOptions;
 use crate::{Batch, Effort, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var};
@@ -36,7 +36,7 @@ impl ConvTranspose {
     }
 
     /// The windows of the adjoint convolution, over the result's plane.
-    fn geometry<B: Backend>(&self, x: &Tensor<B>, w: &Tensor<B>) -> (Window, ConvDims) {
+    fn geometry(&self, x: &Tensor, w: &Tensor) -> (Window, ConvDims) {
         let ConvOptions { stride, padding, dilation, groups } = &self.options;
         let (x, w) = (x.shape(), w.shape());
         assert!(
@@ -60,39 +60,33 @@ impl ConvTranspose {
         (window, ConvDims { groups: *groups, c: w[1], o: w[0] / groups })
     }
 
-    fn result<B: Backend>(
-        &self,
-        x: &Tensor<B>,
-        w: &Tensor<B>,
-        lead: usize,
-        y: B::Buf,
-    ) -> Tensor<B> {
+    fn result(&self, x: &Tensor, w: &Tensor, lead: usize, y: Buffer) -> Tensor {
         let (window, dims) = self.geometry(x, w);
         let axes = self.options.stride.len();
         let shape =
             [&[lead, x.shape()[0], dims.groups * dims.c], &window.input[3 - axes..]].concat();
-        Tensor::from_buf(x.backend(), &shape, y)
+        Tensor::from_buf(x.device(), &shape, y)
     }
 
-    fn outer<B: Backend>(&self, io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
+    fn outer(&self, io: Io<'_>, mat: &Tensor) -> Outer {
         let (x, w) = (io.args[0], io.args[1]);
         let (window, ConvDims { groups, c, o }) = self.geometry(x, w);
         let (v, n, t) = (mat.shape()[0], x.shape()[0], window.output_len());
-        let s = mat.backend().unfold(mat.buf(), v * n * groups * c, &window);
-        let s = Tensor::from_buf(mat.backend(), [v, n, groups, c * window.kernel_len(), t], s);
+        let s = mat.device().unfold(mat.buf(), v * n * groups * c, &window);
+        let s = Tensor::from_buf(mat.device(), [v, n, groups, c * window.kernel_len(), t], s);
         Outer::new(s, x.reshape([n, groups, o, t]), [Positions::Inside; 2]).ordered(Order::InOut)
     }
 }
 
-impl<B: Backend> Op<B> for ConvTranspose {
+impl Op for ConvTranspose {
     fn name(&self) -> &'static str {
         "transposed convolution"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (x, w) = (args[0], args[1]);
         let (window, dims) = self.geometry(x, w);
-        let y = x.backend().conv_transposed(x.buf(), w.buf(), [1, x.shape()[0]], dims, &window);
+        let y = x.device().conv_transposed(x.buf(), w.buf(), [1, x.shape()[0]], dims, &window);
         let y = self.result(x, w, 1, y);
         let y = y.reshape(y.shape().tail());
         let Some(b) = args.get(2) else { return y };
@@ -104,14 +98,14 @@ impl<B: Backend> Op<B> for ConvTranspose {
     /// - x: the convolution of `M`
     /// - w: `Σ_{(n,) t} x[n, :, t] ⊗ u[v, n, :, t]`
     /// - b: `Σ_{(n,) t} M[v, n, :, t]`
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
         let (window, dims) = self.geometry(x, w);
         let (v, n) = (mat.shape()[0], x.shape()[0]);
         match wrt {
             0 => {
-                let product = mat.backend().conv(mat.buf(), w.buf(), v * n, dims, &window);
-                Tensor::from_buf(mat.backend(), x.shape().prefixed(&[v]), product)
+                let product = mat.device().conv(mat.buf(), w.buf(), v * n, dims, &window);
+                Tensor::from_buf(mat.device(), x.shape().prefixed(&[v]), product)
             }
             1 => {
                 let outer = self.outer(io, mat);
@@ -127,20 +121,20 @@ impl<B: Backend> Op<B> for ConvTranspose {
         }
     }
 
-    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
         let (window, dims) = self.geometry(x, w);
-        let (k, n, backend) = (tangent.shape()[0], x.shape()[0], x.backend());
+        let (k, n, device) = (tangent.shape()[0], x.shape()[0], x.device());
         let shape = io.out.shape().prefixed(&[k]);
         match wrt {
             0 => Tensor::from_buf(
-                backend,
+                device,
                 shape,
-                backend.conv_transposed(tangent.buf(), w.buf(), [k, n], dims, &window),
+                device.conv_transposed(tangent.buf(), w.buf(), [k, n], dims, &window),
             ),
             1 => {
                 let along = |k: usize| {
-                    let y = backend.conv_transposed(
+                    let y = device.conv_transposed(
                         x.buf(),
                         tangent.slice(k, k + 1).buf(),
                         [1, n],
@@ -161,11 +155,11 @@ impl<B: Backend> Op<B> for ConvTranspose {
         }
     }
 
-    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+    fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
         (wrt == 1).then(|| self.outer(io, mat))
     }
 
-    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+    fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let (window, ConvDims { groups: g, c, o }) = self.geometry(io.args[0], io.args[1]);
         (wrt == 1).then(|| OuterDims {
             v: 1,
@@ -178,7 +172,7 @@ impl<B: Backend> Op<B> for ConvTranspose {
     }
 
     /// For the weight, the unfolded factor is held.
-    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {
         let (window, ConvDims { groups, c, .. }) = self.geometry(io.args[0], io.args[1]);
         let k = c * window.kernel_len();
         match wrt {
@@ -191,12 +185,12 @@ impl<B: Backend> Op<B> for ConvTranspose {
         }
     }
 
-    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
         if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// Transposed convolution: x `[N, C, *in]`, w `[C, O/groups, *kernel]`, b `[O]`, to `[N, O,
     /// *out]`.
     ///

@@ -1,6 +1,6 @@
 //! Rows of a table: `y[n, t, :] = w[x[n, t], :]`.
 
-use vivit_tensor::{Backend, Gemm, Tensor};
+use vivit_tensor::{Gemm, Tensor};
 
 use crate::{
     Batch, Claim, Effort, Error, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var,
@@ -14,12 +14,12 @@ use crate::{
 pub struct Embedding;
 
 impl Embedding {
-    fn one_hot<B: Backend>(io: Io<'_, B>) -> Tensor<B> {
+    fn one_hot(io: Io<'_>) -> Tensor {
         let (x, rows) = (io.args[0], io.args[1].shape()[0]);
-        Tensor::from_buf(x.backend(), [x.len(), rows], x.backend().one_hot(x.buf(), rows))
+        Tensor::from_buf(x.device(), [x.len(), rows], x.device().one_hot(x.buf(), rows))
     }
 
-    fn outer<B: Backend>(io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
+    fn outer(io: Io<'_>, mat: &Tensor) -> Outer {
         let (n, v) = (io.samples(), mat.shape()[0]);
         let (rows, width) = (io.args[1].shape()[0], io.args[1].shape()[1]);
         let t = io.args[0].len() / n;
@@ -29,27 +29,31 @@ impl Embedding {
     }
 }
 
-impl<B: Backend> Op<B> for Embedding {
+impl Op for Embedding {
     fn name(&self) -> &'static str {
         "embedding"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (x, w) = (args[0], args[1]);
         let [rows, width] = **w.shape() else {
             panic!("embedding: the table must be [vocabulary, F], got {}", w.shape())
         };
         let shape = [&x.shape()[..], &[width]].concat();
-        Tensor::from_buf(x.backend(), &shape, x.backend().lookup(w.buf(), x.buf(), (rows, width)))
+        Tensor::from_buf(
+            x.device(),
+            &shape,
+            x.device().gather_rows(w.buf(), x.buf(), (rows, width)),
+        )
     }
 
     /// - x: zero
     /// - w: `Σ_{(n,) t} onehot(x[n, t]) ⊗ M[v, n, t, :]`
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         let v = mat.shape()[0];
         let shape = io.args[wrt].shape();
         if wrt == 0 {
-            return Tensor::zeros(mat.backend(), shape.prefixed(&[v]));
+            return Tensor::zeros(mat.device(), shape.prefixed(&[v]));
         }
         let outer = Self::outer(io, mat);
         match batch {
@@ -60,39 +64,39 @@ impl<B: Backend> Op<B> for Embedding {
         }
     }
 
-    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let k = tangent.shape()[0];
         let shape = io.out.shape().prefixed(&[k]);
         if wrt == 0 {
-            return Tensor::zeros(tangent.backend(), shape);
+            return Tensor::zeros(tangent.device(), shape);
         }
         let (rows, width, m) = (io.args[1].shape()[0], io.args[1].shape()[1], io.args[0].len());
         let g = Gemm::new(m, width, rows).batch(k, 0, rows * width, m * width);
         Self::one_hot(io).gemm(&g, tangent, shape)
     }
 
-    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+    fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
         (wrt == 1).then(|| Self::outer(io, mat))
     }
 
-    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+    fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let (i, o) = (io.args[1].shape()[0], io.args[1].shape()[1]);
         (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0), o, i })
     }
 
     /// The ids are held as one-hot rows.
-    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
         let rows = io.args[1].shape()[0];
         Effort { per_sample: io.share(0) * rows, ..Effort::of(io.out_share() * rows) }
     }
 
     /// None in the table; ids are whole numbers.
-    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
         if wrt == 1 && along == 1 { Second::Zero } else { Second::Missing }
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// Rows of a table: x `[N, *]` of whole numbers, w `[vocabulary, F]`, to `[N, *, F]`.
     ///
     /// # Panics
@@ -103,8 +107,8 @@ impl<B: Backend> Tape<B> {
         assert!(!self.is_batched(table), "embedding: the table must not carry a sample axis");
         let (ids, rows) = (self.value(x).clone(), self.value(table).shape()[0]);
         // Where this fails the device has, and says so later.
-        if let Ok(row) = self.backend().row_or_nan(ids.buf(), rows) {
-            let witness = Tensor::from_buf(self.backend(), *ids.shape(), row);
+        if let Ok(row) = self.device().row_or_nan(ids.buf(), rows) {
+            let witness = Tensor::from_buf(self.device(), *ids.shape(), row);
             let shape = *ids.shape();
             let fault = move |at: usize, value: f64| {
                 let strides = shape.strides();

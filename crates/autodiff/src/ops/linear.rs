@@ -1,6 +1,6 @@
 //! `y[n, t, o] = Σ_i x[n, t, i] w[o, i] + b[o]`, with any number of extra axes t.
 
-use vivit_tensor::{Backend, Gemm, Tensor};
+use vivit_tensor::{Gemm, Tensor};
 
 use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Var};
 
@@ -8,12 +8,12 @@ use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Va
 #[derive(Clone, Copy, Debug)]
 pub struct Linear;
 
-impl<B: Backend> Op<B> for Linear {
+impl Op for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (x, w) = (args[0], args[1]);
         let [o, i] = **w.shape() else {
             panic!("linear: the weight must be [O, I], got {}", w.shape())
@@ -30,14 +30,14 @@ impl<B: Backend> Op<B> for Linear {
         let Some(b) = args.get(2) else { return x.gemm(&g, w, &shape) };
         assert!(**b.shape() == [o], "linear: bias {} for {o} out-features", b.shape());
         let mut y = b.broadcast(&shape);
-        x.backend().gemm(&g.accumulating(), x.buf(), w.buf(), y.buf_mut());
+        x.device().gemm(&g.accumulating(), x.buf(), w.buf(), y.buf_mut());
         y
     }
 
     /// - x: `M[v, n, t, :] · W`
     /// - w: `Σ_{(n,) t} M[v, n, t, :] ⊗ x[n, t, :]`
     /// - b: `Σ_{(n,) t} M[v, n, t, :]`
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
         let (v, n, o, i) = (mat.shape()[0], io.samples(), w.shape()[0], w.shape()[1]);
         let keep = batch == Batch::Keep && io.out_batched();
@@ -56,7 +56,7 @@ impl<B: Backend> Op<B> for Linear {
         }
     }
 
-    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
         let (k, o, i) = (tangent.shape()[0], w.shape()[0], w.shape()[1]);
         let (rows, shape) = (x.len() / i, io.out.shape().prefixed(&[k]));
@@ -67,32 +67,32 @@ impl<B: Backend> Op<B> for Linear {
         }
     }
 
-    fn outer(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>) -> Option<Outer<B>> {
+    fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
         (wrt == 1).then(|| outer(io, mat))
     }
 
-    fn outer_dims(&self, io: Io<'_, B>, wrt: usize) -> Option<OuterDims> {
+    fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let (o, i) = (io.args[1].shape()[0], io.args[1].shape()[1]);
         (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0) / i, o, i })
     }
 
-    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {
         Effort::of(io.out_share() * if wrt == 2 { 1 } else { io.args[1].shape()[1] })
     }
 
-    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
         if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 }
 
-fn outer<B: Backend>(io: Io<'_, B>, mat: &Tensor<B>) -> Outer<B> {
+fn outer(io: Io<'_>, mat: &Tensor) -> Outer {
     let (x, w) = (io.args[0], io.args[1]);
     let (v, n, o, i) = (mat.shape()[0], io.samples(), w.shape()[0], w.shape()[1]);
     let t = x.len() / (n * i);
     Outer::new(mat.reshape([v, n, 1, t, o]), x.reshape([n, 1, t, i]), [Positions::Outside; 2])
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// `x · wᵀ + b` along the last axis: x `[N, *, I]`, w `[O, I]`, b `[O]`, to `[N, *, O]`.
     ///
     /// # Panics

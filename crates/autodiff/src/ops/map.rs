@@ -1,6 +1,6 @@
 //! `y = f(x)`, entry by entry, for every row of the elementwise table.
 
-use vivit_tensor::{Backend, Tensor, Unary};
+use vivit_tensor::{Tensor, Unary};
 
 use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
 
@@ -8,7 +8,7 @@ use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
 #[derive(Clone, Copy, Debug)]
 pub struct Map(pub Unary);
 
-impl<B: Backend> Op<B> for Map {
+impl Op for Map {
     fn name(&self) -> &'static str {
         match self.0 {
             Unary::Relu => "relu",
@@ -27,29 +27,29 @@ impl<B: Backend> Op<B> for Map {
         }
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         args[0].unary(self.0)
     }
 
     /// `M[v, …] · f′(x[…])`
-    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         mat.unary_chain(self.0, io.args[0], io.out)
     }
 
-    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         tangent.unary_chain(self.0, io.args[0], io.out)
     }
 
-    fn reroute(&self, io: Io<'_, B>, route: &Route<B>) -> Option<Route<B>> {
+    fn reroute(&self, io: Io<'_>, route: &Route) -> Option<Route> {
         Some(route.through(self.0, io.args[0], io.out))
     }
 
-    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
         Effort::of(io.out_share())
     }
 
     /// `f″(x)`
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         match self.0 {
             Unary::Relu
             | Unary::LeakyRelu(_)
@@ -62,7 +62,7 @@ impl<B: Backend> Op<B> for Map {
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// An elementwise map of any value, inputs and parameters alike.
     pub fn map(&mut self, f: Unary, x: Var) -> Var {
         self.record(Map(f), &[x])

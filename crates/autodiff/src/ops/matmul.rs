@@ -1,6 +1,6 @@
 //! `y[…, i, j] = Σ_k a[…, i, k] b[…, k, j]`, a product per sample and leading index.
 
-use vivit_tensor::{Backend, Gemm, Strides, Tensor};
+use vivit_tensor::{Gemm, Strides, Tensor};
 
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
@@ -22,7 +22,7 @@ struct Dims {
 }
 
 impl MatMul {
-    fn dims<B: Backend>(self, a: &Tensor<B>, b: &Tensor<B>) -> Dims {
+    fn dims(self, a: &Tensor, b: &Tensor) -> Dims {
         let (a, b) = (a.shape(), b.shape());
         let rank = a.rank();
         assert!(
@@ -41,12 +41,12 @@ impl MatMul {
     }
 }
 
-impl<B: Backend> Op<B> for MatMul {
+impl Op for MatMul {
     fn name(&self) -> &'static str {
         "matrix product"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (a, b) = (args[0], args[1]);
         let d = self.dims(a, b);
         let mut shape = a.shape().to_vec();
@@ -57,7 +57,7 @@ impl<B: Backend> Op<B> for MatMul {
 
     /// - a: `M Bᵀ`
     /// - b: `Aᵀ M`, or `Mᵀ A` where it is stored transposed
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         let (a, b) = (io.args[0], io.args[1]);
         let (d, v) = (self.dims(a, b), mat.shape()[0]);
         let (sa, sb, sy) = (d.i * d.k, d.k * d.j, d.i * d.j);
@@ -86,7 +86,7 @@ impl<B: Backend> Op<B> for MatMul {
         a.gemm(&g.batch(v, 0, d.items * sy, d.items * sb).batch(d.items, sa, sy, sb), mat, shape)
     }
 
-    fn jac(&self, io: Io<'_, B>, wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let (a, b) = (io.args[0], io.args[1]);
         let (d, k) = (self.dims(a, b), tangent.shape()[0]);
         let (sa, sb, sy) = (d.i * d.k, d.k * d.j, d.i * d.j);
@@ -107,16 +107,16 @@ impl<B: Backend> Op<B> for MatMul {
         }
     }
 
-    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
         Effort::of(io.out_share() * self.dims(io.args[0], io.args[1]).k)
     }
 
-    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
         if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     #[track_caller]
     fn products(&mut self, a: Var, b: Var, transposed: bool) -> Var {
         assert!(

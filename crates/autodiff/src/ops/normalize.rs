@@ -4,7 +4,7 @@
 //! With `x̂ = (x − μ)/σ` over a block of c entries: `Jᵀm = (m − mean(m) − x̂ mean(m ∘ x̂))/σ`;
 //! without centring the first mean is left out. The Jacobian is symmetric.
 
-use vivit_tensor::{Backend, Tensor, Unary};
+use vivit_tensor::{Tensor, Unary};
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
@@ -20,13 +20,13 @@ pub struct Normalize {
 }
 
 impl Normalize {
-    fn mean<B: Backend>(self, x: &Tensor<B>) -> Tensor<B> {
+    fn mean(self, x: &Tensor) -> Tensor {
         let rows = x.shape()[0];
         x.sum(1).scale(1.0 / self.block as f64).reshape([rows, 1])
     }
 
     /// Blocks as rows, centred, and `1/σ` of each.
-    fn centred<B: Backend>(self, x: &Tensor<B>) -> (Tensor<B>, Tensor<B>) {
+    fn centred(self, x: &Tensor) -> (Tensor, Tensor) {
         let rows = x.reshape([x.len() / self.block, self.block]);
         let centred = if self.centre { rows.sub(&self.mean(&rows)) } else { rows };
         let variance = self.mean(&centred.unary(Unary::Square));
@@ -35,12 +35,12 @@ impl Normalize {
         (centred, inverse)
     }
 
-    fn pull<B: Backend>(self, io: Io<'_, B>, mat: &Tensor<B>) -> Tensor<B> {
+    fn pull(self, io: Io<'_>, mat: &Tensor) -> Tensor {
         let (v, rows) = (mat.shape()[0], io.out.len() / self.block);
         let (_, inverse) = self.centred(io.args[0]);
         let normal = io.out.reshape([rows, self.block]);
         let m = mat.reshape([v, rows, self.block]);
-        let mean = |x: Tensor<B>| x.sum(2).scale(1.0 / self.block as f64).reshape([v, rows, 1]);
+        let mean = |x: Tensor| x.sum(2).scale(1.0 / self.block as f64).reshape([v, rows, 1]);
         let mut rest = m.sub(&mean(m.mul(&normal)).mul(&normal));
         if self.centre {
             rest = rest.sub(&mean(m));
@@ -49,31 +49,31 @@ impl Normalize {
     }
 }
 
-impl<B: Backend> Op<B> for Normalize {
+impl Op for Normalize {
     fn name(&self) -> &'static str {
         "normalisation"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (centred, inverse) = self.centred(args[0]);
         centred.mul(&inverse).reshape(*args[0].shape())
     }
 
-    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         self.pull(io, mat)
     }
 
-    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         self.pull(io, tangent)
     }
 
     /// With `ẋ = J t` and `σ̇ = mean(x̂ ∘ t)`: `−(σ̇ Jᵀm + ẋ mean(m ∘ x̂) + x̂ mean(m ∘ ẋ))/σ`.
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::product(|io, mat, tangent, _batch| {
             let (k, rows) = (tangent.shape()[0], io.out.len() / self.block);
             let (_, inverse) = self.centred(io.args[0]);
-            let as_rows = |x: &Tensor<B>| x.reshape([x.shape()[0], rows, self.block]);
-            let mean = |x: Tensor<B>| {
+            let as_rows = |x: &Tensor| x.reshape([x.shape()[0], rows, self.block]);
+            let mean = |x: Tensor| {
                 x.sum(2).scale(1.0 / self.block as f64).reshape([x.shape()[0], rows, 1])
             };
             let normal = io.out.reshape([rows, self.block]);
@@ -92,7 +92,7 @@ impl<B: Backend> Op<B> for Normalize {
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     #[track_caller]
     fn normalize(&mut self, x: Var, block: usize, centre: bool, epsilon: f64) -> Var {
         let entries = self.value(x).shape().tail().size();

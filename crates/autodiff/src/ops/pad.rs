@@ -1,6 +1,6 @@
 //! Zeros around the last axes (or cropping them).
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
 
@@ -11,32 +11,32 @@ pub struct ZeroPad {
 }
 
 impl ZeroPad {
-    fn apply<B: Backend>(&self, x: &Tensor<B>, sign: isize) -> Tensor<B> {
+    fn apply(&self, x: &Tensor, sign: isize) -> Tensor {
         let mut pads = vec![(0, 0); x.shape().rank() - self.pads.len()];
         pads.extend(self.pads.iter().map(|&(before, after)| (sign * before, sign * after)));
         x.pad(&pads)
     }
 }
 
-impl<B: Backend> Op<B> for ZeroPad {
+impl Op for ZeroPad {
     fn name(&self) -> &'static str {
         "zero padding"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         self.apply(args[0], 1)
     }
 
     /// Padding's adjoint is cropping, and the other way round.
-    fn jac_t(&self, _io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, _io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         self.apply(mat, -1)
     }
 
-    fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, _io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         self.apply(tangent, 1)
     }
 
-    fn reroute(&self, io: Io<'_, B>, route: &Route<B>) -> Option<Route<B>> {
+    fn reroute(&self, io: Io<'_>, route: &Route) -> Option<Route> {
         let x = io.args[0];
         // Around planes.
         let axes = x
@@ -46,19 +46,19 @@ impl<B: Backend> Op<B> for ZeroPad {
             .filter(|axes| (1..=3).contains(axes) && *axes >= self.pads.len())?;
         let mut before = vec![0; axes - self.pads.len()];
         before.extend(self.pads.iter().map(|&(before, _)| before));
-        route.without(x.backend(), *x.shape(), &before)
+        route.without(x.device(), *x.shape(), &before)
     }
 
-    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
         Effort::of(io.out_share())
     }
 
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::Zero
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// Zeros around the last `pads.len()` axes, `(before, after)` each, outermost first; negative
     /// numbers crop.
     ///

@@ -1,6 +1,6 @@
 //! The axes of each sample in another order.
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
@@ -11,7 +11,7 @@ pub struct Permute {
 }
 
 impl Permute {
-    fn apply<B: Backend>(&self, x: &Tensor<B>, inverse: bool) -> Tensor<B> {
+    fn apply(&self, x: &Tensor, inverse: bool) -> Tensor {
         let lead = x.shape().rank() - self.order.len();
         let mut axes: Vec<usize> = (0..x.shape().rank()).collect();
         for (to, &from) in self.order.iter().enumerate() {
@@ -22,33 +22,33 @@ impl Permute {
     }
 }
 
-impl<B: Backend> Op<B> for Permute {
+impl Op for Permute {
     fn name(&self) -> &'static str {
         "permute"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         self.apply(args[0], false)
     }
 
-    fn jac_t(&self, _io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, _io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         self.apply(mat, true)
     }
 
-    fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, _io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         self.apply(tangent, false)
     }
 
-    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
         Effort::of(io.out_share())
     }
 
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::Zero
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// Axis `i` of each sample's result is axis `order[i]` of the sample (0 is the first behind the
     /// sample axis).
     ///

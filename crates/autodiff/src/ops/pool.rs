@@ -1,6 +1,6 @@
 //! Max and average pooling over one to three spatial axes.
 
-use vivit_tensor::{Backend, Scalar, Tensor, Unary, Window};
+use vivit_tensor::{Device, Index, Scalar, Tensor, Unary, Window};
 
 use crate::kept::Kept;
 use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
@@ -44,7 +44,7 @@ impl PoolOptions {
     }
 
     /// Window, planes of `x: [N, C, *in]`, and the result's shape `[N, C, *out]`.
-    fn geometry<B: Backend>(&self, x: &Tensor<B>) -> (Window, usize, Vec<usize>) {
+    fn geometry(&self, x: &Tensor) -> (Window, usize, Vec<usize>) {
         let (shape, axes) = (x.shape(), self.kernel.len());
         assert!(
             shape.rank() == 2 + axes,
@@ -74,57 +74,56 @@ impl MaxPool {
     }
 
     /// The positions of the maxima of `planes` planes.
-    fn index<B: Backend>(&self, x: &Tensor<B>, planes: usize, window: &Window) -> B::Index {
-        let known = |(of, _): &(Tensor<B>, B::Index)| {
-            of.shape() == x.shape() && x.backend().same(of.buf(), x.buf())
-        };
+    fn index(&self, x: &Tensor, planes: usize, window: &Window) -> Index {
+        let known =
+            |(of, _): &(Tensor, Index)| of.shape() == x.shape() && x.buf().is_same(of.buf());
         self.index
             .get(known)
-            .map_or_else(|| x.backend().argmax(x.buf(), planes, window), |(_, index)| index)
+            .map_or_else(|| x.device().argmax(x.buf(), planes, window), |(_, index)| index)
     }
 
     /// From the windows to their maxima.
-    fn route_of<B: Backend>(&self, x: &Tensor<B>) -> Route<B> {
+    fn route_of(&self, x: &Tensor) -> Route {
         let (window, planes, _) = self.options.geometry(x);
         Route::new(self.index(x, planes, &window), window, *x.shape())
     }
 }
 
-impl<B: Backend> Op<B> for MaxPool {
+impl Op for MaxPool {
     fn name(&self) -> &'static str {
         "max pooling"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
-        let (x, backend) = (args[0], args[0].backend());
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
+        let (x, device) = (args[0], args[0].device());
         let (window, planes, shape) = self.options.geometry(x);
-        let (_, index) = self.index.keep((x.clone(), backend.argmax(x.buf(), planes, &window)));
-        Tensor::from_buf(backend, &shape, backend.take(x.buf(), &index, planes, &window))
+        let (_, index) = self.index.keep((x.clone(), device.argmax(x.buf(), planes, &window)));
+        Tensor::from_buf(device, &shape, device.gather(x.buf(), &index, planes, &window))
     }
 
     /// `M` at the position of each window's maximum.
-    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         self.route_of(io.args[0]).follow(mat)
     }
 
-    fn route(&self, io: Io<'_, B>) -> Option<Route<B>> {
+    fn route(&self, io: Io<'_>) -> Option<Route> {
         Some(self.route_of(io.args[0]))
     }
 
-    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
-        let (x, backend) = (io.args[0], tangent.backend());
+    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
+        let (x, device) = (io.args[0], tangent.device());
         let (window, planes, _) = self.options.geometry(x);
         let index = self.index(x, planes, &window);
         let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
-        Tensor::from_buf(backend, shape, backend.take(tangent.buf(), &index, planes, &window))
+        Tensor::from_buf(device, shape, device.gather(tangent.buf(), &index, planes, &window))
     }
 
     /// The positions of the maxima are held.
-    fn effort(&self, io: Io<'_, B>, wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {
         Effort { per_sample: io.out_share(), ..Effort::of(io.share(wrt)) }
     }
 
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::Zero
     }
 }
@@ -136,61 +135,57 @@ pub struct AvgPool(pub PoolOptions);
 impl AvgPool {
     /// `1 / (entries counted)` for every window: the sum over a plane of ones. A window of `ceil`
     /// may reach beyond the padding, which never counts.
-    fn weights<B: Backend>(&self, backend: &B, window: &Window) -> Tensor<B> {
+    fn weights(&self, device: &Device, window: &Window) -> Tensor {
         let mut counted = *window;
         if self.0.count_include_pad {
             (0..3).for_each(|axis| counted.input[axis] += 2 * window.padding[axis]);
             counted.padding = [0; 3];
         }
-        let ones = backend.fill(counted.input_len(), B::Elem::of(1.0));
-        let counts = Tensor::from_buf(
-            backend,
-            [window.output_len()],
-            backend.window_sum(&ones, 1, &counted),
-        );
+        let ones = device.fill(counted.input_len(), 1.0);
+        let counts =
+            Tensor::from_buf(device, [window.output_len()], device.window_sum(&ones, 1, &counted));
         counts.unary(Unary::Recip)
     }
 
-    fn mean<B: Backend>(&self, x: &Tensor<B>, window: &Window) -> Tensor<B> {
+    fn mean(&self, x: &Tensor, window: &Window) -> Tensor {
         let planes = x.len() / window.input_len();
-        let sums = x.backend().window_sum(x.buf(), planes, window);
-        Tensor::from_buf(x.backend(), [planes, window.output_len()], sums)
-            .mul(&self.weights(x.backend(), window))
+        let sums = x.device().window_sum(x.buf(), planes, window);
+        Tensor::from_buf(x.device(), [planes, window.output_len()], sums)
+            .mul(&self.weights(x.device(), window))
     }
 }
 
-impl<B: Backend> Op<B> for AvgPool {
+impl Op for AvgPool {
     fn name(&self) -> &'static str {
         "average pooling"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (window, _, shape) = self.0.geometry(args[0]);
         self.mean(args[0], &window).reshape(&shape)
     }
 
     /// `M / count`, spread over each window.
-    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
-        let (x, backend) = (io.args[0], mat.backend());
+    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
+        let (x, device) = (io.args[0], mat.device());
         let (window, _, _) = self.0.geometry(x);
         let planes = mat.len() / window.output_len();
-        let shares =
-            mat.reshape([planes, window.output_len()]).mul(&self.weights(backend, &window));
-        let spread = backend.window_spread(shares.buf(), planes, &window);
-        Tensor::from_buf(backend, x.shape().prefixed(&mat.shape()[..1]), spread)
+        let shares = mat.reshape([planes, window.output_len()]).mul(&self.weights(device, &window));
+        let spread = device.window_spread(shares.buf(), planes, &window);
+        Tensor::from_buf(device, x.shape().prefixed(&mat.shape()[..1]), spread)
     }
 
-    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         let (window, _, _) = self.0.geometry(io.args[0]);
         self.mean(tangent, &window).reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
     }
 
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::Zero
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// The largest entry of each window: x `[N, C, *in]` to `[N, C, *out]`.
     ///
     /// # Panics

@@ -1,7 +1,5 @@
 //! Recurrent layers, unrolled into ordinary operations: every step uses the same weights.
 
-use vivit_tensor::Backend;
-
 use crate::{Tape, Var};
 
 /// The parameters of a recurrent layer from I features to H (LSTM: 4H rows, the gates i, f, g, o in
@@ -18,7 +16,7 @@ pub struct RecurrentParams {
     pub hidden_bias: Option<Var>,
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// `h_t = tanh(W x_t + b + U h_{t−1} + c)` from `h = 0`: x `[N, T, I]` to all `[N, T, H]`.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! The same entries in another shape.
 
-use vivit_tensor::{Backend, Shape, Tensor};
+use vivit_tensor::{Shape, Tensor};
 
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
@@ -12,34 +12,34 @@ pub struct Reshape {
     batched: bool,
 }
 
-impl<B: Backend> Op<B> for Reshape {
+impl Op for Reshape {
     fn name(&self) -> &'static str {
         "reshape"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let x = args[0];
         x.reshape(if self.batched { self.shape.prefixed(&x.shape()[..1]) } else { self.shape })
     }
 
-    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         mat.reshape(io.args[0].shape().prefixed(&mat.shape()[..1]))
     }
 
-    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         tangent.reshape(io.out.shape().prefixed(&tangent.shape()[..1]))
     }
 
-    fn effort(&self, io: Io<'_, B>, _wrt: usize) -> Effort {
+    fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
         Effort::of(io.out_share())
     }
 
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::Zero
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     /// The entries of each sample (or of an unbatched value) in another shape.
     ///
     /// # Panics

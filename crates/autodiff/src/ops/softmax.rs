@@ -1,6 +1,6 @@
 //! Softmax and its logarithm along an axis.
 
-use vivit_tensor::{Backend, Binary, Tensor, Unary};
+use vivit_tensor::{Binary, Tensor, Unary};
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
@@ -15,24 +15,24 @@ pub struct Softmax {
 
 impl Softmax {
     /// The sum along the axis (shifted by `lead` leading axes), kept with length one.
-    fn sum<B: Backend>(self, x: &Tensor<B>, lead: usize) -> Tensor<B> {
+    fn sum(self, x: &Tensor, lead: usize) -> Tensor {
         let mut shape = x.shape().to_vec();
         shape[self.axis + lead] = 1;
         x.sum(self.axis + lead).reshape(&shape)
     }
 
     /// Softmax from the result.
-    fn probabilities<B: Backend>(self, out: &Tensor<B>) -> Tensor<B> {
+    fn probabilities(self, out: &Tensor) -> Tensor {
         if self.log { out.unary(Unary::Exp) } else { out.clone() }
     }
 }
 
-impl<B: Backend> Op<B> for Softmax {
+impl Op for Softmax {
     fn name(&self) -> &'static str {
         if self.log { "log-softmax" } else { "softmax" }
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let x = args[0];
         if !self.log {
             return x.softmax(self.axis);
@@ -44,7 +44,7 @@ impl<B: Backend> Op<B> for Softmax {
     }
 
     /// `p ∘ (M − Σ p ∘ M)`; for the logarithm `M − p Σ M`
-    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         let p = self.probabilities(io.out);
         if self.log {
             return mat.sub(&self.sum(mat, 1).mul(&p));
@@ -54,14 +54,14 @@ impl<B: Backend> Op<B> for Softmax {
     }
 
     /// `p ∘ (t − Σ p ∘ t)`; for the logarithm `t − Σ p ∘ t`
-    fn jac(&self, io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         let p = self.probabilities(io.out);
         let moved = tangent.binary(Binary::Sub, &self.sum(&tangent.mul(&p), 1));
         if self.log { moved } else { moved.mul(&p) }
     }
 
     /// With `ṗ = p ∘ (t − Σ p ∘ t)`: `ṗ ∘ (m − Σ p ∘ m) − p Σ ṗ ∘ m`; for the logarithm `−ṗ Σ m`
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::product(|io, mat, tangent, _batch| {
             let p = self.probabilities(io.out);
             let moved = tangent.sub(&self.sum(&tangent.mul(&p), 1)).mul(&p);
@@ -74,7 +74,7 @@ impl<B: Backend> Op<B> for Softmax {
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     #[track_caller]
     fn softmax_op(&mut self, x: Var, axis: usize, log: bool) -> Var {
         let axis = axis + usize::from(self.is_batched(x));

@@ -1,6 +1,6 @@
 //! The sum or the mean over an axis.
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
@@ -13,33 +13,33 @@ pub struct Sum {
     pub factor: f64,
 }
 
-impl<B: Backend> Op<B> for Sum {
+impl Op for Sum {
     fn name(&self) -> &'static str {
         "sum over an axis"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         args[0].sum(self.axis).scale(self.factor)
     }
 
     /// `factor · M`, repeated along the axis.
-    fn jac_t(&self, io: Io<'_, B>, _wrt: usize, mat: &Tensor<B>, _batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
         let to = io.args[0].shape().prefixed(&mat.shape()[..1]);
         let mut thin = to.to_vec();
         thin[self.axis + 1] = 1;
         mat.scale(self.factor).reshape(&thin).broadcast(to)
     }
 
-    fn jac(&self, _io: Io<'_, B>, _wrt: usize, tangent: &Tensor<B>) -> Tensor<B> {
+    fn jac(&self, _io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
         tangent.sum(self.axis + 1).scale(self.factor)
     }
 
-    fn second(&self, _wrt: usize, _along: usize) -> Second<'_, B> {
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::Zero
     }
 }
 
-impl<B: Backend> Tape<B> {
+impl Tape {
     #[track_caller]
     fn sum_op(&mut self, x: Var, axis: usize, mean: bool) -> Var {
         let axis = axis + usize::from(self.is_batched(x));
