@@ -148,11 +148,13 @@ impl<B: Backend> Problem<B> {
             Task::BatchL2 => finished(&run(graph, loss, (BatchL2Grad::new(),))?.0)?,
             Task::Variance => finished(&run(graph, loss, (Variance::new(),))?.0)?,
             Task::DiagGgn => finished(&run(graph, loss, (DiagGgn::exact(),))?.0)?,
-            Task::DiagGgnMc => finished(&run(graph, loss, (DiagGgn::sampled(1, SEEDS[2]),))?.0)?,
+            Task::DiagGgnMc => {
+                finished(&run(graph, loss, (DiagGgn::monte_carlo(1, SEEDS[2]),))?.0)?
+            }
             Task::DiagHessian => finished(&run(graph, loss, (DiagHessian::new(),))?.0)?,
             Task::Kfac | Task::Kflr => {
                 let kfac =
-                    if task == Task::Kfac { Kfac::sampled(1, SEEDS[2]) } else { Kfac::kflr() };
+                    if task == Task::Kfac { Kfac::monte_carlo(1, SEEDS[2]) } else { Kfac::kflr() };
                 let (factors,) = run(graph, loss, (kfac,))?;
                 finished(
                     &factors.iter().map(|(var, factors)| (var, factors.b().clone())).collect(),

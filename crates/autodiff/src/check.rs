@@ -159,14 +159,14 @@ pub fn check_derivatives(
                     rounding(out.len()),
                 )?;
                 if let Some(outer) = op.outer(io, wrt, &mat) {
-                    let expanded = outer.kept().reshape(*kept.shape());
+                    let expanded = outer.per_sample().reshape(*kept.shape());
                     check("outer products and Jᵀ·M kept", &expanded, &kept, rounding(out.len()))?;
                 }
             }
             if let Some(outer) = op.outer(io, wrt, &mat) {
                 check(
                     "outer products and Jᵀ·M summed",
-                    &outer.sum().reshape(*pulled.shape()),
+                    &outer.summed().reshape(*pulled.shape()),
                     &pulled,
                     rounding(out.len()),
                 )?;

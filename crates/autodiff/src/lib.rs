@@ -9,12 +9,12 @@
 //! Losses are sums over samples, `L = Σ_n L_n`, and `L_n` includes the reduction's factor; see
 //! [`Loss`].
 
-mod averaged;
 pub mod check;
-mod claim;
+mod device_cache;
 mod error;
+mod finite_check;
 mod groups;
-mod kept;
+mod kfra_site;
 mod linearization;
 pub mod loss;
 mod map;
@@ -24,15 +24,15 @@ mod outer;
 mod plan;
 mod probe;
 mod residual;
-mod route;
+mod scatter;
 mod second;
 mod site;
 mod sweep;
 mod tape;
 
-pub use averaged::Averaged;
-pub use claim::{Claim, Unsettled};
 pub use error::Error;
+pub use finite_check::{FiniteCheck, PendingChecks};
+pub use kfra_site::KfraSite;
 pub use linearization::{Gradients, Linearization, Residuals};
 pub use loss::{BceWithLogits, CrossEntropy, Loss, Mse, Reduction};
 pub use map::ParamMap;
@@ -40,7 +40,7 @@ pub use op::{Batch, Effort, Io, Op};
 pub use outer::{Order, Outer, OuterDims, Positions};
 pub use plan::{SitePlan, StepPlan, StreamShape, SweepPlan};
 pub use probe::{Probe, Root, RootColumns, Seed};
-pub use route::Route;
+pub use scatter::ScatterJacobian;
 pub use second::Second;
 pub use site::{Share, Site, Use};
 pub use sweep::Factor;

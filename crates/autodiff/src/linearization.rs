@@ -16,7 +16,7 @@ use vivit_tensor::{Tensor, Unary};
 use crate::second::residual;
 use crate::sweep::{add, pull_back};
 use crate::tape::Origin;
-use crate::{Error, Graph, Io, Loss, ParamMap, Probe, Second, Seed, Unsettled, Var};
+use crate::{Error, Graph, Io, Loss, ParamMap, PendingChecks, Probe, Second, Seed, Var};
 
 /// What of the residuals of an operation counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,9 +364,9 @@ impl Graph {
     pub fn vjp(&self, columns: &Tensor) -> Result<ParamMap<Tensor>, Error> {
         let probe = Probe::new(Seed::Columns(columns.clone()));
         let columns = probe.given_columns(self, columns)?;
-        let unsettled = Unsettled::of(self, probe.own_claims())?;
+        let pending = PendingChecks::of(self, probe.own_claims())?;
         let products = Linearization::new(self, &self.params(), None)?.vjp(&columns)?;
-        unsettled.settle()?;
+        pending.wait()?;
         Ok(products)
     }
 }

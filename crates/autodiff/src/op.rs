@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use vivit_tensor::{AsAny, Gemm, Shape, Strides, Tensor};
 
-use crate::{Outer, OuterDims, Route, Second};
+use crate::{Outer, OuterDims, ScatterJacobian, Second};
 
 /// Whether a parameter product sums over the sample axis or keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Io<'a> {
     pub args: &'a [&'a Tensor],
     /// The result.
     pub out: &'a Tensor,
-    /// Which arguments carry the sample axis (as axis 0).
+    /// SpectrumEnd arguments carry the sample axis (as axis 0).
     pub batched: &'a [bool],
 }
 
@@ -129,16 +129,16 @@ pub trait Op: AsAny + Debug + Send + Sync {
         None
     }
 
-    /// [`jac_t`](Op::jac_t) as a [`Route`], if every entry of the result comes from one entry of
+    /// [`jac_t`](Op::jac_t) as a [`ScatterJacobian`], if every entry of the result comes from one entry of
     /// the only argument.
-    fn route(&self, io: Io<'_>) -> Option<Route> {
+    fn as_scatter(&self, io: Io<'_>) -> Option<ScatterJacobian> {
         let _ = io;
         None
     }
 
     /// A route that arrives at the result, led on to the only argument, if that is what it then
     /// still is.
-    fn reroute(&self, io: Io<'_>, route: &Route) -> Option<Route> {
+    fn compose_scatter(&self, io: Io<'_>, route: &ScatterJacobian) -> Option<ScatterJacobian> {
         let _ = (io, route);
         None
     }

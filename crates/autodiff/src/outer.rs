@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use vivit_tensor::{ConvDims, ConvWeights, Gemm, Shape, Strides, Tensor, Window};
 
-/// Which of position and feature is the inner axis of a factor.
+/// SpectrumEnd of position and feature is the inner axis of a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positions {
     /// `s: [V, N, G, T, O]`, or `z: [N, G, T, I]`.
@@ -29,7 +29,7 @@ impl Positions {
     }
 }
 
-/// Which factor comes first in the parameter.
+/// SpectrumEnd factor comes first in the parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The parameter is `[G, O, I]`: Linear, convolutions.
@@ -198,7 +198,7 @@ impl Outer {
 
     /// V, entries in the parameter's order: `[V, N, G·O·I]`.
     #[must_use]
-    pub fn kept(&self) -> Tensor {
+    pub fn per_sample(&self) -> Tensor {
         let d = self.dims();
         self.in_parameter_order(&self.expand(0..d.o).reshape([d.v * d.n, d.g, d.o, d.i])).reshape([
             d.v,
@@ -327,7 +327,7 @@ impl Outer {
 
     /// The products summed over samples, entries in the parameter's order: `[V, G·O·I]`.
     #[must_use]
-    pub fn sum(&self) -> Tensor {
+    pub fn summed(&self) -> Tensor {
         let d = self.dims();
         let z = match &self.z {
             Input::Whole(z) => z,
@@ -383,7 +383,7 @@ impl Outer {
     /// The sum of two structures over the same samples: their positions side by side. `None` if
     /// their layouts differ.
     #[must_use]
-    pub fn joined(&self, other: &Self) -> Option<Self> {
+    pub fn concat_positions(&self, other: &Self) -> Option<Self> {
         let (d, e) = (self.dims(), other.dims());
         if (self.positions, self.order) != (other.positions, other.order)
             || (d.g, d.o, d.i) != (e.g, e.o, e.i)

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Rng, Shape, Tensor};
 
-use crate::{Claim, Error, Graph, Loss, Unsettled};
+use crate::{Error, FiniteCheck, Graph, Loss, PendingChecks};
 
 /// Columns of the exact loss-Hessian root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -14,13 +14,13 @@ pub enum RootColumns {
     Outputs,
 }
 
-/// Which square root S of the loss Hessian, `H_n = S_n S_nᵀ`, stands for it.
+/// SpectrumEnd square root S of the loss Hessian, `H_n = S_n S_nᵀ`, stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Root {
     /// The exact one.
     Exact(RootColumns),
     /// `draws` Monte-Carlo columns with `E[S_n S_nᵀ] = H_n`.
-    Sampled {
+    MonteCarlo {
         /// Number of columns M, at least 1.
         draws: usize,
         /// Seed of the draws; the same seed gives the same columns.
@@ -92,9 +92,9 @@ impl Probe {
     /// # Errors
     /// If the samples, the targets or the columns do not fit, or a number is NaN or infinite.
     pub fn columns(&self, graph: &Graph, loss: &dyn Loss) -> Result<Tensor, Error> {
-        let unsettled = Self::start_claims(std::slice::from_ref(self), graph, loss)?;
-        let columns = self.unsettled_columns(graph, loss)?;
-        unsettled.settle()?;
+        let pending = Self::start_claims(std::slice::from_ref(self), graph, loss)?;
+        let columns = self.pending_columns(graph, loss)?;
+        pending.wait()?;
         Ok(columns)
     }
 
@@ -103,7 +103,7 @@ impl Probe {
     ///
     /// # Errors
     /// If the samples, the targets or the columns do not fit.
-    pub fn unsettled_columns(&self, graph: &Graph, loss: &dyn Loss) -> Result<Tensor, Error> {
+    pub fn pending_columns(&self, graph: &Graph, loss: &dyn Loss) -> Result<Tensor, Error> {
         match &self.seed {
             Seed::Columns(columns) => return self.given_columns(graph, columns),
             Seed::Outputs(outputs) => return self.unsettled_units(graph, outputs.as_deref()),
@@ -121,9 +121,9 @@ impl Probe {
             Seed::Root(Root::Exact(columns)) | Seed::Hessian(columns) => {
                 (loss.hessian_root(output, *columns), "Hessian root")
             }
-            Seed::Root(Root::Sampled { draws: 0, .. }) => return Err(Error::NoDraws),
-            Seed::Root(Root::Sampled { draws, seed }) => {
-                (loss.sampled_root(output, *draws, &mut Rng::new(*seed))?, "sampled root")
+            Seed::Root(Root::MonteCarlo { draws: 0, .. }) => return Err(Error::NoDraws),
+            Seed::Root(Root::MonteCarlo { draws, seed }) => {
+                (loss.monte_carlo_root(output, *draws, &mut Rng::new(*seed))?, "sampled root")
             }
             Seed::Columns(_) | Seed::Outputs(_) => unreachable!("returned above"),
         };
@@ -187,9 +187,9 @@ impl Probe {
     }
 
     /// That the user's own columns are finite.
-    pub(crate) fn own_claims(&self) -> Vec<Claim> {
+    pub(crate) fn own_claims(&self) -> Vec<FiniteCheck> {
         match &self.seed {
-            Seed::Columns(columns) => vec![Claim::finite(columns, "the seed's columns")],
+            Seed::Columns(columns) => vec![FiniteCheck::finite(columns, "the seed's columns")],
             Seed::Gradient | Seed::Root(_) | Seed::Hessian(_) | Seed::Outputs(_) => Vec::new(),
         }
     }
@@ -199,12 +199,12 @@ impl Probe {
         probes: &[Self],
         graph: &'g Graph,
         loss: &dyn Loss,
-    ) -> Result<Unsettled<'g>, Error> {
-        let mut claims: Vec<Claim> = probes.iter().flat_map(Self::own_claims).collect();
+    ) -> Result<PendingChecks<'g>, Error> {
+        let mut claims: Vec<FiniteCheck> = probes.iter().flat_map(Self::own_claims).collect();
         if probes.iter().any(|probe| !matches!(probe.seed, Seed::Columns(_) | Seed::Outputs(_))) {
             claims.extend(loss.claims());
         }
-        Unsettled::whole(graph, claims)
+        PendingChecks::whole(graph, claims)
     }
 
     pub(crate) fn check_samples(&self, n: usize) -> Result<(), Error> {

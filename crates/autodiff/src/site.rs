@@ -25,7 +25,7 @@ impl<'a> Use<'a> {
         self.op
     }
 
-    /// Which of the operation's arguments the parameter is.
+    /// SpectrumEnd of the operation's arguments the parameter is.
     pub fn wrt(&self) -> usize {
         self.wrt
     }
@@ -159,7 +159,7 @@ impl Share<'_, '_> {
     pub fn outer(&self) -> Option<Outer> {
         let mut uses = self.uses.iter();
         let first = uses.next()?.outer(&self.columns)?;
-        uses.try_fold(first, |sum, other| sum.joined(&other.outer(&self.columns)?))
+        uses.try_fold(first, |sum, other| sum.concat_positions(&other.outer(&self.columns)?))
     }
 }
 

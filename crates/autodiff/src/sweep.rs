@@ -12,7 +12,8 @@ use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
 use crate::tape::Origin;
 use crate::{
-    Batch, Error, Graph, Io, Loss, ParamMap, Probe, Route, Second, Seed, Site, Unsettled, Var,
+    Batch, Error, Graph, Io, Loss, ParamMap, PendingChecks, Probe, ScatterJacobian, Second, Seed,
+    Site, Var,
 };
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
@@ -94,23 +95,23 @@ impl Graph {
         wanted_by: Option<&str>,
         visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        Ok(self.sweep_unsettled(loss, probes, wanted, wanted_by, visit)?.settle()?)
+        Ok(self.sweep_pending(loss, probes, wanted, wanted_by, visit)?.wait()?)
     }
 
     /// As [`sweep`](Graph::sweep), but whether all numbers are finite may still be unknown on
-    /// return: the results count once that is [settled](Unsettled), by itself or by reading one of
+    /// return: the results count once that is [settled](PendingChecks), by itself or by reading one of
     /// them. Nothing is read from the device.
     ///
     /// # Errors
     /// As there; of NaN and infinities those that are known at once.
-    pub fn sweep_unsettled<E: From<Error>>(
+    pub fn sweep_pending<E: From<Error>>(
         &self,
         loss: &dyn Loss,
         probes: &[Probe],
         wanted: &[Var],
         wanted_by: Option<&str>,
         visit: impl FnMut(&Site<'_>) -> Result<(), E>,
-    ) -> Result<Unsettled<'_>, E> {
+    ) -> Result<PendingChecks<'_>, E> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(wanted_by)?;
         let is_hessian = |probe: &Probe| matches!(probe.seed, Seed::Hessian(_));
@@ -124,13 +125,12 @@ impl Graph {
                 wanted_by,
             )?;
         }
-        let (mut factors, unsettled) = self.seeds(loss, probes)?;
+        let (mut factors, pending) = self.seeds(loss, probes)?;
         let mut bends = Vec::new();
         for (number, probe) in probes.iter().enumerate().filter(|(_, probe)| is_hessian(probe)) {
             let chosen = probe.samples.as_ref().map_or(self.samples(), Vec::len);
-            let gradient = Probe::new(Seed::Gradient)
-                .of(probe.samples.clone())
-                .unsettled_columns(self, loss)?;
+            let gradient =
+                Probe::new(Seed::Gradient).of(probe.samples.clone()).pending_columns(self, loss)?;
             // The residuals are linear in the gradient: this makes them estimate the whole batch's,
             // as the root does.
             let columns = gradient.scale(self.samples() as f64 / chosen as f64);
@@ -139,9 +139,9 @@ impl Graph {
         }
         let apart = wanted_by.is_some() || !bends.is_empty();
         match self.travel(factors, &bends, probes.len(), wanted, apart, visit) {
-            Ok(()) => Ok(unsettled),
+            Ok(()) => Ok(pending),
             // A visitor may have stumbled over the NaN that the device has just found.
-            Err(error) => Err(unsettled.error_or(error)),
+            Err(error) => Err(pending.error_or(error)),
         }
     }
 
@@ -152,21 +152,21 @@ impl Graph {
     /// [`propagate`](Graph::propagate) then. Of a Hessian's probe only the root is there.
     ///
     /// # Errors
-    /// As [`sweep_unsettled`](Graph::sweep_unsettled).
+    /// As [`sweep_pending`](Graph::sweep_pending).
     pub fn seeds(
         &self,
         loss: &dyn Loss,
         probes: &[Probe],
-    ) -> Result<(Vec<Factor>, Unsettled<'_>), Error> {
-        let unsettled = Probe::start_claims(probes, self, loss)?;
+    ) -> Result<(Vec<Factor>, PendingChecks<'_>), Error> {
+        let pending = Probe::start_claims(probes, self, loss)?;
         let mut factors = Vec::with_capacity(probes.len());
         for probe in probes {
             factors.push(Factor {
-                columns: probe.unsettled_columns(self, loss)?,
+                columns: probe.pending_columns(self, loss)?,
                 samples: probe.samples.clone(),
             });
         }
-        Ok((factors, unsettled))
+        Ok((factors, pending))
     }
 
     /// As [`sweep`](Graph::sweep), for columns that are known to fit the output.
@@ -242,7 +242,7 @@ impl Graph {
                     } else if let Some((arg, route)) =
                         routes.then(|| self.route(stream, &uses, here, io)).flatten()
                     {
-                        add(&mut stream.factors[arg.index()], route.follow(&factor));
+                        add(&mut stream.factors[arg.index()], route.apply(&factor));
                     } else {
                         let product = pull_back(op.as_ref(), io, wrt, &factor, apart);
                         add(&mut stream.factors[arg.index()], product);
@@ -291,7 +291,7 @@ impl Graph {
         Ok(self.tape().device().check().map_err(Error::from)?)
     }
 
-    /// The way back through an operation and those before it, as far as it is a [`Route`] and
+    /// The way back through an operation and those before it, as far as it is a [`ScatterJacobian`] and
     /// nothing else meets it; and where it ends.
     fn route(
         &self,
@@ -299,7 +299,7 @@ impl Graph {
         uses: &[usize],
         from: Var,
         io: Io<'_>,
-    ) -> Option<(Var, Route)> {
+    ) -> Option<(Var, ScatterJacobian)> {
         let nodes = &self.tape().nodes;
         let inner = |var: Var| {
             let node = &nodes[var.index()];
@@ -308,10 +308,11 @@ impl Graph {
             (node.batched && nodes[arg.index()].batched).then_some((op, arg))
         };
         let (op, mut at) = inner(from)?;
-        let mut route = op.route(io)?;
+        let mut route = op.as_scatter(io)?;
         while let Some((op, arg)) = inner(at).filter(|_| uses[at.index()] == 1) {
             let (x, y) = (stream.value(self, arg), stream.value(self, at));
-            let Some(next) = op.reroute(Io { args: &[&x], out: &y, batched: &[true] }, &route)
+            let Some(next) =
+                op.compose_scatter(Io { args: &[&x], out: &y, batched: &[true] }, &route)
             else {
                 break;
             };
@@ -444,7 +445,7 @@ impl Graph {
     pub fn losses(&self, loss: &dyn Loss) -> Result<Vec<f64>, Error> {
         loss.check(self.value())?;
         let claims = self.tape().claims.iter().cloned().chain(loss.claims()).collect();
-        let mut unsettled = Unsettled::of(self, claims)?;
+        let mut pending = PendingChecks::of(self, claims)?;
         let values = loss.values(self.value());
         if **values.shape() != [self.samples()] {
             return Err(Error::LossNotScalar {
@@ -453,7 +454,7 @@ impl Graph {
                 samples: self.samples(),
             });
         }
-        Ok(unsettled.read(values)?.into_vec())
+        Ok(pending.read(values)?.into_vec())
     }
 
     /// Plain reverse mode: the gradient `∂L/∂θ` of every parameter, `[*p]`.

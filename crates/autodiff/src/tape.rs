@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use vivit_tensor::{Device, Tensor};
 
-use crate::{Claim, Error, Op, Unsettled};
+use crate::{Error, FiniteCheck, Op, PendingChecks};
 
 /// A value on a tape: a copyable position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,7 @@ pub(crate) struct Node {
 pub struct Tape {
     device: Device,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) claims: Vec<Claim>,
+    pub(crate) claims: Vec<FiniteCheck>,
 }
 
 impl fmt::Debug for Tape {
@@ -121,7 +121,7 @@ impl Tape {
 
     /// What an operation takes for granted of its arguments' numbers; looked at with the inputs
     /// before any result is returned.
-    pub fn claim(&mut self, claim: Claim) {
+    pub fn add_check(&mut self, claim: FiniteCheck) {
         self.claims.push(claim);
     }
 
@@ -267,12 +267,12 @@ impl Graph {
     /// # Errors
     /// Naming the first array at fault, in the order of the tape.
     pub fn check_finite(&self) -> Result<(), Error> {
-        Unsettled::whole(self, Vec::new())?.settle()
+        PendingChecks::whole(self, Vec::new())?.wait()
     }
 
     /// That inputs, parameters, output and what the tape's operations claim are finite; nothing
     /// once that is known.
-    pub(crate) fn claims(&self) -> Vec<Claim> {
+    pub(crate) fn claims(&self) -> Vec<FiniteCheck> {
         if self.finite.get().is_some() {
             return Vec::new();
         }
@@ -280,17 +280,17 @@ impl Graph {
         for node in &self.tape.nodes {
             match &node.origin {
                 Origin::Param { name } => {
-                    claims.push(Claim::finite(&node.value, format!("parameter {name}")))
+                    claims.push(FiniteCheck::finite(&node.value, format!("parameter {name}")))
                 }
                 Origin::Input => {
-                    claims.push(Claim::finite(&node.value, format!("input {inputs}")));
+                    claims.push(FiniteCheck::finite(&node.value, format!("input {inputs}")));
                     inputs += 1;
                 }
                 Origin::Constant | Origin::Op(_) => {}
             }
         }
         claims.extend(self.tape.claims.iter().cloned());
-        claims.push(Claim::finite(self.value(), "the model's output"));
+        claims.push(FiniteCheck::finite(self.value(), "the model's output"));
         claims
     }
 

@@ -70,7 +70,7 @@ impl<'a, B: Backend> Ggn<'a, B> {
     /// A Monte-Carlo root of `draws` columns per sample.
     #[must_use]
     pub fn monte_carlo(mut self, draws: usize, seed: u64) -> Self {
-        self.root = Root::Sampled { draws, seed };
+        self.root = Root::MonteCarlo { draws, seed };
         self
     }
 

@@ -12,7 +12,7 @@ const SEARCH: usize = 10;
 /// The end of the spectrum to look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Which {
+pub enum SpectrumEnd {
     /// The largest eigenvalues, descending.
     #[default]
     Largest,
@@ -22,13 +22,13 @@ pub enum Which {
     LargestMagnitude,
 }
 
-impl Which {
+impl SpectrumEnd {
     /// A key that is larger for eigenvalues that come earlier.
     fn key(self, value: f64) -> f64 {
         match self {
-            Which::Largest => value,
-            Which::Smallest => -value,
-            Which::LargestMagnitude => value.abs(),
+            SpectrumEnd::Largest => value,
+            SpectrumEnd::Smallest => -value,
+            SpectrumEnd::LargestMagnitude => value.abs(),
         }
     }
 }
@@ -36,8 +36,8 @@ impl Which {
 /// How [`lanczos`] searches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LanczosOptions {
-    /// Which eigenvalues. Default: the largest.
-    pub which: Which,
+    /// SpectrumEnd eigenvalues. Default: the largest.
+    pub which: SpectrumEnd,
     /// A pair counts as found if `|A q − λ q| ≤ tolerance · max |θ|` over all approximate
     /// eigenvalues θ. Default: 1e-5, which f32 reaches; f64 reaches 1e-10.
     pub tolerance: f64,
@@ -63,7 +63,7 @@ pub struct LanczosOptions {
 impl Default for LanczosOptions {
     fn default() -> Self {
         LanczosOptions {
-            which: Which::Largest,
+            which: SpectrumEnd::Largest,
             tolerance: 1e-5,
             max_products: 1000,
             block: 1,
@@ -110,14 +110,14 @@ pub struct LeadingEigenpairs<B: Backend> {
 /// of the element type (1e-19 to 1e19 for f32) need a scaled operator.
 ///
 /// ```
-/// use vivit_curvature::{LanczosOptions, Which, lanczos};
+/// use vivit_curvature::{LanczosOptions, SpectrumEnd, lanczos};
 /// use vivit_tensor::{Cpu, Tensor};
 ///
 /// let a = Tensor::from_f64(&Cpu::<f64>::new(), &[3, 3], &[2.0, -1.0, 0.0, -1.0, 2.0, -1.0, 0.0, -1.0, 2.0])?;
 /// let top = lanczos(&a, 2, &LanczosOptions::default())?;
 /// assert!((top.eigenvalues[0] - (2.0 + 2f64.sqrt())).abs() < 1e-12);
 /// assert!((top.eigenvalues[1] - 2.0).abs() < 1e-12);
-/// let low = lanczos(&a, 1, &LanczosOptions { which: Which::Smallest, ..Default::default() })?;
+/// let low = lanczos(&a, 1, &LanczosOptions { which: SpectrumEnd::Smallest, ..Default::default() })?;
 /// assert!((low.eigenvalues[0] - (2.0 - 2f64.sqrt())).abs() < 1e-12);
 /// # Ok::<(), vivit_curvature::Error>(())
 /// ```

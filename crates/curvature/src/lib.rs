@@ -52,7 +52,7 @@ pub use gram::{
     Contraction, ContractionCost, ContractionDims, ContractionOrder, GramBlock, GramReport, GramRow,
 };
 pub use group::Group;
-pub use lanczos::{LanczosOptions, LeadingEigenpairs, Which, lanczos};
+pub use lanczos::{LanczosOptions, LeadingEigenpairs, SpectrumEnd, lanczos};
 pub use ntk::Ntk;
 pub use on_product::OnProduct;
 pub use operator::LinearOperator;

@@ -37,7 +37,7 @@ pub enum Positive {
     Clipped,
 }
 
-/// Which matrix.
+/// SpectrumEnd matrix.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Root(Root),
@@ -92,7 +92,7 @@ impl<'a, B: Backend> Product<'a, B> {
     /// The Fisher information, estimated with `draws` Monte-Carlo columns per sample. For the
     /// losses here its expectation is the GGN.
     pub fn fisher(graph: &'a Graph<B>, loss: &'a dyn Loss<B>, draws: usize, seed: u64) -> Self {
-        Self::new(graph, loss, Kind::Root(Root::Sampled { draws, seed }))
+        Self::new(graph, loss, Kind::Root(Root::MonteCarlo { draws, seed }))
     }
 
     /// The empirical Fisher information `s Σ_n g_n g_nᵀ` of gradients `g_n = ∂L_n/∂θ`, s = N for a

@@ -1,6 +1,6 @@
 //! Gram space: what a sweep leaves behind, and everything that is read off it.
 
-use vivit_autodiff::{Batch, Factor, ParamMap, Reduction, Site, StreamShape, Unsettled, Var};
+use vivit_autodiff::{Batch, Factor, ParamMap, PendingChecks, Reduction, Site, StreamShape, Var};
 use vivit_eigh::Reduction as Tridiagonal;
 use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Scalar, Strides, Tensor, Unary};
 
@@ -110,7 +110,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
             Ok((spaces, report)) => Ok(GramSpace { ggn, groups, spaces, span, report }),
             // The work may have stumbled over the NaN that the device has just found.
             Err(error) => {
-                unsettled.settle()?;
+                unsettled.wait()?;
                 Err(error)
             }
         }
@@ -119,7 +119,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
     pub(crate) fn plan(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<Plan, Error> {
         let (wanted, group_of) = check_groups(ggn, groups)?;
         let (Seeds { factors: seeds, .. }, unsettled) = seeds(ggn, true)?;
-        unsettled.settle()?;
+        unsettled.wait()?;
         Job { ggn, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds }.plan()
     }
 
@@ -354,7 +354,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         weights: &Matrix<B::Elem>,
     ) -> Result<ParamMap<Tensor<B>>, Error> {
         let (graph, probe) = (self.ggn.graph, self.ggn.ggn_probe());
-        let roots = probe.unsettled_columns(graph, self.ggn.loss)?;
+        let roots = probe.pending_columns(graph, self.ggn.loss)?;
         let (k, v, n) = (weights.rows(), roots.shape()[0], roots.shape()[1]);
         let c = roots.len() / (v * n);
         let weights =
@@ -397,7 +397,7 @@ struct Seeds<B: Backend> {
 fn seeds<'a, B: Backend>(
     ggn: &Ggn<'a, B>,
     gradients: bool,
-) -> Result<(Seeds<B>, Unsettled<'a, B>), Error> {
+) -> Result<(Seeds<B>, PendingChecks<'a, B>), Error> {
     ggn.graph.check_apart(Some("a GGN per sample"))?;
     let mut probes = vec![ggn.ggn_probe()];
     probes.extend(gradients.then(|| ggn.grad_probe()));
@@ -413,7 +413,7 @@ fn seeds<'a, B: Backend>(
 fn whole<B: Backend>(
     job: &Job<'_, '_, B>,
     plan: &Plan,
-    unsettled: &mut Unsettled<'_, B>,
+    unsettled: &mut PendingChecks<'_, B>,
 ) -> Result<Spaces<B::Elem>, Error> {
     let (ggn, gradients) = (job.ggn, job.seeds.len() > 1);
     let backend = ggn.graph.tape().backend();

@@ -11,7 +11,7 @@ of_gradient! {
     BatchGrad
 }
 
-per_parameter! { BatchGrad, Tensor<B>, |site| {
+per_parameter! { BatchGrad, Tensor, |site| {
     let gradients = site.jac_t(0, Batch::Keep);
     let shape = gradients.shape().tail();
     Ok(gradients.reshape(shape))

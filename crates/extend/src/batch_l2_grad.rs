@@ -6,7 +6,7 @@
 //! less, `T O I`, they are formed, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Positions};
-use vivit_tensor::{Backend, Gemm, Reduce, Strides, Tensor};
+use vivit_tensor::{Device, Gemm, Reduce, Strides, Tensor};
 
 use crate::constructors::{of_gradient, per_parameter};
 
@@ -19,7 +19,7 @@ of_gradient! {
     BatchL2Grad
 }
 
-per_parameter! { BatchL2Grad, Tensor<B>, |site| {
+per_parameter! { BatchL2Grad, Tensor, |site| {
     Ok(match site.outer(0) {
         Some(outer) => of_outer(&outer),
         None => of_expanded(&site.jac_t(0, Batch::Keep)),
@@ -27,22 +27,22 @@ per_parameter! { BatchL2Grad, Tensor<B>, |site| {
 } }
 
 /// `Σ x²` of each sample of `[1, N, *]`.
-fn of_expanded<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
+fn of_expanded(x: &Tensor) -> Tensor {
     let n = x.shape()[1];
     x.reshape([n, x.len() / n]).reduce(Reduce::SumSquares, 1)
 }
 
-fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
+fn of_outer(outer: &Outer) -> Tensor {
     let d = outer.dims();
     if d.t == 1 {
         // Of each group, then summed over groups.
         let norms =
-            |x: &Tensor<B>, len: usize| x.reshape([d.n, d.g, len]).reduce(Reduce::SumSquares, 2);
+            |x: &Tensor, len: usize| x.reshape([d.n, d.g, len]).reduce(Reduce::SumSquares, 2);
         return norms(outer.s(), d.o).mul(&norms(&outer.z(), d.i)).sum(1);
     }
     if d.t * (d.o + d.i) < d.o * d.i {
         // [N, G, T, T] each.
-        let gram = |x: &Tensor<B>, len: usize, positions: Positions| {
+        let gram = |x: &Tensor, len: usize, positions: Positions| {
             let (a, b) = match positions {
                 Positions::Outside => (Strides::rows(len), Strides::transposed(len)),
                 Positions::Inside => (Strides::transposed(d.t), Strides::rows(d.t)),

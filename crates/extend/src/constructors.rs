@@ -6,11 +6,11 @@ macro_rules! of_probe {
     ($(#[$doc:meta])* $name:ident, $samples:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
-        pub struct $name<B: vivit_tensor::Backend> {
-            probe: vivit_autodiff::Probe<B>,
+        pub struct $name {
+            probe: vivit_autodiff::Probe,
         }
 
-        impl<B: vivit_tensor::Backend> $name<B> {
+        impl $name {
             #[doc = $samples]
             #[must_use]
             pub fn samples(mut self, samples: Vec<usize>) -> Self {
@@ -26,11 +26,17 @@ macro_rules! of_seed {
     ($(#[$doc:meta])* $name:ident, $seed:expr, $samples:literal) => {
         crate::constructors::of_probe! { $(#[$doc])* $name, $samples }
 
-        impl<B: vivit_tensor::Backend> $name<B> {
+        impl $name {
             /// Of all samples.
-            #[allow(clippy::new_without_default)] // an extension is asked for by name
             pub fn new() -> Self {
                 $name { probe: vivit_autodiff::Probe::new($seed) }
+            }
+        }
+
+        /// Of all samples.
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
             }
         }
     };
@@ -57,7 +63,7 @@ macro_rules! of_hessian {
     };
 }
 
-/// A quantity of the GGN: `Name::exact()`, `Name::sampled(draws, seed)`, `Name::new(root)`,
+/// A quantity of the GGN: `Name::exact()`, `Name::monte_carlo(draws, seed)`, `Name::new(root)`,
 /// `.samples(…)`.
 macro_rules! of_root {
     ($(#[$doc:meta])* $name:ident) => {
@@ -66,7 +72,7 @@ macro_rules! of_root {
                                 they stand for the whole batch."
         }
 
-        impl<B: vivit_tensor::Backend> $name<B> {
+        impl $name {
             /// With the given root of the loss Hessian.
             pub fn new(root: vivit_autodiff::Root) -> Self {
                 $name { probe: vivit_autodiff::Probe::new(vivit_autodiff::Seed::Root(root)) }
@@ -78,8 +84,15 @@ macro_rules! of_root {
             }
 
             /// With `draws` Monte-Carlo columns.
-            pub fn sampled(draws: usize, seed: u64) -> Self {
-                Self::new(vivit_autodiff::Root::Sampled { draws, seed })
+            pub fn monte_carlo(draws: usize, seed: u64) -> Self {
+                Self::new(vivit_autodiff::Root::MonteCarlo { draws, seed })
+            }
+        }
+
+        /// With the exact root of fewest columns.
+        impl Default for $name {
+            fn default() -> Self {
+                Self::exact()
             }
         }
     };
@@ -89,7 +102,7 @@ macro_rules! of_root {
 /// `per_parameter! { Name, Value, |site| … }`.
 macro_rules! per_parameter {
     ($name:ident, $value:ty, |$site:ident| $visit:expr) => {
-        impl<B: vivit_tensor::Backend> crate::Extension<B> for $name<B> {
+        impl crate::Extension for $name {
             type Value = $value;
             type Out = vivit_autodiff::ParamMap<$value>;
 
@@ -97,14 +110,11 @@ macro_rules! per_parameter {
                 stringify!($name)
             }
 
-            fn probes(&self) -> Vec<vivit_autodiff::Probe<B>> {
+            fn probes(&self) -> Vec<vivit_autodiff::Probe> {
                 vec![self.probe.clone()]
             }
 
-            fn visit(
-                &mut self,
-                $site: &vivit_autodiff::Site<'_, B>,
-            ) -> Result<$value, crate::Error> {
+            fn visit(&mut self, $site: &vivit_autodiff::Site<'_>) -> Result<$value, crate::Error> {
                 $visit
             }
 

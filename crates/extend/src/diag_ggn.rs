@@ -13,14 +13,14 @@ of_root! {
     DiagGgn
 }
 
-per_parameter! { DiagGgn, Tensor<B>, |site| Ok(squares(&site.share(0), Batch::Sum).reshape(*site.shape())) }
+per_parameter! { DiagGgn, Tensor, |site| Ok(squares(&site.share(0), Batch::Sum).reshape(*site.shape())) }
 
 of_root! {
     /// Every sample's share of `diag(G)`: `[N_S, *p]` per parameter.
     BatchDiagGgn
 }
 
-per_parameter! { BatchDiagGgn, Tensor<B>, |site| {
+per_parameter! { BatchDiagGgn, Tensor, |site| {
     let shape = site.shape().prefixed(&[site.samples(0)]);
     Ok(squares(&site.share(0), Batch::Keep).reshape(shape))
 } }

@@ -22,14 +22,14 @@ of_hessian! {
     DiagHessian
 }
 
-per_parameter! { DiagHessian, Tensor<B>, |site| Ok(total(&site.shares(0), Batch::Sum).reshape(*site.shape())) }
+per_parameter! { DiagHessian, Tensor, |site| Ok(total(&site.shares(0), Batch::Sum).reshape(*site.shape())) }
 
 of_hessian! {
     /// Every sample's share of `diag(H)`: `[N_S, *p]` per parameter.
     BatchDiagHessian
 }
 
-per_parameter! { BatchDiagHessian, Tensor<B>, |site| {
+per_parameter! { BatchDiagHessian, Tensor, |site| {
     let shape = site.shape().prefixed(&[site.samples(0)]);
     Ok(total(&site.shares(0), Batch::Keep).reshape(shape))
 } }

@@ -1,7 +1,7 @@
 //! What a quantity is to the sweep.
 
 use vivit_autodiff::{Graph, Loss, ParamMap, Probe, Site, Var};
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 /// Errors of a sweep with extensions.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,7 @@ impl From<vivit_tensor::Error> for Error {
 }
 
 /// A quantity that is computed while factors travel backwards.
-pub trait Extension<B: Backend> {
+pub trait Extension {
     /// What there is per parameter.
     type Value;
     /// The result, usually the values of all parameters.
@@ -80,7 +80,7 @@ pub trait Extension<B: Backend> {
 
     /// What must travel backwards. In [`visit`](Extension::visit) the site's probes have these
     /// positions.
-    fn probes(&self) -> Vec<Probe<B>>;
+    fn probes(&self) -> Vec<Probe>;
 
     /// Whether products are asked per sample (`Batch::Keep`, outer-product structure) or only
     /// summed. Operations that couple samples allow sums only.
@@ -92,12 +92,7 @@ pub trait Extension<B: Backend> {
     ///
     /// # Errors
     /// Ends the run before any work.
-    fn prepare(
-        &mut self,
-        graph: &Graph<B>,
-        loss: &dyn Loss<B>,
-        params: &[Var],
-    ) -> Result<(), Error> {
+    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error> {
         let _ = (graph, loss, params);
         Ok(())
     }
@@ -107,7 +102,7 @@ pub trait Extension<B: Backend> {
     ///
     /// # Errors
     /// Ends the sweep.
-    fn visit(&mut self, site: &Site<'_, B>) -> Result<Self::Value, Error>;
+    fn visit(&mut self, site: &Site<'_>) -> Result<Self::Value, Error>;
 
     /// Hands over the result: of most extensions the values as they are.
     ///

@@ -1,7 +1,7 @@
 //! Jacobians of the model's outputs in its parameters, per sample.
 
 use vivit_autodiff::{Batch, Seed};
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 use crate::constructors::{of_seed, per_parameter};
 
@@ -13,7 +13,7 @@ of_seed! {
     Jacobian, Seed::Outputs(None), "Of the chosen samples, in that order."
 }
 
-impl<B: Backend> Jacobian<B> {
+impl Jacobian {
     /// Of the chosen outputs.
     #[must_use]
     pub fn outputs(mut self, outputs: Vec<usize>) -> Self {
@@ -22,4 +22,4 @@ impl<B: Backend> Jacobian<B> {
     }
 }
 
-per_parameter! { Jacobian, Tensor<B>, |site| Ok(site.jac_t(0, Batch::Keep)) }
+per_parameter! { Jacobian, Tensor, |site| Ok(site.jac_t(0, Batch::Keep)) }

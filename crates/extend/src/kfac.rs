@@ -15,25 +15,25 @@
 //! For one sample and one position `B ⊗ A` is the GGN's block.
 
 use vivit_autodiff::{Batch, Order, Outer, Positions};
-use vivit_tensor::{Backend, Gemm, Strides, Tensor};
+use vivit_tensor::{Device, Gemm, Strides, Tensor};
 
 use crate::Kronecker;
 use crate::constructors::{of_root, per_parameter};
 
 of_root! {
-    /// Kronecker factors with the exact root of the loss Hessian (Kflr), `Kfac::sampled` with
+    /// Kronecker factors with the exact root of the loss Hessian (Kflr), `Kfac::monte_carlo` with
     /// Monte-Carlo columns (K-FAC): a [`Kronecker`] per parameter.
     Kfac
 }
 
-impl<B: Backend> Kfac<B> {
+impl Kfac {
     /// With the exact root: Kronecker-factored low rank (Botev, Ritter & Barber 2017).
     pub fn kflr() -> Self {
         Self::exact()
     }
 }
 
-per_parameter! { Kfac, Kronecker<B>, |site| {
+per_parameter! { Kfac, Kronecker, |site| {
     let shape = *site.shape();
     Ok(match site.outer(0) {
         Some(outer) => factors(&outer, shape),
@@ -46,12 +46,12 @@ per_parameter! { Kfac, Kronecker<B>, |site| {
     })
 } }
 
-fn factors<B: Backend>(outer: &Outer<B>, shape: vivit_tensor::Shape) -> Kronecker<B> {
+fn factors(outer: &Outer, shape: vivit_tensor::Shape) -> Kronecker {
     Kronecker::new(output_factor(outer), Some(input_factor(outer)), outer.order(), shape)
 }
 
 /// `B`: `[G, O, O]`.
-fn output_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
+fn output_factor(outer: &Outer) -> Tensor {
     let d = outer.dims();
     // [V·N, G, O]
     let s = outer.s_summed();
@@ -68,7 +68,7 @@ fn output_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
 }
 
 /// `A`: `[G, I, I]`.
-pub(crate) fn input_factor<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
+pub(crate) fn input_factor(outer: &Outer) -> Tensor {
     let d = outer.dims();
     let z = outer.z();
     let positions = outer.positions()[1];

@@ -9,38 +9,38 @@
 
 use std::fmt;
 
-use vivit_autodiff::{Averaged, Graph, Loss, Order, ParamMap, Probe, Site, Var};
-use vivit_tensor::{Backend, Tensor};
+use vivit_autodiff::{Graph, KfraSite, Loss, Order, ParamMap, Probe, Site, Var};
+use vivit_tensor::{Device, Tensor};
 
 use crate::kfac::input_factor;
 use crate::{Error, Extension, Kronecker};
 
 /// KFRA: a [`Kronecker`] per parameter.
-pub struct Kfra<B: Backend> {
-    factors: ParamMap<Kronecker<B>>,
+pub struct Kfra {
+    factors: ParamMap<Kronecker>,
 }
 
-impl<B: Backend> fmt::Debug for Kfra<B> {
+impl fmt::Debug for Kfra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kfra").finish_non_exhaustive()
     }
 }
 
-impl<B: Backend> Kfra<B> {
+impl Kfra {
     /// Of all samples.
     #[allow(clippy::new_without_default)] // an extension is asked for by name
     pub fn new() -> Self {
         Kfra { factors: ParamMap::new() }
     }
 
-    fn factors(graph: &Graph<B>, at: &Averaged<'_, B>) -> Kronecker<B> {
+    fn factors(graph: &Graph, at: &KfraSite<'_>) -> Kronecker {
         let shape = *graph.tape().value(at.param).shape();
         match (at.outer(), at.output_factor()) {
             (Some(outer), Some(b)) => {
                 Kronecker::new(b, Some(input_factor(&outer)), outer.order(), shape)
             }
             _ => {
-                let block: Tensor<B> = at.block();
+                let block: Tensor = at.block();
                 let d = shape.size();
                 Kronecker::new(block.reshape([1, d, d]), None, Order::OutIn, shape)
             }
@@ -48,24 +48,19 @@ impl<B: Backend> Kfra<B> {
     }
 }
 
-impl<B: Backend> Extension<B> for Kfra<B> {
-    type Value = Kronecker<B>;
-    type Out = ParamMap<Kronecker<B>>;
+impl Extension for Kfra {
+    type Value = Kronecker;
+    type Out = ParamMap<Kronecker>;
 
     fn name(&self) -> &'static str {
         "Kfra"
     }
 
-    fn probes(&self) -> Vec<Probe<B>> {
+    fn probes(&self) -> Vec<Probe> {
         Vec::new()
     }
 
-    fn prepare(
-        &mut self,
-        graph: &Graph<B>,
-        loss: &dyn Loss<B>,
-        params: &[Var],
-    ) -> Result<(), Error> {
+    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error> {
         let mut factors = ParamMap::new();
         graph.averaged_sweep(loss, params, "Kfra", |at| {
             if !params.contains(&at.param) {
@@ -89,11 +84,11 @@ impl<B: Backend> Extension<B> for Kfra<B> {
         Ok(())
     }
 
-    fn visit(&mut self, site: &Site<'_, B>) -> Result<Kronecker<B>, Error> {
+    fn visit(&mut self, site: &Site<'_>) -> Result<Kronecker, Error> {
         Ok(self.factors.remove(site.param()).expect("every parameter on the way has been seen"))
     }
 
-    fn finish(self, values: ParamMap<Kronecker<B>>) -> Result<Self::Out, Error> {
+    fn finish(self, values: ParamMap<Kronecker>) -> Result<Self::Out, Error> {
         Ok(values)
     }
 }

@@ -8,31 +8,31 @@
 
 use vivit_autodiff::Order;
 use vivit_eigh::eigh;
-use vivit_tensor::{Backend, Gemm, Matrix, Scalar, Shape, Tensor};
+use vivit_tensor::{Device, Gemm, HostVec, Matrix, Scalar, Shape, Tensor, with_dtype};
 
 use crate::Error;
 
 /// `B ⊗ A` for one parameter (`B` alone where a parameter has no second factor).
 #[derive(Clone, Debug)]
-pub struct Kronecker<B: Backend> {
+pub struct Kronecker {
     /// `[G, O, O]`
-    b: Tensor<B>,
+    b: Tensor,
     /// `[G, I, I]`
-    a: Option<Tensor<B>>,
+    a: Option<Tensor>,
     order: Order,
     /// The parameter's shape.
     shape: Shape,
 }
 
-impl<B: Backend> Kronecker<B> {
+impl Kronecker {
     /// `B ⊗ A` with `b: [G, O, O]` and `a: [G, I, I]` of a parameter of `shape`, whose entries are
     /// `[G, O, I]` or, ordered `InOut`, `[G, I, O]`.
     ///
     /// # Panics
     /// If the shapes do not fit.
     #[track_caller]
-    pub fn new(b: Tensor<B>, a: Option<Tensor<B>>, order: Order, shape: Shape) -> Self {
-        let fits = |x: &Tensor<B>| {
+    pub fn new(b: Tensor, a: Option<Tensor>, order: Order, shape: Shape) -> Self {
+        let fits = |x: &Tensor| {
             x.shape().rank() == 3 && x.shape()[1] == x.shape()[2] && x.shape()[0] == b.shape()[0]
         };
         let i = a.as_ref().map_or(1, |a| a.shape()[1]);
@@ -49,12 +49,12 @@ impl<B: Backend> Kronecker<B> {
 
     /// The factor of the outputs, `[G, O, O]`; of a parameter without second factor the whole
     /// matrix, `[1, D, D]`.
-    pub fn b(&self) -> &Tensor<B> {
+    pub fn b(&self) -> &Tensor {
         &self.b
     }
 
     /// The factor of the inputs, `[G, I, I]`, if there is one.
-    pub fn a(&self) -> Option<&Tensor<B>> {
+    pub fn a(&self) -> Option<&Tensor> {
         self.a.as_ref()
     }
 
@@ -72,7 +72,7 @@ impl<B: Backend> Kronecker<B> {
     ///
     /// # Errors
     /// If the vectors do not fit.
-    pub fn multiply(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+    pub fn multiply(&self, x: &Tensor) -> Result<Tensor, Error> {
         let x = self.as_groups(x)?;
         let y = times(&x, &self.b, self.a.as_ref(), false);
         Ok(self.as_parameter(&y))
@@ -121,7 +121,7 @@ impl<B: Backend> Kronecker<B> {
     ///
     /// # Errors
     /// If δ is negative or no number, a factor holds a NaN, or the device failed.
-    pub fn damped(&self, damping: f64) -> Result<DampedKronecker<B>, Error> {
+    pub fn damped(&self, damping: f64) -> Result<DampedKronecker, Error> {
         check_damping(damping)?;
         let b = Decomposed::new(&self.b)?;
         let a = self.a.as_ref().map(Decomposed::new).transpose()?;
@@ -143,7 +143,7 @@ impl<B: Backend> Kronecker<B> {
     }
 
     /// `[K, *p]` as `[K, G, O, I]`.
-    fn as_groups(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+    fn as_groups(&self, x: &Tensor) -> Result<Tensor, Error> {
         let got = x.shape();
         if got.rank() != self.shape.rank() + 1 || got.tail() != self.shape {
             return Err(Error::VectorsShape { got: got.to_vec(), expected: self.shape.to_vec() });
@@ -155,7 +155,7 @@ impl<B: Backend> Kronecker<B> {
         })
     }
 
-    fn as_parameter(&self, x: &Tensor<B>) -> Tensor<B> {
+    fn as_parameter(&self, x: &Tensor) -> Tensor {
         let shape = self.shape.prefixed(&x.shape()[..1]);
         if self.order == Order::OutIn {
             x.reshape(shape)
@@ -167,15 +167,15 @@ impl<B: Backend> Kronecker<B> {
 
 /// `B ⊗ A + δ`, decomposed.
 #[derive(Clone, Debug)]
-pub struct DampedKronecker<B: Backend> {
-    kronecker: Kronecker<B>,
-    b: Decomposed<B>,
-    a: Option<Decomposed<B>>,
+pub struct DampedKronecker {
+    kronecker: Kronecker,
+    b: Decomposed,
+    a: Option<Decomposed>,
     /// Damped eigenvalues `[G, O, I]`.
     values: Vec<f64>,
 }
 
-impl<B: Backend> DampedKronecker<B> {
+impl DampedKronecker {
     /// All eigenvalues, ascending, damping included. (Rounding may leave a factor with slightly
     /// negative ones: they count as zero.)
     pub fn eigenvalues(&self) -> Vec<f64> {
@@ -198,7 +198,7 @@ impl<B: Backend> DampedKronecker<B> {
     ///
     /// # Errors
     /// If the vectors do not fit.
-    pub fn multiply(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+    pub fn multiply(&self, x: &Tensor) -> Result<Tensor, Error> {
         self.map(x, |value| value)
     }
 
@@ -206,23 +206,23 @@ impl<B: Backend> DampedKronecker<B> {
     ///
     /// # Errors
     /// If the vectors do not fit, or the matrix is numerically singular.
-    pub fn solve(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+    pub fn solve(&self, x: &Tensor) -> Result<Tensor, Error> {
         let (smallest, largest) = self
             .values
             .iter()
             .fold((f64::INFINITY, 0.0f64), |(low, high), &value| (low.min(value), high.max(value)));
-        if smallest <= largest * B::Elem::EPSILON.f64() || !largest.is_finite() {
+        if smallest <= largest * x.dtype().epsilon() || !largest.is_finite() {
             return Err(Error::Singular { smallest, largest });
         }
         self.map(x, f64::recip)
     }
 
     /// `Q f(Λ) Qᵀ x`
-    fn map(&self, x: &Tensor<B>, f: impl Fn(f64) -> f64) -> Result<Tensor<B>, Error> {
+    fn map(&self, x: &Tensor, f: impl Fn(f64) -> f64) -> Result<Tensor, Error> {
         let x = self.kronecker.as_groups(x)?;
         let (g, o, i) = self.kronecker.dims();
-        let values = self.values.iter().map(|&value| B::Elem::of(f(value))).collect();
-        let values = Tensor::from_vec(x.backend(), &[g, o, i], values)?;
+        let values: Vec<f64> = self.values.iter().map(|&value| f(value)).collect();
+        let values = Tensor::from_vec(x.device(), &[g, o, i], values)?;
         let a = self.a.as_ref().map(|a| &a.vectors);
         let inner = times(&x, &self.b.vectors, a, false).mul(&values);
         Ok(self.kronecker.as_parameter(&times(&inner, &self.b.vectors, a, true)))
@@ -231,34 +231,33 @@ impl<B: Backend> DampedKronecker<B> {
 
 /// Eigenpairs of each `[n, n]` matrix of `[G, n, n]`.
 #[derive(Clone, Debug)]
-struct Decomposed<B: Backend> {
+struct Decomposed {
     /// `[G, n]`
     values: Vec<f64>,
     /// Rows are eigenvectors, `[G, n, n]`.
-    vectors: Tensor<B>,
+    vectors: Tensor,
 }
 
-impl<B: Backend> Decomposed<B> {
-    fn new(x: &Tensor<B>) -> Result<Self, Error> {
+impl Decomposed {
+    fn new(x: &Tensor) -> Result<Self, Error> {
         let (g, n) = (x.shape()[0], x.shape()[1]);
-        let entries = x.to_vec()?;
-        let (mut values, mut vectors) = (Vec::with_capacity(g * n), Vec::with_capacity(g * n * n));
-        for g in 0..g {
-            let eigen = eigh(Matrix::new(n, n, entries[g * n * n..(g + 1) * n * n].to_vec()))?;
-            values.extend(eigen.values.iter().map(|value| value.f64()));
-            vectors.extend_from_slice(eigen.vectors.as_slice());
-        }
-        Ok(Decomposed { values, vectors: Tensor::from_vec(x.backend(), &[g, n, n], vectors)? })
+        let (values, vectors) = with_dtype!(x.dtype(), E => {
+            let entries: Vec<E> = x.to_host()?.into_vec();
+            let mut vectors: Vec<E> = Vec::with_capacity(g * n * n);
+            let mut values = Vec::with_capacity(g * n);
+            for g in 0..g {
+                let eigen = eigh(Matrix::new(n, n, entries[g * n * n..(g + 1) * n * n].to_vec()))?;
+                values.extend(eigen.values.iter().map(|value| value.f64()));
+                vectors.extend_from_slice(eigen.vectors.as_slice());
+            }
+            (values, HostVec::from(vectors))
+        });
+        Ok(Decomposed { values, vectors: Tensor::from_vec(x.device(), [g, n, n], vectors)? })
     }
 }
 
 /// `P X Rᵀ` of every group, `x: [K, G, O, I]`; with `transposed`, `Pᵀ X R`.
-fn times<B: Backend>(
-    x: &Tensor<B>,
-    p: &Tensor<B>,
-    r: Option<&Tensor<B>>,
-    transposed: bool,
-) -> Tensor<B> {
+fn times(x: &Tensor, p: &Tensor, r: Option<&Tensor>, transposed: bool) -> Tensor {
     let [k, g, o, i] = **x.shape() else { unreachable!("groups of matrices") };
     let left = if transposed { Gemm::tn(o, i, o) } else { Gemm::new(o, i, o) };
     let left = left.batch(k, 0, g * o * i, g * o * i).batch(g, o * o, o * i, o * i);
@@ -269,17 +268,17 @@ fn times<B: Backend>(
 }
 
 /// The trace of every group's matrix.
-fn traces<B: Backend>(x: &Tensor<B>) -> Result<Vec<f64>, Error> {
+fn traces(x: &Tensor) -> Result<Vec<f64>, Error> {
     let (g, n) = (x.shape()[0], x.shape()[1]);
     let x = x.to_vec()?;
     Ok((0..g).map(|g| (0..n).map(|i| x[(g * n + i) * n + i].f64()).sum()).collect())
 }
 
 /// `x + shift[g] I` of every group.
-fn add_identity<B: Backend>(x: &Tensor<B>, shift: &[f64]) -> Tensor<B> {
+fn add_identity(x: &Tensor, shift: &[f64]) -> Tensor {
     let (g, n) = (x.shape()[0], x.shape()[1]);
-    let shift = Tensor::from_f64(x.backend(), &[g, 1, 1], shift).expect("a number per group");
-    x.add(&Tensor::eye(x.backend(), n).mul(&shift))
+    let shift = Tensor::from_vec(x.device(), &[g, 1, 1], shift).expect("a number per group");
+    x.add(&Tensor::eye(x.device(), n).mul(&shift))
 }
 
 fn check_damping(damping: f64) -> Result<(), Error> {

@@ -8,9 +8,9 @@
 //! ```
 //! use vivit_autodiff::{CrossEntropy, Graph, Tape};
 //! use vivit_extend::{BatchGrad, DiagGgn, run};
-//! use vivit_tensor::{Cpu, Tensor};
+//! use vivit_tensor::{Device, Tensor};
 //!
-//! let cpu = Cpu::<f64>::new();
+//! let cpu = Device::cpu_f64();
 //! let mut tape = Tape::new(&cpu);
 //! let x = tape.input(Tensor::from_vec(&cpu, &[2, 3], vec![1.0, -2.0, 0.5, 0.3, 0.1, -1.0])?);
 //! let w = tape.param(Tensor::from_vec(&cpu, &[2, 3], vec![0.1, 0.2, -0.3, 0.4, -0.5, 0.6])?);

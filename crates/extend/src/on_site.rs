@@ -3,30 +3,30 @@
 use std::fmt;
 
 use vivit_autodiff::{ParamMap, Probe, Site};
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::{Error, Extension};
 
 /// Calls a closure with every site, in the same sweep as the other extensions.
-pub struct OnSite<B: Backend, F> {
-    probes: Vec<Probe<B>>,
+pub struct OnSite<F> {
+    probes: Vec<Probe>,
     hook: F,
 }
 
-impl<B: Backend, F: FnMut(&Site<'_, B>) -> Result<(), Error>> OnSite<B, F> {
+impl<F: FnMut(&Site<'_>) -> Result<(), Error>> OnSite<F> {
     /// A hook that reads what `probes` (possibly none) send to a site.
-    pub fn new(probes: Vec<Probe<B>>, hook: F) -> Self {
+    pub fn new(probes: Vec<Probe>, hook: F) -> Self {
         OnSite { probes, hook }
     }
 }
 
-impl<B: Backend, F> fmt::Debug for OnSite<B, F> {
+impl<F> fmt::Debug for OnSite<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnSite").field("probes", &self.probes).finish_non_exhaustive()
     }
 }
 
-impl<B: Backend, F: FnMut(&Site<'_, B>) -> Result<(), Error>> Extension<B> for OnSite<B, F> {
+impl<F: FnMut(&Site<'_>) -> Result<(), Error>> Extension for OnSite<F> {
     type Value = ();
     type Out = ();
 
@@ -34,7 +34,7 @@ impl<B: Backend, F: FnMut(&Site<'_, B>) -> Result<(), Error>> Extension<B> for O
         "OnSite"
     }
 
-    fn probes(&self) -> Vec<Probe<B>> {
+    fn probes(&self) -> Vec<Probe> {
         self.probes.clone()
     }
 
@@ -42,7 +42,7 @@ impl<B: Backend, F: FnMut(&Site<'_, B>) -> Result<(), Error>> Extension<B> for O
         !self.probes.is_empty()
     }
 
-    fn visit(&mut self, site: &Site<'_, B>) -> Result<(), Error> {
+    fn visit(&mut self, site: &Site<'_>) -> Result<(), Error> {
         (self.hook)(site)
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use vivit_autodiff::{Graph, Loss, Op, ParamMap, Probe, Site, Var};
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::{Error, Extension};
 
@@ -22,11 +22,11 @@ pub struct Override<X, O, F> {
 impl<X, O, F> Override<X, O, F> {
     /// `inner`, but with `rule(site, operation)` for a parameter all of whose uses are operations
     /// of type `O` (the rule gets the last one).
-    pub fn new<B: Backend>(inner: X, rule: F) -> Self
+    pub fn new(inner: X, rule: F) -> Self
     where
-        X: Extension<B>,
-        O: Op<B>,
-        F: FnMut(&Site<'_, B>, &O) -> Result<X::Value, Error>,
+        X: Extension,
+        O: Op,
+        F: FnMut(&Site<'_>, &O) -> Result<X::Value, Error>,
     {
         Override { inner, rule, op: PhantomData }
     }
@@ -38,8 +38,8 @@ impl<X: fmt::Debug, O, F> fmt::Debug for Override<X, O, F> {
     }
 }
 
-impl<B: Backend, X: Extension<B>, O: Op<B>, F: FnMut(&Site<'_, B>, &O) -> Result<X::Value, Error>>
-    Extension<B> for Override<X, O, F>
+impl<X: Extension, O: Op, F: FnMut(&Site<'_>, &O) -> Result<X::Value, Error>> Extension
+    for Override<X, O, F>
 {
     type Value = X::Value;
     type Out = X::Out;
@@ -48,7 +48,7 @@ impl<B: Backend, X: Extension<B>, O: Op<B>, F: FnMut(&Site<'_, B>, &O) -> Result
         self.inner.name()
     }
 
-    fn probes(&self) -> Vec<Probe<B>> {
+    fn probes(&self) -> Vec<Probe> {
         self.inner.probes()
     }
 
@@ -56,16 +56,11 @@ impl<B: Backend, X: Extension<B>, O: Op<B>, F: FnMut(&Site<'_, B>, &O) -> Result
         self.inner.per_sample()
     }
 
-    fn prepare(
-        &mut self,
-        graph: &Graph<B>,
-        loss: &dyn Loss<B>,
-        params: &[Var],
-    ) -> Result<(), Error> {
+    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error> {
         self.inner.prepare(graph, loss, params)
     }
 
-    fn visit(&mut self, site: &Site<'_, B>) -> Result<X::Value, Error> {
+    fn visit(&mut self, site: &Site<'_>) -> Result<X::Value, Error> {
         let operations: Option<Vec<&O>> =
             site.operations().map(|op| op.downcast_ref::<O>()).collect();
         match operations.as_deref() {

@@ -1,7 +1,7 @@
 //! Running any set of extensions in one sweep.
 
 use vivit_autodiff::{Graph, Loss, ParamMap, Probe, Seed, Site, Var};
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::{Error, Extension};
 
@@ -11,9 +11,9 @@ use crate::{Error, Extension};
 /// # Errors
 /// If the loss does not fit the graph, an operation lacks what an extension needs (before any
 /// work), or an extension fails.
-pub fn run<B: Backend, X: ExtensionSet<B>>(
-    graph: &Graph<B>,
-    loss: &dyn Loss<B>,
+pub fn run<X: ExtensionSet>(
+    graph: &Graph,
+    loss: &dyn Loss,
     extensions: X,
 ) -> Result<X::Out, Error> {
     run_for(graph, loss, &graph.params(), extensions)
@@ -23,9 +23,9 @@ pub fn run<B: Backend, X: ExtensionSet<B>>(
 ///
 /// # Errors
 /// As [`run`], and if one of `params` is no parameter that the output depends on.
-pub fn run_for<B: Backend, X: ExtensionSet<B>>(
-    graph: &Graph<B>,
-    loss: &dyn Loss<B>,
+pub fn run_for<X: ExtensionSet>(
+    graph: &Graph,
+    loss: &dyn Loss,
     params: &[Var],
     extensions: X,
 ) -> Result<X::Out, Error> {
@@ -39,8 +39,8 @@ pub fn run_for<B: Backend, X: ExtensionSet<B>>(
 /// ```
 /// # use vivit_autodiff::{CrossEntropy, Graph, Tape};
 /// # use vivit_extend::{BatchGrad, run_with};
-/// # use vivit_tensor::{Cpu, Tensor};
-/// # let cpu = Cpu::<f64>::new();
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu_f64();
 /// # let mut tape = Tape::new(&cpu);
 /// # let x = tape.input(Tensor::from_vec(&cpu, &[2, 3], vec![1.0, -2.0, 0.5, 0.3, 0.1, -1.0])?);
 /// # let w = tape.param(Tensor::from_vec(&cpu, &[2, 3], vec![0.1, 0.2, -0.3, 0.4, -0.5, 0.6])?);
@@ -59,12 +59,12 @@ pub fn run_for<B: Backend, X: ExtensionSet<B>>(
 ///
 /// # Errors
 /// As [`run_for`], and if the hook fails.
-pub fn run_with<B: Backend, X: ExtensionSet<B>>(
-    graph: &Graph<B>,
-    loss: &dyn Loss<B>,
+pub fn run_with<X: ExtensionSet>(
+    graph: &Graph,
+    loss: &dyn Loss,
     params: &[Var],
     mut extensions: X,
-    mut hook: impl FnMut(&Site<'_, B>, &mut X::Values) -> Result<(), Error>,
+    mut hook: impl FnMut(&Site<'_>, &mut X::Values) -> Result<(), Error>,
 ) -> Result<X::Out, Error> {
     let mut plan = Plan { probes: Vec::new(), own: Vec::new(), per_sample: None, hessian: None };
     extensions.declare(&mut plan);
@@ -82,16 +82,16 @@ pub fn run_with<B: Backend, X: ExtensionSet<B>>(
 
 /// The probes of all extensions, equal ones once, and each extension's own among them.
 #[derive(Debug)]
-pub struct Plan<B: Backend> {
-    probes: Vec<Probe<B>>,
+pub struct Plan {
+    probes: Vec<Probe>,
     own: Vec<Vec<usize>>,
     /// The first extension that needs samples apart, and the first one that needs the Hessian.
     per_sample: Option<&'static str>,
     hessian: Option<&'static str>,
 }
 
-impl<B: Backend> Plan<B> {
-    fn add(&mut self, extension: &impl Extension<B>) {
+impl Plan {
+    fn add(&mut self, extension: &impl Extension) {
         let mut own = Vec::new();
         for probe in extension.probes() {
             if matches!(probe.seed, Seed::Hessian(_)) {
@@ -111,30 +111,25 @@ impl<B: Backend> Plan<B> {
 }
 
 /// A tuple of extensions.
-pub trait ExtensionSet<B: Backend> {
+pub trait ExtensionSet {
     /// The tuple of their values so far.
     type Values: Default;
     /// The tuple of their results.
     type Out;
     /// Adds the extensions' probes to the plan, in order.
-    fn declare(&self, plan: &mut Plan<B>);
+    fn declare(&self, plan: &mut Plan);
     /// Prepares every extension.
     ///
     /// # Errors
     /// The first that an extension returns.
-    fn prepare(
-        &mut self,
-        graph: &Graph<B>,
-        loss: &dyn Loss<B>,
-        params: &[Var],
-    ) -> Result<(), Error>;
+    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error>;
     /// Shows a site to every extension; `own[i]` are the probes of extension i.
     ///
     /// # Errors
     /// The first that an extension returns.
     fn visit(
         &mut self,
-        site: &Site<'_, B>,
+        site: &Site<'_>,
         own: &[Vec<usize>],
         values: &mut Self::Values,
     ) -> Result<(), Error>;
@@ -147,17 +142,17 @@ pub trait ExtensionSet<B: Backend> {
 
 macro_rules! tuple {
     ($($name:ident $at:tt),+) => {
-        impl<B: Backend, $($name: Extension<B>),+> ExtensionSet<B> for ($($name,)+) {
+        impl<$($name: Extension),+> ExtensionSet for ($($name,)+) {
             type Values = ($(ParamMap<$name::Value>,)+);
             type Out = ($($name::Out,)+);
-            fn declare(&self, plan: &mut Plan<B>) {
+            fn declare(&self, plan: &mut Plan) {
                 $(plan.add(&self.$at);)+
             }
-            fn prepare(&mut self, graph: &Graph<B>, loss: &dyn Loss<B>, params: &[Var]) -> Result<(), Error> {
+            fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error> {
                 $(self.$at.prepare(graph, loss, params)?;)+
                 Ok(())
             }
-            fn visit(&mut self, site: &Site<'_, B>, own: &[Vec<usize>], values: &mut Self::Values) -> Result<(), Error> {
+            fn visit(&mut self, site: &Site<'_>, own: &[Vec<usize>], values: &mut Self::Values) -> Result<(), Error> {
                 $(values.$at.insert(site.param(), self.$at.visit(&site.scoped(&own[$at]))?);)+
                 Ok(())
             }

@@ -12,4 +12,4 @@ of_root! {
     SqrtGgn
 }
 
-per_parameter! { SqrtGgn, Tensor<B>, |site| Ok(site.jac_t(0, Batch::Keep)) }
+per_parameter! { SqrtGgn, Tensor, |site| Ok(site.jac_t(0, Batch::Keep)) }

@@ -5,14 +5,14 @@
 //! expanded, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Share};
-use vivit_tensor::{Backend, Reduce, Tensor, Unary};
+use vivit_tensor::{Device, Reduce, Tensor, Unary};
 
 /// Numbers of V that are expanded at a time.
 const BLOCK: usize = 1 << 22;
 
 /// `Σ_v ± V[v, n, d]²`, summed over samples `[D]`, or kept `[N_S, D]`; the entries in the
 /// parameter's order.
-pub(crate) fn squares<B: Backend>(share: &Share<'_, '_, B>, batch: Batch) -> Tensor<B> {
+pub(crate) fn squares(share: &Share<'_, '_>, batch: Batch) -> Tensor {
     match share.outer() {
         Some(outer) => of_outer(&outer, share.signs(), batch),
         None => of_expanded(&share.jac_t(Batch::Keep), share.signs(), batch),
@@ -20,7 +20,7 @@ pub(crate) fn squares<B: Backend>(share: &Share<'_, '_, B>, batch: Batch) -> Ten
 }
 
 /// The same over several shares, the Hessian's for instance.
-pub(crate) fn total<B: Backend>(shares: &[Share<'_, '_, B>], batch: Batch) -> Tensor<B> {
+pub(crate) fn total(shares: &[Share<'_, '_>], batch: Batch) -> Tensor {
     let mut parts = shares.iter().map(|share| squares(share, batch));
     let mut total = parts.next().expect("a probe has its own share");
     parts.for_each(|part| total.axpy(1.0, &part));
@@ -28,7 +28,7 @@ pub(crate) fn total<B: Backend>(shares: &[Share<'_, '_, B>], batch: Batch) -> Te
 }
 
 /// `x: [V, N, *]`
-fn of_expanded<B: Backend>(x: &Tensor<B>, signs: Option<&Tensor<B>>, batch: Batch) -> Tensor<B> {
+fn of_expanded(x: &Tensor, signs: Option<&Tensor>, batch: Batch) -> Tensor {
     let (v, n) = (x.shape()[0], x.shape()[1]);
     let d = x.len() / (v * n);
     if let Some(signs) = signs {
@@ -45,7 +45,7 @@ fn of_expanded<B: Backend>(x: &Tensor<B>, signs: Option<&Tensor<B>>, batch: Batc
     }
 }
 
-fn of_outer<B: Backend>(outer: &Outer<B>, signs: Option<&Tensor<B>>, batch: Batch) -> Tensor<B> {
+fn of_outer(outer: &Outer, signs: Option<&Tensor>, batch: Batch) -> Tensor {
     let d = outer.dims();
     if d.t == 1 {
         let mut s = outer.s().unary(Unary::Square);

@@ -16,7 +16,7 @@ of_gradient! {
     Variance
 }
 
-per_parameter! { Variance, Tensor<B>, |site| {
+per_parameter! { Variance, Tensor, |site| {
     let n = site.samples(0) as f64;
     let mean = site.jac_t(0, Batch::Sum).scale(1.0 / n).reshape(*site.shape());
     let second = squares(&site.share(0), Batch::Sum).scale(1.0 / n).reshape(*site.shape());

@@ -72,6 +72,29 @@ impl FromStr for DType {
     }
 }
 
+/// Runs code that is generic over the element type with the type that a [`DType`] names.
+///
+/// ```
+/// use vivit_tensor::{DType, Scalar, with_dtype};
+///
+/// assert_eq!(with_dtype!(DType::F32, E => E::NAME), "f32");
+/// ```
+#[macro_export]
+macro_rules! with_dtype {
+    ($dtype:expr, $elem:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $elem = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $elem = f64;
+                $body
+            }
+        }
+    };
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}

@@ -71,7 +71,7 @@ impl<B: Backend> Loss<B> for Poisson<B> {
 
     /// `[M, N, *]`: the root times standard normal numbers, divided by √M, has the Hessian as its
     /// mean square.
-    fn sampled_root(
+    fn monte_carlo_root(
         &self,
         f: &Tensor<B>,
         draws: usize,

@@ -67,7 +67,7 @@ macro_rules! along_gradient {
 
 along_gradient! { Sgd Adam AdamW }
 
-/// Which parameters belong together, for a graph.
+/// SpectrumEnd parameters belong together, for a graph.
 type Grouping<B> = dyn Fn(&Graph<B>) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error>;
 /// The samples to use of a batch of the given size.
 type Samples = dyn FnMut(usize) -> Vec<usize>;
@@ -179,7 +179,7 @@ impl<B: Backend> DampedNewton<B> {
     /// follow `seed`.
     #[must_use]
     pub fn monte_carlo(mut self, draws: usize, seed: u64) -> Self {
-        self.root = Root::Sampled { draws, seed };
+        self.root = Root::MonteCarlo { draws, seed };
         self
     }
 
@@ -215,7 +215,7 @@ impl<B: Backend> DampedNewton<B> {
         let mut ggn = Ggn::new(graph, loss);
         ggn = match self.root {
             Root::Exact(columns) => ggn.columns(columns),
-            Root::Sampled { draws, seed } => ggn.monte_carlo(draws, seed),
+            Root::MonteCarlo { draws, seed } => ggn.monte_carlo(draws, seed),
         };
         if let Some(choose) = &mut self.grad_samples {
             ggn = ggn.grad_samples(choose(graph.samples()));
@@ -225,7 +225,7 @@ impl<B: Backend> DampedNewton<B> {
         }
         let newton = ggn.newton_step(&groups, &self.damping)?;
         model.add_scaled(self.learning_rate, &newton.step)?;
-        if let Root::Sampled { seed, .. } = &mut self.root {
+        if let Root::MonteCarlo { seed, .. } = &mut self.root {
             *seed = seed.wrapping_add(1);
         }
         Ok(newton.directions)

@@ -3,14 +3,14 @@
 pub use crate::optim::{DampedNewton, Descent};
 pub use vivit_autodiff::ops::{ConvOptions, PoolOptions};
 pub use vivit_autodiff::{
-    Batch, BceWithLogits, Claim, CrossEntropy, Graph, Io, Loss, Mse, Op, Outer, ParamMap, Probe,
-    Reduction, Root, RootColumns, Second, Seed, Share, Site, Tape, Var,
+    Batch, BceWithLogits, CrossEntropy, FiniteCheck, Graph, Io, Loss, Mse, Op, Outer, ParamMap,
+    Probe, Reduction, Root, RootColumns, Second, Seed, Share, Site, Tape, Var,
 };
 pub use vivit_curvature::{
     Contraction, ContractionOrder, CurvatureOperator, DensityOptions, DirectionalDerivatives,
     Eigenpairs, Ggn, GradientGram, GramReport, Group, LanczosOptions, LanczosQuadrature,
     LinearOperator, LogDensityOptions, NewtonStep, Ntk, Plan, Positive, PowerIterationOptions,
-    Product, Progress, QuadratureOptions, Slices, TraceOptions, Which, above, constant,
+    Product, Progress, QuadratureOptions, Slices, SpectrumEnd, TraceOptions, above, constant,
     hutch_plus_plus, hutchinson_diagonal, hutchinson_trace, lanczos, nonzero, power_iteration,
     top_k, top_k_nonzero,
 };

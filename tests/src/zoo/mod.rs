@@ -41,7 +41,7 @@ impl<B: Backend> Problem<B> {
 
 type Layers<B> = Vec<Box<dyn Layer<B>>>;
 
-/// Which loss a problem has.
+/// SpectrumEnd loss a problem has.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// Squared error.
@@ -146,7 +146,7 @@ impl<B: Backend> Loss<B> for Reticent<'_, B> {
     fn check(&self, output: &Tensor<B>) -> Result<(), vivit::autodiff::Error> {
         self.0.check(output)
     }
-    fn claims(&self) -> Vec<Claim<B>> {
+    fn claims(&self) -> Vec<FiniteCheck<B>> {
         self.0.claims()
     }
     fn values(&self, output: &Tensor<B>) -> Tensor<B> {
@@ -158,13 +158,13 @@ impl<B: Backend> Loss<B> for Reticent<'_, B> {
     fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B> {
         self.0.hessian_root(output, columns)
     }
-    fn sampled_root(
+    fn monte_carlo_root(
         &self,
         output: &Tensor<B>,
         draws: usize,
         rng: &mut Rng,
     ) -> Result<Tensor<B>, vivit::autodiff::Error> {
-        self.0.sampled_root(output, draws, rng)
+        self.0.monte_carlo_root(output, draws, rng)
     }
 }
 

@@ -288,7 +288,7 @@ fn monte_carlo_without_draws() {
         .spectrum(&[Group::new(graph.params(), top_k(1))])
         .unwrap_err();
     assert_eq!(error, Autodiff::NoDraws.into());
-    assert!(run(&graph, &loss, (DiagGgn::sampled(0, 1),)).is_err());
+    assert!(run(&graph, &loss, (DiagGgn::monte_carlo(0, 1),)).is_err());
 }
 
 /// Subtracts the batch's mean: samples are coupled.
@@ -361,13 +361,13 @@ impl Loss<Host> for PerEntry {
     fn hessian_root(&self, output: &Tensor<Host>, columns: RootColumns) -> Tensor<Host> {
         self.0.hessian_root(output, columns)
     }
-    fn sampled_root(
+    fn monte_carlo_root(
         &self,
         output: &Tensor<Host>,
         draws: usize,
         rng: &mut Rng,
     ) -> Result<Tensor<Host>, Autodiff> {
-        self.0.sampled_root(output, draws, rng)
+        self.0.monte_carlo_root(output, draws, rng)
     }
 }
 

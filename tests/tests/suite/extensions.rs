@@ -4,8 +4,8 @@
 use vivit::autodiff::ops::{Linear, Map};
 use vivit::autodiff::{Error, check};
 use vivit::curvature::{
-    LanczosOptions, PowerIterationOptions, TraceOptions, Which, hutch_plus_plus, hutchinson_trace,
-    lanczos, power_iteration,
+    LanczosOptions, PowerIterationOptions, SpectrumEnd, TraceOptions, hutch_plus_plus,
+    hutchinson_trace, lanczos, power_iteration,
 };
 use vivit::extend;
 use vivit::prelude::*;
@@ -171,7 +171,7 @@ fn damped_kronecker_products_invert() {
         linear(18, 3),
     ];
     let (graph, loss) = setting(layers, &[5, 2, 3, 3], classes(), 10);
-    let (factors,) = run(&graph, loss.as_ref(), (Kfac::sampled(2, 1),)).unwrap();
+    let (factors,) = run(&graph, loss.as_ref(), (Kfac::monte_carlo(2, 1),)).unwrap();
     let damping = 0.37;
     for var in graph.params() {
         let factors = &factors[var];
@@ -370,7 +370,7 @@ fn sampled_quantities_converge_to_the_exact_ones() {
         let (exact, kflr) = run(&graph, loss, (DiagGgn::exact(), Kfac::kflr())).unwrap();
         let diagonal = |draws: usize| move |seed: u64| (draws, 1000 + seed);
         let of = |(draws, seed): (usize, u64)| {
-            entries(&run(&graph, loss, (DiagGgn::sampled(draws, seed),)).unwrap().0)
+            entries(&run(&graph, loss, (DiagGgn::monte_carlo(draws, seed),)).unwrap().0)
         };
         let truth = entries(&exact);
         let [one, sixteen] =
@@ -383,7 +383,7 @@ fn sampled_quantities_converge_to_the_exact_ones() {
             map.iter().flat_map(|(_, factors)| factors.b().to_vec().unwrap()).collect()
         };
         assert_unbiased(&factors(&kflr), 400, |seed| {
-            factors(&run(&graph, loss, (Kfac::sampled(1, seed),)).unwrap().0)
+            factors(&run(&graph, loss, (Kfac::monte_carlo(1, seed),)).unwrap().0)
         });
         // And the Fisher's products converge to the GGN's.
         let operator = Product::ggn(&graph, loss).build().unwrap();
@@ -458,8 +458,11 @@ fn matrix_free_methods_agree_with_the_gram_route() {
         hessian.apply(&Tensor::eye(&Host::new(), hessian.dim())).unwrap().to_matrix().unwrap();
     let values = vivit::eigh::eigvalsh(dense).unwrap();
     assert!(values[0] < 0.0);
-    let options =
-        LanczosOptions { which: Which::Smallest, tolerance: 1e-9, ..LanczosOptions::default() };
+    let options = LanczosOptions {
+        which: SpectrumEnd::Smallest,
+        tolerance: 1e-9,
+        ..LanczosOptions::default()
+    };
     let smallest = lanczos(&hessian, 1, &options).unwrap().eigenvalues[0];
     assert!(
         (smallest - values[0]).abs() <= 1e-8 * values[values.len() - 1],

@@ -60,7 +60,7 @@ fn sampled_roots_average_to_the_hessian() {
         let loss = loss(kind, shape, &mut Rng::new(1));
         let f = outputs(shape, 2);
         let exact = hessians(&loss.hessian_root(&f, RootColumns::Outputs));
-        let sampled = loss.sampled_root(&f, draws, &mut Rng::new(3)).unwrap();
+        let sampled = loss.monte_carlo_root(&f, draws, &mut Rng::new(3)).unwrap();
         assert_eq!(sampled.shape().to_vec(), [&[draws], shape].concat());
         let estimate = hessians(&sampled);
         let scale = exact.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));

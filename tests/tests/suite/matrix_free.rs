@@ -7,8 +7,8 @@ use std::f64::consts::PI;
 use proptest::prelude::*;
 use vivit::curvature::{
     DensityOptions, Error, LanczosOptions, LanczosQuadrature, LeadingEigenpairs, LinearOperator,
-    LogDensityOptions, OnProduct, PowerIterationOptions, QuadratureOptions, TraceOptions, Which,
-    hutch_plus_plus, hutchinson_diagonal, hutchinson_trace, lanczos, power_iteration,
+    LogDensityOptions, OnProduct, PowerIterationOptions, QuadratureOptions, SpectrumEnd,
+    TraceOptions, hutch_plus_plus, hutchinson_diagonal, hutchinson_trace, lanczos, power_iteration,
 };
 use vivit::eigh::eigvalsh;
 use vivit::prelude::*;
@@ -68,11 +68,11 @@ impl<B: Backend> LinearOperator<B> for Diagonal<B> {
 }
 
 /// The `k` leading ones of the values.
-fn leading(values: &[f64], which: Which, k: usize) -> Vec<f64> {
+fn leading(values: &[f64], which: SpectrumEnd, k: usize) -> Vec<f64> {
     let mut values = values.to_vec();
     match which {
-        Which::Largest => values.sort_by(|a, b| b.total_cmp(a)),
-        Which::Smallest => values.sort_by(f64::total_cmp),
+        SpectrumEnd::Largest => values.sort_by(|a, b| b.total_cmp(a)),
+        SpectrumEnd::Smallest => values.sort_by(f64::total_cmp),
         _ => values.sort_by(|a, b| b.abs().total_cmp(&a.abs())),
     }
     values.truncate(k);
@@ -181,7 +181,9 @@ fn assert_lanczos<B: Backend>(
 fn lanczos_finds_the_ends_of_known_spectra() {
     for n in [1, 2, 5, 30, 90] {
         for (name, values) in spectra(n) {
-            for which in [Which::Largest, Which::Smallest, Which::LargestMagnitude] {
+            for which in
+                [SpectrumEnd::Largest, SpectrumEnd::Smallest, SpectrumEnd::LargestMagnitude]
+            {
                 for (k, block) in [(1, 1), (4, 1), (4, 3), (7, 10)] {
                     if k <= n {
                         println!("{name}, {n}: {k} {which:?}, block {block}");
@@ -292,7 +294,7 @@ fn lanczos_takes_few_products_and_says_how_many() {
 fn lanczos_finds_the_crowded_end_with_more_vectors() {
     let values: Vec<f64> = (0..90).map(|i| 0.7f64.powi(i)).collect();
     let options = LanczosOptions {
-        which: Which::Smallest,
+        which: SpectrumEnd::Smallest,
         tolerance: 1e-10,
         extra: 80,
         ..Default::default()
@@ -305,7 +307,7 @@ fn lanczos_finds_the_crowded_end_with_more_vectors() {
         &Host::new(),
         &values,
         2,
-        &LanczosOptions { which: Which::Largest, ..few },
+        &LanczosOptions { which: SpectrumEnd::Largest, ..few },
         1e-10,
     );
 }
@@ -365,7 +367,7 @@ proptest! {
         let a = Matrix::from_fn(n, n, |i, j| x[i * n + j] + x[j * n + i]);
         let values = eigvalsh(a.clone()).unwrap();
         let k = k.min(n);
-        for which in [Which::Largest, Which::Smallest, Which::LargestMagnitude] {
+        for which in [SpectrumEnd::Largest, SpectrumEnd::Smallest, SpectrumEnd::LargestMagnitude] {
             let options = LanczosOptions { which, block, seed, tolerance: 1e-9, ..Default::default() };
             let pairs = lanczos(&tensor(&Host::new(), &a), k, &options).unwrap();
             assert_pairs(&pairs, &a, &leading(&values, which, k), magnitude(&values), 1e-9);
@@ -392,7 +394,7 @@ fn power_iteration_finds_known_pairs() {
         assert_pairs(
             &pairs,
             &a,
-            &leading(&values, Which::LargestMagnitude, k),
+            &leading(&values, SpectrumEnd::LargestMagnitude, k),
             magnitude(&values),
             3e-9,
         );

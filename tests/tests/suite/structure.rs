@@ -42,8 +42,8 @@ fn assert_structure_does_not_matter<O: Op<Host> + Clone>(name: &str, op: O, args
                 BatchL2Grad::new(),
                 SumGradSquared::new(),
                 Variance::new(),
-                DiagGgn::sampled(8, 1),
-                BatchDiagGgn::sampled(2, 1),
+                DiagGgn::monte_carlo(8, 1),
+                BatchDiagGgn::monte_carlo(2, 1),
                 BatchGrad::new(),
             ),
         )

@@ -9,7 +9,7 @@
 
 use vivit_tensor::{Binary, Rng, Tensor, Unary};
 
-use crate::{Claim, Error, Loss, Reduction, RootColumns};
+use crate::{Error, FiniteCheck, Loss, Reduction, RootColumns};
 
 const NAME: &str = "BCE with logits";
 
@@ -98,7 +98,7 @@ impl Loss for BceWithLogits {
         Ok(())
     }
 
-    fn claims(&self) -> Vec<Claim> {
+    fn claims(&self) -> Vec<FiniteCheck> {
         let y = &self.target;
         // y (1 − y) ≥ 0 exactly where 0 ≤ y ≤ 1, and only then is its root a number.
         let inside = y.sub(&y.mul(y)).unary(Unary::Sqrt);
@@ -109,7 +109,8 @@ impl Loss for BceWithLogits {
             low: 0.0,
             high: 1.0,
         };
-        let mut claims = vec![Claim::finite(y, "the target"), Claim::witnessed(inside, y, outside)];
+        let mut claims =
+            vec![FiniteCheck::finite(y, "the target"), FiniteCheck::witnessed(inside, y, outside)];
         if let Some(weight) = &self.pos_weight {
             // ln π is finite exactly where 0 < π < ∞.
             let got = |_, value: f64| Error::LossOption {
@@ -118,7 +119,7 @@ impl Loss for BceWithLogits {
                 expected: "positive and finite".into(),
                 got: value.to_string(),
             };
-            claims.push(Claim::witnessed(weight.unary(Unary::Ln), weight, got));
+            claims.push(FiniteCheck::witnessed(weight.unary(Unary::Ln), weight, got));
         }
         claims
     }
@@ -151,7 +152,12 @@ impl Loss for BceWithLogits {
     }
 
     /// `√(a w/M) (σ − b)`, `b ~ Bernoulli(σ)`.
-    fn sampled_root(&self, output: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor, Error> {
+    fn monte_carlo_root(
+        &self,
+        output: &Tensor,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor, Error> {
         let (device, entries) = (output.device(), output.len());
         let p = output.unary(Unary::Sigmoid);
         // Two classes, 1 and 0, in front of each other: the first one's draw is b.

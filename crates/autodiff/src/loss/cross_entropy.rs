@@ -13,7 +13,7 @@
 
 use vivit_tensor::{Binary, Device, Reduce, Rng, Shape, Tensor, Unary};
 
-use crate::kept::Kept;
+use crate::device_cache::DeviceCache;
 use crate::{Error, Loss, Reduction, RootColumns};
 
 const NAME: &str = "cross-entropy";
@@ -37,7 +37,7 @@ pub struct CrossEntropy {
     ignored: Option<usize>,
     smoothing: f64,
     /// The effective targets: on the device, from one call to the next.
-    effective: Kept,
+    effective: DeviceCache,
 }
 
 /// Effective targets and their sums.
@@ -59,7 +59,7 @@ impl CrossEntropy {
             weights: None,
             ignored: None,
             smoothing: 0.0,
-            effective: Kept::default(),
+            effective: DeviceCache::default(),
         }
     }
 
@@ -88,7 +88,7 @@ impl CrossEntropy {
     #[must_use]
     pub fn class_weights(mut self, weights: impl Into<Vec<f64>>) -> Self {
         self.weights = Some(weights.into());
-        self.effective = Kept::default();
+        self.effective = DeviceCache::default();
         self
     }
 
@@ -97,7 +97,7 @@ impl CrossEntropy {
     #[must_use]
     pub fn ignore_index(mut self, label: usize) -> Self {
         self.ignored = Some(label);
-        self.effective = Kept::default();
+        self.effective = DeviceCache::default();
         self
     }
 
@@ -105,7 +105,7 @@ impl CrossEntropy {
     #[must_use]
     pub fn label_smoothing(mut self, share: f64) -> Self {
         self.smoothing = share;
-        self.effective = Kept::default();
+        self.effective = DeviceCache::default();
         self
     }
 
@@ -350,7 +350,12 @@ impl Loss for CrossEntropy {
     }
 
     /// `√(a w/M) (p − onehot(ŷ))`, `ŷ ~ Cat(p)` for every position.
-    fn sampled_root(&self, output: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor, Error> {
+    fn monte_carlo_root(
+        &self,
+        output: &Tensor,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor, Error> {
         let f = Self::flat(output);
         let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
         let p = f.softmax(1);

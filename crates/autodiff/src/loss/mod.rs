@@ -15,7 +15,7 @@ pub use cross_entropy::CrossEntropy;
 pub use mse::Mse;
 use vivit_tensor::{Rng, Tensor};
 
-use crate::{Claim, Error, RootColumns};
+use crate::{Error, FiniteCheck, RootColumns};
 
 /// How the samples' losses become one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -44,7 +44,7 @@ pub trait Loss: Debug + Send + Sync {
 
     /// What must hold of numbers that lie on the device, targets for one; no result is returned
     /// before a device has looked.
-    fn claims(&self) -> Vec<Claim> {
+    fn claims(&self) -> Vec<FiniteCheck> {
         Vec::new()
     }
 
@@ -72,5 +72,10 @@ pub trait Loss: Debug + Send + Sync {
     ///
     /// # Errors
     /// If the device failed.
-    fn sampled_root(&self, output: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor, Error>;
+    fn monte_carlo_root(
+        &self,
+        output: &Tensor,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor, Error>;
 }

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Rng, Tensor, Unary};
 
-use crate::{Claim, Error, Loss, Reduction, RootColumns};
+use crate::{Error, FiniteCheck, Loss, Reduction, RootColumns};
 
 /// Squared error over all entries of `[N, *]`; the mean divides by `N·C`, as PyTorch's does.
 #[derive(Clone, Debug)]
@@ -53,8 +53,8 @@ impl Loss for Mse {
         Ok(())
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        vec![Claim::finite(&self.target, "the target")]
+    fn claims(&self) -> Vec<FiniteCheck> {
+        vec![FiniteCheck::finite(&self.target, "the target")]
     }
 
     fn values(&self, output: &Tensor) -> Tensor {
@@ -83,7 +83,12 @@ impl Loss for Mse {
     }
 
     /// `√(2a/M) · ε`, `ε ~ N(0, I)`
-    fn sampled_root(&self, output: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor, Error> {
+    fn monte_carlo_root(
+        &self,
+        output: &Tensor,
+        draws: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor, Error> {
         let shape = output.shape().prefixed(&[draws]);
         let noise = Tensor::from_vec(output.device(), &shape, rng.normal(shape.size()))?;
         Ok(noise.scale((2.0 * self.factor(output) / draws as f64).sqrt()))

@@ -104,8 +104,8 @@ impl Op for Conv {
             1 => {
                 let outer = self.outer(io, mat);
                 match batch {
-                    Batch::Keep => outer.kept().reshape(w.shape().prefixed(&[v, n])),
-                    Batch::Sum => outer.sum().reshape(w.shape().prefixed(&[v])),
+                    Batch::Keep => outer.per_sample().reshape(w.shape().prefixed(&[v, n])),
+                    Batch::Sum => outer.summed().reshape(w.shape().prefixed(&[v])),
                 }
             }
             _ => {

@@ -110,8 +110,8 @@ impl Op for ConvTranspose {
             1 => {
                 let outer = self.outer(io, mat);
                 match batch {
-                    Batch::Keep => outer.kept().reshape(w.shape().prefixed(&[v, n])),
-                    Batch::Sum => outer.sum().reshape(w.shape().prefixed(&[v])),
+                    Batch::Keep => outer.per_sample().reshape(w.shape().prefixed(&[v, n])),
+                    Batch::Sum => outer.summed().reshape(w.shape().prefixed(&[v])),
                 }
             }
             _ => {

@@ -3,7 +3,8 @@
 use vivit_tensor::{Gemm, Tensor};
 
 use crate::{
-    Batch, Claim, Effort, Error, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var,
+    Batch, Effort, Error, FiniteCheck, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape,
+    Var,
 };
 
 /// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary,
@@ -58,9 +59,9 @@ impl Op for Embedding {
         let outer = Self::outer(io, mat);
         match batch {
             Batch::Keep if io.out_batched() => {
-                outer.kept().reshape(shape.prefixed(&[v, io.samples()]))
+                outer.per_sample().reshape(shape.prefixed(&[v, io.samples()]))
             }
-            _ => outer.sum().reshape(shape.prefixed(&[v])),
+            _ => outer.summed().reshape(shape.prefixed(&[v])),
         }
     }
 
@@ -116,7 +117,7 @@ impl Tape {
                     (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
                 Error::NoRow { value, index, rows }
             };
-            self.claim(Claim::witnessed(witness, &ids, fault));
+            self.add_check(FiniteCheck::witnessed(witness, &ids, fault));
         }
         self.record(Embedding, &[x, table])
     }

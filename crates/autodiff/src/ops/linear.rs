@@ -46,9 +46,9 @@ impl Op for Linear {
             1 => {
                 let outer = outer(io, mat);
                 if keep {
-                    outer.kept().reshape([v, n, o, i])
+                    outer.per_sample().reshape([v, n, o, i])
                 } else {
-                    outer.sum().reshape([v, o, i])
+                    outer.summed().reshape([v, o, i])
                 }
             }
             _ if keep => mat.reshape([v, n, mat.len() / (v * n * o), o]).sum(2),

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Tensor, Unary};
 
-use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, ScatterJacobian, Second, Tape, Var};
 
 /// An elementwise map.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +40,8 @@ impl Op for Map {
         tangent.unary_chain(self.0, io.args[0], io.out)
     }
 
-    fn reroute(&self, io: Io<'_>, route: &Route) -> Option<Route> {
-        Some(route.through(self.0, io.args[0], io.out))
+    fn compose_scatter(&self, io: Io<'_>, route: &ScatterJacobian) -> Option<ScatterJacobian> {
+        Some(route.then_scale(self.0, io.args[0], io.out))
     }
 
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {

@@ -2,7 +2,7 @@
 
 use vivit_tensor::Tensor;
 
-use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, ScatterJacobian, Second, Tape, Var};
 
 /// Pads the last `pads.len()` axes with zeros, `(before, after)` each; negative numbers crop.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Op for ZeroPad {
         self.apply(tangent, 1)
     }
 
-    fn reroute(&self, io: Io<'_>, route: &Route) -> Option<Route> {
+    fn compose_scatter(&self, io: Io<'_>, route: &ScatterJacobian) -> Option<ScatterJacobian> {
         let x = io.args[0];
         // Around planes.
         let axes = x
@@ -46,7 +46,7 @@ impl Op for ZeroPad {
             .filter(|axes| (1..=3).contains(axes) && *axes >= self.pads.len())?;
         let mut before = vec![0; axes - self.pads.len()];
         before.extend(self.pads.iter().map(|&(before, _)| before));
-        route.without(x.device(), *x.shape(), &before)
+        route.then_crop(x.device(), *x.shape(), &before)
     }
 
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {

@@ -2,8 +2,8 @@
 
 use vivit_tensor::{Device, Index, Scalar, Tensor, Unary, Window};
 
-use crate::kept::Kept;
-use crate::{Batch, Effort, Io, Op, Route, Second, Tape, Var};
+use crate::device_cache::DeviceCache;
+use crate::{Batch, Effort, Io, Op, ScatterJacobian, Second, Tape, Var};
 
 /// Options of a pooling, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +64,13 @@ impl PoolOptions {
 #[derive(Clone, Debug)]
 pub struct MaxPool {
     options: PoolOptions,
-    index: Kept,
+    index: DeviceCache,
 }
 
 impl MaxPool {
     /// The pooling with these options.
     pub fn new(options: PoolOptions) -> Self {
-        MaxPool { options, index: Kept::default() }
+        MaxPool { options, index: DeviceCache::default() }
     }
 
     /// The positions of the maxima of `planes` planes.
@@ -83,9 +83,9 @@ impl MaxPool {
     }
 
     /// From the windows to their maxima.
-    fn route_of(&self, x: &Tensor) -> Route {
+    fn route_of(&self, x: &Tensor) -> ScatterJacobian {
         let (window, planes, _) = self.options.geometry(x);
-        Route::new(self.index(x, planes, &window), window, *x.shape())
+        ScatterJacobian::new(self.index(x, planes, &window), window, *x.shape())
     }
 }
 
@@ -103,10 +103,10 @@ impl Op for MaxPool {
 
     /// `M` at the position of each window's maximum.
     fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
-        self.route_of(io.args[0]).follow(mat)
+        self.route_of(io.args[0]).apply(mat)
     }
 
-    fn route(&self, io: Io<'_>) -> Option<Route> {
+    fn as_scatter(&self, io: Io<'_>) -> Option<ScatterJacobian> {
         Some(self.route_of(io.args[0]))
     }
 

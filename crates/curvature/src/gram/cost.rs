@@ -136,7 +136,7 @@ impl Contraction {
     }
 }
 
-/// Which entries of a block are computed.
+/// SpectrumEnd entries of a block are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GramBlock {
@@ -151,7 +151,7 @@ pub enum GramBlock {
 /// The dimensions of a contraction: two sides with columns and samples each, and what they share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContractionDims {
-    /// Which entries are computed.
+    /// SpectrumEnd entries are computed.
     pub block: GramBlock,
     /// The left side's dimensions.
     pub left: OuterDims,

@@ -202,7 +202,7 @@ impl<B: Backend> Layer<B> for SelfAttention {
     }
 }
 
-/// Which recurrence.
+/// SpectrumEnd recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
     /// `h = tanh(W x + b + U h + c)`

@@ -27,7 +27,7 @@ const BLOCK: usize = 1 << 24;
 
 /// A parameter's use by an operation, with the averaged curvature at the operation's result.
 #[derive(Debug)]
-pub struct Averaged<'a> {
+pub struct KfraSite<'a> {
     /// The parameter.
     pub param: Var,
     op: &'a dyn Op,
@@ -37,7 +37,7 @@ pub struct Averaged<'a> {
     q: &'a Tensor,
 }
 
-impl Averaged<'_> {
+impl KfraSite<'_> {
     /// The operation.
     pub fn operation(&self) -> &dyn Op {
         self.op
@@ -90,7 +90,7 @@ impl Graph {
         loss: &dyn Loss,
         wanted: &[Var],
         wanted_by: &str,
-        mut visit: impl FnMut(&Averaged<'_>) -> Result<(), E>,
+        mut visit: impl FnMut(&KfraSite<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(Some(wanted_by))?;
@@ -142,7 +142,7 @@ impl Graph {
                 .collect();
             for &(wrt, arg) in on_path.iter().filter(|(_, arg)| self.tape().is_param(Var::at(*arg)))
             {
-                visit(&Averaged { param: Var::at(arg), op, io, wrt, q: &own })?;
+                visit(&KfraSite { param: Var::at(arg), op, io, wrt, q: &own })?;
             }
             let values: Vec<(usize, usize)> = on_path
                 .into_iter()

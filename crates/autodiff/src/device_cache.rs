@@ -6,21 +6,21 @@ use std::sync::{Mutex, PoisonError};
 
 /// One value of any type, made when it is first asked for. A clone starts empty.
 #[derive(Default)]
-pub(crate) struct Kept(Mutex<Option<Box<dyn Any + Send>>>);
+pub(crate) struct DeviceCache(Mutex<Option<Box<dyn Any + Send>>>);
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for DeviceCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Kept")
+        f.write_str("DeviceCache")
     }
 }
 
-impl Clone for Kept {
+impl Clone for DeviceCache {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl Kept {
+impl DeviceCache {
     /// The value that was kept, if it is of this type and still `fits`; else a new one, kept from
     /// now on.
     pub fn get_or<T: Clone + Send + 'static>(

@@ -13,20 +13,20 @@ type Fault = Arc<dyn Fn(usize, f64) -> Error + Send + Sync>;
 
 /// The claim that an array has no NaN and no infinity, and the error if it has.
 #[derive(Clone)]
-pub struct Claim {
+pub struct FiniteCheck {
     array: Tensor,
     /// Where the error's value is read.
     shown: Tensor,
     fault: Fault,
 }
 
-impl fmt::Debug for Claim {
+impl fmt::Debug for FiniteCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "claim of {}", self.array.shape())
     }
 }
 
-impl Claim {
+impl FiniteCheck {
     /// That `array` is finite; errors call it `what`.
     pub fn finite(array: &Tensor, what: impl Into<String>) -> Self {
         let (what, shape) = (what.into(), *array.shape());
@@ -35,7 +35,7 @@ impl Claim {
             let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
             Error::NonFinite { what: what.clone(), index, value }
         };
-        Claim { array: array.clone(), shown: array.clone(), fault: Arc::new(fault) }
+        FiniteCheck { array: array.clone(), shown: array.clone(), fault: Arc::new(fault) }
     }
 
     /// That all entries of `of` are as they should be: `witness`, of the same length, is finite
@@ -46,7 +46,7 @@ impl Claim {
         fault: impl Fn(usize, f64) -> Error + Send + Sync + 'static,
     ) -> Self {
         assert_eq!(witness.len(), of.len(), "a witness for every entry");
-        Claim { array: witness, shown: of.clone(), fault: Arc::new(fault) }
+        FiniteCheck { array: witness, shown: of.clone(), fault: Arc::new(fault) }
     }
 
     fn error(&self, at: usize) -> Result<Error, Error> {
@@ -56,54 +56,54 @@ impl Claim {
 
 /// Claims that a device may still be looking at. Results count once they are settled.
 #[must_use = "results count only once the claims are settled"]
-pub struct Unsettled<'g> {
+pub struct PendingChecks<'g> {
     graph: &'g Graph,
     /// Whether the graph's own numbers are among the claims.
     whole: bool,
-    claims: Vec<Claim>,
+    claims: Vec<FiniteCheck>,
     search: NonFiniteSearch,
 }
 
-impl fmt::Debug for Unsettled<'_> {
+impl fmt::Debug for PendingChecks<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unsettled")
+        f.debug_struct("PendingChecks")
             .field("claims", &self.claims)
             .field("search", &self.search)
             .finish()
     }
 }
 
-impl<'g> Unsettled<'g> {
+impl<'g> PendingChecks<'g> {
     /// Has the device look at all numbers of a graph, and at more; does not wait.
     ///
     /// # Errors
     /// If the device failed, or knows already that a claim does not hold: the first one's error.
-    pub(crate) fn whole(graph: &'g Graph, more: Vec<Claim>) -> Result<Self, Error> {
+    pub(crate) fn whole(graph: &'g Graph, more: Vec<FiniteCheck>) -> Result<Self, Error> {
         let mut claims = graph.claims();
         claims.extend(more);
         Self::start(graph, true, claims)
     }
 
-    /// As [`whole`](Unsettled::whole), of the claims alone.
-    pub(crate) fn of(graph: &'g Graph, claims: Vec<Claim>) -> Result<Self, Error> {
+    /// As [`whole`](PendingChecks::whole), of the claims alone.
+    pub(crate) fn of(graph: &'g Graph, claims: Vec<FiniteCheck>) -> Result<Self, Error> {
         Self::start(graph, false, claims)
     }
 
-    fn start(graph: &'g Graph, whole: bool, claims: Vec<Claim>) -> Result<Self, Error> {
+    fn start(graph: &'g Graph, whole: bool, claims: Vec<FiniteCheck>) -> Result<Self, Error> {
         let arrays: Vec<&Buffer> = claims.iter().map(|claim| claim.array.buf()).collect();
         let search = if claims.is_empty() {
             NonFiniteSearch::Done(None)
         } else {
             graph.tape().device().search_non_finite(&arrays)?
         };
-        let mut unsettled = Unsettled { graph, whole, claims, search };
-        if matches!(unsettled.search, NonFiniteSearch::Done(_)) {
-            unsettled.wait()?;
+        let mut pending = PendingChecks { graph, whole, claims, search };
+        if matches!(pending.search, NonFiniteSearch::Done(_)) {
+            pending.finish()?;
         }
-        Ok(unsettled)
+        Ok(pending)
     }
 
-    fn wait(&mut self) -> Result<(), Error> {
+    fn finish(&mut self) -> Result<(), Error> {
         match self.search.wait()? {
             Some((number, at)) => Err(self.claims[number].error(at)?),
             None => {
@@ -124,13 +124,13 @@ impl<'g> Unsettled<'g> {
     ///
     /// # Errors
     /// If a claim does not hold, or the device failed.
-    pub fn settle(mut self) -> Result<(), Error> {
-        self.wait()
+    pub fn wait(mut self) -> Result<(), Error> {
+        self.finish()
     }
 
     /// The error of the first claim that does not hold; if all do, `other`.
-    pub(crate) fn error_or<E: From<Error>>(self, other: E) -> E {
-        self.settle().map_or_else(E::from, |()| other)
+    pub(crate) fn error_or<E: From<Error>>(mut self, other: E) -> E {
+        self.finish().map_or_else(E::from, |()| other)
     }
 
     /// Reads a result: its entries tell, too, whether the claims hold, so nothing else is waited
@@ -150,12 +150,12 @@ impl<'g> Unsettled<'g> {
         if !entries.is_empty() && entries.at(0).is_finite() {
             self.holds()
         } else {
-            self.wait()?
+            self.finish()?
         }
         Ok(entries)
     }
 
-    /// As [`read`](Unsettled::read), as a matrix: the first axis indexes rows.
+    /// As [`read`](PendingChecks::read), as a matrix: the first axis indexes rows.
     ///
     /// # Errors
     /// As there.

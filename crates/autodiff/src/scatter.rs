@@ -9,7 +9,7 @@ use vivit_tensor::{Device, Index, Shape, Tensor, Unary, Window};
 /// maxima alone they cost next to nothing, and the columns of a factor, which are many, go all the
 /// way at once.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub struct ScatterJacobian {
     index: Index,
     /// From its windows to positions of its input.
     window: Window,
@@ -19,10 +19,10 @@ pub struct Route {
     weights: Option<Tensor>,
 }
 
-impl Route {
+impl ScatterJacobian {
     /// From the windows of `[N, C, *in]` to the positions that `index: [N·C, windows]` tells.
     pub fn new(index: Index, window: Window, shape: Shape) -> Self {
-        Route { index, window, shape, weights: None }
+        ScatterJacobian { index, window, shape, weights: None }
     }
 
     fn planes(&self) -> usize {
@@ -37,17 +37,17 @@ impl Route {
 
     /// Through `y = f(x)`, entry by entry.
     #[must_use]
-    pub fn through(&self, f: Unary, x: &Tensor, y: &Tensor) -> Self {
+    pub fn then_scale(&self, f: Unary, x: &Tensor, y: &Tensor) -> Self {
         let (x, y) = (self.at(x), self.at(y));
         let before =
             self.weights.clone().unwrap_or_else(|| Tensor::full(x.device(), *x.shape(), 1.0));
-        Route { weights: Some(before.unary_chain(f, &x, &y)), ..self.clone() }
+        ScatterJacobian { weights: Some(before.unary_chain(f, &x, &y)), ..self.clone() }
     }
 
     /// Through zeros around `[N, C, *in]`, which become `shape` without them: `before` each of the
     /// spatial axes. `None` if the backend can't.
     #[must_use]
-    pub fn without(&self, device: &Device, shape: Shape, before: &[isize]) -> Option<Self> {
+    pub fn then_crop(&self, device: &Device, shape: Shape, before: &[isize]) -> Option<Self> {
         let axes = before.len();
         let (mut first, mut input) = ([0; 3], [1; 3]);
         first[3 - axes..].copy_from_slice(before);
@@ -60,12 +60,12 @@ impl Route {
         let weights = Some(
             self.weights.as_ref().map_or_else(|| inside.clone(), |weights| weights.mul(&inside)),
         );
-        Some(Route { index, window: Window { input, ..self.window }, shape, weights })
+        Some(ScatterJacobian { index, window: Window { input, ..self.window }, shape, weights })
     }
 
     /// `[V, N, C, *out]` to `[V, N, C, *in]`.
     #[must_use]
-    pub fn follow(&self, mat: &Tensor) -> Tensor {
+    pub fn apply(&self, mat: &Tensor) -> Tensor {
         let (v, device) = (mat.shape()[0], mat.device());
         let weighted = match &self.weights {
             Some(weights) => mat.reshape([v, self.planes(), self.window.output_len()]).mul(weights),
