@@ -31,6 +31,26 @@ pub enum Error {
          first"
     )]
     OutputNotBatched,
+    /// A variable of another tape.
+    #[error(
+        "variable {index} is of another graph; variables do not move between graphs, the numbers \
+         of parameters (`ParamId`) do"
+    )]
+    ForeignVariable {
+        /// The variable's position on its tape.
+        index: usize,
+    },
+    /// A parameter that a graph does not have.
+    #[error(
+        "there is no parameter {}: the graph has {known}, from 0 on; take numbers of parameters \
+         from `Graph::params` of a graph of the same model", .param.index()
+    )]
+    NoParameter {
+        /// The parameter's number.
+        param: crate::ParamId,
+        /// Number of parameters.
+        known: usize,
+    },
     /// A variable that is no parameter of the graph.
     #[error(
         "variable {index} is no parameter of this graph; pass variables that `Tape::param` of the \
@@ -226,7 +246,7 @@ pub enum Error {
         /// Position among the labels, row-major.
         position: usize,
         /// The label.
-        label: usize,
+        label: i64,
         /// Number of classes.
         classes: usize,
     },

@@ -3,7 +3,7 @@
 //! Names are those given to [`Tape::named_param`](crate::Tape::named_param); models use PyTorch's,
 //! `"2.body.0.weight"`.
 
-use crate::{Error, Graph, Var};
+use crate::{Error, Graph, ParamId};
 
 impl Graph {
     /// Those of [`params`](Graph::params) whose name matches `pattern`, in the order of recording.
@@ -26,12 +26,12 @@ impl Graph {
     /// let y = tape.linear(x, weight, Some(bias));
     /// let graph = Graph::new(tape, y)?;
     ///
-    /// assert_eq!(graph.params_matching("*.weight")?, [weight]);
-    /// assert_eq!(graph.params_matching("0.*")?, [weight, bias]);
+    /// assert_eq!(graph.params_matching("*.weight")?, [graph.param_id(weight)?]);
+    /// assert_eq!(graph.params_matching("0.*")?, graph.params());
     /// assert!(graph.params_matching("1.*").is_err());
     /// # Ok::<(), vivit_autodiff::Error>(())
     /// ```
-    pub fn params_matching(&self, pattern: &str) -> Result<Vec<Var>, Error> {
+    pub fn params_matching(&self, pattern: &str) -> Result<Vec<ParamId>, Error> {
         let matching = self.params_where(|name| matches(pattern, name));
         if matching.is_empty() {
             let known = self.names().into_iter().map(|(_, name)| name.into()).collect();
@@ -44,7 +44,7 @@ impl Graph {
     ///
     /// # Errors
     /// If a pattern matches no parameter.
-    pub fn groups_matching(&self, patterns: &[&str]) -> Result<Vec<Vec<Var>>, Error> {
+    pub fn groups_matching(&self, patterns: &[&str]) -> Result<Vec<Vec<ParamId>>, Error> {
         patterns.iter().map(|pattern| self.params_matching(pattern)).collect()
     }
 
@@ -53,8 +53,8 @@ impl Graph {
     ///
     /// Layers in layers are groups of their own, as the modules of PyTorch that own parameters are.
     /// Names without a dot are one group.
-    pub fn groups_by_layer(&self) -> Vec<Vec<Var>> {
-        let mut groups: Vec<(&str, Vec<Var>)> = Vec::new();
+    pub fn groups_by_layer(&self) -> Vec<Vec<ParamId>> {
+        let mut groups: Vec<(&str, Vec<ParamId>)> = Vec::new();
         for (var, name) in self.names() {
             let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
             match groups.iter_mut().find(|(known, _)| *known == layer) {
@@ -66,11 +66,11 @@ impl Graph {
     }
 
     /// One group per parameter, in the order of recording.
-    pub fn groups_per_param(&self) -> Vec<Vec<Var>> {
+    pub fn groups_per_param(&self) -> Vec<Vec<ParamId>> {
         self.params().into_iter().map(|var| vec![var]).collect()
     }
 
-    fn names(&self) -> Vec<(Var, &str)> {
+    fn names(&self) -> Vec<(ParamId, &str)> {
         self.params()
             .into_iter()
             .filter_map(|var| Some((var, self.tape().param_name(var).ok()?)))
@@ -131,17 +131,19 @@ mod tests {
 
     /// A chain of linear maps 2 → 2 with these parameter names, and one parameter that nothing
     /// depends on.
-    fn chain(names: &[&str]) -> (Graph, Vec<Var>) {
+    fn chain(names: &[&str]) -> (Graph, Vec<ParamId>) {
         let cpu = Device::cpu_f64();
         let mut tape = Tape::new(&cpu);
         let mut x = tape.input(Tensor::zeros(&cpu, [3, 2]));
-        let params: Vec<Var> =
+        let params: Vec<_> =
             names.iter().map(|name| tape.named_param(name, Tensor::eye(&cpu, 2))).collect();
         tape.named_param("unused.weight", Tensor::eye(&cpu, 2));
         for &param in &params {
             x = tape.linear(x, param, None);
         }
-        (Graph::new(tape, x).unwrap(), params)
+        let graph = Graph::new(tape, x).unwrap();
+        let params = params.into_iter().map(|var| graph.param_id(var).unwrap()).collect();
+        (graph, params)
     }
 
     #[test]

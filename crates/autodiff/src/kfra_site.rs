@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use vivit_tensor::{Gemm, Tensor};
 
 use crate::tape::Origin;
-use crate::{Batch, Error, Graph, Io, Loss, Op, Outer, Probe, Root, RootColumns, Seed, Var};
+use crate::{Batch, Error, Graph, Io, Loss, Op, Outer, ParamId, Probe, Root, RootColumns, Seed};
 
 /// Numbers of one matrix at most.
 const LIMIT: usize = 1 << 28;
@@ -29,7 +29,7 @@ const BLOCK: usize = 1 << 24;
 #[derive(Debug)]
 pub struct KfraSite<'a> {
     /// The parameter.
-    pub param: Var,
+    pub param: ParamId,
     op: &'a dyn Op,
     io: Io<'a>,
     wrt: usize,
@@ -88,7 +88,7 @@ impl Graph {
     pub fn averaged_sweep<E: From<Error>>(
         &self,
         loss: &dyn Loss,
-        wanted: &[Var],
+        wanted: &[ParamId],
         wanted_by: &str,
         mut visit: impl FnMut(&KfraSite<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -98,7 +98,7 @@ impl Graph {
         for (at, node) in nodes
             .iter()
             .enumerate()
-            .filter(|(at, _)| path[*at] && !self.tape().is_param(Var::at(*at)))
+            .filter(|(at, _)| path[*at] && !self.tape().is_param(self.tape().var(*at)))
         {
             let entries = node.value.len() / if node.batched { self.samples() } else { 1 };
             let Origin::Op(op) = &node.origin else { continue };
@@ -140,13 +140,14 @@ impl Graph {
                 .map(|(wrt, arg)| (wrt, arg.index()))
                 .filter(|(_, arg)| path[*arg])
                 .collect();
-            for &(wrt, arg) in on_path.iter().filter(|(_, arg)| self.tape().is_param(Var::at(*arg)))
-            {
-                visit(&KfraSite { param: Var::at(arg), op, io, wrt, q: &own })?;
+            for &(wrt, arg) in &on_path {
+                if let Origin::Param { id, .. } = &self.tape().nodes[arg].origin {
+                    visit(&KfraSite { param: *id, op, io, wrt, q: &own })?;
+                }
             }
             let values: Vec<(usize, usize)> = on_path
                 .into_iter()
-                .filter(|(_, arg)| !self.tape().is_param(Var::at(*arg)))
+                .filter(|(_, arg)| !self.tape().is_param(self.tape().var(*arg)))
                 .collect();
             for (i, &(wrt, arg)) in values.iter().enumerate() {
                 for &(other_wrt, other) in &values[i..] {

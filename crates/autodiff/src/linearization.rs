@@ -16,7 +16,7 @@ use vivit_tensor::{Tensor, Unary};
 use crate::second::residual;
 use crate::sweep::{add, pull_back};
 use crate::tape::Origin;
-use crate::{Error, Graph, Io, Loss, ParamMap, PendingChecks, Probe, Second, Seed, Var};
+use crate::{Error, Graph, Io, Loss, ParamId, ParamMap, PendingChecks, Probe, Second, Seed, Var};
 
 /// What of the residuals of an operation counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Residuals {
 #[derive(Debug)]
 pub struct Linearization<'g> {
     graph: &'g Graph,
-    params: Vec<Var>,
+    params: Vec<ParamId>,
     samples: Option<Vec<usize>>,
     path: Vec<bool>,
     /// The values' rows of the chosen samples, where they are chosen.
@@ -61,7 +61,7 @@ impl<'g> Linearization<'g> {
     /// couples them.
     pub fn new(
         graph: &'g Graph,
-        params: &[Var],
+        params: &[ParamId],
         samples: Option<Vec<usize>>,
     ) -> Result<Self, Error> {
         params.iter().try_for_each(|&var| graph.check_param(var))?;
@@ -91,7 +91,7 @@ impl<'g> Linearization<'g> {
     }
 
     /// The parameters.
-    pub fn params(&self) -> &[Var] {
+    pub fn params(&self) -> &[ParamId] {
         &self.params
     }
 
@@ -123,16 +123,16 @@ impl<'g> Linearization<'g> {
     fn moved(&self, tangents: &ParamMap<Tensor>, keep: bool) -> Result<(PerValue, usize), Error> {
         let tape = self.graph.tape();
         let mut k = None;
-        for (var, tangent) in tangents.iter() {
-            self.graph.check_param(var)?;
-            let expected = *tape.value(var).shape();
+        for (param, tangent) in tangents {
+            self.graph.check_param(param)?;
+            let expected = *tape.param_value(param)?.shape();
             let got = *tangent.shape();
-            let known = self.params.contains(&var);
+            let known = self.params.contains(&param);
             let fits = got.rank() == expected.rank() + 1
                 && got.tail() == expected
                 && got[0] == *k.get_or_insert(got[0]);
             if !fits || !known {
-                let name = tape.param_name(var)?.to_string();
+                let name = tape.param_name(param)?.to_string();
                 return Err(if known {
                     Error::TangentShape { name, got: got.to_vec(), expected: expected.to_vec() }
                 } else {
@@ -141,8 +141,14 @@ impl<'g> Linearization<'g> {
             }
         }
         let mut moved: Vec<Option<Tensor>> = vec![None; tape.nodes.len()];
-        for (var, tangent) in tangents.iter() {
-            moved[var.index()] = Some(tangent.clone());
+        for (param, tangent) in tangents {
+            if tangent.device() != tape.device() {
+                return Err(tape.other_device(
+                    format!("the tangent of parameter {}", tape.param_name(param)?),
+                    tangent,
+                ));
+            }
+            moved[tape.param_var(param)?.index()] = Some(tangent.clone());
         }
         let mut last_use = vec![0; tape.nodes.len()];
         for at in (0..tape.nodes.len()).filter(|&at| self.path[at]) {
@@ -244,8 +250,9 @@ impl<'g> Linearization<'g> {
         let k = got[0];
         let mut factors: Vec<Option<Tensor>> = vec![None; tape.nodes.len()];
         factors[output.index()] = Some(columns.clone());
-        for at in
-            (0..tape.nodes.len()).rev().filter(|&at| self.path[at] && !self.is_param(Var::at(at)))
+        for at in (0..tape.nodes.len())
+            .rev()
+            .filter(|&at| self.path[at] && !self.is_param(self.graph.tape().var(at)))
         {
             let factor = factors[at].take();
             self.at(at, |op, io, args| {
@@ -267,14 +274,15 @@ impl<'g> Linearization<'g> {
             });
         }
         tape.device().check()?;
-        let finish = |&var: &Var| {
+        let finish = |&param: &ParamId| {
+            let var = tape.param_var(param)?;
             let shape = tape.value(var).shape().prefixed(&[k]);
             let product = factors[var.index()]
                 .take()
                 .map_or_else(|| Tensor::zeros(tape.device(), shape), |sum| sum.reshape(shape));
-            (var, product)
+            Ok((param, product))
         };
-        Ok(self.params.iter().map(finish).collect())
+        self.params.iter().map(finish).collect()
     }
 
     fn is_param(&self, var: Var) -> bool {
@@ -290,7 +298,7 @@ impl<'g> Linearization<'g> {
         let batched: Vec<bool> = node.args.iter().map(|&arg| tape.is_batched(arg)).collect();
         f(
             op.as_ref(),
-            Io { args: &args, out: self.value(Var::at(at)), batched: &batched },
+            Io { args: &args, out: self.value(self.graph.tape().var(at)), batched: &batched },
             &node.args,
         );
     }
@@ -352,7 +360,7 @@ impl Graph {
     /// # Errors
     /// If a tangent does not fit its parameter, or they differ in number.
     pub fn jvp(&self, tangents: &ParamMap<Tensor>) -> Result<Tensor, Error> {
-        let wanted: Vec<Var> = tangents.iter().map(|(var, _)| var).collect();
+        let wanted: Vec<ParamId> = tangents.keys().collect();
         Linearization::new(self, &wanted, None)?.jvp(tangents)
     }
 

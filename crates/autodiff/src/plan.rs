@@ -4,7 +4,7 @@ use vivit_tensor::Tensor;
 
 use crate::op::Io;
 use crate::tape::Origin;
-use crate::{Effort, Graph, OuterDims, Var};
+use crate::{Effort, Graph, OuterDims, ParamId};
 
 /// Columns that travel together: those of all factors of the same samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct StreamShape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SitePlan {
     /// The parameter.
-    pub param: Var,
+    pub param: ParamId,
     /// Its name.
     pub name: String,
     /// Its entries.
@@ -95,7 +95,7 @@ impl Graph {
     pub fn plan_sweep(
         &self,
         streams: &[StreamShape],
-        wanted: &[Var],
+        wanted: &[ParamId],
         mut visit: impl FnMut(&SitePlan) -> usize,
     ) -> SweepPlan {
         let (path, nodes, size) =
@@ -142,9 +142,9 @@ impl Graph {
             for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
                 let effort = op.effort(io, wrt);
                 let arg = arg.index();
-                if let Origin::Param { name } = &nodes[arg].origin {
+                if let Origin::Param { id, name } = &nodes[arg].origin {
                     let use_of = SitePlan {
-                        param: args[wrt],
+                        param: *id,
                         name: name.clone(),
                         entries: nodes[arg].value.len(),
                         structure: op.outer_dims(io, wrt),

@@ -180,6 +180,9 @@ impl Probe {
         let chosen = self.samples.as_ref().map_or(n, Vec::len);
         let expected = graph.value().shape().tail().prefixed(&[chosen]);
         let got = columns.shape();
+        if columns.device() != graph.tape().device() {
+            return Err(graph.tape().other_device("the array of columns", columns));
+        }
         if got.rank() != expected.rank() + 1 || got.tail() != expected || got[0] == 0 {
             return Err(Error::ColumnsShape { got: got.to_vec(), expected: expected.to_vec() });
         }

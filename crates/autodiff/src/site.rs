@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vivit_tensor::{Shape, Tensor};
 
-use crate::{Batch, Io, Op, Outer, Var};
+use crate::{Batch, Io, Op, Outer, ParamId};
 
 /// One use of a parameter by an operation, with the stacked factor `[V, N, *out]` that reached the
 /// operation's result.
@@ -170,7 +170,7 @@ impl Share<'_, '_> {
 /// is their sum, so that squares and products of it are right.
 #[derive(Debug)]
 pub struct Site<'a> {
-    pub(crate) param: Var,
+    pub(crate) param: ParamId,
     pub(crate) name: &'a str,
     pub(crate) value: &'a Tensor,
     pub(crate) arrived: &'a Arrived<'a>,
@@ -181,7 +181,7 @@ pub struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// The parameter.
-    pub fn param(&self) -> Var {
+    pub fn param(&self) -> ParamId {
         self.param
     }
 

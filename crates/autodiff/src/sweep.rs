@@ -10,10 +10,10 @@ use vivit_tensor::Tensor;
 
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
-use crate::tape::Origin;
+use crate::tape::{Node, Origin};
 use crate::{
-    Batch, Error, Graph, Io, Loss, ParamMap, PendingChecks, Probe, ScatterJacobian, Second, Seed,
-    Site, Var,
+    Batch, Error, Graph, Io, Loss, ParamId, ParamMap, PendingChecks, Probe, ScatterJacobian,
+    Second, Seed, Site, Var,
 };
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
@@ -91,7 +91,7 @@ impl Graph {
         &self,
         loss: &dyn Loss,
         probes: &[Probe],
-        wanted: &[Var],
+        wanted: &[ParamId],
         wanted_by: Option<&str>,
         visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -108,7 +108,7 @@ impl Graph {
         &self,
         loss: &dyn Loss,
         probes: &[Probe],
-        wanted: &[Var],
+        wanted: &[ParamId],
         wanted_by: Option<&str>,
         visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<PendingChecks<'_>, E> {
@@ -178,7 +178,7 @@ impl Graph {
     pub fn propagate<E: From<Error>>(
         &self,
         factors: Vec<Factor>,
-        wanted: &[Var],
+        wanted: &[ParamId],
         apart: bool,
         visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -193,7 +193,7 @@ impl Graph {
         factors: Vec<Factor>,
         bends: &[Bend],
         shown: usize,
-        wanted: &[Var],
+        wanted: &[ParamId],
         apart: bool,
         mut visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -216,7 +216,7 @@ impl Graph {
             let Origin::Op(op) = &nodes[at].origin else { continue };
             let args = &nodes[at].args;
             let batched: Vec<bool> = args.iter().map(|&arg| self.tape().is_batched(arg)).collect();
-            let here = Var::at(at);
+            let here = self.tape().var(at);
             for arg in args.iter().filter(|arg| path[arg.index()] && self.tape().is_param(**arg)) {
                 arrivals[arg.index()]
                     .get_or_insert_with(|| Arrived { uses: Vec::new(), probes: probes.clone() });
@@ -272,12 +272,12 @@ impl Graph {
             }
             for arg in args.iter().filter(|arg| path[arg.index()]) {
                 uses_left[arg.index()] -= 1;
-                let Origin::Param { name } = &nodes[arg.index()].origin else { continue };
+                let Origin::Param { id, name } = &nodes[arg.index()].origin else { continue };
                 if uses_left[arg.index()] == 0 {
                     if let Some(arrived) = arrivals[arg.index()].take() {
                         let value = &nodes[arg.index()].value;
                         visit(&Site {
-                            param: *arg,
+                            param: *id,
                             name,
                             value,
                             arrived: &arrived,
@@ -344,12 +344,13 @@ impl Graph {
         (streams.collect(), probes)
     }
 
-    fn links(&self, wanted: &[Var]) -> Links {
+    fn links(&self, wanted: &[ParamId]) -> Links {
+        let is = |node: &Node, param: ParamId| matches!(&node.origin, Origin::Param { id, .. } if *id == param);
         let words = wanted.len().div_ceil(64);
         let mut links: Vec<Vec<u64>> = Vec::with_capacity(self.tape().nodes.len());
-        for (at, node) in self.tape().nodes.iter().enumerate() {
+        for node in &self.tape().nodes {
             let mut bits = vec![0u64; words];
-            if let Some(number) = wanted.iter().position(|var| var.index() == at) {
+            if let Some(number) = wanted.iter().position(|&param| is(node, param)) {
                 bits[number / 64] |= 1 << (number % 64);
             }
             for arg in &node.args {
@@ -368,7 +369,7 @@ impl Graph {
 
     /// Fails if an operation lacks second derivatives that the Hessian of the wanted parameters
     /// needs.
-    pub(crate) fn check_second(&self, wanted: &[Var], wanted_by: &str) -> Result<(), Error> {
+    pub(crate) fn check_second(&self, wanted: &[ParamId], wanted_by: &str) -> Result<(), Error> {
         let (path, links) = (self.path_to(wanted), self.links(wanted));
         for (node, _) in self.tape().nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
             let Origin::Op(op) = &node.origin else { continue };
@@ -388,7 +389,7 @@ impl Graph {
 
     /// Fails if the columns of an operation's second derivatives, for n samples, are too many for
     /// any memory.
-    fn check_residuals(&self, wanted: &[Var], n: usize, wanted_by: &str) -> Result<(), Error> {
+    fn check_residuals(&self, wanted: &[ParamId], n: usize, wanted_by: &str) -> Result<(), Error> {
         let path = self.path_to(wanted);
         for (position, node) in self.tape().nodes.iter().enumerate().filter(|(at, _)| path[*at]) {
             let Origin::Op(op) = &node.origin else { continue };

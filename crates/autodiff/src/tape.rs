@@ -3,30 +3,56 @@
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use vivit_tensor::{Device, Tensor};
 
 use crate::{Error, FiniteCheck, Op, PendingChecks};
 
-/// A value on a tape: a copyable position.
+/// A value on a tape: a copyable position that knows which tape it is of. Another tape refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Var(u32);
+pub struct Var {
+    tape: u32,
+    index: u32,
+}
 
 impl Var {
-    pub(crate) fn at(index: usize) -> Self {
-        Var(u32::try_from(index).expect("a tape holds fewer than 2³² values"))
+    /// The position on the tape.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// The number of a parameter: its place among the parameters that were recorded on a tape, or
+/// that a model registers.
+///
+/// Unlike a [`Var`] it means the same in every graph of a model: results, directions and steps are
+/// keyed by it and move between batches, checkpoints and processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParamId(u32);
+
+impl ParamId {
+    /// The parameter at a place, counted from 0.
+    ///
+    /// # Panics
+    /// From 2³² on.
+    pub fn new(index: usize) -> Self {
+        ParamId(u32::try_from(index).expect("a model has fewer than 2³² parameters"))
     }
 
-    /// The position on the tape.
+    /// The place, counted from 0.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
+/// Numbers of tapes, so that a variable of one is not taken for another's.
+static TAPES: AtomicU32 = AtomicU32::new(0);
+
 #[derive(Debug)]
 pub(crate) enum Origin {
     Input,
-    Param { name: String },
+    Param { id: ParamId, name: String },
     Constant,
     Op(Box<dyn Op>),
 }
@@ -42,7 +68,10 @@ pub(crate) struct Node {
 
 /// Records operations as they run. Positions are in topological order by construction.
 pub struct Tape {
+    id: u32,
     device: Device,
+    /// By their numbers.
+    params: Vec<Var>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) claims: Vec<FiniteCheck>,
 }
@@ -55,7 +84,7 @@ impl fmt::Debug for Tape {
             match &node.origin {
                 Origin::Input => writeln!(f, "  {at}: input {}", node.value.shape())?,
                 Origin::Constant => writeln!(f, "  {at}: constant {}", node.value.shape())?,
-                Origin::Param { name } => {
+                Origin::Param { name, .. } => {
                     writeln!(f, "  {at}: parameter {name} {}", node.value.shape())?
                 }
                 Origin::Op(op) => writeln!(f, "  {at}: {op:?} of {args:?} {}", node.value.shape())?,
@@ -68,7 +97,13 @@ impl fmt::Debug for Tape {
 impl Tape {
     /// An empty tape.
     pub fn new(device: &Device) -> Self {
-        Tape { device: device.clone(), nodes: Vec::new(), claims: Vec::new() }
+        Tape {
+            id: TAPES.fetch_add(1, Ordering::Relaxed),
+            device: device.clone(),
+            params: Vec::new(),
+            nodes: Vec::new(),
+            claims: Vec::new(),
+        }
     }
 
     /// The backend.
@@ -78,32 +113,68 @@ impl Tape {
 
     fn push(&mut self, node: Node) -> Var {
         self.nodes.push(node);
-        Var::at(self.nodes.len() - 1)
+        self.var(self.nodes.len() - 1)
+    }
+
+    /// The variable at a position.
+    pub(crate) fn var(&self, index: usize) -> Var {
+        let index = u32::try_from(index).expect("a tape holds fewer than 2³² values");
+        Var { tape: self.id, index }
+    }
+
+    /// The error of an array on another device than the tape.
+    pub(crate) fn other_device(&self, what: impl Into<String>, got: &Tensor) -> Error {
+        Error::Tensor(vivit_tensor::Error::DeviceMismatch {
+            what: what.into(),
+            got: got.device().to_string(),
+            expected: self.device.to_string(),
+        })
+    }
+
+    /// Panics if an array is of another device or precision than the tape.
+    #[track_caller]
+    fn expect_device(&self, what: &str, value: &Tensor) {
+        assert!(
+            value.device() == &self.device,
+            "{what} is on {}, the tape on {}; convert it with `Tensor::to`",
+            value.device(),
+            self.device
+        );
     }
 
     /// A batch of inputs, `[N, *]`. Nothing is differentiated in it.
+    ///
+    /// # Panics
+    /// If the array is of another device or precision than the tape; so for parameters and
+    /// constants.
+    #[track_caller]
     pub fn input(&mut self, value: Tensor) -> Var {
+        self.expect_device("the input", &value);
         self.push(Node { origin: Origin::Input, args: Vec::new(), value, batched: true })
     }
 
     /// A parameter, `[*p]`, without a sample axis; errors call it by its position.
+    #[track_caller]
     pub fn param(&mut self, value: Tensor) -> Var {
-        let name = format!("#{}", self.nodes.len());
+        let name = format!("#{}", self.params.len());
         self.named_param(&name, value)
     }
 
     /// A parameter that errors call by `name`.
+    #[track_caller]
     pub fn named_param(&mut self, name: &str, value: Tensor) -> Var {
-        self.push(Node {
-            origin: Origin::Param { name: name.into() },
-            args: Vec::new(),
-            value,
-            batched: false,
-        })
+        self.expect_device("the parameter", &value);
+        let id = ParamId::new(self.params.len());
+        let origin = Origin::Param { id, name: name.into() };
+        let var = self.push(Node { origin, args: Vec::new(), value, batched: false });
+        self.params.push(var);
+        var
     }
 
     /// A value without a sample axis that nothing is differentiated in: masks, running statistics.
+    #[track_caller]
     pub fn constant(&mut self, value: Tensor) -> Var {
+        self.expect_device("the constant", &value);
         self.push(Node { origin: Origin::Constant, args: Vec::new(), value, batched: false })
     }
 
@@ -134,36 +205,79 @@ impl Tape {
         &self.node(var).value
     }
 
+    /// Checks that `axis` of a variable is there and not the sample axis, over which operations do
+    /// not reach.
+    #[track_caller]
+    pub(crate) fn expect_axis(&self, what: &str, x: Var, axis: usize) {
+        let (shape, first) = (self.value(x).shape(), usize::from(self.is_batched(x)));
+        assert!(
+            (first..shape.rank()).contains(&axis),
+            "{what} along axis {axis} of {shape}: the axes are {first} to {}{}",
+            shape.rank().max(1) - 1,
+            if first == 1 { ", axis 0 is the sample axis" } else { "" }
+        );
+    }
+
     /// Whether axis 0 of a variable is the sample axis.
     #[track_caller]
     pub fn is_batched(&self, var: Var) -> bool {
         self.node(var).batched
     }
 
-    /// The parameters, in the order in which they were recorded.
-    pub fn params(&self) -> Vec<Var> {
-        let is_param = |(_, node): &(usize, &Node)| matches!(node.origin, Origin::Param { .. });
-        self.nodes.iter().enumerate().filter(is_param).map(|(at, _)| Var::at(at)).collect()
+    /// The numbers of all parameters, in the order in which they were recorded.
+    pub fn params(&self) -> Vec<ParamId> {
+        (0..self.params.len()).map(ParamId::new).collect()
     }
 
     pub(crate) fn is_param(&self, var: Var) -> bool {
         matches!(self.node(var).origin, Origin::Param { .. })
     }
 
-    /// The name of a parameter.
+    /// The number of a parameter.
     ///
     /// # Errors
-    /// If the variable is no parameter of this tape.
-    pub fn param_name(&self, var: Var) -> Result<&str, Error> {
-        match self.nodes.get(var.index()).map(|node| &node.origin) {
-            Some(Origin::Param { name }) => Ok(name),
+    /// If the variable is of another tape, or no parameter.
+    pub fn param_id(&self, var: Var) -> Result<ParamId, Error> {
+        if var.tape != self.id {
+            return Err(Error::ForeignVariable { index: var.index() });
+        }
+        match &self.node(var).origin {
+            Origin::Param { id, .. } => Ok(*id),
             _ => Err(Error::NotAParameter { index: var.index() }),
         }
     }
 
+    /// The variable of a parameter.
+    ///
+    /// # Errors
+    /// If the tape has fewer parameters.
+    pub fn param_var(&self, param: ParamId) -> Result<Var, Error> {
+        let known = self.params.len();
+        self.params.get(param.index()).copied().ok_or(Error::NoParameter { param, known })
+    }
+
+    /// The name of a parameter.
+    ///
+    /// # Errors
+    /// If the tape has fewer parameters.
+    pub fn param_name(&self, param: ParamId) -> Result<&str, Error> {
+        match &self.node(self.param_var(param)?).origin {
+            Origin::Param { name, .. } => Ok(name),
+            _ => unreachable!("parameters are recorded as such"),
+        }
+    }
+
+    /// The value of a parameter, `[*p]`.
+    ///
+    /// # Errors
+    /// If the tape has fewer parameters.
+    pub fn param_value(&self, param: ParamId) -> Result<&Tensor, Error> {
+        Ok(self.value(self.param_var(param)?))
+    }
+
     #[track_caller]
     pub(crate) fn node(&self, var: Var) -> &Node {
-        assert!(var.index() < self.nodes.len(), "variable {} is not of this tape", var.index());
+        assert!(var.tape == self.id, "variable {} is of another tape", var.index());
         &self.nodes[var.index()]
     }
 }
@@ -241,25 +355,40 @@ impl Graph {
     }
 
     /// The parameters that the output depends on, in the order in which they were recorded.
-    pub fn params(&self) -> Vec<Var> {
-        self.tape.params().into_iter().filter(|var| self.active[var.index()]).collect()
+    pub fn params(&self) -> Vec<ParamId> {
+        let is_active = |param: &ParamId| self.active[self.tape.params[param.index()].index()];
+        self.tape.params().into_iter().filter(is_active).collect()
     }
 
-    /// Those of [`params`](Graph::params) whose name `choose` likes.
-    pub fn params_where(&self, mut choose: impl FnMut(&str) -> bool) -> Vec<Var> {
+    /// The number of a parameter that the output depends on.
+    ///
+    /// # Errors
+    /// If the variable is of another tape, no parameter, or the output does not depend on it.
+    pub fn param_id(&self, var: Var) -> Result<ParamId, Error> {
+        let param = self.tape.param_id(var)?;
+        self.check_param(param)?;
+        Ok(param)
+    }
+
+    /// Those of [`params`](Graph::params) for whose name `choose` returns `true`.
+    pub fn params_where(&self, mut choose: impl FnMut(&str) -> bool) -> Vec<ParamId> {
         self.params()
             .into_iter()
-            .filter(|&var| self.tape.param_name(var).is_ok_and(&mut choose))
+            .filter(|&param| self.tape.param_name(param).is_ok_and(&mut choose))
             .collect()
     }
 
-    /// Checks that a variable is a parameter that the output depends on.
+    /// Checks that a parameter is one that the output depends on.
     ///
     /// # Errors
     /// If not.
-    pub fn check_param(&self, var: Var) -> Result<(), Error> {
-        let name = self.tape.param_name(var)?;
-        if self.active[var.index()] { Ok(()) } else { Err(Error::Unreached { name: name.into() }) }
+    pub fn check_param(&self, param: ParamId) -> Result<(), Error> {
+        let var = self.tape.param_var(param)?;
+        if self.active[var.index()] {
+            Ok(())
+        } else {
+            Err(Error::Unreached { name: self.tape.param_name(param)?.into() })
+        }
     }
 
     /// Checks inputs, parameters and output for NaN and infinities; once.
@@ -279,7 +408,7 @@ impl Graph {
         let (mut claims, mut inputs) = (Vec::new(), 0);
         for node in &self.tape.nodes {
             match &node.origin {
-                Origin::Param { name } => {
+                Origin::Param { name, .. } => {
                     claims.push(FiniteCheck::finite(&node.value, format!("parameter {name}")))
                 }
                 Origin::Input => {
@@ -310,8 +439,12 @@ impl Graph {
     }
 
     /// Positions that lie between one of the `wanted` parameters and the output.
-    pub(crate) fn path_to(&self, wanted: &[Var]) -> Vec<bool> {
-        let mut path = depends_on(&self.tape, |at| wanted.iter().any(|var| var.index() == at));
+    pub(crate) fn path_to(&self, wanted: &[ParamId]) -> Vec<bool> {
+        let mut leaf = vec![false; self.tape.nodes.len()];
+        for var in wanted.iter().filter_map(|param| self.tape.params.get(param.index())) {
+            leaf[var.index()] = true;
+        }
+        let mut path = depends_on(&self.tape, |at| leaf[at]);
         path.iter_mut().zip(&self.active).for_each(|(path, active)| *path &= active);
         path
     }

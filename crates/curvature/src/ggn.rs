@@ -3,7 +3,7 @@
 use std::fmt;
 
 use vivit_autodiff::{Graph, Loss, Probe, Root, RootColumns, Seed};
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::{
     Contraction, DirectionalDerivatives, Eigenpairs, Error, GramSpace, Group, NewtonStep, Plan,
@@ -17,9 +17,9 @@ use crate::{
 /// costs one sweep, one Gram matrix and one eigenvalue computation per group; eigenvectors in
 /// parameter space cost one more sweep of as many columns. To get several of them for the price of
 /// one, build the [`gram_space`](Ggn::gram_space) once.
-pub struct Ggn<'a, B: Backend> {
-    pub(crate) graph: &'a Graph<B>,
-    pub(crate) loss: &'a dyn Loss<B>,
+pub struct Ggn<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) loss: &'a dyn Loss,
     pub(crate) root: Root,
     pub(crate) grad_samples: Option<Vec<usize>>,
     pub(crate) ggn_samples: Option<Vec<usize>>,
@@ -28,7 +28,7 @@ pub struct Ggn<'a, B: Backend> {
     pub(crate) progress: Option<Box<dyn Fn(Progress) + 'a>>,
 }
 
-impl<B: Backend> fmt::Debug for Ggn<'_, B> {
+impl fmt::Debug for Ggn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ggn")
             .field("loss", &self.loss)
@@ -41,9 +41,9 @@ impl<B: Backend> fmt::Debug for Ggn<'_, B> {
     }
 }
 
-impl<'a, B: Backend> Ggn<'a, B> {
+impl<'a> Ggn<'a> {
     /// The exact GGN over all samples.
-    pub fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
+    pub fn new(graph: &'a Graph, loss: &'a dyn Loss) -> Self {
         let (root, contraction) = (Root::default(), Contraction::default());
         Ggn {
             graph,
@@ -121,7 +121,7 @@ impl<'a, B: Backend> Ggn<'a, B> {
     /// # Errors
     /// If a parameter is in two groups or none of the graph, samples or targets do not fit, a
     /// number is NaN or infinite, or an operation couples samples.
-    pub fn gram_space<'s>(&'s self, groups: &'s [Group<'s>]) -> Result<GramSpace<'s, B>, Error> {
+    pub fn gram_space<'s>(&'s self, groups: &'s [Group<'s>]) -> Result<GramSpace<'s>, Error> {
         GramSpace::new(self, groups, true)
     }
 
@@ -140,7 +140,7 @@ impl<'a, B: Backend> Ggn<'a, B> {
     /// # Errors
     /// As [`gram_space`](Ggn::gram_space), and if a criterion's choice is empty, repeated, out of
     /// range or numerically zero.
-    pub fn eigenpairs(&self, groups: &[Group<'_>]) -> Result<Vec<Eigenpairs<B>>, Error> {
+    pub fn eigenpairs(&self, groups: &[Group<'_>]) -> Result<Vec<Eigenpairs>, Error> {
         GramSpace::new(self, groups, false)?.eigenpairs()
     }
 
@@ -168,7 +168,7 @@ impl<'a, B: Backend> Ggn<'a, B> {
         &self,
         groups: &[Group<'_>],
         damping: impl Fn(&DirectionalDerivatives<B::Elem>) -> Vec<f64>,
-    ) -> Result<NewtonStep<B>, Error> {
+    ) -> Result<NewtonStep, Error> {
         self.gram_space(groups)?.newton_step(damping)
     }
 
@@ -184,15 +184,15 @@ impl<'a, B: Backend> Ggn<'a, B> {
 
     pub(crate) fn budget(&self) -> usize {
         let known =
-            || self.graph.tape().backend().memory().map_or(usize::MAX, |bytes| bytes / 4 * 3);
+            || self.graph.tape().device().memory().map_or(usize::MAX, |bytes| bytes / 4 * 3);
         self.budget.unwrap_or_else(known)
     }
 
-    pub(crate) fn ggn_probe(&self) -> Probe<B> {
+    pub(crate) fn ggn_probe(&self) -> Probe {
         Probe::new(Seed::Root(self.root)).of(self.ggn_samples.clone())
     }
 
-    pub(crate) fn grad_probe(&self) -> Probe<B> {
+    pub(crate) fn grad_probe(&self) -> Probe {
         Probe::new(Seed::Gradient).of(self.grad_samples.clone())
     }
 

@@ -5,7 +5,7 @@
 //! that makes a mean of it); centred, `⟨g_n − ḡ, g_m − ḡ⟩`, those of the covariance.
 
 use vivit_autodiff::{Graph, Loss, Probe, Seed, Site, Var};
-use vivit_tensor::{Backend, Matrix, Scalar};
+use vivit_tensor::{Device, Matrix, Scalar};
 
 use crate::gram::GramBlocks;
 use crate::group::chosen_params;
@@ -17,9 +17,9 @@ use crate::{Contraction, Error};
 /// ```
 /// use vivit_autodiff::{CrossEntropy, Graph, Tape};
 /// use vivit_curvature::GradientGram;
-/// use vivit_tensor::{Cpu, Rng, Tensor};
+/// use vivit_tensor::{Device, Rng, Tensor};
 ///
-/// let (cpu, mut rng) = (Cpu::<f64>::new(), Rng::new(0));
+/// let (cpu, mut rng) = (Device::cpu_f64(), Rng::new(0));
 /// let mut tape = Tape::new(&cpu);
 /// let x = tape.input(Tensor::from_vec(&cpu, &[5, 4], rng.normal(20))?);
 /// let w = tape.param(Tensor::from_vec(&cpu, &[3, 4], rng.normal(12))?);
@@ -32,18 +32,18 @@ use crate::{Contraction, Error};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct GradientGram<'a, B: Backend> {
-    graph: &'a Graph<B>,
-    loss: &'a dyn Loss<B>,
+pub struct GradientGram<'a> {
+    graph: &'a Graph,
+    loss: &'a dyn Loss,
     params: Option<Vec<Var>>,
     samples: Option<Vec<usize>>,
     centred: bool,
     contraction: Contraction,
 }
 
-impl<'a, B: Backend> GradientGram<'a, B> {
+impl<'a> GradientGram<'a> {
     /// Of all parameters and samples, not centred.
-    pub fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
+    pub fn new(graph: &'a Graph, loss: &'a dyn Loss) -> Self {
         GradientGram {
             graph,
             loss,
@@ -93,10 +93,10 @@ impl<'a, B: Backend> GradientGram<'a, B> {
         let params = chosen_params(graph, self.params)?;
         let n = self.samples.as_ref().map_or(graph.samples(), Vec::len);
         let probe = Probe::new(Seed::Gradient).of(self.samples);
-        let mut blocks: Option<GramBlocks<B>> = None;
+        let mut blocks: Option<GramBlocks> = None;
         let wanted_by = Some("the Gram matrix of per-sample gradients");
-        graph.sweep(self.loss, &[probe], &params, wanted_by, |site: &Site<'_, B>| {
-            let new = || GramBlocks::new(graph.tape().backend(), site, false, self.contraction);
+        graph.sweep(self.loss, &[probe], &params, wanted_by, |site: &Site<'_>| {
+            let new = || GramBlocks::new(graph.tape().device(), site, false, self.contraction);
             blocks.get_or_insert_with(new).add(site, 0)?;
             Ok::<(), Error>(())
         })?;

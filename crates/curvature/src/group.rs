@@ -3,7 +3,7 @@
 use std::fmt;
 
 use vivit_autodiff::{Graph, Var};
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::Error;
 
@@ -42,8 +42,8 @@ impl<'c> Group<'c> {
 
 /// The chosen parameters of a graph, each once; all that its output depends on if there is no
 /// choice.
-pub(crate) fn chosen_params<B: Backend>(
-    graph: &Graph<B>,
+pub(crate) fn chosen_params(
+    graph: &Graph,
     chosen: Option<Vec<Var>>,
 ) -> Result<Vec<Var>, Error> {
     let params = chosen.unwrap_or_else(|| graph.params());

@@ -1,7 +1,7 @@
 //! Leading eigenpairs by the block Lanczos method with thick restarts.
 
 use vivit_eigh::eigh;
-use vivit_tensor::{Backend, Matrix, Rng, Scalar, Tensor};
+use vivit_tensor::{Device, Matrix, Rng, Scalar, Tensor};
 
 use crate::basis::{Basis, Products, row_norms, scale_rows, with_signs};
 use crate::{Error, LinearOperator};
@@ -76,11 +76,11 @@ impl Default for LanczosOptions {
 
 /// Eigenpairs at one end of an operator's spectrum.
 #[derive(Clone, Debug)]
-pub struct LeadingEigenpairs<B: Backend> {
+pub struct LeadingEigenpairs {
     /// The eigenvalues `[K]`, the leading one first.
     pub eigenvalues: Vec<f64>,
     /// The orthonormal eigenvectors `[K, D]`, the entry of largest magnitude positive.
-    pub eigenvectors: Tensor<B>,
+    pub eigenvectors: Tensor,
     /// The residual norms `|A q − λ q|`, `[K]`: an eigenvalue lies at most so far from each of
     /// [`eigenvalues`](Self::eigenvalues).
     pub residuals: Vec<f64>,
@@ -111,9 +111,9 @@ pub struct LeadingEigenpairs<B: Backend> {
 ///
 /// ```
 /// use vivit_curvature::{LanczosOptions, SpectrumEnd, lanczos};
-/// use vivit_tensor::{Cpu, Tensor};
+/// use vivit_tensor::{Device, Tensor};
 ///
-/// let a = Tensor::from_f64(&Cpu::<f64>::new(), &[3, 3], &[2.0, -1.0, 0.0, -1.0, 2.0, -1.0, 0.0, -1.0, 2.0])?;
+/// let a = Tensor::from_vec(&Device::cpu_f64(), &[3, 3], &[2.0, -1.0, 0.0, -1.0, 2.0, -1.0, 0.0, -1.0, 2.0])?;
 /// let top = lanczos(&a, 2, &LanczosOptions::default())?;
 /// assert!((top.eigenvalues[0] - (2.0 + 2f64.sqrt())).abs() < 1e-12);
 /// assert!((top.eigenvalues[1] - 2.0).abs() < 1e-12);
@@ -125,11 +125,11 @@ pub struct LeadingEigenpairs<B: Backend> {
 /// # Errors
 /// If `k` is 0 or more than D, an option is out of range, a product fails or is not finite, or the
 /// tolerance is not reached.
-pub fn lanczos<B: Backend>(
-    operator: &dyn LinearOperator<B>,
+pub fn lanczos(
+    operator: &dyn LinearOperator,
     k: usize,
     options: &LanczosOptions,
-) -> Result<LeadingEigenpairs<B>, Error> {
+) -> Result<LeadingEigenpairs, Error> {
     let products = Products::new(operator)?;
     check_search(k, products.dim(), options.tolerance)?;
     at_least_one("block", options.block)?;
@@ -174,13 +174,13 @@ struct Ritz {
     scale: f64,
 }
 
-struct Search<'a, B: Backend> {
-    products: Products<'a, B>,
+struct Search<'a> {
+    products: Products<'a>,
     options: &'a LanczosOptions,
     k: usize,
     rng: Rng,
     /// `m` rows that were multiplied, and the next block.
-    basis: Basis<B>,
+    basis: Basis,
     m: usize,
     /// `Q A Qᵀ`, as far as it is known.
     h: Matrix<f64>,
@@ -190,15 +190,15 @@ struct Search<'a, B: Backend> {
     scale: f64,
 }
 
-impl<'a, B: Backend> Search<'a, B> {
+impl<'a> Search<'a> {
     fn new(
-        products: Products<'a, B>,
+        products: Products<'a>,
         k: usize,
         options: &'a LanczosOptions,
     ) -> Result<Self, Error> {
         let (d, block) = (products.dim(), options.block.min(products.dim()));
         let capacity = (k + k.max(options.extra).max(block) + 3 * block).min(d);
-        let basis = Basis::new(products.backend(), capacity, d);
+        let basis = Basis::new(products.device(), capacity, d);
         let h = Matrix::zeros(capacity, capacity);
         Ok(Search {
             products,
@@ -213,7 +213,7 @@ impl<'a, B: Backend> Search<'a, B> {
         })
     }
 
-    fn run(mut self) -> Result<LeadingEigenpairs<B>, Error> {
+    fn run(mut self) -> Result<LeadingEigenpairs, Error> {
         let (k, block, d) = (self.k, self.options.block, self.products.dim());
         let mut checked = 0;
         // The values before the search for copies, and the blocks that this has taken.
@@ -298,7 +298,7 @@ impl<'a, B: Backend> Search<'a, B> {
         self.norm = norms.into_iter().fold(self.norm, f64::max);
         let floor = 10.0 * B::Elem::EPSILON.f64() * self.norm;
         let first = self.basis.project_out(&mut w)?;
-        let rows: Vec<Tensor<B>> = (0..len - m).map(|i| w.slice(i, i + 1)).collect();
+        let rows: Vec<Tensor> = (0..len - m).map(|i| w.slice(i, i + 1)).collect();
         drop(w);
         for (i, mut row) in rows.into_iter().enumerate() {
             let at = m + i;
@@ -353,7 +353,7 @@ impl<'a, B: Backend> Search<'a, B> {
         let s = Matrix::from_fn(keep, m, |i, j| ritz.vectors[(i, j)]);
         let vectors = self.basis.combine(&s)?;
         let mut basis =
-            Basis::new(self.products.backend(), self.basis.capacity(), self.basis.dim());
+            Basis::new(self.products.device(), self.basis.capacity(), self.basis.dim());
         (0..keep).for_each(|i| basis.push(&vectors, i, 1.0));
         drop(vectors);
         let mut h = Matrix::zeros(self.h.rows(), self.h.cols());
@@ -381,7 +381,7 @@ impl<'a, B: Backend> Search<'a, B> {
         ritz: &Ritz,
         allowed: f64,
         all: bool,
-    ) -> Result<Option<LeadingEigenpairs<B>>, Error> {
+    ) -> Result<Option<LeadingEigenpairs>, Error> {
         let (k, m, d) = (self.k, self.m, self.basis.dim());
         let vectors = self.basis.combine(&Matrix::from_fn(k, m, |i, j| ritz.vectors[(i, j)]))?;
         let (mut products, _) = self.products.apply(&vectors)?;

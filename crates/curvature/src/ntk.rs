@@ -3,7 +3,7 @@
 //! even formed where a weight is used once per sample.
 
 use vivit_autodiff::{Factor, Graph, Probe, Seed, Site, Var};
-use vivit_tensor::{Backend, Matrix, Tensor};
+use vivit_tensor::{Device, Matrix, Tensor};
 
 use crate::gram::{GramBlocks, add_between, add_by_column};
 use crate::group::chosen_params;
@@ -17,9 +17,9 @@ use crate::{Contraction, Error};
 /// ```
 /// use vivit_autodiff::{Graph, Tape};
 /// use vivit_curvature::Ntk;
-/// use vivit_tensor::{Cpu, Tensor};
+/// use vivit_tensor::{Device, Tensor};
 ///
-/// let cpu = Cpu::<f64>::new();
+/// let cpu = Device::cpu_f64();
 /// let mut tape = Tape::new(&cpu);
 /// let x = tape.input(Tensor::from_vec(&cpu, &[3, 2], vec![1.0, 0.0, 0.0, 2.0, 1.0, 1.0])?);
 /// let w = tape.param(Tensor::full(&cpu, [2, 2], 0.5));
@@ -32,8 +32,8 @@ use crate::{Contraction, Error};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Ntk<'a, B: Backend> {
-    graph: &'a Graph<B>,
+pub struct Ntk<'a> {
+    graph: &'a Graph,
     params: Option<Vec<Var>>,
     outputs: Option<Vec<usize>>,
     rows: Option<Vec<usize>>,
@@ -41,9 +41,9 @@ pub struct Ntk<'a, B: Backend> {
     contraction: Contraction,
 }
 
-impl<'a, B: Backend> Ntk<'a, B> {
+impl<'a> Ntk<'a> {
     /// Between all samples, for all outputs, of all parameters.
-    pub fn new(graph: &'a Graph<B>) -> Self {
+    pub fn new(graph: &'a Graph) -> Self {
         Ntk {
             graph,
             params: None,
@@ -96,12 +96,12 @@ impl<'a, B: Backend> Ntk<'a, B> {
     /// If parameters, samples or outputs do not fit, a number is NaN or infinite, or an operation
     /// couples samples.
     pub fn matrix(&self) -> Result<Matrix<B::Elem>, Error> {
-        let backend = self.graph.tape().backend();
+        let device = self.graph.tape().device();
         if self.rows == self.columns {
-            let mut blocks: Option<GramBlocks<B>> = None;
+            let mut blocks: Option<GramBlocks> = None;
             self.sweep(|site| {
                 let blocks = blocks
-                    .get_or_insert_with(|| GramBlocks::new(backend, site, false, self.contraction));
+                    .get_or_insert_with(|| GramBlocks::new(device, site, false, self.contraction));
                 blocks.add(site, 0)?;
                 Ok(())
             })?;
@@ -110,10 +110,10 @@ impl<'a, B: Backend> Ntk<'a, B> {
             let n = lower.rows();
             return Ok(Matrix::from_fn(n, n, |i, j| lower[(i.max(j), i.min(j))]));
         }
-        let mut cross: Option<Tensor<B>> = None;
+        let mut cross: Option<Tensor> = None;
         self.sweep(|site| {
             let cross =
-                cross.get_or_insert_with(|| Tensor::zeros(backend, [site.rows(0), site.rows(1)]));
+                cross.get_or_insert_with(|| Tensor::zeros(device, [site.rows(0), site.rows(1)]));
             add_between(cross, site, (0, 1), self.contraction);
             Ok(())
         })?;
@@ -140,14 +140,14 @@ impl<'a, B: Backend> Ntk<'a, B> {
     }
 
     /// `[C, N, M]`
-    fn by_column(&self) -> Result<Tensor<B>, Error> {
-        let backend = self.graph.tape().backend();
-        let mut cross: Option<Tensor<B>> = None;
+    fn by_column(&self) -> Result<Tensor, Error> {
+        let device = self.graph.tape().device();
+        let mut cross: Option<Tensor> = None;
         let second = usize::from(self.rows != self.columns);
         self.sweep(|site| {
             let (n, m) = (site.samples(0), site.samples(second));
             let cross =
-                cross.get_or_insert_with(|| Tensor::zeros(backend, [site.rows(0) / n, n, m]));
+                cross.get_or_insert_with(|| Tensor::zeros(device, [site.rows(0) / n, n, m]));
             add_by_column(cross, site, (0, second), self.contraction);
             Ok(())
         })?;
@@ -155,7 +155,7 @@ impl<'a, B: Backend> Ntk<'a, B> {
     }
 
     /// Shows every parameter with unit columns for the rows and, if they differ, for the columns.
-    fn sweep(&self, visit: impl FnMut(&Site<'_, B>) -> Result<(), Error>) -> Result<(), Error> {
+    fn sweep(&self, visit: impl FnMut(&Site<'_>) -> Result<(), Error>) -> Result<(), Error> {
         let graph = self.graph;
         let params = chosen_params(graph, self.params.clone())?;
         graph.check_apart(Some("the tangent kernel"))?;
@@ -165,7 +165,7 @@ impl<'a, B: Backend> Ntk<'a, B> {
             vec![&self.rows, &self.columns]
         };
         let factor = |samples: &Option<Vec<usize>>| {
-            let probe = Probe::<B>::new(Seed::Outputs(None)).of(samples.clone());
+            let probe = Probe::new(Seed::Outputs(None)).of(samples.clone());
             let columns = probe.unit_columns(graph, self.outputs.as_deref())?;
             Ok::<_, Error>(Factor { columns, samples: probe.samples })
         };

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 use crate::{Error, LinearOperator};
 
@@ -15,29 +15,29 @@ use crate::{Error, LinearOperator};
 /// ```
 /// use std::cell::Cell;
 /// use vivit_curvature::{OnProduct, TraceOptions, hutchinson_trace};
-/// use vivit_tensor::{Cpu, Tensor};
+/// use vivit_tensor::{Device, Tensor};
 ///
-/// let a = Tensor::eye(&Cpu::<f64>::new(), 5);
+/// let a = Tensor::eye(&Device::cpu_f64(), 5);
 /// let seen = Cell::new(0);
 /// let watched = OnProduct::new(&a, |products| seen.set(products));
 /// let trace = hutchinson_trace(&watched, &TraceOptions { vectors: 20, ..Default::default() })?;
 /// assert_eq!((seen.get(), trace.value), (20, 5.0));
 /// # Ok::<(), vivit_curvature::Error>(())
 /// ```
-pub struct OnProduct<'a, B: Backend, F> {
-    operator: &'a dyn LinearOperator<B>,
+pub struct OnProduct<'a, F> {
+    operator: &'a dyn LinearOperator,
     report: F,
     done: Cell<usize>,
 }
 
-impl<'a, B: Backend, F: Fn(usize)> OnProduct<'a, B, F> {
+impl<'a, F: Fn(usize)> OnProduct<'a, B, F> {
     /// Watches an operator.
-    pub fn new(operator: &'a dyn LinearOperator<B>, report: F) -> Self {
+    pub fn new(operator: &'a dyn LinearOperator, report: F) -> Self {
         OnProduct { operator, report, done: Cell::new(0) }
     }
 }
 
-impl<B: Backend, F> fmt::Debug for OnProduct<'_, B, F> {
+impl<F> fmt::Debug for OnProduct<'_, B, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnProduct")
             .field("dim", &self.operator.dim())
@@ -46,16 +46,16 @@ impl<B: Backend, F> fmt::Debug for OnProduct<'_, B, F> {
     }
 }
 
-impl<B: Backend, F: Fn(usize)> LinearOperator<B> for OnProduct<'_, B, F> {
+impl<F: Fn(usize)> LinearOperator for OnProduct<'_, B, F> {
     fn dim(&self) -> usize {
         self.operator.dim()
     }
 
-    fn backend(&self) -> &B {
-        self.operator.backend()
+    fn device(&self) -> &Device {
+        self.operator.device()
     }
 
-    fn apply(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+    fn apply(&self, x: &Tensor) -> Result<Tensor, Error> {
         let y = self.operator.apply(x)?;
         self.done.set(self.done.get() + x.shape()[0]);
         (self.report)(self.done.get());

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use vivit_autodiff::{Factor, ParamMap, SitePlan, StreamShape, SweepPlan, Var};
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::gram::{Target, cost_between};
 use crate::{Contraction, ContractionOrder, Error, Ggn, GramReport, GramRow, Group};
@@ -141,16 +141,16 @@ impl fmt::Display for Plan {
 }
 
 /// What is planned for: groups and the shapes of the seeds.
-pub(crate) struct Job<'j, 'a, B: Backend> {
-    pub ggn: &'j Ggn<'a, B>,
+pub(crate) struct Job<'j, 'a> {
+    pub ggn: &'j Ggn<'a>,
     pub groups: &'j [Group<'j>],
     pub wanted: &'j [Var],
     pub group_of: &'j ParamMap<usize>,
     /// V's columns, and the gradient's if it travels.
-    pub seeds: &'j [Factor<B>],
+    pub seeds: &'j [Factor],
 }
 
-impl<B: Backend> Job<'_, '_, B> {
+impl Job<'_, '_> {
     fn size(&self) -> usize {
         size_of::<B::Elem>()
     }

@@ -1,6 +1,6 @@
 //! Leading eigenpairs by power iteration with deflation.
 
-use vivit_tensor::{Backend, Rng, Scalar, Tensor};
+use vivit_tensor::{Device, Rng, Scalar, Tensor};
 
 use crate::basis::{Basis, Products, normal, row_dots, row_norms, with_signs};
 use crate::lanczos::{at_least_one, check_search};
@@ -45,9 +45,9 @@ impl Default for PowerIterationOptions {
 ///
 /// ```
 /// use vivit_curvature::{PowerIterationOptions, power_iteration};
-/// use vivit_tensor::{Cpu, Tensor};
+/// use vivit_tensor::{Device, Tensor};
 ///
-/// let a = Tensor::from_f64(&Cpu::<f64>::new(), &[2, 2], &[1.0, 2.0, 2.0, 1.0])?; // eigenvalues 3 and −1
+/// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[1.0, 2.0, 2.0, 1.0])?; // eigenvalues 3 and −1
 /// let pairs = power_iteration(&a, 2, &PowerIterationOptions { tolerance: 1e-10, ..Default::default() })?;
 /// assert!((pairs.eigenvalues[0] - 3.0).abs() < 1e-9 && (pairs.eigenvalues[1] + 1.0).abs() < 1e-9);
 /// # Ok::<(), vivit_curvature::Error>(())
@@ -56,20 +56,20 @@ impl Default for PowerIterationOptions {
 /// # Errors
 /// If `k` is 0 or more than D, an option is out of range, a product fails or is not finite, or an
 /// eigenpair is not found in time.
-pub fn power_iteration<B: Backend>(
-    operator: &dyn LinearOperator<B>,
+pub fn power_iteration(
+    operator: &dyn LinearOperator,
     k: usize,
     options: &PowerIterationOptions,
-) -> Result<LeadingEigenpairs<B>, Error> {
+) -> Result<LeadingEigenpairs, Error> {
     let mut products = Products::new(operator)?;
     let d = products.dim();
     check_search(k, d, options.tolerance)?;
     at_least_one("max_iterations", options.max_iterations)?;
     let mut rng = Rng::new(options.seed);
-    let mut found = Basis::new(products.backend(), k, d);
+    let mut found = Basis::new(products.device(), k, d);
     let mut scale = 0.0f64;
     for _ in 0..k {
-        let mut v = start(&found, products.backend(), &mut rng)?;
+        let mut v = start(&found, products.device(), &mut rng)?;
         let mut iteration = 0;
         loop {
             let (mut w, norms) = products.apply(&v)?;
@@ -116,10 +116,10 @@ pub fn power_iteration<B: Backend>(
 }
 
 /// A random unit vector orthogonal to the rows of `found`.
-fn start<B: Backend>(found: &Basis<B>, backend: &B, rng: &mut Rng) -> Result<Tensor<B>, Error> {
+fn start(found: &Basis, device: &Device, rng: &mut Rng) -> Result<Tensor, Error> {
     let d = found.dim();
     loop {
-        let mut v = normal(backend, rng, 1, d)?;
+        let mut v = normal(device, rng, 1, d)?;
         let before = row_norms(&v)?[0];
         found.project_out(&mut v)?;
         let once = row_norms(&v)?[0];

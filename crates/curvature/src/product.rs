@@ -18,7 +18,7 @@ use vivit_autodiff::{
     Gradients, Graph, Linearization, Loss, ParamMap, Probe, Reduction, Residuals, Root,
     RootColumns, Seed, Var,
 };
-use vivit_tensor::{Backend, Gemm, Shape, Strides, Tensor};
+use vivit_tensor::{Device, Gemm, Shape, Strides, Tensor};
 
 use crate::group::chosen_params;
 use crate::operator::check_vectors;
@@ -52,9 +52,9 @@ enum Kind {
 /// ```
 /// use vivit_autodiff::{CrossEntropy, Graph, Tape};
 /// use vivit_curvature::{LinearOperator, Product};
-/// use vivit_tensor::{Cpu, Rng, Tensor};
+/// use vivit_tensor::{Device, Rng, Tensor};
 ///
-/// let (cpu, mut rng) = (Cpu::<f64>::new(), Rng::new(0));
+/// let (cpu, mut rng) = (Device::cpu_f64(), Rng::new(0));
 /// let mut tape = Tape::new(&cpu);
 /// let x = tape.input(Tensor::from_vec(&cpu, &[5, 4], rng.normal(20))?);
 /// let w = tape.param(Tensor::from_vec(&cpu, &[3, 4], rng.normal(12))?);
@@ -71,46 +71,46 @@ enum Kind {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Product<'a, B: Backend> {
-    graph: &'a Graph<B>,
-    loss: &'a dyn Loss<B>,
+pub struct Product<'a> {
+    graph: &'a Graph,
+    loss: &'a dyn Loss,
     kind: Kind,
     params: Option<Vec<Var>>,
     samples: Option<Vec<usize>>,
 }
 
-impl<'a, B: Backend> Product<'a, B> {
-    fn new(graph: &'a Graph<B>, loss: &'a dyn Loss<B>, kind: Kind) -> Self {
+impl<'a> Product<'a> {
+    fn new(graph: &'a Graph, loss: &'a dyn Loss, kind: Kind) -> Self {
         Product { graph, loss, kind, params: None, samples: None }
     }
 
     /// The generalized Gauss-Newton matrix `Σ_n J_nᵀ H_n J_n`.
-    pub fn ggn(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
+    pub fn ggn(graph: &'a Graph, loss: &'a dyn Loss) -> Self {
         Self::new(graph, loss, Kind::Root(Root::Exact(RootColumns::Rank)))
     }
 
     /// The Fisher information, estimated with `draws` Monte-Carlo columns per sample. For the
     /// losses here its expectation is the GGN.
-    pub fn fisher(graph: &'a Graph<B>, loss: &'a dyn Loss<B>, draws: usize, seed: u64) -> Self {
+    pub fn fisher(graph: &'a Graph, loss: &'a dyn Loss, draws: usize, seed: u64) -> Self {
         Self::new(graph, loss, Kind::Root(Root::MonteCarlo { draws, seed }))
     }
 
     /// The empirical Fisher information `s Σ_n g_n g_nᵀ` of gradients `g_n = ∂L_n/∂θ`, s = N for a
     /// mean, 1 for a sum: for a mean `(1/N) Σ_n ∇ℓ_n ∇ℓ_nᵀ` of the unreduced losses.
-    pub fn empirical_fisher(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
+    pub fn empirical_fisher(graph: &'a Graph, loss: &'a dyn Loss) -> Self {
         Self::new(graph, loss, Kind::EmpiricalFisher)
     }
 
     /// The Hessian `∂²L/∂θ²`.
-    pub fn hessian(graph: &'a Graph<B>, loss: &'a dyn Loss<B>) -> Self {
+    pub fn hessian(graph: &'a Graph, loss: &'a dyn Loss) -> Self {
         Self::new(graph, loss, Kind::Hessian)
     }
 
     /// The positive-curvature Hessian: the GGN and the second derivatives of entry-by-entry
     /// operations, made positive semi-definite. (BackPACK's `PCHMP`.)
     pub fn positive_curvature(
-        graph: &'a Graph<B>,
-        loss: &'a dyn Loss<B>,
+        graph: &'a Graph,
+        loss: &'a dyn Loss,
         positive: Positive,
     ) -> Self {
         Self::new(graph, loss, Kind::Positive(positive))
@@ -135,7 +135,7 @@ impl<'a, B: Backend> Product<'a, B> {
     /// # Errors
     /// If parameters, samples or targets do not fit, a number is NaN or infinite, or an operation
     /// lacks the second derivatives that a Hessian needs.
-    pub fn build(self) -> Result<CurvatureOperator<'a, B>, Error> {
+    pub fn build(self) -> Result<CurvatureOperator<'a>, Error> {
         let (graph, loss) = (self.graph, self.loss);
         let params = chosen_params(graph, self.params)?;
         let linear = Linearization::new(graph, &params, self.samples.clone())?;
@@ -172,15 +172,15 @@ impl<'a, B: Backend> Product<'a, B> {
 /// As a [`LinearOperator`] it acts on flat vectors `[K, D]`, the parameters' entries one after the
 /// other; [`flatten`](Self::flatten) and [`unflatten`](Self::unflatten) translate.
 #[derive(Debug)]
-pub struct CurvatureOperator<'g, B: Backend> {
-    linear: Linearization<'g, B>,
+pub struct CurvatureOperator<'g> {
+    linear: Linearization<'g>,
     /// `[V, N_S, *out]`
-    root: Tensor<B>,
-    bend: Option<(Gradients<B>, Residuals)>,
+    root: Tensor,
+    bend: Option<(Gradients, Residuals)>,
     layout: Layout,
 }
 
-impl<B: Backend> CurvatureOperator<'_, B> {
+impl CurvatureOperator<'_> {
     /// The parameters of the block, in the order of their entries.
     pub fn params(&self) -> &[Var] {
         self.linear.params()
@@ -191,8 +191,8 @@ impl<B: Backend> CurvatureOperator<'_, B> {
     ///
     /// # Errors
     /// If a vector does not fit its parameter or is none of the block's, or they differ in number.
-    pub fn multiply(&self, vectors: &ParamMap<Tensor<B>>) -> Result<ParamMap<Tensor<B>>, Error> {
-        let at_output = |moved: &Tensor<B>| root_times_root(&self.root, moved);
+    pub fn multiply(&self, vectors: &ParamMap<Tensor>) -> Result<ParamMap<Tensor>, Error> {
+        let at_output = |moved: &Tensor| root_times_root(&self.root, moved);
         Ok(match &self.bend {
             None => self.linear.vjp(&at_output(&self.linear.jvp(vectors)?))?,
             Some((gradients, residuals)) => {
@@ -205,7 +205,7 @@ impl<B: Backend> CurvatureOperator<'_, B> {
     ///
     /// # Errors
     /// If there is not one for every parameter of the block, of its shape.
-    pub fn flatten(&self, vectors: &ParamMap<Tensor<B>>) -> Result<Tensor<B>, Error> {
+    pub fn flatten(&self, vectors: &ParamMap<Tensor>) -> Result<Tensor, Error> {
         self.layout.flatten(self.linear.graph(), vectors)
     }
 
@@ -213,22 +213,22 @@ impl<B: Backend> CurvatureOperator<'_, B> {
     ///
     /// # Errors
     /// If the shape is another one.
-    pub fn unflatten(&self, rows: &Tensor<B>) -> Result<ParamMap<Tensor<B>>, Error> {
+    pub fn unflatten(&self, rows: &Tensor) -> Result<ParamMap<Tensor>, Error> {
         check_vectors(rows, self.layout.dim)?;
         Ok(self.layout.unflatten(rows))
     }
 }
 
-impl<B: Backend> LinearOperator<B> for CurvatureOperator<'_, B> {
+impl LinearOperator for CurvatureOperator<'_> {
     fn dim(&self) -> usize {
         self.layout.dim
     }
 
-    fn backend(&self) -> &B {
-        self.linear.graph().tape().backend()
+    fn device(&self) -> &Device {
+        self.linear.graph().tape().device()
     }
 
-    fn apply(&self, x: &Tensor<B>) -> Result<Tensor<B>, Error> {
+    fn apply(&self, x: &Tensor) -> Result<Tensor, Error> {
         let mut products = Vec::new();
         let total = x.shape().first().copied().unwrap_or(0);
         check_vectors(x, self.layout.dim)?;
@@ -248,18 +248,18 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub fn new<B: Backend>(graph: &Graph<B>, params: &[Var]) -> Self {
+    pub fn new(graph: &Graph, params: &[Var]) -> Self {
         let params: Vec<_> =
             params.iter().map(|&var| (var, *graph.tape().value(var).shape())).collect();
         let dim = params.iter().map(|(_, shape)| shape.size()).sum();
         Layout { params, dim }
     }
 
-    pub fn flatten<B: Backend>(
+    pub fn flatten(
         &self,
-        graph: &Graph<B>,
-        vectors: &ParamMap<Tensor<B>>,
-    ) -> Result<Tensor<B>, Error> {
+        graph: &Graph,
+        vectors: &ParamMap<Tensor>,
+    ) -> Result<Tensor, Error> {
         let mut parts = Vec::with_capacity(self.params.len());
         let mut k = None;
         for (var, shape) in &self.params {
@@ -285,7 +285,7 @@ impl Layout {
     }
 
     /// `rows: [K, D]`.
-    pub fn unflatten<B: Backend>(&self, rows: &Tensor<B>) -> ParamMap<Tensor<B>> {
+    pub fn unflatten(&self, rows: &Tensor) -> ParamMap<Tensor> {
         let (k, mut first) = (rows.shape()[0], 0);
         let part = |(var, shape): &(Var, Shape)| {
             let len = shape.size();
@@ -299,7 +299,7 @@ impl Layout {
 }
 
 /// `S_n S_nᵀ u_n`: `root: [V, N, *out]`, `moved: [K, N, *out]`.
-fn root_times_root<B: Backend>(root: &Tensor<B>, moved: &Tensor<B>) -> Tensor<B> {
+fn root_times_root(root: &Tensor, moved: &Tensor) -> Tensor {
     let (v, n, k) = (root.shape()[0], root.shape()[1], moved.shape()[0]);
     let c = root.len() / (v * n);
     // [N, K, V]

@@ -1,7 +1,7 @@
 //! Stochastic Lanczos quadrature: an operator's spectrum as a few weighted points.
 
 use vivit_eigh::eigh;
-use vivit_tensor::{Backend, Matrix, Rng, Scalar};
+use vivit_tensor::{Device, Matrix, Rng, Scalar};
 
 use crate::basis::{Basis, Products, normal, row_dots, row_norms};
 use crate::lanczos::at_least_one;
@@ -75,9 +75,9 @@ impl LanczosQuadrature {
     ///
     /// ```
     /// use vivit_curvature::{LanczosQuadrature, QuadratureOptions};
-    /// use vivit_tensor::{Cpu, Tensor};
+    /// use vivit_tensor::{Device, Tensor};
     ///
-    /// let a = Tensor::from_f64(&Cpu::<f64>::new(), &[2, 2], &[2.0, 1.0, 1.0, 2.0])?; // eigenvalues 1 and 3
+    /// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 1.0, 1.0, 2.0])?; // eigenvalues 1 and 3
     /// let points = LanczosQuadrature::new(&a, &QuadratureOptions { repeats: 100, ..Default::default() })?;
     /// let log_det = points.trace(f64::ln);
     /// assert!((log_det.value - 3f64.ln()).abs() < 5.0 * log_det.standard_error.unwrap());
@@ -86,8 +86,8 @@ impl LanczosQuadrature {
     ///
     /// # Errors
     /// If an option is out of range, or a product fails or is not finite.
-    pub fn new<B: Backend>(
-        operator: &dyn LinearOperator<B>,
+    pub fn new(
+        operator: &dyn LinearOperator,
         options: &QuadratureOptions,
     ) -> Result<Self, Error> {
         if options.vectors < 2 {
@@ -138,16 +138,16 @@ impl LanczosQuadrature {
 }
 
 /// One run: the three-term recurrence `β_j q_{j+1} = A q_j − α_j q_j − β_{j−1} q_{j−1}`.
-fn run<B: Backend>(
-    products: &mut Products<'_, B>,
+fn run(
+    products: &mut Products<'_>,
     options: &QuadratureOptions,
     rng: &mut Rng,
 ) -> Result<Vec<Node>, Error> {
-    let (backend, d, steps) =
-        (products.backend(), products.dim(), options.vectors.min(products.dim()));
-    let mut v = normal(backend, rng, 1, d)?;
+    let (device, d, steps) =
+        (products.device(), products.dim(), options.vectors.min(products.dim()));
+    let mut v = normal(device, rng, 1, d)?;
     v = v.scale(row_norms(&v)?[0].recip());
-    let mut basis = options.reorthogonalize.then(|| Basis::new(backend, steps, d));
+    let mut basis = options.reorthogonalize.then(|| Basis::new(device, steps, d));
     if let Some(basis) = &mut basis {
         basis.push(&v, 0, 1.0);
     }

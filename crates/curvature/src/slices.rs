@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use vivit_autodiff::{Factor, Site};
-use vivit_tensor::{Backend, Matrix, Scalar, Tensor};
+use vivit_tensor::{Device, Matrix, Scalar, Tensor};
 
 use crate::gram::{GramBlocks, add_between};
 use crate::plan::{Job, Plan, cut};
@@ -20,20 +20,20 @@ pub(crate) struct HostBlocks<E> {
 }
 
 /// A group's products of two different slices.
-struct Between<B: Backend> {
+struct Between {
     /// `[R_i, R_j]`
-    ggn: Tensor<B>,
+    ggn: Tensor,
     /// V of the one with the gradients of the other, and the other way round.
-    cross: [Option<Tensor<B>>; 2],
+    cross: [Option<Tensor>; 2],
 }
 
 /// The rows of a factor; all of it as it is.
-pub(crate) fn part<B: Backend>(factor: &Factor<B>, (columns, samples): &Rows) -> Factor<B> {
+pub(crate) fn part(factor: &Factor, (columns, samples): &Rows) -> Factor {
     if (columns.len(), samples.len()) == (factor.columns.shape()[0], factor.columns.shape()[1]) {
         return factor.clone();
     }
     let picked: Vec<usize> = samples.clone().collect();
-    let rows = factor.columns.slice(columns.start, columns.end).select(1, &picked);
+    let rows = factor.columns.slice(columns.start, columns.end).index_select(1, &picked);
     let samples = match &factor.samples {
         Some(all) => all[samples.clone()].to_vec(),
         None => picked,
@@ -42,8 +42,8 @@ pub(crate) fn part<B: Backend>(factor: &Factor<B>, (columns, samples): &Rows) ->
 }
 
 /// All groups' matrices, slice by slice.
-pub(crate) fn run<B: Backend>(
-    job: &Job<'_, '_, B>,
+pub(crate) fn run(
+    job: &Job<'_, '_>,
     plan: &Plan,
 ) -> Result<Vec<HostBlocks<B::Elem>>, Error> {
     let (v, gradient) = (&job.seeds[0], job.seeds.get(1));
@@ -64,7 +64,7 @@ pub(crate) fn run<B: Backend>(
     for i in 0..slices.len() {
         for j in 0..=i {
             let pair = if i == j { vec![i] } else { vec![i, j] };
-            let mut factors: Vec<Factor<B>> = pair.iter().map(|&at| part(v, &slices[at])).collect();
+            let mut factors: Vec<Factor> = pair.iter().map(|&at| part(v, &slices[at])).collect();
             // Where the gradients of each slice are among the factors.
             let mut places = [None; 2];
             for (place, &at) in places.iter_mut().zip(&pair) {
@@ -102,27 +102,27 @@ pub(crate) fn run<B: Backend>(
 }
 
 /// Tells how far the work has come.
-fn step<B: Backend>(job: &Job<'_, '_, B>, (done, total): &mut (usize, usize)) {
+fn step(job: &Job<'_, '_>, (done, total): &mut (usize, usize)) {
     *done += 1;
     job.ggn.report(Progress::Gram { done: *done, total: *total });
 }
 
 /// A slice with itself.
-fn within<B: Backend>(
-    job: &Job<'_, '_, B>,
+fn within(
+    job: &Job<'_, '_>,
     plan: &Plan,
-    factors: Vec<Factor<B>>,
+    factors: Vec<Factor>,
     rows: &Rows,
     (gradient, offset): (Option<usize>, usize),
     blocks: &mut [HostBlocks<B::Elem>],
     progress: &mut (usize, usize),
 ) -> Result<(), Error> {
     let graph = job.ggn.graph;
-    let mut parts: Vec<Option<GramBlocks<B>>> = blocks.iter().map(|_| None).collect();
-    graph.propagate(factors, job.wanted, true, |site: &Site<'_, B>| {
+    let mut parts: Vec<Option<GramBlocks>> = blocks.iter().map(|_| None).collect();
+    graph.propagate(factors, job.wanted, true, |site: &Site<'_>| {
         let group = job.group_of[site.param()];
         let part = parts[group].get_or_insert_with(|| {
-            GramBlocks::new(graph.tape().backend(), site, gradient.is_some(), plan.contraction)
+            GramBlocks::new(graph.tape().device(), site, gradient.is_some(), plan.contraction)
         });
         part.add(site, group)?;
         step(job, progress);
@@ -141,10 +141,10 @@ fn within<B: Backend>(
 }
 
 /// Two slices.
-fn between<B: Backend>(
-    job: &Job<'_, '_, B>,
+fn between(
+    job: &Job<'_, '_>,
     plan: &Plan,
-    factors: Vec<Factor<B>>,
+    factors: Vec<Factor>,
     rows: [&Rows; 2],
     gradients: [Option<usize>; 2],
     offsets: [usize; 2],
@@ -152,15 +152,15 @@ fn between<B: Backend>(
     progress: &mut (usize, usize),
 ) -> Result<(), Error> {
     let graph = job.ggn.graph;
-    let backend = graph.tape().backend();
+    let device = graph.tape().device();
     let count = |at: usize| factors[at].columns.shape()[..2].iter().product::<usize>();
-    let zeros = |v: usize, w: usize| Tensor::zeros(backend, [count(v), count(w)]);
+    let zeros = |v: usize, w: usize| Tensor::zeros(device, [count(v), count(w)]);
     let fresh = || Between {
         ggn: zeros(0, 1),
         cross: [0, 1].map(|v| gradients[1 - v].map(|g| zeros(v, g))),
     };
-    let mut parts: Vec<Between<B>> = blocks.iter().map(|_| fresh()).collect();
-    graph.propagate(factors, job.wanted, true, |site: &Site<'_, B>| {
+    let mut parts: Vec<Between> = blocks.iter().map(|_| fresh()).collect();
+    graph.propagate(factors, job.wanted, true, |site: &Site<'_>| {
         let Between { ggn, cross } = &mut parts[job.group_of[site.param()]];
         add_between(ggn, site, (0, 1), plan.contraction);
         for (v, cross) in cross.iter_mut().enumerate() {

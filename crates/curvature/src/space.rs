@@ -2,7 +2,7 @@
 
 use vivit_autodiff::{Batch, Factor, ParamMap, PendingChecks, Reduction, Site, StreamShape, Var};
 use vivit_eigh::Reduction as Tridiagonal;
-use vivit_tensor::{Backend, Gemm, Matrix, Reduce, Scalar, Strides, Tensor, Unary};
+use vivit_tensor::{Device, Gemm, Matrix, Reduce, Scalar, Strides, Tensor, Unary};
 
 use crate::gram::GramBlocks;
 use crate::plan::{Job, cut};
@@ -43,19 +43,19 @@ pub enum Progress {
 
 /// The chosen eigenvalues of a group's GGN block and their eigenvectors.
 #[derive(Clone, Debug)]
-pub struct Eigenpairs<B: Backend> {
+pub struct Eigenpairs {
     /// The eigenvalues `[K]`, in the criterion's order.
     pub eigenvalues: Vec<B::Elem>,
     /// The eigenvectors, `[K, *p]` per parameter: orthonormal over the whole group, the entry of
     /// largest magnitude positive.
-    pub eigenvectors: ParamMap<Tensor<B>>,
+    pub eigenvectors: ParamMap<Tensor>,
 }
 
 /// A directionally damped Newton step.
 #[derive(Clone, Debug)]
-pub struct NewtonStep<B: Backend> {
+pub struct NewtonStep {
     /// Δθ, `[*p]` per parameter: to be added.
-    pub step: ParamMap<Tensor<B>>,
+    pub step: ParamMap<Tensor>,
     /// The directional derivatives that it was made of, per group.
     pub directions: Vec<DirectionalDerivatives<B::Elem>>,
 }
@@ -82,8 +82,8 @@ struct GramEigenpairs<E> {
 /// Gram matrices, gradients' projections and eigenvalues of every group; all results come out of
 /// it.
 #[derive(Debug)]
-pub struct GramSpace<'a, B: Backend> {
-    ggn: &'a Ggn<'a, B>,
+pub struct GramSpace<'a> {
+    ggn: &'a Ggn<'a>,
     groups: &'a [Group<'a>],
     spaces: Vec<GroupSpace<B::Elem>>,
     /// Gradients, if they were wanted and did not travel.
@@ -91,9 +91,9 @@ pub struct GramSpace<'a, B: Backend> {
     report: GramReport,
 }
 
-impl<'a, B: Backend> GramSpace<'a, B> {
+impl<'a> GramSpace<'a> {
     pub(crate) fn new(
-        ggn: &'a Ggn<'a, B>,
+        ggn: &'a Ggn<'a>,
         groups: &'a [Group<'a>],
         gradients: bool,
     ) -> Result<Self, Error> {
@@ -116,7 +116,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         }
     }
 
-    pub(crate) fn plan(ggn: &Ggn<'_, B>, groups: &[Group<'_>]) -> Result<Plan, Error> {
+    pub(crate) fn plan(ggn: &Ggn<'_>, groups: &[Group<'_>]) -> Result<Plan, Error> {
         let (wanted, group_of) = check_groups(ggn, groups)?;
         let (Seeds { factors: seeds, .. }, unsettled) = seeds(ggn, true)?;
         unsettled.wait()?;
@@ -239,11 +239,11 @@ impl<'a, B: Backend> GramSpace<'a, B> {
     ///
     /// # Errors
     /// If a criterion's choice is empty, repeated, out of range or numerically zero.
-    pub fn eigenpairs(&self) -> Result<Vec<Eigenpairs<B>>, Error> {
+    pub fn eigenpairs(&self) -> Result<Vec<Eigenpairs>, Error> {
         (0..self.groups.len()).map(|group| self.eigenpairs_of(group)).collect()
     }
 
-    fn eigenpairs_of(&self, group: usize) -> Result<Eigenpairs<B>, Error> {
+    fn eigenpairs_of(&self, group: usize) -> Result<Eigenpairs, Error> {
         let GramEigenpairs { values: eigenvalues, vectors: mut weights, .. } =
             self.gram_eigenpairs(group)?;
         for (at, value) in eigenvalues.iter().enumerate() {
@@ -251,7 +251,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
             weights.row_mut(at).iter_mut().for_each(|e| *e *= scale);
         }
         let total = weights.rows();
-        let mut parts: ParamMap<Vec<Tensor<B>>> =
+        let mut parts: ParamMap<Vec<Tensor>> =
             self.groups[group].params.iter().map(|&var| (var, Vec::new())).collect();
         for first in (0..total).step_by(COLUMNS) {
             let last = (first + COLUMNS).min(total);
@@ -285,7 +285,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
     pub fn newton_step(
         &self,
         damping: impl Fn(&DirectionalDerivatives<B::Elem>) -> Vec<f64>,
-    ) -> Result<NewtonStep<B>, Error> {
+    ) -> Result<NewtonStep, Error> {
         let directions = self.directional_derivatives()?;
         let mut step = ParamMap::new();
         // Of the reduced loss: the sample mean for a mean, N times it for a sum.
@@ -352,13 +352,13 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         &self,
         group: usize,
         weights: &Matrix<B::Elem>,
-    ) -> Result<ParamMap<Tensor<B>>, Error> {
+    ) -> Result<ParamMap<Tensor>, Error> {
         let (graph, probe) = (self.ggn.graph, self.ggn.ggn_probe());
         let roots = probe.pending_columns(graph, self.ggn.loss)?;
         let (k, v, n) = (weights.rows(), roots.shape()[0], roots.shape()[1]);
         let c = roots.len() / (v * n);
         let weights =
-            Tensor::from_vec(graph.tape().backend(), &[k, v, n], weights.as_slice().to_vec())?;
+            Tensor::from_vec(graph.tape().device(), &[k, v, n], weights.as_slice().to_vec())?;
         let g = Gemm {
             a: Strides { offset: 0, row: v * n, col: n },
             b: Strides::rows(n * c),
@@ -368,7 +368,7 @@ impl<'a, B: Backend> GramSpace<'a, B> {
         let shape = roots.shape().tail().prefixed(&[k]);
         let columns = weights.gemm(&g.batch(n, 1, c, c), &roots, shape);
         let params = &self.groups[group].params;
-        let mut result: ParamMap<Tensor<B>> = ParamMap::new();
+        let mut result: ParamMap<Tensor> = ParamMap::new();
         for some in cut(n, self.passes(params, (k, n), probe.samples.is_some())) {
             let factor = slices::part(
                 &Factor { columns: columns.clone(), samples: probe.samples.clone() },
@@ -388,16 +388,16 @@ impl<'a, B: Backend> GramSpace<'a, B> {
 }
 
 /// What is sent backwards, and the gradients if they are known without.
-struct Seeds<B: Backend> {
+struct Seeds {
     /// V's columns and, if gradients are wanted and not in their span, the gradient's.
-    factors: Vec<Factor<B>>,
+    factors: Vec<Factor>,
     span: Option<Span>,
 }
 
-fn seeds<'a, B: Backend>(
-    ggn: &Ggn<'a, B>,
+fn seeds<'a>(
+    ggn: &Ggn<'a>,
     gradients: bool,
-) -> Result<(Seeds<B>, PendingChecks<'a, B>), Error> {
+) -> Result<(Seeds, PendingChecks<'a>), Error> {
     ggn.graph.check_apart(Some("a GGN per sample"))?;
     let mut probes = vec![ggn.ggn_probe()];
     probes.extend(gradients.then(|| ggn.grad_probe()));
@@ -410,20 +410,20 @@ fn seeds<'a, B: Backend>(
 }
 
 /// Eigenvalues of all groups, from one sweep.
-fn whole<B: Backend>(
-    job: &Job<'_, '_, B>,
+fn whole(
+    job: &Job<'_, '_>,
     plan: &Plan,
-    unsettled: &mut PendingChecks<'_, B>,
+    unsettled: &mut PendingChecks<'_>,
 ) -> Result<Spaces<B::Elem>, Error> {
     let (ggn, gradients) = (job.ggn, job.seeds.len() > 1);
-    let backend = ggn.graph.tape().backend();
-    let mut blocks: Vec<Option<GramBlocks<B>>> = job.groups.iter().map(|_| None).collect();
+    let device = ggn.graph.tape().device();
+    let mut blocks: Vec<Option<GramBlocks>> = job.groups.iter().map(|_| None).collect();
     let mut report = GramReport::default();
     let (mut done, total) = (0, job.wanted.len());
-    ggn.graph.propagate(job.seeds.to_vec(), job.wanted, true, |site: &Site<'_, B>| {
+    ggn.graph.propagate(job.seeds.to_vec(), job.wanted, true, |site: &Site<'_>| {
         let group = job.group_of[site.param()];
         let block = blocks[group]
-            .get_or_insert_with(|| GramBlocks::new(backend, site, gradients, plan.contraction));
+            .get_or_insert_with(|| GramBlocks::new(device, site, gradients, plan.contraction));
         report.rows.push(block.add(site, group)?);
         done += 1;
         ggn.report(Progress::Gram { done, total });
@@ -444,7 +444,7 @@ fn whole<B: Backend>(
 }
 
 /// Eigenvalues of all groups, slice by slice.
-fn sliced<B: Backend>(job: &Job<'_, '_, B>, plan: Plan) -> Result<Spaces<B::Elem>, Error> {
+fn sliced(job: &Job<'_, '_>, plan: Plan) -> Result<Spaces<B::Elem>, Error> {
     let total = job.groups.len();
     let mut spaces = Vec::with_capacity(total);
     for (group, HostBlocks { ggn, cross }) in slices::run(job, &plan)?.into_iter().enumerate() {
@@ -457,8 +457,8 @@ fn sliced<B: Backend>(job: &Job<'_, '_, B>, plan: Plan) -> Result<Spaces<B::Elem
 
 /// Checks that every parameter is in the graph and in one group, and returns them all and the group
 /// of each.
-fn check_groups<B: Backend>(
-    ggn: &Ggn<'_, B>,
+fn check_groups(
+    ggn: &Ggn<'_>,
     groups: &[Group<'_>],
 ) -> Result<(Vec<Var>, ParamMap<usize>), Error> {
     let graph = ggn.graph;
@@ -486,7 +486,7 @@ fn check_groups<B: Backend>(
 
 /// `±1` per column, `[K]`, so that the entry of largest magnitude over all parameters becomes
 /// positive; nothing is read.
-fn signs<B: Backend>(columns: &ParamMap<Tensor<B>>) -> Tensor<B> {
+fn signs(columns: &ParamMap<Tensor>) -> Tensor {
     let (mut high, mut low) = (Vec::new(), Vec::new());
     for (_, column) in columns.iter() {
         let k = column.shape()[0];
@@ -494,11 +494,11 @@ fn signs<B: Backend>(columns: &ParamMap<Tensor<B>>) -> Tensor<B> {
         high.push(flat.reduce(Reduce::Max, 1).reshape([k, 1]));
         low.push(flat.reduce(Reduce::Min, 1).reshape([k, 1]));
     }
-    let over = |parts: &[Tensor<B>], f| Tensor::concat(parts, 1).reduce(f, 1);
+    let over = |parts: &[Tensor], f| Tensor::concat(parts, 1).reduce(f, 1);
     let excess = over(&low, Reduce::Min).scale(-1.0).sub(&over(&high, Reduce::Max));
     // The slope of |x| is a sign: 1 above zero, −1 elsewhere.
     let magnitude = Unary::LeakyRelu(-1.0);
-    Tensor::full(excess.backend(), *excess.shape(), -1.0).unary_chain(
+    Tensor::full(excess.device(), *excess.shape(), -1.0).unary_chain(
         magnitude,
         &excess,
         &excess.unary(magnitude),

@@ -10,7 +10,7 @@
 //! No gradient travels beside V's columns.
 
 use vivit_autodiff::{Factor, Root};
-use vivit_tensor::{Backend, Matrix, Reduce, Scalar, Tensor, Unary};
+use vivit_tensor::{Device, Matrix, Reduce, Scalar, Tensor, Unary};
 
 use crate::{Error, Ggn};
 
@@ -32,7 +32,7 @@ pub(crate) struct Span {
 impl Span {
     /// The combinations of V's columns that make the gradients, if all are known and none suffers
     /// from rounding.
-    pub fn new<B: Backend>(ggn: &Ggn<'_, B>, v: &Factor<B>) -> Result<Option<Self>, Error> {
+    pub fn new(ggn: &Ggn<'_>, v: &Factor) -> Result<Option<Self>, Error> {
         let (graph, loss) = (ggn.graph, ggn.loss);
         let Root::Exact(columns) = ggn.root else { return Ok(None) };
         let (columns_len, chosen, n) =
@@ -62,10 +62,10 @@ impl Span {
                 expected: vec![columns_len, n],
             }));
         }
-        let chosen_of = |x: &Tensor<B>, axis: usize| {
-            v.samples.as_ref().map_or_else(|| x.clone(), |rows| x.select(axis, rows))
+        let chosen_of = |x: &Tensor, axis: usize| {
+            v.samples.as_ref().map_or_else(|| x.clone(), |rows| x.index_select(axis, rows))
         };
-        let norms = |x: &Tensor<B>, count: usize| {
+        let norms = |x: &Tensor, count: usize| {
             x.reshape([count, x.len() / count]).reduce(Reduce::SumSquares, 1).unary(Unary::Sqrt)
         };
         // The root of some samples is scaled so that its GGN estimates the whole.

@@ -112,9 +112,9 @@ impl LanczosQuadrature {
     ///
     /// ```
     /// use vivit_curvature::{DensityOptions, LanczosQuadrature, QuadratureOptions};
-    /// use vivit_tensor::{Cpu, Tensor};
+    /// use vivit_tensor::{Device, Tensor};
     ///
-    /// let a = Tensor::from_f64(&Cpu::<f64>::new(), &[2, 2], &[2.0, 1.0, 1.0, 2.0])?; // eigenvalues 1 and 3
+    /// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 1.0, 1.0, 2.0])?; // eigenvalues 1 and 3
     /// let points = LanczosQuadrature::new(&a, &QuadratureOptions::default())?;
     /// let spectrum = points.density(&DensityOptions::default())?;
     /// assert!((spectrum.boundaries.0 - 1.0).abs() < 1e-12 && (spectrum.boundaries.1 - 3.0).abs() < 1e-12);
@@ -165,9 +165,9 @@ impl LanczosQuadrature {
     ///
     /// ```
     /// use vivit_curvature::{LanczosQuadrature, LogDensityOptions, QuadratureOptions};
-    /// use vivit_tensor::{Cpu, Tensor};
+    /// use vivit_tensor::{Device, Tensor};
     ///
-    /// let a = Tensor::from_f64(&Cpu::<f64>::new(), &[2, 2], &[1e-3, 0.0, 0.0, 1.0])?;
+    /// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[1e-3, 0.0, 0.0, 1.0])?;
     /// let points = LanczosQuadrature::new(&a, &QuadratureOptions::default())?;
     /// let spectrum = points.log_density(&LogDensityOptions::default())?;
     /// assert!((spectrum.mass() - 1.0).abs() < 1e-2);

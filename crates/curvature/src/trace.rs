@@ -1,6 +1,6 @@
 //! Stochastic estimates of an operator's trace and diagonal.
 
-use vivit_tensor::{Backend, Rng, Scalar, Tensor, Unary};
+use vivit_tensor::{Device, Rng, Scalar, Tensor, Unary};
 
 use crate::basis::{Basis, Products, row_dots};
 use crate::lanczos::at_least_one;
@@ -19,20 +19,20 @@ pub enum ProbeVectors {
 
 impl ProbeVectors {
     /// `[k, d]`.
-    fn draw<B: Backend>(
+    fn draw(
         self,
-        backend: &B,
+        device: &Device,
         rng: &mut Rng,
         k: usize,
         d: usize,
-    ) -> Result<Tensor<B>, Error> {
+    ) -> Result<Tensor, Error> {
         let data = match self {
             ProbeVectors::Rademacher => {
                 (0..k * d).map(|_| B::Elem::of(if rng.unit() < 0.5 { -1.0 } else { 1.0 })).collect()
             }
             ProbeVectors::Gaussian => rng.normal(k * d),
         };
-        Ok(Tensor::from_vec(backend, &[k, d], data)?)
+        Ok(Tensor::from_vec(device, &[k, d], data)?)
     }
 }
 
@@ -77,12 +77,12 @@ pub struct Estimate {
 
 /// An estimated diagonal.
 #[derive(Clone, Debug)]
-pub struct DiagonalEstimate<B: Backend> {
+pub struct DiagonalEstimate {
     /// The estimate, `[D]`.
-    pub diagonal: Tensor<B>,
+    pub diagonal: Tensor,
     /// The standard error of each entry, `[D]`, estimated from the spread of its terms; none of a
     /// single term.
-    pub standard_error: Option<Tensor<B>>,
+    pub standard_error: Option<Tensor>,
     /// Products with vectors that were needed.
     pub products: usize,
 }
@@ -106,9 +106,9 @@ pub(crate) fn mean_with_error(terms: &[f64]) -> (f64, Option<f64>) {
 ///
 /// ```
 /// use vivit_curvature::{TraceOptions, hutchinson_trace};
-/// use vivit_tensor::{Cpu, Tensor};
+/// use vivit_tensor::{Device, Tensor};
 ///
-/// let a = Tensor::from_f64(&Cpu::<f64>::new(), &[2, 2], &[2.0, 1.0, 1.0, 3.0])?;
+/// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 1.0, 1.0, 3.0])?;
 /// let trace = hutchinson_trace(&a, &TraceOptions { vectors: 1000, ..Default::default() })?;
 /// assert!((trace.value - 5.0).abs() < 5.0 * trace.standard_error.unwrap());
 /// # Ok::<(), vivit_curvature::Error>(())
@@ -116,8 +116,8 @@ pub(crate) fn mean_with_error(terms: &[f64]) -> (f64, Option<f64>) {
 ///
 /// # Errors
 /// If an option is out of range, or a product fails or is not finite.
-pub fn hutchinson_trace<B: Backend>(
-    operator: &dyn LinearOperator<B>,
+pub fn hutchinson_trace(
+    operator: &dyn LinearOperator,
     options: &TraceOptions,
 ) -> Result<Estimate, Error> {
     options.check()?;
@@ -125,7 +125,7 @@ pub fn hutchinson_trace<B: Backend>(
     let mut rng = Rng::new(options.seed);
     let mut terms = Vec::with_capacity(options.vectors);
     for size in batches(options.vectors, options.batch) {
-        let v = options.probes.draw(products.backend(), &mut rng, size, products.dim())?;
+        let v = options.probes.draw(products.device(), &mut rng, size, products.dim())?;
         terms.extend(row_dots(&v, &products.apply(&v)?.0)?);
     }
     let (value, standard_error) = mean_with_error(&terms);
@@ -150,9 +150,9 @@ pub fn hutchinson_trace<B: Backend>(
 ///
 /// ```
 /// use vivit_curvature::{TraceOptions, hutch_plus_plus};
-/// use vivit_tensor::{Cpu, Tensor};
+/// use vivit_tensor::{Device, Tensor};
 ///
-/// let ones = Tensor::full(&Cpu::<f64>::new(), [50, 50], 1.0); // rank 1
+/// let ones = Tensor::full(&Device::cpu_f64(), [50, 50], 1.0); // rank 1
 /// let trace = hutch_plus_plus(&ones, &TraceOptions { vectors: 6, ..Default::default() })?;
 /// assert!((trace.value - 50.0).abs() < 1e-10);
 /// # Ok::<(), vivit_curvature::Error>(())
@@ -161,8 +161,8 @@ pub fn hutchinson_trace<B: Backend>(
 /// # Errors
 /// If there are fewer than 3 vectors, an option is out of range, or a product fails or is not
 /// finite.
-pub fn hutch_plus_plus<B: Backend>(
-    operator: &dyn LinearOperator<B>,
+pub fn hutch_plus_plus(
+    operator: &dyn LinearOperator,
     options: &TraceOptions,
 ) -> Result<Estimate, Error> {
     options.check()?;
@@ -172,12 +172,12 @@ pub fn hutch_plus_plus<B: Backend>(
         let allowed = "at least 3: a third each for the subspace, its trace and the rest".into();
         return Err(Error::InvalidOption { name: "vectors", value: m as f64, allowed });
     }
-    let (backend, mut rng) = (products.backend(), Rng::new(options.seed));
+    let (device, mut rng) = (products.device(), Rng::new(options.seed));
     let sketch = (m / 3).min(d);
-    let mut basis = Basis::new(backend, sketch, d);
+    let mut basis = Basis::new(device, sketch, d);
     let mut largest = 0.0f64;
     for size in batches(sketch, options.batch) {
-        let (mut w, norms) = products.apply(&options.probes.draw(backend, &mut rng, size, d)?)?;
+        let (mut w, norms) = products.apply(&options.probes.draw(device, &mut rng, size, d)?)?;
         largest = norms.into_iter().fold(largest, f64::max);
         let floor = 10.0 * B::Elem::EPSILON.f64() * largest;
         basis.project_out(&mut w)?;
@@ -198,7 +198,7 @@ pub fn hutch_plus_plus<B: Backend>(
     }
     let mut terms = Vec::new();
     for size in batches(m - sketch - rank, options.batch) {
-        let mut v = options.probes.draw(backend, &mut rng, size, d)?;
+        let mut v = options.probes.draw(device, &mut rng, size, d)?;
         basis.project_out(&mut v)?;
         terms.extend(row_dots(&v, &products.apply(&v)?.0)?);
     }
@@ -215,9 +215,9 @@ pub fn hutch_plus_plus<B: Backend>(
 ///
 /// ```
 /// use vivit_curvature::{TraceOptions, hutchinson_diagonal};
-/// use vivit_tensor::{Cpu, Tensor};
+/// use vivit_tensor::{Device, Tensor};
 ///
-/// let a = Tensor::from_f64(&Cpu::<f64>::new(), &[2, 2], &[2.0, 0.1, 0.1, 3.0])?;
+/// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 0.1, 0.1, 3.0])?;
 /// let estimate = hutchinson_diagonal(&a, &TraceOptions { vectors: 1000, ..Default::default() })?;
 /// let diagonal = estimate.diagonal.to_vec()?;
 /// assert!((diagonal[0] - 2.0).abs() < 0.02 && (diagonal[1] - 3.0).abs() < 0.02);
@@ -226,18 +226,18 @@ pub fn hutch_plus_plus<B: Backend>(
 ///
 /// # Errors
 /// If an option is out of range, or a product fails or is not finite.
-pub fn hutchinson_diagonal<B: Backend>(
-    operator: &dyn LinearOperator<B>,
+pub fn hutchinson_diagonal(
+    operator: &dyn LinearOperator,
     options: &TraceOptions,
-) -> Result<DiagonalEstimate<B>, Error> {
+) -> Result<DiagonalEstimate, Error> {
     options.check()?;
     let mut products = Products::new(operator)?;
-    let (backend, d) = (products.backend(), products.dim());
+    let (device, d) = (products.device(), products.dim());
     let mut rng = Rng::new(options.seed);
-    let (mut mean, mut spread) = (Tensor::zeros(backend, [d]), Tensor::zeros(backend, [d]));
+    let (mut mean, mut spread) = (Tensor::zeros(device, [d]), Tensor::zeros(device, [d]));
     let mut done = 0.0;
     for size in batches(options.vectors, options.batch) {
-        let v = options.probes.draw(backend, &mut rng, size, d)?;
+        let v = options.probes.draw(device, &mut rng, size, d)?;
         let terms = products.apply(&v)?.0.mul(&v);
         // Means and sums of squared deviations of two samples together (Chan, Golub & LeVeque,
         // 1979): nothing cancels.

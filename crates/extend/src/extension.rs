@@ -1,6 +1,6 @@
 //! What a quantity is to the sweep.
 
-use vivit_autodiff::{Graph, Loss, ParamMap, Probe, Site, Var};
+use vivit_autodiff::{Graph, Loss, ParamId, ParamMap, Probe, Site};
 use vivit_tensor::Device;
 
 /// Errors of a sweep with extensions.
@@ -92,7 +92,7 @@ pub trait Extension {
     ///
     /// # Errors
     /// Ends the run before any work.
-    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error> {
+    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[ParamId]) -> Result<(), Error> {
         let _ = (graph, loss, params);
         Ok(())
     }

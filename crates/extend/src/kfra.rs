@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use vivit_autodiff::{Graph, KfraSite, Loss, Order, ParamMap, Probe, Site, Var};
+use vivit_autodiff::{Graph, KfraSite, Loss, Order, ParamId, ParamMap, Probe, Site};
 use vivit_tensor::{Device, Tensor};
 
 use crate::kfac::input_factor;
@@ -34,7 +34,7 @@ impl Kfra {
     }
 
     fn factors(graph: &Graph, at: &KfraSite<'_>) -> Kronecker {
-        let shape = *graph.tape().value(at.param).shape();
+        let shape = *graph.tape().param_value(at.param)?.shape();
         match (at.outer(), at.output_factor()) {
             (Some(outer), Some(b)) => {
                 Kronecker::new(b, Some(input_factor(&outer)), outer.order(), shape)
@@ -60,7 +60,7 @@ impl Extension for Kfra {
         Vec::new()
     }
 
-    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error> {
+    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[ParamId]) -> Result<(), Error> {
         let mut factors = ParamMap::new();
         graph.averaged_sweep(loss, params, "Kfra", |at| {
             if !params.contains(&at.param) {

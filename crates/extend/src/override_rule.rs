@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use vivit_autodiff::{Graph, Loss, Op, ParamMap, Probe, Site, Var};
+use vivit_autodiff::{Graph, Loss, Op, ParamId, ParamMap, Probe, Site};
 use vivit_tensor::Device;
 
 use crate::{Error, Extension};
@@ -56,7 +56,7 @@ impl<X: Extension, O: Op, F: FnMut(&Site<'_>, &O) -> Result<X::Value, Error>> Ex
         self.inner.per_sample()
     }
 
-    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error> {
+    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[ParamId]) -> Result<(), Error> {
         self.inner.prepare(graph, loss, params)
     }
 

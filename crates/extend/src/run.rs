@@ -1,6 +1,6 @@
 //! Running any set of extensions in one sweep.
 
-use vivit_autodiff::{Graph, Loss, ParamMap, Probe, Seed, Site, Var};
+use vivit_autodiff::{Graph, Loss, ParamId, ParamMap, Probe, Seed, Site};
 use vivit_tensor::Device;
 
 use crate::{Error, Extension};
@@ -26,7 +26,7 @@ pub fn run<X: ExtensionSet>(
 pub fn run_for<X: ExtensionSet>(
     graph: &Graph,
     loss: &dyn Loss,
-    params: &[Var],
+    params: &[ParamId],
     extensions: X,
 ) -> Result<X::Out, Error> {
     run_with(graph, loss, params, extensions, |_, _| Ok(()))
@@ -62,7 +62,7 @@ pub fn run_for<X: ExtensionSet>(
 pub fn run_with<X: ExtensionSet>(
     graph: &Graph,
     loss: &dyn Loss,
-    params: &[Var],
+    params: &[ParamId],
     mut extensions: X,
     mut hook: impl FnMut(&Site<'_>, &mut X::Values) -> Result<(), Error>,
 ) -> Result<X::Out, Error> {
@@ -122,7 +122,7 @@ pub trait ExtensionSet {
     ///
     /// # Errors
     /// The first that an extension returns.
-    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error>;
+    fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[ParamId]) -> Result<(), Error>;
     /// Shows a site to every extension; `own[i]` are the probes of extension i.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ macro_rules! tuple {
             fn declare(&self, plan: &mut Plan) {
                 $(plan.add(&self.$at);)+
             }
-            fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[Var]) -> Result<(), Error> {
+            fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[ParamId]) -> Result<(), Error> {
                 $(self.$at.prepare(graph, loss, params)?;)+
                 Ok(())
             }

@@ -57,8 +57,8 @@ fn of_outer(outer: &Outer, signs: Option<&Tensor>, batch: Batch) -> Tensor {
         let product =
             Outer::new(s, outer.z().unary(Unary::Square), outer.positions()).ordered(outer.order());
         return match batch {
-            Batch::Sum => product.sum().reshape([d.g * d.o * d.i]),
-            Batch::Keep => product.kept().reshape([d.n, d.g * d.o * d.i]),
+            Batch::Sum => product.summed().reshape([d.g * d.o * d.i]),
+            Batch::Keep => product.per_sample().reshape([d.n, d.g * d.o * d.i]),
         };
     }
     let all = 0..d.o;

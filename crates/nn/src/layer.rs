@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 use vivit_autodiff::{Tape, Var};
-use vivit_tensor::{Backend, Rng, Tensor};
+use vivit_tensor::{Device, Rng, Tensor};
 
 use crate::description::{DescriptionError, DescriptionProblem};
 use crate::{Error, Init, ShapeError};
@@ -41,9 +41,9 @@ pub enum Mode {
 
 /// What a layer is recorded with: the tape, the mode, random numbers.
 #[derive(Debug)]
-pub struct Recorder<'r, B: Backend> {
+pub struct Recorder<'r> {
     /// The tape.
-    pub tape: &'r mut Tape<B>,
+    pub tape: &'r mut Tape,
     /// The mode.
     pub mode: Mode,
     /// Random numbers of this pass.
@@ -52,17 +52,17 @@ pub struct Recorder<'r, B: Backend> {
 
 /// What belongs to a layer in a model.
 #[derive(Debug)]
-pub struct Own<'r, B: Backend> {
+pub struct Own<'r> {
     /// Its parameters on the tape, in the order of [`Layer::params`].
     pub params: &'r [Var],
     /// Its buffers, in the order of [`Layer::buffers`]. What a layer writes here in training mode
     /// is kept.
-    pub buffers: &'r mut [Tensor<B>],
+    pub buffers: &'r mut [Tensor],
 }
 
 /// A part of a model: what it needs, what shapes it takes, and how it is recorded. It owns no
 /// numbers; the model does.
-pub trait Layer<B: Backend>: Debug {
+pub trait Layer: Debug {
     /// The layer in words, for errors: `linear 7→5`.
     fn name(&self) -> String;
 
@@ -83,14 +83,14 @@ pub trait Layer<B: Backend>: Debug {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError>;
 
     /// Records the layer. Shapes have been checked.
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var;
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var;
 
     /// Checks the numbers of a model's input, where this layer is the first: the vocabulary of an
     /// embedding.
     ///
     /// # Errors
     /// If the layer can't take them.
-    fn check_input(&self, x: &Tensor<B>) -> Result<(), Error> {
+    fn check_input(&self, x: &Tensor) -> Result<(), Error> {
         let _ = x;
         Ok(())
     }
@@ -122,18 +122,18 @@ pub trait Layer<B: Backend>: Debug {
 /// A row of layers: what sequential models and residual bodies have in common. A layer's name is
 /// its position.
 #[derive(Debug)]
-pub(crate) struct Row<B: Backend>(pub Rc<[Box<dyn Layer<B>>]>);
+pub(crate) struct Row(pub Rc<[Box<dyn Layer>]>);
 
 // By hand: a derive would ask for `B: Clone` layers.
-impl<B: Backend> Clone for Row<B> {
+impl Clone for Row {
     fn clone(&self) -> Self {
         Row(Rc::clone(&self.0))
     }
 }
 
-impl<B: Backend> Row<B> {
+impl Row {
     /// The layer that position `at` runs, and whether its parameters are its own.
-    fn layer(&self, at: usize) -> &dyn Layer<B> {
+    fn layer(&self, at: usize) -> &dyn Layer {
         let layer = self.0[at].as_ref();
         layer.shares().map_or(layer, |shared| self.0[shared].as_ref())
     }
@@ -158,7 +158,7 @@ impl<B: Backend> Row<B> {
         self.named(|layer| layer.buffers())
     }
 
-    fn named(&self, specs: impl Fn(&dyn Layer<B>) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
+    fn named(&self, specs: impl Fn(&dyn Layer) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
         let mut all = Vec::new();
         for (at, layer) in self.0.iter().enumerate() {
             let named = |spec: ParamSpec| ParamSpec { name: format!("{at}.{}", spec.name), ..spec };
@@ -167,7 +167,7 @@ impl<B: Backend> Row<B> {
         all
     }
 
-    pub fn check_input(&self, x: &Tensor<B>) -> Result<(), Error> {
+    pub fn check_input(&self, x: &Tensor) -> Result<(), Error> {
         self.0.first().map_or(Ok(()), |layer| layer.check_input(x))
     }
 
@@ -177,7 +177,7 @@ impl<B: Backend> Row<B> {
         })
     }
 
-    pub fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    pub fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         // Where each layer's parameters and buffers begin.
         let mut firsts = vec![[0, 0]];
         for layer in self.0.iter() {

@@ -1,6 +1,6 @@
 //! Reference networks of the field, as rows of layers.
 
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::{
     Conv2d, Flatten, Join, Layer, avg_pool2d, batch_norm, branches, conv2d, embedding, flatten,
@@ -10,9 +10,9 @@ use crate::{
 
 /// A named network: its layers and the shapes around them.
 #[derive(Debug)]
-pub struct Network<B: Backend> {
+pub struct Network {
     /// The layers.
-    pub layers: Vec<Box<dyn Layer<B>>>,
+    pub layers: Vec<Box<dyn Layer>>,
     /// Shape of one input sample.
     pub input: Vec<usize>,
     /// Size of the vocabulary, where inputs are whole numbers below it.
@@ -23,26 +23,26 @@ pub struct Network<B: Backend> {
     pub positions: usize,
 }
 
-impl<B: Backend> Network<B> {
-    fn new(layers: Vec<Box<dyn Layer<B>>>, input: &[usize], classes: usize) -> Self {
+impl Network {
+    fn new(layers: Vec<Box<dyn Layer>>, input: &[usize], classes: usize) -> Self {
         Network { layers, input: input.to_vec(), vocabulary: None, classes, positions: 1 }
     }
 }
 
 /// The MLP 7-5-5-3 with ReLU of ViViT's introductory example.
-pub fn demo<B: Backend>() -> Network<B> {
+pub fn demo() -> Network {
     Network::new(vec![linear(7, 5), relu(), linear(5, 5), relu(), linear(5, 3)], &[7], 3)
 }
 
 /// An MLP 784-512-256-10 with ReLU (535,818 parameters).
-pub fn mlp<B: Backend>() -> Network<B> {
+pub fn mlp() -> Network {
     let layers =
         vec![flatten(), linear(784, 512), relu(), linear(512, 256), relu(), linear(256, 10)];
     Network::new(layers, &[1, 28, 28], 10)
 }
 
 /// DeepOBS's 2c2d for Fashion-MNIST (3,274,634 parameters).
-pub fn net2c2d<B: Backend>() -> Network<B> {
+pub fn net2c2d() -> Network {
     let layers = vec![
         Conv2d::new(1, 32, 5).padded(2).boxed(),
         relu(),
@@ -59,7 +59,7 @@ pub fn net2c2d<B: Backend>() -> Network<B> {
 }
 
 /// DeepOBS's 3c3d for CIFAR-10 (895,210 parameters).
-pub fn net3c3d<B: Backend>() -> Network<B> {
+pub fn net3c3d() -> Network {
     let layers = vec![
         conv2d(3, 64, 5),
         relu(),
@@ -84,7 +84,7 @@ pub fn net3c3d<B: Backend>() -> Network<B> {
 }
 
 /// All-CNN-C for CIFAR-100 (Springenberg et al. 2015; 1,387,108 parameters).
-pub fn allcnnc<B: Backend>() -> Network<B> {
+pub fn allcnnc() -> Network {
     let conv = |inputs, outputs| Conv2d::new(inputs, outputs, 3).padded(1);
     let halving = |inputs, outputs| Conv2d { stride: [2; 2], ..conv(inputs, outputs) };
     let convolutions = [
@@ -98,7 +98,7 @@ pub fn allcnnc<B: Backend>() -> Network<B> {
         Conv2d::new(192, 192, 1),
         Conv2d::new(192, 100, 1),
     ];
-    let mut layers: Vec<Box<dyn Layer<B>>> = Vec::new();
+    let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     for convolution in convolutions {
         layers.extend([convolution.boxed(), relu()]);
     }
@@ -109,17 +109,17 @@ pub fn allcnnc<B: Backend>() -> Network<B> {
 /// The CIFAR residual network with 32 layers, parameter-free shortcuts (He et al. 2016, option A;
 /// 464,154 parameters). Batch norm makes it a network for evaluation mode wherever samples matter
 /// one by one.
-pub fn resnet32<B: Backend>() -> Network<B> {
+pub fn resnet32() -> Network {
     resnet(5)
 }
 
 /// The CIFAR residual network with 56 layers (853,018 parameters); otherwise as [`resnet32`].
-pub fn resnet56<B: Backend>() -> Network<B> {
+pub fn resnet56() -> Network {
     resnet(9)
 }
 
 /// Three stages of `blocks` residual blocks with 16, 32 and 64 channels.
-fn resnet<B: Backend>(blocks: usize) -> Network<B> {
+fn resnet(blocks: usize) -> Network {
     let conv = |inputs, outputs, stride| {
         Conv2d { stride: [stride; 2], bias: false, ..Conv2d::new(inputs, outputs, 3).padded(1) }
             .boxed()
@@ -153,11 +153,11 @@ fn resnet<B: Backend>(blocks: usize) -> Network<B> {
 
 /// A transformer block before which the input is normalised: attention and a two-layer perceptron,
 /// each around a shortcut.
-fn transformer_block<B: Backend>(
+fn transformer_block(
     features: usize,
     heads: usize,
     causal: bool,
-) -> [Box<dyn Layer<B>>; 2] {
+) -> [Box<dyn Layer>; 2] {
     [
         residual(vec![layer_norm(&[features]), self_attention(features, heads, causal)]),
         residual(vec![
@@ -171,7 +171,7 @@ fn transformer_block<B: Backend>(
 
 /// A small causal language model: 64 tokens of a vocabulary of 96, two transformer blocks of 64
 /// features and 4 heads. Its outputs are `[N, 96, 64]`: a class per position.
-pub fn language_model<B: Backend>() -> Network<B> {
+pub fn language_model() -> Network {
     let (vocabulary, positions, features) = (96, 64, 64);
     let mut layers =
         vec![embedding(vocabulary, features), positional_embedding(positions, features)];
@@ -188,10 +188,10 @@ pub fn language_model<B: Backend>() -> Network<B> {
 
 /// A small vision transformer for `[3, 32, 32]` images: 64 patches of 4×4, two blocks of 64
 /// features and 4 heads, 10 classes.
-pub fn vision_transformer<B: Backend>() -> Network<B> {
+pub fn vision_transformer() -> Network {
     let features = 64;
     let patches = Conv2d { stride: [4; 2], ..Conv2d::new(3, features, 4) }.boxed();
-    let mut layers: Vec<Box<dyn Layer<B>>> = vec![
+    let mut layers: Vec<Box<dyn Layer>> = vec![
         patches,
         Box::new(Flatten { start: 2 }),
         permute(&[2, 1]),
@@ -206,7 +206,7 @@ pub fn vision_transformer<B: Backend>() -> Network<B> {
 
 /// The network of a name: `demo`, `mlp`, `net2c2d`, `net3c3d`, `allcnnc`, `resnet32`, `resnet56`,
 /// `language_model`, `vision_transformer`.
-pub fn by_name<B: Backend>(name: &str) -> Option<Network<B>> {
+pub fn by_name(name: &str) -> Option<Network> {
     Some(match name {
         "demo" => demo(),
         "mlp" => mlp(),

@@ -1,68 +1,68 @@
 //! Models: a row of layers and the numbers they need.
 
 use vivit_autodiff::{Graph, ParamMap, Tape, Var};
-use vivit_tensor::{Backend, Rng, Tensor};
+use vivit_tensor::{Device, Rng, Tensor};
 
 use crate::layer::{Mode, Own, Recorder, Row};
 use crate::{Error, Layer, ParamSpec};
 
 /// A parameter of a model.
 #[derive(Clone, Debug)]
-pub struct Param<B: Backend> {
+pub struct Param {
     /// PyTorch's name: the layer's path and the parameter's name in it, `"2.body.0.weight"`.
     pub name: String,
     /// The value.
-    pub value: Tensor<B>,
+    pub value: Tensor,
 }
 
 /// Layers in a row and their parameters. Cloning shares the layers and copies parameters when they
 /// are changed.
 #[derive(Clone, Debug)]
-pub struct Sequential<B: Backend> {
-    backend: B,
-    row: Row<B>,
-    params: Vec<Param<B>>,
-    buffers: Vec<Param<B>>,
+pub struct Sequential {
+    device: Device,
+    row: Row,
+    params: Vec<Param>,
+    buffers: Vec<Param>,
     /// Random numbers of training passes.
     rng: Rng,
 }
 
-impl<B: Backend> Sequential<B> {
+impl Sequential {
     /// A model with PyTorch's default initialisation, drawn from `seed`.
     ///
     /// # Errors
     /// If a layer shares the parameters of one that does not come before it, or a parameter does
     /// not fit into memory.
-    pub fn new(backend: &B, layers: Vec<Box<dyn Layer<B>>>, seed: u64) -> Result<Self, Error> {
+    pub fn new(device: &Device, layers: Vec<Box<dyn Layer>>, seed: u64) -> Result<Self, Error> {
         let row = Row(layers.into());
         row.check("")?;
         let mut rng = Rng::new(seed);
         let mut draw = |spec: ParamSpec| {
             let entries = spec.init.draw(entries_of::<B::Elem>(&spec)?, &mut rng);
-            Ok(Param { name: spec.name, value: Tensor::from_vec(backend, &spec.shape, entries)? })
+            Ok(Param { name: spec.name, value: Tensor::from_vec(device, &spec.shape, entries)? })
         };
         let params = row.params().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
         let buffers = row.buffers().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
-        Ok(Sequential { backend: backend.clone(), row, params, buffers, rng })
+        Ok(Sequential { device: device.clone(), row, params, buffers, rng })
     }
 
     /// The layers.
-    pub fn layers(&self) -> &[Box<dyn Layer<B>>] {
+    pub fn layers(&self) -> &[Box<dyn Layer>] {
         &self.row.0
     }
 
     /// The backend.
-    pub fn backend(&self) -> &B {
-        &self.backend
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The parameters, in the order of the layers.
-    pub fn params(&self) -> &[Param<B>] {
+    pub fn params(&self) -> &[Param] {
         &self.params
     }
 
     /// What belongs to the model without being parameters: running statistics.
-    pub fn buffers(&self) -> &[Param<B>] {
+    pub fn buffers(&self) -> &[Param] {
         &self.buffers
     }
 
@@ -75,7 +75,7 @@ impl<B: Backend> Sequential<B> {
     ///
     /// # Errors
     /// If there is none of that name or it has another shape.
-    pub fn set_param(&mut self, name: &str, value: Tensor<B>) -> Result<(), Error> {
+    pub fn set_param(&mut self, name: &str, value: Tensor) -> Result<(), Error> {
         let mut all = self.params.iter_mut().chain(&mut self.buffers);
         let Some(param) = all.find(|param| param.name == name) else {
             let known =
@@ -103,9 +103,9 @@ impl<B: Backend> Sequential<B> {
     ///
     /// # Errors
     /// If the batch is empty or a layer can't take what reaches it; before any work.
-    pub fn forward(&self, x: &Tensor<B>) -> Result<Graph<B>, Error> {
+    pub fn forward(&self, x: &Tensor) -> Result<Graph, Error> {
         // Buffers are shared until somebody writes; nobody does in evaluation mode.
-        let mut buffers: Vec<Tensor<B>> =
+        let mut buffers: Vec<Tensor> =
             self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
         self.record(x, Mode::Evaluation, &mut self.rng.clone(), &mut buffers)
     }
@@ -115,8 +115,8 @@ impl<B: Backend> Sequential<B> {
     ///
     /// # Errors
     /// As [`forward`](Sequential::forward).
-    pub fn forward_training(&mut self, x: &Tensor<B>) -> Result<Graph<B>, Error> {
-        let mut buffers: Vec<Tensor<B>> =
+    pub fn forward_training(&mut self, x: &Tensor) -> Result<Graph, Error> {
+        let mut buffers: Vec<Tensor> =
             self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
         let mut rng = self.rng.clone();
         let graph = self.record(x, Mode::Training, &mut rng, &mut buffers)?;
@@ -127,11 +127,11 @@ impl<B: Backend> Sequential<B> {
 
     fn record(
         &self,
-        x: &Tensor<B>,
+        x: &Tensor,
         mode: Mode,
         rng: &mut Rng,
-        buffers: &mut [Tensor<B>],
-    ) -> Result<Graph<B>, Error> {
+        buffers: &mut [Tensor],
+    ) -> Result<Graph, Error> {
         let shape = x.shape();
         if shape.first().is_none_or(|&n| n == 0) {
             return Err(
@@ -140,7 +140,7 @@ impl<B: Backend> Sequential<B> {
         }
         self.output_shape(&shape[1..])?;
         self.row.check_input(x)?;
-        let mut tape = Tape::new(&self.backend);
+        let mut tape = Tape::new(&self.device);
         let params: Vec<Var> = self
             .params
             .iter()
@@ -157,7 +157,7 @@ impl<B: Backend> Sequential<B> {
     ///
     /// # Errors
     /// If a key is none of the model's parameters, or a value has another shape.
-    pub fn add_scaled(&mut self, alpha: f64, change: &ParamMap<Tensor<B>>) -> Result<(), Error> {
+    pub fn add_scaled(&mut self, alpha: f64, change: &ParamMap<Tensor>) -> Result<(), Error> {
         self.update(change, |_, value, change| value.axpy(alpha, change))
     }
 
@@ -169,8 +169,8 @@ impl<B: Backend> Sequential<B> {
     /// the model as it was.
     pub(crate) fn update(
         &mut self,
-        change: &ParamMap<Tensor<B>>,
-        mut each: impl FnMut(Var, &mut Tensor<B>, &Tensor<B>),
+        change: &ParamMap<Tensor>,
+        mut each: impl FnMut(Var, &mut Tensor, &Tensor),
     ) -> Result<(), Error> {
         for (var, value) in change.iter() {
             let Some(param) = self.params.get(var.index()) else {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
-use vivit_tensor::{Backend, Scalar, Tensor};
+use vivit_tensor::{Device, Scalar, Tensor};
 
 use crate::{Error, Param, Sequential};
 
@@ -139,9 +139,9 @@ fn not_safetensors(error: SafeTensorError) -> Error {
 /// so do the files: what `safetensors.torch.save_file(model.state_dict(), path)` writes can be
 /// loaded, and the other way round. (PyTorch's batch norm also counts its batches, in
 /// `num_batches_tracked`; nothing here needs the counter, so it is passed over.)
-impl<B: Backend> Sequential<B> {
+impl Sequential {
     /// Everything that a state dictionary holds: whatever of a model has to survive.
-    fn state(&self) -> impl Iterator<Item = &Param<B>> {
+    fn state(&self) -> impl Iterator<Item = &Param> {
         self.params().iter().chain(self.buffers())
     }
 
@@ -178,13 +178,13 @@ impl<B: Backend> Sequential<B> {
     /// # Examples
     /// ```
     /// use vivit_nn::{Sequential, linear, relu};
-    /// use vivit_tensor::Cpu;
+    /// use vivit_tensor::Device;
     ///
-    /// let model = Sequential::new(&Cpu::<f32>::new(), vec![linear(4, 3), relu(), linear(3, 2)], 0)?;
+    /// let model = Sequential::new(&Device::cpu(), vec![linear(4, 3), relu(), linear(3, 2)], 0)?;
     /// let bytes = model.to_safetensors()?;
     ///
     /// // A model of another element type takes it, too.
-    /// let mut copy = Sequential::new(&Cpu::<f64>::new(), vec![linear(4, 3), relu(), linear(3, 2)], 1)?;
+    /// let mut copy = Sequential::new(&Device::cpu_f64(), vec![linear(4, 3), relu(), linear(3, 2)], 1)?;
     /// copy.load_safetensors(&bytes)?;
     /// # Ok::<(), vivit_nn::Error>(())
     /// ```
@@ -228,7 +228,7 @@ impl<B: Backend> Sequential<B> {
                 Some(numbers) => match non_finite::<B::Elem>(&name, view.shape(), &numbers) {
                     Some(problem) => problems.push(problem),
                     None if fits => values
-                        .push((name, Tensor::from_f64(self.backend(), view.shape(), &numbers)?)),
+                        .push((name, Tensor::from_vec(self.device(), view.shape(), &numbers)?)),
                     None => {}
                 },
             }
@@ -254,17 +254,17 @@ impl<B: Backend> Sequential<B> {
     /// # Examples
     /// ```
     /// use vivit_nn::{Sequential, linear};
-    /// use vivit_tensor::Cpu;
+    /// use vivit_tensor::Device;
     ///
     /// # let folder = std::env::temp_dir().join(format!("vivit-nn-doc-{}", std::process::id()));
     /// # std::fs::create_dir_all(&folder).unwrap();
     /// let path = folder.join("model.safetensors");
-    /// let mut model = Sequential::new(&Cpu::<f32>::new(), vec![linear(4, 3)], 0)?;
+    /// let mut model = Sequential::new(&Device::cpu(), vec![linear(4, 3)], 0)?;
     /// model.save(&path)?;
     /// model.load(&path)?;
     ///
     /// // A model that does not fit is refused, with everything that is wrong.
-    /// let mut larger = Sequential::new(&Cpu::<f32>::new(), vec![linear(4, 5), linear(5, 3)], 0)?;
+    /// let mut larger = Sequential::new(&Device::cpu(), vec![linear(4, 5), linear(5, 3)], 0)?;
     /// println!("{}", larger.load(&path).unwrap_err());
     /// # std::fs::remove_dir_all(&folder).unwrap();
     /// # Ok::<(), vivit_nn::Error>(())

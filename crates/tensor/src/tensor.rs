@@ -3,8 +3,7 @@
 use std::fmt;
 
 use crate::{
-    Backend, Binary, Buffer, DType, Device, Error, Gemm, HostVec, Matrix, Reduce, Scalar, Shape,
-    Unary,
+    Binary, Buffer, DType, Device, Error, Gemm, HostVec, Matrix, Reduce, Scalar, Shape, Unary,
 };
 
 /// A dense row-major array on a backend. Cloning, reshaping and slicing along the first axis share
@@ -443,6 +442,28 @@ impl Tensor {
     #[must_use]
     pub fn sum(&self, axis: usize) -> Self {
         self.reduce(Reduce::Sum, axis)
+    }
+
+    /// Position of the largest entry along axis `axis`, the first one of several; a NaN wins.
+    /// Row-major over the other axes, on the host.
+    ///
+    /// # Errors
+    /// If there is no such axis, or the device failed, now or before.
+    pub fn argmax(&self, axis: usize) -> Result<Vec<usize>, Error> {
+        let Some(&len) = self.shape.get(axis) else {
+            return Err(Error::NoAxis { shape: self.shape.to_vec(), axis });
+        };
+        let inner: usize = self.shape[axis + 1..].iter().product();
+        let entries = self.to_host()?;
+        let outer = entries.len() / (len * inner).max(1);
+        let largest = |at: usize| {
+            let entry = |i: usize| entries.at((at / inner * len + i) * inner + at % inner);
+            let wins = |i: usize, best: usize| {
+                entry(i) > entry(best) || (entry(i).is_nan() && !entry(best).is_nan())
+            };
+            (0..len).reduce(|best, i| if wins(i, best) { i } else { best }).unwrap_or(0)
+        };
+        Ok((0..outer * inner).map(largest).collect())
     }
 
     /// Softmax along axis `axis`.

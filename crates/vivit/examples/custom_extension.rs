@@ -21,21 +21,21 @@ const BLOCK: usize = 1 << 20;
 /// `‖∂L_n/∂θ‖²`: `[N]` per parameter.
 struct BatchL2;
 
-impl<B: Backend> Extension<B> for BatchL2 {
-    type Value = Tensor<B>;
-    type Out = ParamMap<Tensor<B>>;
+impl Extension for BatchL2 {
+    type Value = Tensor;
+    type Out = ParamMap<Tensor>;
 
     fn name(&self) -> &'static str {
         "BatchL2"
     }
 
     /// The gradient travels backwards: a factor `[1, N, *]`.
-    fn probes(&self) -> Vec<Probe<B>> {
+    fn probes(&self) -> Vec<Probe> {
         vec![Probe::new(Seed::Gradient)]
     }
 
     /// Every parameter comes by once; probe 0 is the gradient.
-    fn visit(&mut self, site: &Site<'_, B>) -> Result<Tensor<B>, extend::Error> {
+    fn visit(&mut self, site: &Site<'_>) -> Result<Tensor, extend::Error> {
         Ok(match site.outer(0) {
             Some(outer) => of_outer(&outer),
             None => per_sample(&site.jac_t(0, Batch::Keep)),
@@ -43,18 +43,18 @@ impl<B: Backend> Extension<B> for BatchL2 {
     }
 
     /// The result are the norms of all parameters, as they are.
-    fn finish(self, norms: ParamMap<Tensor<B>>) -> Result<Self::Out, extend::Error> {
+    fn finish(self, norms: ParamMap<Tensor>) -> Result<Self::Out, extend::Error> {
         Ok(norms)
     }
 }
 
 /// `Σ x²` of each sample of `[1, N, *]`: `[N]`.
-fn per_sample<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
+fn per_sample(x: &Tensor) -> Tensor {
     let n = x.shape()[1];
     x.unary(Unary::Square).reshape([n, x.len() / n]).sum(1)
 }
 
-fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
+fn of_outer(outer: &Outer) -> Tensor {
     let d = outer.dims();
     if d.t == 1 && d.g == 1 {
         let z = outer.z().unary(Unary::Square).reshape([d.n, d.i]).sum(1);
@@ -62,13 +62,13 @@ fn of_outer<B: Backend>(outer: &Outer<B>) -> Tensor<B> {
     }
     // The sum over positions comes before the square: expand the gradients, some out-features at a
     // time.
-    let mut norms = Tensor::zeros(outer.s().backend(), [d.n]);
+    let mut norms = Tensor::zeros(outer.s().device(), [d.n]);
     outer.row_blocks(BLOCK).for_each(|rows| norms.axpy(1.0, &per_sample(&outer.expand(rows))));
     norms
 }
 
 fn main() -> Result<ExitCode, vivit::Error> {
-    let cpu = Cpu::<f64>::new();
+    let cpu = Device::cpu_f64();
     let layers = vec![conv2d(1, 4, 3), relu(), flatten(), linear(64, 5), relu(), linear(5, 3)];
     let model = Sequential::new(&cpu, layers, 0)?;
     let x = Tensor::from_vec(&cpu, &[8, 1, 6, 6], Rng::new(1).normal(8 * 36))?;
@@ -77,7 +77,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
 
     // One sweep for all three. The hook declares the gradient too: equal probes travel once.
     println!("Parameters, in the order in which the sweep reaches them:");
-    let hook = OnSite::new(vec![Probe::new(Seed::Gradient)], |site: &Site<'_, Cpu<f64>>| {
+    let hook = OnSite::new(vec![Probe::new(Seed::Gradient)], |site: &Site<'_>| {
         let structure = match site.outer(0).map(|outer| outer.dims()) {
             Some(d) => {
                 format!("per sample {} outer product(s) of {} and {} numbers", d.t, d.o, d.i)

@@ -13,18 +13,18 @@ use vivit::prelude::*;
 
 /// The mean over all entries of `[N, *]` against counts of the same shape.
 #[derive(Debug)]
-struct Poisson<B: Backend> {
-    counts: Tensor<B>,
+struct Poisson {
+    counts: Tensor,
 }
 
-impl<B: Backend> Poisson<B> {
+impl Poisson {
     /// The mean's factor: it belongs into everything, so that per-sample shares sum to the whole.
     fn factor(&self) -> f64 {
         1.0 / self.counts.len() as f64
     }
 }
 
-impl<B: Backend> Loss<B> for Poisson<B> {
+impl Loss for Poisson {
     fn name(&self) -> &str {
         "Poisson"
     }
@@ -33,7 +33,7 @@ impl<B: Backend> Loss<B> for Poisson<B> {
         Reduction::Mean
     }
 
-    fn check(&self, output: &Tensor<B>) -> Result<(), vivit::autodiff::Error> {
+    fn check(&self, output: &Tensor) -> Result<(), vivit::autodiff::Error> {
         if output.shape() == self.counts.shape() {
             return Ok(());
         }
@@ -47,7 +47,7 @@ impl<B: Backend> Loss<B> for Poisson<B> {
     }
 
     /// `[N]`
-    fn values(&self, f: &Tensor<B>) -> Tensor<B> {
+    fn values(&self, f: &Tensor) -> Tensor {
         let n = f.shape()[0];
         f.unary(Unary::Exp)
             .sub(&self.counts.mul(f))
@@ -57,15 +57,15 @@ impl<B: Backend> Loss<B> for Poisson<B> {
     }
 
     /// `[N, *]`
-    fn gradient(&self, f: &Tensor<B>) -> Tensor<B> {
+    fn gradient(&self, f: &Tensor) -> Tensor {
         f.unary(Unary::Exp).sub(&self.counts).scale(self.factor())
     }
 
     /// `[C, N, *]`: the Hessian is diagonal, so column c holds `√(a e^f)` at output c and zeros.
-    fn hessian_root(&self, f: &Tensor<B>, _columns: RootColumns) -> Tensor<B> {
+    fn hessian_root(&self, f: &Tensor, _columns: RootColumns) -> Tensor {
         let (n, c) = (f.shape()[0], f.shape().tail().size());
         let root = f.scale(0.5).unary(Unary::Exp).scale(self.factor().sqrt());
-        let units = Tensor::eye(f.backend(), c).reshape([c, 1, c]);
+        let units = Tensor::eye(f.device(), c).reshape([c, 1, c]);
         root.reshape([1, n, c]).mul(&units).reshape(f.shape().prefixed(&[c]))
     }
 
@@ -73,19 +73,19 @@ impl<B: Backend> Loss<B> for Poisson<B> {
     /// mean square.
     fn monte_carlo_root(
         &self,
-        f: &Tensor<B>,
+        f: &Tensor,
         draws: usize,
         rng: &mut Rng,
-    ) -> Result<Tensor<B>, vivit::autodiff::Error> {
+    ) -> Result<Tensor, vivit::autodiff::Error> {
         let shape = f.shape().prefixed(&[draws]);
-        let noise = Tensor::from_vec(f.backend(), &shape, rng.normal(shape.size()))?;
+        let noise = Tensor::from_vec(f.device(), &shape, rng.normal(shape.size()))?;
         let root = f.scale(0.5).unary(Unary::Exp);
         Ok(noise.mul(&root).scale((self.factor() / draws as f64).sqrt()))
     }
 }
 
 fn main() -> Result<ExitCode, vivit::Error> {
-    let cpu = Cpu::<f64>::new();
+    let cpu = Device::cpu_f64();
     let mut model = Sequential::new(&cpu, vec![linear(3, 4), tanh(), linear(4, 2)], 0)?;
     let x = Tensor::from_vec(&cpu, &[6, 3], Rng::new(1).normal(18))?;
     let counts = Rng::new(2).uniform::<f64>(12, 0.0, 5.0).into_iter().map(f64::floor).collect();

@@ -16,12 +16,12 @@ use vivit::prelude::*;
 #[derive(Debug)]
 struct Swish;
 
-impl<B: Backend> Op<B> for Swish {
+impl Op for Swish {
     fn name(&self) -> &'static str {
         "swish"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (x, beta) = (args[0], args[1]);
         assert_eq!(
             x.shape().tail(),
@@ -40,7 +40,7 @@ impl<B: Backend> Op<B> for Swish {
     ///
     /// M carries V columns in front of the result's axes. The parameter β has no sample axis: the
     /// sum over samples is taken or left out, as `batch` says.
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         let (x, beta) = (io.args[0], io.args[1]);
         let argument = x.mul(beta);
         let sigma = argument.unary(Unary::Sigmoid);
@@ -58,7 +58,7 @@ impl<B: Backend> Op<B> for Swish {
     /// - x, x: `2βσ′ + β²x σ″`
     /// - x, β and β, x: `2xσ′ + βx² σ″`
     /// - β, β: `x³σ″`
-    fn second(&self, wrt: usize, along: usize) -> Second<'_, B> {
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
         Second::product(move |io, mat, tangent, batch| {
             let (x, beta) = (io.args[0], io.args[1]);
             let argument = x.mul(beta);
@@ -84,7 +84,7 @@ impl<B: Backend> Op<B> for Swish {
 }
 
 fn main() -> Result<ExitCode, vivit::Error> {
-    let cpu = Cpu::<f64>::new();
+    let cpu = Device::cpu_f64();
     let mut rng = Rng::new(0);
     let mut normal =
         |shape: &[usize]| Tensor::from_vec(&cpu, shape, rng.normal(shape.iter().product()));

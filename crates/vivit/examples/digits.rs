@@ -21,11 +21,11 @@ use vivit::{BackendChoice, OnBackend};
 const HELP: &str = "\
 Trains two networks on handwritten digits and shows the curvature of their losses.
 
-Usage: digits [--epochs E] [--seed S] [--backend NAME]
+Usage: digits [--epochs E] [--seed S] [--device NAME]
 
   --epochs E  passes over the training images, at least 1 (default 30)
   --seed S    seed of split, initialisation and order of the batches (default 0)
-  --backend NAME  cpu (default), or opencl[:DEVICE] in a build with --features opencl
+  --device NAME  cpu (default), or opencl[:DEVICE] in a build with --features opencl
   --help      this text";
 
 const TRAINING_SAMPLES: usize = 1437;
@@ -47,7 +47,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(2));
         }
     };
-    options.backend.clone().run::<f32, _>(Experiment(options))?
+    options.device.clone().run::<f32, _>(Experiment(options))?
 }
 
 /// Both networks, trained and looked at.
@@ -55,14 +55,14 @@ struct Experiment(Options);
 
 impl OnBackend for Experiment {
     type Out = Result<ExitCode, Box<dyn Error>>;
-    fn run<B: Backend>(self, backend: &B) -> Self::Out {
-        experiment(backend, &self.0)
+    fn run(self, device: &Device) -> Self::Out {
+        experiment(device, &self.0)
     }
 }
 
-fn experiment<B: Backend>(backend: &B, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+fn experiment(device: &Device, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let mut rng = Rng::new(options.seed);
-    let (train, test) = Digits::embedded(backend)?.split(&rng.permutation(1797), TRAINING_SAMPLES);
+    let (train, test) = Digits::embedded(device)?.split(&rng.permutation(1797), TRAINING_SAMPLES);
 
     let networks = [
         ("MLP 64-32-10", vec![flatten(), linear(64, 32), relu(), linear(32, 10)]),
@@ -82,9 +82,9 @@ fn experiment<B: Backend>(backend: &B, options: &Options) -> Result<ExitCode, Bo
     ];
     let mut reached = true;
     for (name, layers) in networks {
-        let mut model = Sequential::new(backend, layers, options.seed)?;
+        let mut model = Sequential::new(device, layers, options.seed)?;
         println!("== {name}, {} parameters ==\n", model.num_params());
-        let batch = train.select(&(0..CURVATURE_BATCH).collect::<Vec<_>>());
+        let batch = train.index_select(&(0..CURVATURE_BATCH).collect::<Vec<_>>());
 
         println!("Before training");
         show_curvature(&model, &batch)?;
@@ -111,9 +111,9 @@ fn experiment<B: Backend>(backend: &B, options: &Options) -> Result<ExitCode, Bo
 }
 
 /// Trains with momentum SGD, under a progress bar. Returns loss and accuracy over the last epoch.
-fn training<B: Backend>(
-    model: &mut Sequential<B>,
-    data: &Digits<B>,
+fn training(
+    model: &mut Sequential,
+    data: &Digits,
     options: &Options,
     rng: &mut Rng,
 ) -> Result<(f64, f64), Box<dyn Error>> {
@@ -128,7 +128,7 @@ fn training<B: Backend>(
     for _ in 0..options.epochs {
         let (mut loss_sum, mut right, mut seen) = (0.0, 0.0, 0.0);
         for chosen in rng.permutation(samples).chunks(BATCH) {
-            let batch = data.select(chosen);
+            let batch = data.index_select(chosen);
             let graph = model.forward(&batch.images)?;
             let loss = batch.loss();
             let n = chosen.len() as f64;
@@ -147,9 +147,9 @@ fn training<B: Backend>(
 }
 
 /// Shows the loss's curvature on a batch, and tries a Newton step on a copy.
-fn show_curvature<B: Backend>(
-    model: &Sequential<B>,
-    batch: &Digits<B>,
+fn show_curvature(
+    model: &Sequential,
+    batch: &Digits,
 ) -> Result<(), vivit::Error> {
     let graph = model.forward(&batch.images)?;
     let loss = batch.loss();
@@ -188,7 +188,7 @@ fn show_curvature<B: Backend>(
 }
 
 /// The share of samples whose largest output is the label's.
-fn accuracy_of<B: Backend>(graph: &Graph<B>, labels: &[usize]) -> Result<f64, vivit::Error> {
+fn accuracy_of(graph: &Graph, labels: &[usize]) -> Result<f64, vivit::Error> {
     let outputs = graph.value().to_matrix()?;
     let right = labels.iter().enumerate().filter(|&(n, &label)| {
         let row = outputs.row(n);
@@ -198,32 +198,32 @@ fn accuracy_of<B: Backend>(graph: &Graph<B>, labels: &[usize]) -> Result<f64, vi
 }
 
 /// Images `[N, 1, 8, 8]`, entries 0 to 1, and their labels.
-struct Digits<B: Backend> {
-    images: Tensor<B>,
+struct Digits {
+    images: Tensor,
     labels: Vec<usize>,
 }
 
-impl<B: Backend> Digits<B> {
+impl Digits {
     /// The data that comes with the crate.
-    fn embedded(backend: &B) -> Result<Self, Box<dyn Error>> {
+    fn embedded(device: &Device) -> Result<Self, Box<dyn Error>> {
         let data = SafeTensors::deserialize(include_bytes!("../data/digits.safetensors"))?;
         let (images, labels) = (data.tensor("images")?, data.tensor("labels")?);
         let pixels: Vec<f64> = images.data().iter().map(|&pixel| f64::from(pixel) / 16.0).collect();
         let labels: Vec<usize> = labels.data().iter().map(|&label| label.into()).collect();
-        Ok(Digits { images: Tensor::from_f64(backend, &[labels.len(), 1, 8, 8], &pixels)?, labels })
+        Ok(Digits { images: Tensor::from_vec(device, &[labels.len(), 1, 8, 8], &pixels)?, labels })
     }
 
     /// The chosen samples.
     fn select(&self, samples: &[usize]) -> Self {
         Digits {
-            images: self.images.select(0, samples),
+            images: self.images.index_select(0, samples),
             labels: samples.iter().map(|&n| self.labels[n]).collect(),
         }
     }
 
     /// The first `train` of the samples in the given order, and the rest.
     fn split(&self, order: &[usize], train: usize) -> (Self, Self) {
-        (self.select(&order[..train]), self.select(&order[train..]))
+        (self.index_select(&order[..train]), self.index_select(&order[train..]))
     }
 
     fn loss(&self) -> CrossEntropy {
@@ -235,13 +235,13 @@ impl<B: Backend> Digits<B> {
 struct Options {
     epochs: u32,
     seed: u64,
-    backend: BackendChoice,
+    device: BackendChoice,
 }
 
 impl Options {
     /// `None` if help is asked for.
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Options { epochs: 30, seed: 0, backend: BackendChoice::Cpu };
+        let mut options = Options { epochs: 30, seed: 0, device: BackendChoice::Cpu };
         while let Some(option) = args.next() {
             match option.as_str() {
                 "--epochs" => options.epochs = number(&option, args.next())?,
@@ -249,7 +249,7 @@ impl Options {
                 "--backend" => {
                     let name =
                         args.next().ok_or("--backend needs cpu or opencl[:DEVICE] after it")?;
-                    options.backend =
+                    options.device =
                         name.parse().map_err(|error| format!("--backend: {error}"))?;
                 }
                 "--help" | "-h" => return Ok(None),

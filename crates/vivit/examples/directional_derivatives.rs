@@ -33,18 +33,18 @@ const DENSE_TOLERANCE: f64 = 1e-10;
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let data = SafeTensors::deserialize(include_bytes!("../data/seed_demo.safetensors"))?;
     let printed =
-        |name: &str| Ok::<_, Box<dyn Error>>(tensor(&Cpu::<f64>::new(), &data, name)?.to_matrix()?);
+        |name: &str| Ok::<_, Box<dyn Error>>(tensor(&Device::cpu_f64(), &data, name)?.to_matrix()?);
 
-    let backend = match backend(std::env::args().skip(1)) {
-        Ok(backend) => backend,
+    let device = match device(std::env::args().skip(1)) {
+        Ok(device) => device,
         Err(reason) => {
             eprintln!("{reason}\n\nUsage: directional_derivatives [--backend cpu|opencl[:DEVICE]]");
             return Ok(ExitCode::from(2));
         }
     };
-    let single = backend.run::<f32, _>(WithVivit(&data))??;
-    let double = backend.run::<f64, _>(WithVivit(&data))??;
-    let dense = Problem::new(&Cpu::<f64>::new(), &data)?.with_dense_ggn()?;
+    let single = device.run::<f32, _>(WithVivit(&data))??;
+    let double = device.run::<f64, _>(WithVivit(&data))??;
+    let dense = Problem::new(&Device::cpu_f64(), &data)?.with_dense_ggn()?;
     let mut disagreements = 0;
     println!(
         "f32, f64: this library. ViViT, PyTorch: printed by ViViT for PyTorch. Dense: from the \
@@ -100,7 +100,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// The backend that the command line chooses.
-fn backend(mut args: impl Iterator<Item = String>) -> Result<BackendChoice, String> {
+fn device(mut args: impl Iterator<Item = String>) -> Result<BackendChoice, String> {
     match (args.next().as_deref(), args.next(), args.next()) {
         (None, ..) => Ok(BackendChoice::Cpu),
         (Some("--backend"), Some(name), None) => {
@@ -117,16 +117,16 @@ struct WithVivit<'d>(&'d SafeTensors<'d>);
 
 impl OnBackend for WithVivit<'_> {
     type Out = Result<Derivatives, Box<dyn Error>>;
-    fn run<B: Backend>(self, backend: &B) -> Self::Out {
-        Ok(Problem::new(backend, self.0)?.with_vivit()?)
+    fn run(self, device: &Device) -> Self::Out {
+        Ok(Problem::new(device, self.0)?.with_vivit()?)
     }
 }
 
 /// The model, its data and its loss, on a backend of either element type.
-struct Problem<B: Backend> {
-    model: Sequential<B>,
-    x: Tensor<B>,
-    y: Tensor<B>,
+struct Problem {
+    model: Sequential,
+    x: Tensor,
+    y: Tensor,
 }
 
 /// What is compared: eigenvalues `[K]`, γ and λ `[N, K]`.
@@ -136,17 +136,17 @@ struct Derivatives {
     lambdas: Matrix<f64>,
 }
 
-impl<B: Backend> Problem<B> {
-    fn new(backend: &B, data: &SafeTensors<'_>) -> Result<Self, Box<dyn Error>> {
-        let mut model = Sequential::new(backend, networks::demo().layers, 0)?;
+impl Problem {
+    fn new(device: &Device, data: &SafeTensors<'_>) -> Result<Self, Box<dyn Error>> {
+        let mut model = Sequential::new(device, networks::demo().layers, 0)?;
         let names: Vec<String> = model.params().iter().map(|param| param.name.clone()).collect();
         for name in names {
-            model.set_param(&name, tensor(backend, data, &format!("param/{name}"))?)?;
+            model.set_param(&name, tensor(device, data, &format!("param/{name}"))?)?;
         }
         Ok(Problem {
             model,
-            x: tensor(backend, data, "input")?,
-            y: tensor(backend, data, "target")?,
+            x: tensor(device, data, "input")?,
+            y: tensor(device, data, "target")?,
         })
     }
 
@@ -167,7 +167,7 @@ impl<B: Backend> Problem<B> {
     }
 }
 
-impl Problem<Cpu<f64>> {
+impl Problem {
     /// From the definitions, with nothing but backward passes: every sample's Jacobian and
     /// gradient, and the dense GGN, of which column i is `G e_i = Jᵀ(H J e_i)` with `H = 2/(N·C) ·
     /// I`.
@@ -210,13 +210,13 @@ impl Problem<Cpu<f64>> {
 }
 
 /// `Jᵀu`, the gradient of `Σ u·f` with f the graph's output: one backward pass.
-fn pull_back(graph: &Graph<Cpu<f64>>, u: Vec<f64>) -> Result<Vec<f64>, vivit::Error> {
-    let u = Tensor::from_vec(graph.tape().backend(), &graph.value().shape().prefixed(&[1]), u)?;
+fn pull_back(graph: &Graph, u: Vec<f64>) -> Result<Vec<f64>, vivit::Error> {
+    let u = Tensor::from_vec(graph.tape().device(), &graph.value().shape().prefixed(&[1]), u)?;
     flat(graph.vjp(&u)?)
 }
 
 /// All parameters' entries in one row.
-fn flat(map: ParamMap<Tensor<Cpu<f64>>>) -> Result<Vec<f64>, vivit::Error> {
+fn flat(map: ParamMap<Tensor>) -> Result<Vec<f64>, vivit::Error> {
     let mut entries = Vec::new();
     for (_, part) in map {
         entries.extend(part.to_vec()?);
@@ -290,11 +290,11 @@ fn table(
 }
 
 /// An array of the file, rounded to the backend's element type.
-fn tensor<B: Backend>(
-    backend: &B,
+fn tensor(
+    device: &Device,
     data: &SafeTensors<'_>,
     name: &str,
-) -> Result<Tensor<B>, Box<dyn Error>> {
+) -> Result<Tensor, Box<dyn Error>> {
     let array = data.tensor(name)?;
     let bytes = array.data();
     let entries: Vec<f64> = match array.dtype() {
@@ -308,5 +308,5 @@ fn tensor<B: Backend>(
             .collect(),
         other => return Err(format!("{name} holds {other:?}; f32 or f64 was expected").into()),
     };
-    Ok(Tensor::from_f64(backend, array.shape(), &entries)?)
+    Ok(Tensor::from_vec(device, array.shape(), &entries)?)
 }

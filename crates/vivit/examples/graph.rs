@@ -17,11 +17,11 @@ use vivit::prelude::*;
 const N: usize = 5;
 
 /// Parameter values by name; which of them is moved, and by how much, is the caller's business.
-type Values = [(&'static str, Tensor<Cpu<f64>>); 5];
+type Values = [(&'static str, Tensor); 5];
 
 /// Records the picture above.
-fn record(x: &Tensor<Cpu<f64>>, values: &Values) -> Result<Graph<Cpu<f64>>, vivit::Error> {
-    let mut tape = Tape::new(x.backend());
+fn record(x: &Tensor, values: &Values) -> Result<Graph, vivit::Error> {
+    let mut tape = Tape::new(x.device());
     let x = tape.input(x.clone());
     let [w0, b0, w1, b1, w2] =
         values.each_ref().map(|(name, value)| tape.named_param(name, value.clone()));
@@ -40,7 +40,7 @@ fn record(x: &Tensor<Cpu<f64>>, values: &Values) -> Result<Graph<Cpu<f64>>, vivi
 }
 
 fn main() -> Result<ExitCode, vivit::Error> {
-    let cpu = Cpu::<f64>::new();
+    let cpu = Device::cpu_f64();
     let mut rng = Rng::new(0);
     let mut normal =
         |shape: &[usize]| Tensor::from_vec(&cpu, shape, rng.normal(shape.iter().product()));

@@ -12,7 +12,7 @@ use vivit::prelude::*;
 const SAMPLES: usize = 64;
 
 fn main() -> Result<ExitCode, vivit::Error> {
-    let cpu = Cpu::<f64>::new();
+    let cpu = Device::cpu_f64();
     let model = Sequential::new(
         &cpu,
         vec![linear(16, 24), tanh(), linear(24, 12), tanh(), linear(12, 5)],

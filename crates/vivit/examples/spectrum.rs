@@ -6,7 +6,7 @@
 use vivit::prelude::*;
 
 fn main() -> Result<(), vivit::Error> {
-    let cpu = Cpu::<f64>::new();
+    let cpu = Device::cpu_f64();
     let mut model = Sequential::new(&cpu, vec![linear(4, 8), tanh(), linear(8, 3)], 0)?;
     let x = Tensor::from_vec(&cpu, &[6, 4], Rng::new(1).normal(6 * 4))?;
     let loss = CrossEntropy::mean([0, 1, 2, 0, 1, 2]);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use vivit_tensor::{Backend, Cpu, Scalar};
+use vivit_tensor::{Device, Device, Scalar};
 
 use crate::Error;
 
@@ -25,7 +25,7 @@ pub trait OnBackend {
     /// What it returns.
     type Out;
     /// Computes.
-    fn run<B: Backend>(self, backend: &B) -> Self::Out;
+    fn run(self, device: &Device) -> Self::Out;
 }
 
 impl BackendChoice {

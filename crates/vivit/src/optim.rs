@@ -6,7 +6,7 @@ use std::fmt;
 use vivit_autodiff::{Graph, Loss, Root, RootColumns, Var};
 use vivit_curvature::{DirectionalDerivatives, Ggn, Group};
 use vivit_nn::Sequential;
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 pub use vivit_nn::optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 
@@ -21,12 +21,12 @@ use crate::Error;
 /// use vivit::optim::{Adam, DampedNewton, Descent};
 /// use vivit::prelude::*;
 ///
-/// let cpu = Cpu::<f64>::new();
+/// let cpu = Device::cpu_f64();
 /// let x = Tensor::from_vec(&cpu, &[8, 3], Rng::new(1).normal(24))?;
 /// let loss = CrossEntropy::mean(vec![0, 1, 2, 0, 1, 2, 0, 1]);
 ///
 /// let newton = DampedNewton::new(top_k_nonzero(4, 1e-10), constant(0.1));
-/// let rules: [Box<dyn Descent<Cpu<f64>>>; 2] = [Box::new(Adam::new(0.01)?), Box::new(newton)];
+/// let rules: [Box<dyn Descent>; 2] = [Box::new(Adam::new(0.01)?), Box::new(newton)];
 /// for mut rule in rules {
 ///     let mut model = Sequential::new(&cpu, vec![linear(3, 5), tanh(), linear(5, 3)], 0)?;
 ///     let before = model.forward(&x)?.loss(&loss)?;
@@ -38,7 +38,7 @@ use crate::Error;
 /// }
 /// # Ok::<(), vivit::Error>(())
 /// ```
-pub trait Descent<B: Backend> {
+pub trait Descent {
     /// One step down the loss at the end of a graph that [`Sequential::forward`] of this model
     /// recorded.
     ///
@@ -47,9 +47,9 @@ pub trait Descent<B: Backend> {
     /// exist; the model is left as it was.
     fn descend(
         &mut self,
-        model: &mut Sequential<B>,
-        graph: &Graph<B>,
-        loss: &dyn Loss<B>,
+        model: &mut Sequential,
+        graph: &Graph,
+        loss: &dyn Loss,
     ) -> Result<(), Error>;
 }
 
@@ -57,8 +57,8 @@ pub trait Descent<B: Backend> {
 // Newton step.
 macro_rules! along_gradient {
     ($($optimizer:ident)+) => {
-        $(impl<B: Backend> Descent<B> for $optimizer<B> {
-            fn descend(&mut self, model: &mut Sequential<B>, graph: &Graph<B>, loss: &dyn Loss<B>) -> Result<(), Error> {
+        $(impl Descent for $optimizer {
+            fn descend(&mut self, model: &mut Sequential, graph: &Graph, loss: &dyn Loss) -> Result<(), Error> {
                 Ok(self.step(model, &graph.backward(loss)?)?)
             }
         })+
@@ -68,7 +68,7 @@ macro_rules! along_gradient {
 along_gradient! { Sgd Adam AdamW }
 
 /// SpectrumEnd parameters belong together, for a graph.
-type Grouping<B> = dyn Fn(&Graph<B>) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error>;
+type Grouping = dyn Fn(&Graph) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error>;
 /// The samples to use of a batch of the given size.
 type Samples = dyn FnMut(usize) -> Vec<usize>;
 /// Chooses directions among ascending eigenvalues.
@@ -88,7 +88,7 @@ type Damping<E> = dyn Fn(&DirectionalDerivatives<E>) -> Vec<f64>;
 /// use vivit::optim::DampedNewton;
 /// use vivit::prelude::*;
 ///
-/// let cpu = Cpu::<f64>::new();
+/// let cpu = Device::cpu_f64();
 /// let mut model = Sequential::new(&cpu, vec![linear(3, 5), relu(), linear(5, 3)], 0)?;
 /// let x = Tensor::from_vec(&cpu, &[8, 3], Rng::new(1).normal(24))?;
 /// let loss = CrossEntropy::mean(vec![0, 1, 2, 0, 1, 2, 0, 1]);
@@ -104,8 +104,8 @@ type Damping<E> = dyn Fn(&DirectionalDerivatives<E>) -> Vec<f64>;
 /// println!("the first layer's leading eigenvalues: {:?}", directions[0].eigenvalues);
 /// # Ok::<(), vivit::Error>(())
 /// ```
-pub struct DampedNewton<B: Backend> {
-    groups: Box<Grouping<B>>,
+pub struct DampedNewton {
+    groups: Box<Grouping>,
     criterion: Box<Criterion>,
     damping: Box<Damping<B::Elem>>,
     learning_rate: f64,
@@ -114,7 +114,7 @@ pub struct DampedNewton<B: Backend> {
     ggn_samples: Option<Box<Samples>>,
 }
 
-impl<B: Backend> fmt::Debug for DampedNewton<B> {
+impl fmt::Debug for DampedNewton {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DampedNewton")
             .field("learning_rate", &self.learning_rate)
@@ -123,7 +123,7 @@ impl<B: Backend> fmt::Debug for DampedNewton<B> {
     }
 }
 
-impl<B: Backend> DampedNewton<B> {
+impl DampedNewton {
     /// With the exact GGN of all samples, all parameters in one group, and learning rate 1.
     ///
     /// `criterion` chooses directions among a block's ascending eigenvalues (see
@@ -149,7 +149,7 @@ impl<B: Backend> DampedNewton<B> {
     #[must_use]
     pub fn groups(
         mut self,
-        groups: impl Fn(&Graph<B>) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error> + 'static,
+        groups: impl Fn(&Graph) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error> + 'static,
     ) -> Self {
         self.groups = Box::new(groups);
         self
@@ -204,9 +204,9 @@ impl<B: Backend> DampedNewton<B> {
     /// As [`Ggn::newton_step`]; the model is left as it was.
     pub fn step(
         &mut self,
-        model: &mut Sequential<B>,
-        graph: &Graph<B>,
-        loss: &dyn Loss<B>,
+        model: &mut Sequential,
+        graph: &Graph,
+        loss: &dyn Loss,
     ) -> Result<Vec<DirectionalDerivatives<B::Elem>>, Error> {
         let groups: Vec<Group<'_>> = (self.groups)(graph)?
             .into_iter()
@@ -232,12 +232,12 @@ impl<B: Backend> DampedNewton<B> {
     }
 }
 
-impl<B: Backend> Descent<B> for DampedNewton<B> {
+impl Descent for DampedNewton {
     fn descend(
         &mut self,
-        model: &mut Sequential<B>,
-        graph: &Graph<B>,
-        loss: &dyn Loss<B>,
+        model: &mut Sequential,
+        graph: &Graph,
+        loss: &dyn Loss,
     ) -> Result<(), Error> {
         self.step(model, graph, loss).map(drop)
     }

@@ -33,4 +33,4 @@ pub use vivit_nn::{
 };
 #[cfg(feature = "opencl")]
 pub use vivit_opencl::OpenCl;
-pub use vivit_tensor::{Backend, Binary, Cpu, Matrix, Reduce, Rng, Scalar, Shape, Tensor, Unary};
+pub use vivit_tensor::{Device, Binary, Device, Matrix, Reduce, Rng, Scalar, Shape, Tensor, Unary};

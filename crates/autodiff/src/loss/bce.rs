@@ -79,6 +79,7 @@ impl Loss for BceWithLogits {
     }
 
     fn check(&self, output: &Tensor) -> Result<(), Error> {
+        super::check_device("the targets", &self.target, output)?;
         let (output, target) = (output.shape(), self.target.shape());
         if output != target {
             let expected = format!("{output}");

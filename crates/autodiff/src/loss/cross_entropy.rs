@@ -13,6 +13,7 @@
 
 use vivit_tensor::{Binary, Device, Reduce, Rng, Shape, Tensor, Unary};
 
+use super::labels::Labels;
 use crate::device_cache::DeviceCache;
 use crate::{Error, Loss, Reduction, RootColumns};
 
@@ -22,7 +23,7 @@ const NAME: &str = "cross-entropy";
 #[derive(Clone, Debug)]
 enum Target {
     /// A class per sample and position.
-    Labels(Vec<usize>),
+    Labels(Labels),
     /// A weight per class, sample and position.
     Soft(Vec<f64>),
 }
@@ -34,7 +35,7 @@ pub struct CrossEntropy {
     target: Target,
     reduction: Reduction,
     weights: Option<Vec<f64>>,
-    ignored: Option<usize>,
+    ignored: Option<i64>,
     smoothing: f64,
     /// The effective targets: on the device, from one call to the next.
     effective: DeviceCache,
@@ -64,12 +65,12 @@ impl CrossEntropy {
     }
 
     /// The mean over samples (and positions) against `labels`, `[N, *]` row-major.
-    pub fn mean(labels: impl Into<Vec<usize>>) -> Self {
+    pub fn mean(labels: impl Into<Labels>) -> Self {
         Self::new(Target::Labels(labels.into()), Reduction::Mean)
     }
 
     /// The sum over samples (and positions) against `labels`, `[N, *]` row-major.
-    pub fn sum(labels: impl Into<Vec<usize>>) -> Self {
+    pub fn sum(labels: impl Into<Labels>) -> Self {
         Self::new(Target::Labels(labels.into()), Reduction::Sum)
     }
 
@@ -92,10 +93,10 @@ impl CrossEntropy {
         self
     }
 
-    /// Positions with this label count for nothing. It may lie beyond the classes: `usize::MAX`
-    /// stands in for PyTorch's −100.
+    /// Positions with this label count for nothing. It may lie beyond the classes, as PyTorch's
+    /// −100 does.
     #[must_use]
-    pub fn ignore_index(mut self, label: usize) -> Self {
+    pub fn ignore_index(mut self, label: i64) -> Self {
         self.ignored = Some(label);
         self.effective = DeviceCache::default();
         self
@@ -107,6 +108,45 @@ impl CrossEntropy {
         self.smoothing = share;
         self.effective = DeviceCache::default();
         self
+    }
+
+    /// The share of positions whose largest output is that of their class (of soft targets: of the
+    /// class with the largest one). Ignored positions do not count; without any other it is NaN.
+    ///
+    /// ```
+    /// use vivit_autodiff::CrossEntropy;
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let output = Tensor::from_vec(&Device::cpu(), [2, 2], vec![0.1, 0.9, 0.8, 0.2])?;
+    /// assert_eq!(CrossEntropy::mean([1, 1]).accuracy(&output)?, 0.5);
+    /// # Ok::<(), vivit_autodiff::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If targets and output do not fit, or the device failed.
+    pub fn accuracy(&self, output: &Tensor) -> Result<f64, Error> {
+        self.check(output)?;
+        let [n, c] = [output.shape()[0], output.shape()[1]];
+        let predicted = output.argmax(1)?;
+        let classes: Vec<Option<usize>> = match &self.target {
+            Target::Labels(labels) => labels
+                .as_slice()
+                .iter()
+                .map(|&label| (Some(label) != self.ignored).then_some(label as usize))
+                .collect(),
+            Target::Soft(targets) => {
+                let t = predicted.len() / n.max(1);
+                let largest = |at: usize| {
+                    let of = |class: usize| targets[(at / t * c + class) * t + at % t];
+                    (0..c).reduce(|best, class| if of(class) > of(best) { class } else { best })
+                };
+                (0..predicted.len()).map(largest).collect()
+            }
+        };
+        let counted: Vec<bool> = (classes.iter().zip(&predicted))
+            .filter_map(|(class, predicted)| class.map(|class| class == *predicted))
+            .collect();
+        Ok(counted.iter().filter(|right| **right).count() as f64 / counted.len() as f64)
     }
 
     /// The output as `[N, C, T]`.
@@ -123,9 +163,10 @@ impl CrossEntropy {
     fn count(&self, positions: usize) -> f64 {
         match &self.target {
             Target::Labels(labels) => labels
+                .as_slice()
                 .iter()
                 .filter(|&&label| Some(label) != self.ignored)
-                .map(|&label| self.weight(label))
+                .map(|&label| self.weight(label as usize))
                 .sum(),
             Target::Soft(_) => positions as f64,
         }
@@ -148,8 +189,12 @@ impl CrossEntropy {
             let first = at / t * c * t + at % t;
             for class in 0..c {
                 let hit = match &self.target {
-                    Target::Labels(labels) if Some(labels[at]) == self.ignored => continue,
-                    Target::Labels(labels) => f64::from(u8::from(labels[at] == class)),
+                    Target::Labels(labels) if Some(labels.as_slice()[at]) == self.ignored => {
+                        continue;
+                    }
+                    Target::Labels(labels) => {
+                        f64::from(u8::from(labels.as_slice()[at] == class as i64))
+                    }
                     Target::Soft(targets) => targets[first + class * t],
                 };
                 q[first + class * t] = self.weight(class) * ((1.0 - self.smoothing) * hit + even);
@@ -195,7 +240,7 @@ impl CrossEntropy {
     fn check_targets(&self, shape: &Shape) -> Result<(), Error> {
         let positions = shape.size() / shape[1];
         let (got, needed) = match &self.target {
-            Target::Labels(labels) => (labels.len(), positions),
+            Target::Labels(labels) => (labels.as_slice().len(), positions),
             Target::Soft(targets) => (targets.len(), shape.size()),
         };
         if got != needed {
@@ -212,7 +257,10 @@ impl CrossEntropy {
         }
         match &self.target {
             Target::Labels(labels) => {
-                let bad = |label: &usize| *label >= shape[1] && Some(*label) != self.ignored;
+                let labels = labels.as_slice();
+                let bad = |label: &i64| {
+                    !(0..shape[1] as i64).contains(label) && Some(*label) != self.ignored
+                };
                 if let Some(position) = labels.iter().position(bad) {
                     return Err(Error::LabelOutOfRange {
                         position,

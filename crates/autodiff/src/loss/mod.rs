@@ -6,12 +6,14 @@
 
 mod bce;
 mod cross_entropy;
+mod labels;
 mod mse;
 
 use std::fmt::Debug;
 
 pub use bce::BceWithLogits;
 pub use cross_entropy::CrossEntropy;
+pub use labels::Labels;
 pub use mse::Mse;
 use vivit_tensor::{Rng, Tensor};
 
@@ -78,4 +80,16 @@ pub trait Loss: Debug + Send + Sync {
         draws: usize,
         rng: &mut Rng,
     ) -> Result<Tensor, Error>;
+}
+
+/// Checks that targets are where the output is.
+fn check_device(what: &str, target: &Tensor, output: &Tensor) -> Result<(), Error> {
+    if target.device() == output.device() {
+        return Ok(());
+    }
+    Err(Error::Tensor(vivit_tensor::Error::DeviceMismatch {
+        what: what.into(),
+        got: target.device().to_string(),
+        expected: output.device().to_string(),
+    }))
 }

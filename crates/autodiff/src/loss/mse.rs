@@ -41,6 +41,7 @@ impl Loss for Mse {
     }
 
     fn check(&self, output: &Tensor) -> Result<(), Error> {
+        super::check_device("the targets", &self.target, output)?;
         let (output, target) = (output.shape(), self.target.shape());
         if output != target {
             return Err(Error::TargetShape {

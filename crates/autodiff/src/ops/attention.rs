@@ -41,9 +41,9 @@ impl Tape {
         let packed = self.linear(x, params.in_weight, params.in_bias);
         // [N, T, 3F] to [N, heads, T, d] each.
         let mut part = |at: usize| {
-            let part = self.slice(packed, 1, at * f, (at + 1) * f);
+            let part = self.slice(packed, 2, at * f, (at + 1) * f);
             let split = self.reshape(part, &[t, heads, f / heads]);
-            self.permute(split, &[1, 0, 2])
+            self.permute(split, &[0, 2, 1, 3])
         };
         let (q, k, v) = (part(0), part(1), part(2));
         let scores = self.matmul_transposed(q, k);
@@ -56,9 +56,9 @@ impl Tape {
             let mask = self.constant(mask);
             scores = self.add(scores, mask);
         }
-        let attention = self.softmax(scores, 2);
+        let attention = self.softmax(scores, 3);
         let mixed = self.matmul(attention, v);
-        let mixed = self.permute(mixed, &[1, 0, 2]);
+        let mixed = self.permute(mixed, &[0, 2, 1, 3]);
         let mixed = self.reshape(mixed, &[t, f]);
         self.linear(mixed, params.out_weight, params.out_bias)
     }

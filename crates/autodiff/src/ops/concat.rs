@@ -4,7 +4,7 @@ use vivit_tensor::Tensor;
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
-/// Concatenation along an axis, the sample axis counted.
+/// Concatenation along an axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Concat {
     axis: usize,
@@ -50,11 +50,11 @@ impl Op for Concat {
 }
 
 impl Tape {
-    /// The values one after the other along axis `axis` of each sample (0 is the first behind the
-    /// sample axis).
+    /// The values one after the other along axis `axis`.
     ///
     /// # Panics
-    /// If there is none, they differ in another axis, or some carry a sample axis and some do not.
+    /// If there is none, they differ in another axis, the axis is the sample axis, or some carry a
+    /// sample axis and some do not.
     #[track_caller]
     pub fn concat(&mut self, parts: &[Var], axis: usize) -> Var {
         let batched = self.is_batched(parts[0]);
@@ -62,23 +62,24 @@ impl Tape {
             parts.iter().all(|&part| self.is_batched(part) == batched),
             "concatenation: all values or none carry a sample axis"
         );
-        self.record(Concat { axis: axis + usize::from(batched) }, parts)
+        self.expect_axis("concatenation", parts[0], axis);
+        self.record(Concat { axis }, parts)
     }
 
-    /// Entries `first..end` of axis `axis` of each sample (0 is the first behind the sample axis).
+    /// Entries `first..end` of axis `axis`.
     ///
     /// # Panics
-    /// If the range does not fit.
+    /// If the range does not fit, or the axis is the sample axis.
     #[track_caller]
     pub fn slice(&mut self, x: Var, axis: usize, first: usize, end: usize) -> Var {
         let shape = *self.value(x).shape();
-        let own = &shape[usize::from(self.is_batched(x))..];
+        self.expect_axis("slice", x, axis);
         assert!(
-            axis < own.len() && first < end && end <= own[axis],
-            "slice {first}..{end} of axis {axis} of samples {own:?}"
+            first < end && end <= shape[axis],
+            "slice {first}..{end} of axis {axis} of {shape}"
         );
-        let mut pads = vec![(0, 0); own.len()];
-        pads[axis] = (-(first as isize), end as isize - own[axis] as isize);
+        let mut pads = vec![(0, 0); shape.rank() - axis];
+        pads[0] = (-(first as isize), end as isize - shape[axis] as isize);
         self.zero_pad(x, &pads)
     }
 }

@@ -4,7 +4,7 @@ use vivit_tensor::Tensor;
 
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
-/// Axis `i` of the result is axis `order[i]` of the argument, the sample axis counted.
+/// Axis `i` of the result is axis `order[i]` of the argument.
 #[derive(Clone, Debug)]
 pub struct Permute {
     order: Vec<usize>,
@@ -49,18 +49,17 @@ impl Op for Permute {
 }
 
 impl Tape {
-    /// Axis `i` of each sample's result is axis `order[i]` of the sample (0 is the first behind the
-    /// sample axis).
+    /// Axis `i` of the result is axis `order[i]` of `x`; a sample axis stays in front.
     ///
     /// # Panics
-    /// If `order` is no permutation of the axes.
+    /// If `order` is no permutation of the axes, or moves the sample axis.
     #[track_caller]
     pub fn permute(&mut self, x: Var, order: &[usize]) -> Var {
-        let order = if self.is_batched(x) {
-            [0].into_iter().chain(order.iter().map(|axis| axis + 1)).collect()
-        } else {
-            order.to_vec()
-        };
-        self.record(Permute { order }, &[x])
+        assert!(
+            !self.is_batched(x) || order.first() == Some(&0),
+            "permute {order:?} of {}: axis 0 is the sample axis, it stays in front",
+            self.value(x).shape()
+        );
+        self.record(Permute { order: order.to_vec() }, &[x])
     }
 }

@@ -1,6 +1,6 @@
 //! Max and average pooling over one to three spatial axes.
 
-use vivit_tensor::{Device, Index, Scalar, Tensor, Unary, Window};
+use vivit_tensor::{Device, Index, Tensor, Unary, Window};
 
 use crate::device_cache::DeviceCache;
 use crate::{Batch, Effort, Io, Op, ScatterJacobian, Second, Tape, Var};

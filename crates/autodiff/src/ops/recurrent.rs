@@ -35,7 +35,7 @@ impl Tape {
     pub fn lstm(&mut self, x: Var, params: RecurrentParams) -> Var {
         let width = self.value(params.hidden_weight).shape()[1];
         self.recurrent(x, params, |tape, preactivation, cell| {
-            let mut gate = |at: usize| tape.slice(preactivation, 0, at * width, (at + 1) * width);
+            let mut gate = |at: usize| tape.slice(preactivation, 1, at * width, (at + 1) * width);
             let [i, f, g, o] = [gate(0), gate(1), gate(2), gate(3)];
             let (i, g, o) = (tape.sigmoid(i), tape.tanh(g), tape.sigmoid(o));
             let mut next = tape.mul(i, g);
@@ -65,7 +65,7 @@ impl Tape {
         let rows = self.value(inputs).shape()[2];
         let (mut hidden, mut cell, mut outputs) = (None, None, Vec::with_capacity(steps));
         for t in 0..steps {
-            let input = self.slice(inputs, 0, t, t + 1);
+            let input = self.slice(inputs, 1, t, t + 1);
             let mut preactivation = self.reshape(input, &[rows]);
             if let Some(hidden) = hidden {
                 let recurrent = self.linear(hidden, params.hidden_weight, params.hidden_bias);
@@ -78,6 +78,6 @@ impl Tape {
             outputs.push(self.reshape(next, &[1, width]));
             (hidden, cell) = (Some(next), next_cell);
         }
-        self.concat(&outputs, 0)
+        self.concat(&outputs, 1)
     }
 }

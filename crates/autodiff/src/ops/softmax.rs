@@ -77,28 +77,23 @@ impl Op for Softmax {
 impl Tape {
     #[track_caller]
     fn softmax_op(&mut self, x: Var, axis: usize, log: bool) -> Var {
-        let axis = axis + usize::from(self.is_batched(x));
-        assert!(
-            axis < self.value(x).shape().rank(),
-            "softmax: {} has no such axis",
-            self.value(x).shape()
-        );
+        self.expect_axis("softmax", x, axis);
         self.record(Softmax { axis, log }, &[x])
     }
 
-    /// Softmax along axis `axis` of each sample (0 is the first behind the sample axis).
+    /// Softmax along axis `axis`.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If there is no such axis, or it is the sample axis.
     #[track_caller]
     pub fn softmax(&mut self, x: Var, axis: usize) -> Var {
         self.softmax_op(x, axis, false)
     }
 
-    /// The logarithm of softmax along axis `axis` of each sample.
+    /// The logarithm of softmax along axis `axis`.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If there is no such axis, or it is the sample axis.
     #[track_caller]
     pub fn log_softmax(&mut self, x: Var, axis: usize) -> Var {
         self.softmax_op(x, axis, true)

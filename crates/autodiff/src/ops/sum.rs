@@ -7,7 +7,7 @@ use crate::{Batch, Io, Op, Second, Tape, Var};
 /// `factor · Σ` over an axis, which disappears.
 #[derive(Clone, Copy, Debug)]
 pub struct Sum {
-    /// The axis of the value, the sample axis counted.
+    /// The axis of the value.
     pub axis: usize,
     /// The factor: 1 for a sum, 1/length for a mean.
     pub factor: f64,
@@ -42,26 +42,25 @@ impl Op for Sum {
 impl Tape {
     #[track_caller]
     fn sum_op(&mut self, x: Var, axis: usize, mean: bool) -> Var {
-        let axis = axis + usize::from(self.is_batched(x));
+        self.expect_axis(if mean { "mean" } else { "sum" }, x, axis);
         let shape = self.value(x).shape();
-        assert!(axis < shape.rank(), "sum: {shape} has no such axis");
         let factor = if mean { 1.0 / shape[axis] as f64 } else { 1.0 };
         self.record(Sum { axis, factor }, &[x])
     }
 
-    /// The sum over axis `axis` of each sample (0 is the first behind the sample axis).
+    /// The sum over axis `axis`, which disappears.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If there is no such axis, or it is the sample axis.
     #[track_caller]
     pub fn sum(&mut self, x: Var, axis: usize) -> Var {
         self.sum_op(x, axis, false)
     }
 
-    /// The mean over axis `axis` of each sample.
+    /// The mean over axis `axis`, which disappears.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If there is no such axis, or it is the sample axis.
     #[track_caller]
     pub fn mean(&mut self, x: Var, axis: usize) -> Var {
         self.sum_op(x, axis, true)

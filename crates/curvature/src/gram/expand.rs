@@ -2,16 +2,16 @@
 //! dropped.
 
 use vivit_autodiff::Outer;
-use vivit_tensor::{Backend, Gemm, Tensor};
+use vivit_tensor::{Device, Gemm, Tensor};
 
 use super::cost::ContractionDims;
 use super::{blocks_of, dims_between};
 
 /// The lower half of `lower += VᵀV`, and `cross += VᵀW` where it is wanted too: V is expanded once.
-pub(super) fn add_symmetric<B: Backend>(
-    lower: &mut Tensor<B>,
-    v: &Outer<B>,
-    mut cross: Option<(&mut Tensor<B>, &Outer<B>)>,
+pub(super) fn add_symmetric(
+    lower: &mut Tensor,
+    v: &Outer,
+    mut cross: Option<(&mut Tensor, &Outer)>,
     limit: usize,
 ) {
     let dims = match &cross {
@@ -28,10 +28,10 @@ pub(super) fn add_symmetric<B: Backend>(
 }
 
 /// `cross += VᵀW`
-pub(super) fn add_between<B: Backend>(
-    cross: &mut Tensor<B>,
-    v: &Outer<B>,
-    w: &Outer<B>,
+pub(super) fn add_between(
+    cross: &mut Tensor,
+    v: &Outer,
+    w: &Outer,
     limit: usize,
 ) {
     for rows in blocks_of(v, dims_between(v, w).slice(limit)) {
@@ -40,10 +40,10 @@ pub(super) fn add_between<B: Backend>(
 }
 
 /// `cross[c] += V_cᵀ W_c`
-pub(super) fn add_by_column<B: Backend>(
-    cross: &mut Tensor<B>,
-    v: &Outer<B>,
-    w: &Outer<B>,
+pub(super) fn add_by_column(
+    cross: &mut Tensor,
+    v: &Outer,
+    w: &Outer,
     limit: usize,
 ) {
     for rows in blocks_of(v, dims_between(v, w).slice(limit)) {
@@ -53,22 +53,22 @@ pub(super) fn add_by_column<B: Backend>(
 
 /// The lower half of `lower += VᵀV` for `v: [V, N, *]`, all of it or a slice of the parameter's
 /// entries.
-pub(super) fn add_raw_symmetric<B: Backend>(lower: &mut Tensor<B>, v: &Tensor<B>) {
-    let (r, backend) = (lower.shape()[0], lower.backend().clone());
-    backend.syrk(r, v.len() / r, v.buf(), lower.buf_mut());
+pub(super) fn add_raw_symmetric(lower: &mut Tensor, v: &Tensor) {
+    let (r, device) = (lower.shape()[0], lower.device().clone());
+    device.syrk(r, v.len() / r, v.buf(), lower.buf_mut());
 }
 
 /// `cross += VᵀW` for `v: [V, N, *]`, `w: [W, M, *]`.
-pub(super) fn add_raw_between<B: Backend>(cross: &mut Tensor<B>, v: &Tensor<B>, w: &Tensor<B>) {
-    let ([r, n], backend) = ([cross.shape()[0], cross.shape()[1]], cross.backend().clone());
-    backend.gemm(&Gemm::nt(r, n, v.len() / r).accumulating(), v.buf(), w.buf(), cross.buf_mut());
+pub(super) fn add_raw_between(cross: &mut Tensor, v: &Tensor, w: &Tensor) {
+    let ([r, n], device) = ([cross.shape()[0], cross.shape()[1]], cross.device().clone());
+    device.gemm(&Gemm::nt(r, n, v.len() / r).accumulating(), v.buf(), w.buf(), cross.buf_mut());
 }
 
 /// `cross[c] += V_cᵀ W_c` for `v: [C, N, *]`, `w: [C, M, *]`.
-pub(super) fn add_raw_by_column<B: Backend>(cross: &mut Tensor<B>, v: &Tensor<B>, w: &Tensor<B>) {
-    let ([c, n, m], backend) =
-        ([cross.shape()[0], cross.shape()[1], cross.shape()[2]], cross.backend().clone());
+pub(super) fn add_raw_by_column(cross: &mut Tensor, v: &Tensor, w: &Tensor) {
+    let ([c, n, m], device) =
+        ([cross.shape()[0], cross.shape()[1], cross.shape()[2]], cross.device().clone());
     let d = v.len() / (c * n);
     let g = Gemm::nt(n, m, d).accumulating().batch(c, n * d, m * d, n * m);
-    backend.gemm(&g, v.buf(), w.buf(), cross.buf_mut());
+    device.gemm(&g, v.buf(), w.buf(), cross.buf_mut());
 }

@@ -13,7 +13,7 @@ mod report;
 use std::ops::Range;
 
 use vivit_autodiff::{Batch, Error, Outer, OuterDims, Site, Var};
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 pub use cost::{Contraction, ContractionCost, ContractionDims, ContractionOrder, GramBlock};
 pub use report::{GramReport, GramRow};
@@ -22,33 +22,33 @@ use pairs::{Place, Via};
 
 /// The Gram blocks of one parameter group.
 #[derive(Debug)]
-pub(crate) struct GramBlocks<B: Backend> {
+pub(crate) struct GramBlocks {
     /// `VᵀV`, `[R, R]`, R being the columns times samples of V and, if they have the same samples,
     /// of g behind it; the lower half counts.
-    lower: Tensor<B>,
+    lower: Tensor,
     /// As `lower`, of what goes pair by pair of samples: `C + Cᵀ` counts. Made when needed.
-    pairs: Option<Tensor<B>>,
+    pairs: Option<Tensor>,
     /// `Vᵀg`, `[R, N_grad]`, if gradients of other samples travel too.
-    cross: Option<Tensor<B>>,
+    cross: Option<Tensor>,
     /// Rows of `lower` that belong to g.
     gradients: usize,
     contraction: Contraction,
 }
 
-impl<B: Backend> GramBlocks<B> {
+impl GramBlocks {
     /// For sites like the given one: probe 0 is V, probe 1 (with `gradients`) the gradient.
-    pub fn new(backend: &B, site: &Site<'_, B>, gradients: bool, contraction: Contraction) -> Self {
+    pub fn new(device: &Device, site: &Site<'_>, gradients: bool, contraction: Contraction) -> Self {
         let rows = site.rows(0);
         let n = if gradients { site.rows(1) } else { 0 };
         let apart = gradients && site.stacked().is_none();
         let (cross, n) =
-            if apart { (Some(Tensor::zeros(backend, [rows, n])), 0) } else { (None, n) };
-        let lower = Tensor::zeros(backend, [rows + n, rows + n]);
+            if apart { (Some(Tensor::zeros(device, [rows, n])), 0) } else { (None, n) };
+        let lower = Tensor::zeros(device, [rows + n, rows + n]);
         GramBlocks { lower, pairs: None, cross, gradients: n, contraction }
     }
 
     /// Adds a parameter's share.
-    pub fn add(&mut self, site: &Site<'_, B>, group: usize) -> Result<GramRow, Error> {
+    pub fn add(&mut self, site: &Site<'_>, group: usize) -> Result<GramRow, Error> {
         let share =
             site.stacked().filter(|_| self.cross.is_none()).unwrap_or_else(|| site.share(0));
         let (samples, size) = (site.samples(0), size_of::<B::Elem>());
@@ -88,7 +88,7 @@ impl<B: Backend> GramBlocks<B> {
             order => {
                 let (r, n) = (self.lower.shape()[0], samples);
                 let pairs =
-                    self.pairs.get_or_insert_with(|| Tensor::zeros(self.lower.backend(), [r, r]));
+                    self.pairs.get_or_insert_with(|| Tensor::zeros(self.lower.device(), [r, r]));
                 let place = Place { v: n * r, n: r, w: n, m: 1 };
                 pairs::add(pairs, place, (&v, &v), GramBlock::Symmetric, via(order), limit);
             }
@@ -101,7 +101,7 @@ impl<B: Backend> GramBlocks<B> {
 
     /// `VᵀV`, `[R, R]`, of which the lower half counts, and `Vᵀg`, `[R, N_grad]`, if gradients
     /// travelled too.
-    pub fn finish(mut self) -> (Tensor<B>, Option<Tensor<B>>) {
+    pub fn finish(mut self) -> (Tensor, Option<Tensor>) {
         if let Some(pairs) = self.pairs.take() {
             pairs::fold(&mut self.lower, &pairs);
         }
@@ -119,9 +119,9 @@ impl<B: Backend> GramBlocks<B> {
 
 /// Adds a parameter's share of `VᵀW` to `cross: [R, R′]`, V and W being the columns of two probes
 /// of a site.
-pub(crate) fn add_between<B: Backend>(
-    cross: &mut Tensor<B>,
-    site: &Site<'_, B>,
+pub(crate) fn add_between(
+    cross: &mut Tensor,
+    site: &Site<'_>,
     (v, w): (usize, usize),
     contraction: Contraction,
 ) {
@@ -211,13 +211,13 @@ impl GramRow {
 }
 
 /// Adds a parameter's share of `V_cᵀ W_c`, column by column, to `cross: [C, N, N′]`.
-pub(crate) fn add_by_column<B: Backend>(
-    cross: &mut Tensor<B>,
-    site: &Site<'_, B>,
+pub(crate) fn add_by_column(
+    cross: &mut Tensor,
+    site: &Site<'_>,
     (v, w): (usize, usize),
     contraction: Contraction,
 ) {
-    let by_column = |a: &Outer<B>, b: &Outer<B>| ContractionDims::by_column(a.dims(), b.dims().n);
+    let by_column = |a: &Outer, b: &Outer| ContractionDims::by_column(a.dims(), b.dims().n);
     let Some((a, b, order)) = structure(site, (v, w), contraction, by_column) else {
         return expand::add_raw_by_column(
             cross,
@@ -240,22 +240,22 @@ pub(crate) fn add_by_column<B: Backend>(
 }
 
 /// Two probes' structures and the order to contract them in; `None` if V is to be used as it is.
-fn structure<B: Backend>(
-    site: &Site<'_, B>,
+fn structure(
+    site: &Site<'_>,
     (v, w): (usize, usize),
     contraction: Contraction,
-    dims: impl Fn(&Outer<B>, &Outer<B>) -> ContractionDims,
-) -> Option<(Outer<B>, Outer<B>, ContractionOrder)> {
+    dims: impl Fn(&Outer, &Outer) -> ContractionDims,
+) -> Option<(Outer, Outer, ContractionOrder)> {
     let (a, b) = (site.outer(v)?, site.outer(w)?);
     let (order, _) = contraction.choose(&dims(&a, &b), size_of::<B::Elem>());
     (order != ContractionOrder::Raw).then_some((a, b, order))
 }
 
 /// Adds `VᵀW` to `cross: [V·N, W·M]`.
-fn add_outer_between<B: Backend>(
-    cross: &mut Tensor<B>,
-    v: &Outer<B>,
-    w: &Outer<B>,
+fn add_outer_between(
+    cross: &mut Tensor,
+    v: &Outer,
+    w: &Outer,
     order: ContractionOrder,
     limit: usize,
 ) {
@@ -279,15 +279,15 @@ fn via(order: ContractionOrder) -> Via {
     if order == ContractionOrder::OneSide { Via::OneSide } else { Via::Positions }
 }
 
-fn dims_between<B: Backend>(v: &Outer<B>, w: &Outer<B>) -> ContractionDims {
+fn dims_between(v: &Outer, w: &Outer) -> ContractionDims {
     ContractionDims::between(v.dims(), w.dims().v, w.dims().n)
 }
 
 /// Ranges of `rows` out-features.
-fn blocks_of<B: Backend>(
-    outer: &Outer<B>,
+fn blocks_of(
+    outer: &Outer,
     rows: usize,
-) -> impl Iterator<Item = Range<usize>> + use<B> {
+) -> impl Iterator<Item = Range<usize>> + use<> {
     let o = outer.dims().o;
     (0..o).step_by(rows).map(move |first| first..(first + rows).min(o))
 }

@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use vivit_autodiff::Outer;
-use vivit_tensor::{Backend, Gemm, PositionPairs, Scalar, Strides, Tensor};
+use vivit_tensor::{Device, Gemm, PositionPairs, Scalar, Strides, Tensor};
 
 use super::cost::{ContractionDims, GramBlock};
 
@@ -102,10 +102,10 @@ fn ranges(range: Range<usize>, step: usize) -> impl Iterator<Item = Range<usize>
 ///
 /// Symmetric: of each pair of samples that differ only the one with n > m, and half of those with n
 /// = m; the result is `C + Cᵀ`.
-pub(super) fn add<B: Backend>(
-    c: &mut Tensor<B>,
+pub(super) fn add(
+    c: &mut Tensor,
     place: Place,
-    (a, b): (&Outer<B>, &Outer<B>),
+    (a, b): (&Outer, &Outer),
     block: GramBlock,
     via: Via,
     limit: usize,
@@ -118,7 +118,7 @@ pub(super) fn add<B: Backend>(
         Tiles::one_side(&dims, limit)
     };
     let symmetric = block == GramBlock::Symmetric;
-    let backend = c.backend().clone();
+    let device = c.device().clone();
     let mut p = None;
     // Where a block has not enough zeros, the others won't either.
     let mut through_zeros = block != GramBlock::ByColumn;
@@ -132,7 +132,7 @@ pub(super) fn add<B: Backend>(
                 continue;
             }
             let p = p.get_or_insert_with(|| {
-                backend
+                device
                     .fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, B::Elem::of(0.0))
             });
             for n in ranges(ns, tiles.tile[0]).filter(|n| !symmetric || n.end > seen.start) {
@@ -153,37 +153,37 @@ pub(super) fn add<B: Backend>(
 }
 
 /// The factor at the output of some samples, features innermost.
-struct Side<'o, B: Backend> {
-    outer: &'o Outer<B>,
+struct Side<'o> {
+    outer: &'o Outer,
     samples: Range<usize>,
     /// `[V, samples, G, T, O]`
-    s: Tensor<B>,
+    s: Tensor,
     /// `[G, samples, T, I]`, for `OneSide`.
-    z: Option<Tensor<B>>,
+    z: Option<Tensor>,
 }
 
-impl<'o, B: Backend> Side<'o, B> {
-    fn new(outer: &'o Outer<B>, samples: Range<usize>, via: Via) -> Self {
+impl<'o> Side<'o> {
+    fn new(outer: &'o Outer, samples: Range<usize>, via: Via) -> Self {
         let z = (via == Via::OneSide).then(|| outer.z_inside(samples.clone()));
         Side { s: outer.s_inside(samples.clone()), outer, samples, z }
     }
 }
 
 /// Samples n, ready to make P with samples m.
-enum Prepared<'o, B: Backend> {
+enum Prepared<'o> {
     /// The side, `K: [G, seen · T, samples · T]`, and the distances of positions and of samples in
     /// its lines.
-    Positions(Side<'o, B>, Tensor<B>, [usize; 2]),
+    Positions(Side<'o>, Tensor, [usize; 2]),
     /// The samples and their `V: [V, samples, G, O, I]`.
-    OneSide(Range<usize>, Tensor<B>),
+    OneSide(Range<usize>, Tensor),
 }
 
-impl<'o, B: Backend> Prepared<'o, B> {
+impl<'o> Prepared<'o> {
     /// For the first `seen` samples of `right`.
     fn new(
-        outer: &'o Outer<B>,
+        outer: &'o Outer,
         samples: Range<usize>,
-        right: &Side<'_, B>,
+        right: &Side<'_>,
         seen: usize,
         via: Via,
     ) -> Self {
@@ -207,9 +207,9 @@ impl<'o, B: Backend> Prepared<'o, B> {
     /// backend can; whether it could.
     fn add_pairs(
         &self,
-        c: &mut Tensor<B>,
+        c: &mut Tensor,
         place: Place,
-        right: &Side<'_, B>,
+        right: &Side<'_>,
         symmetric: bool,
     ) -> bool {
         let Prepared::Positions(left, k, line) = self else { return false };
@@ -226,7 +226,7 @@ impl<'o, B: Backend> Prepared<'o, B> {
             symmetric,
             place: [place.v, place.n, place.w, place.m],
         };
-        k.backend().clone().add_position_pairs(
+        k.device().clone().add_position_pairs(
             &pairs,
             k.buf(),
             left.s.buf(),
@@ -236,7 +236,7 @@ impl<'o, B: Backend> Prepared<'o, B> {
     }
 
     /// Writes `P: [n, V, G, m, T, O]`.
-    fn fill_p(&self, to: &mut B::Buf, n: Range<usize>, right: &Side<'_, B>, m: Range<usize>) {
+    fn fill_p(&self, to: &mut B::Buf, n: Range<usize>, right: &Side<'_>, m: Range<usize>) {
         let first = m.start - right.samples.start;
         match self {
             Prepared::Positions(left, k, line) => {
@@ -254,7 +254,7 @@ impl<'o, B: Backend> Prepared<'o, B> {
                     .batch(n.len(), line[1], g * t * o, v * g * p)
                     .batch(v, 0, held * g * t * o, g * p)
                     .batch(g, rows * cols, t * o, p);
-                k.backend().gemm(&product, k.buf(), left.s.buf(), to);
+                k.device().gemm(&product, k.buf(), left.s.buf(), to);
             }
             Prepared::OneSide(samples, expanded) => {
                 let [v, held, g, o, i] = **expanded.shape() else {
@@ -272,17 +272,17 @@ impl<'o, B: Backend> Prepared<'o, B> {
                     .batch(n.len(), 0, g * o * i, v * g * p)
                     .batch(v, 0, held * g * o * i, g * p)
                     .batch(g, right.samples.len() * t * i, o * i, p);
-                expanded.backend().gemm(&product, z.buf(), expanded.buf(), to);
+                expanded.device().gemm(&product, z.buf(), expanded.buf(), to);
             }
         }
     }
 }
 
 /// `c += alpha · ⟨P[n, m][v], s[w, m]⟩`; with `ByColumn` for w = v only.
-fn contract<B: Backend>(
+fn contract(
     (p, v, n): (&B::Buf, usize, Range<usize>),
-    (right, m): (&Side<'_, B>, Range<usize>),
-    c: &mut Tensor<B>,
+    (right, m): (&Side<'_>, Range<usize>),
+    c: &mut Tensor,
     place: Place,
     (block, alpha): (GramBlock, f64),
 ) {
@@ -306,12 +306,12 @@ fn contract<B: Backend>(
         product.batch(n.len(), of_n, 0, place.n)
     };
     let product = product.batch(m.len(), k, g * k, place.m).batch(g, m.len() * k, k, 0);
-    let backend = c.backend().clone();
-    backend.gemm(&product.scaled(alpha).accumulating(), p, right.s.buf(), c.buf_mut());
+    let device = c.device().clone();
+    device.gemm(&product.scaled(alpha).accumulating(), p, right.s.buf(), c.buf_mut());
 }
 
 /// `lower += C + Cᵀ` for square matrices.
-pub(super) fn fold<B: Backend>(lower: &mut Tensor<B>, pairs: &Tensor<B>) {
+pub(super) fn fold(lower: &mut Tensor, pairs: &Tensor) {
     lower.axpy(1.0, pairs);
     lower.axpy(1.0, &pairs.permute(&[1, 0]));
 }

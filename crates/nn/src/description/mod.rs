@@ -27,7 +27,7 @@ pub use read::layers;
 pub use serde_json::Value;
 
 use serde_json::Map;
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::{Error, Layer, Sequential};
 
@@ -174,14 +174,14 @@ pub fn parse(text: &str) -> Result<Value, DescriptionError> {
 /// # Examples
 /// ```
 /// use vivit_nn::{description, linear, relu};
-/// use vivit_tensor::Cpu;
+/// use vivit_tensor::Device;
 ///
-/// let layers = vec![linear::<Cpu<f32>>(4, 3), relu()];
+/// let layers = vec![linear::(4, 3), relu()];
 /// let text = r#"[{"op": "linear", "in": 4, "out": 3, "bias": true}, {"op": "relu"}]"#;
 /// assert_eq!(description::of(&layers)?, description::parse(text)?);
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
-pub fn of<B: Backend>(layers: &[Box<dyn Layer<B>>]) -> Result<Value, DescriptionError> {
+pub fn of(layers: &[Box<dyn Layer>]) -> Result<Value, DescriptionError> {
     let mut list = Vec::with_capacity(layers.len());
     for (at, layer) in layers.iter().enumerate() {
         let description =
@@ -201,7 +201,7 @@ fn complete(layer: String, description: Value) -> Result<Value, DescriptionError
 }
 
 /// # Descriptions
-impl<B: Backend> Sequential<B> {
+impl Sequential {
     /// The model of a description, with PyTorch's default initialisation, drawn from `seed`.
     ///
     /// # Errors
@@ -211,24 +211,24 @@ impl<B: Backend> Sequential<B> {
     /// # Examples
     /// ```
     /// use vivit_nn::{Sequential, description};
-    /// use vivit_tensor::Cpu;
+    /// use vivit_tensor::Device;
     ///
     /// let text = r#"[{"op": "linear", "in": 4, "out": 3}, {"op": "tanh"}, {"op": "linear", "in": 3, "out": 2}]"#;
-    /// let model = Sequential::from_description(&Cpu::<f32>::new(), &description::parse(text)?, 0)?;
+    /// let model = Sequential::from_description(&Device::cpu(), &description::parse(text)?, 0)?;
     /// assert_eq!(model.num_params(), 23);
     ///
     /// // With the state dictionary, this is all that is needed to have the model again elsewhere.
     /// let (layers, state) = (model.description()?.to_string(), model.to_safetensors()?);
-    /// let mut again = Sequential::from_description(&Cpu::<f64>::new(), &description::parse(&layers)?, 0)?;
+    /// let mut again = Sequential::from_description(&Device::cpu_f64(), &description::parse(&layers)?, 0)?;
     /// again.load_safetensors(&state)?;
     ///
     /// let typo = description::parse(r#"[{"op": "linear", "in": 4, "out": 3, "biass": false}]"#)?;
-    /// let error = Sequential::from_description(&Cpu::<f32>::new(), &typo, 0).unwrap_err();
+    /// let error = Sequential::from_description(&Device::cpu(), &typo, 0).unwrap_err();
     /// assert!(error.to_string().contains("linear has no option \"biass\""));
     /// # Ok::<(), vivit_nn::Error>(())
     /// ```
-    pub fn from_description(backend: &B, description: &Value, seed: u64) -> Result<Self, Error> {
-        Sequential::new(backend, layers(description)?, seed)
+    pub fn from_description(device: &Device, description: &Value, seed: u64) -> Result<Self, Error> {
+        Sequential::new(device, layers(description)?, seed)
     }
 
     /// The model's layers as a description.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use vivit_autodiff::ops::PoolOptions;
-use vivit_tensor::{Backend, Unary};
+use vivit_tensor::{Device, Unary};
 
 use super::{DescriptionError, DescriptionProblem, Options, shown};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     softmax, sum_over, zero_pad,
 };
 
-type Boxed<B> = Box<dyn Layer<B>>;
+type Boxed = Box<dyn Layer>;
 
 /// The layers of a description.
 ///
@@ -23,15 +23,15 @@ type Boxed<B> = Box<dyn Layer<B>>;
 /// # Examples
 /// ```
 /// use vivit_nn::description;
-/// use vivit_tensor::Cpu;
+/// use vivit_tensor::Device;
 ///
 /// let text = r#"[{"op": "linear", "in": 4, "out": 4}, {"op": "residual", "body": [{"op": "linear", "in": 4}]}]"#;
-/// let error = description::layers::<Cpu<f32>>(&description::parse(text)?).unwrap_err();
+/// let error = description::layers::(&description::parse(text)?).unwrap_err();
 /// assert_eq!(error.path, "1.body.0");
 /// assert!(error.to_string().contains("linear needs the option \"out\""));
 /// # Ok::<(), vivit_nn::description::DescriptionError>(())
 /// ```
-pub fn layers<B: Backend>(description: &Value) -> Result<Vec<Box<dyn Layer<B>>>, DescriptionError> {
+pub fn layers(description: &Value) -> Result<Vec<Box<dyn Layer>>, DescriptionError> {
     let not_a_list =
         || DescriptionError::new(DescriptionProblem::NotAList { got: shown(description) });
     let list = description.as_array().ok_or_else(not_a_list)?;
@@ -41,7 +41,7 @@ pub fn layers<B: Backend>(description: &Value) -> Result<Vec<Box<dyn Layer<B>>>,
         .collect()
 }
 
-fn layer<B: Backend>(entry: &Value) -> Result<Boxed<B>, DescriptionError> {
+fn layer(entry: &Value) -> Result<Boxed, DescriptionError> {
     let o = Options::of(entry)?;
     let axes = spatial_axes(o.op());
     Ok(match o.op() {
@@ -53,12 +53,12 @@ fn layer<B: Backend>(entry: &Value) -> Result<Boxed<B>, DescriptionError> {
                 bias: o.flag("bias", true)?,
             })
         }
-        "conv1d" => conv::<B, 1>(o)?,
-        "conv2d" => conv::<B, 2>(o)?,
-        "conv3d" => conv::<B, 3>(o)?,
-        "conv_transpose1d" => conv_transpose::<B, 1>(o)?,
-        "conv_transpose2d" => conv_transpose::<B, 2>(o)?,
-        "conv_transpose3d" => conv_transpose::<B, 3>(o)?,
+        "conv1d" => conv::<1>(o)?,
+        "conv2d" => conv::<2>(o)?,
+        "conv3d" => conv::<3>(o)?,
+        "conv_transpose1d" => conv_transpose::<1>(o)?,
+        "conv_transpose2d" => conv_transpose::<2>(o)?,
+        "conv_transpose3d" => conv_transpose::<3>(o)?,
         "max_pool1d" | "max_pool2d" | "max_pool3d" => {
             o.only(&["kernel", "stride", "padding", "dilation", "ceil"])?;
             Box::new(MaxPool(pool(o, axes)?))
@@ -231,14 +231,14 @@ fn activation(o: Options<'_>) -> Result<Unary, DescriptionError> {
 
 const CONV: [&str; 8] = ["in", "out", "kernel", "stride", "padding", "dilation", "groups", "bias"];
 
-fn conv<B: Backend, const R: usize>(o: Options<'_>) -> Result<Boxed<B>, DescriptionError> {
+fn conv<const R: usize>(o: Options<'_>) -> Result<Boxed, DescriptionError> {
     o.only(&CONV)?;
     Ok(Box::new(conv_options::<R>(o)?))
 }
 
-fn conv_transpose<B: Backend, const R: usize>(
+fn conv_transpose<const R: usize>(
     o: Options<'_>,
-) -> Result<Boxed<B>, DescriptionError> {
+) -> Result<Boxed, DescriptionError> {
     o.only(&[&CONV[..], &["output_padding"]].concat())?;
     let output_padding = fixed(o.per_axis_or("output_padding", R, 0)?);
     Ok(Box::new(ConvTranspose { conv: conv_options::<R>(o)?, output_padding }))

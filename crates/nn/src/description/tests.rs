@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use vivit_autodiff::Var;
-use vivit_tensor::{Cpu, Tensor, Unary};
+use vivit_tensor::{Device, Tensor, Unary};
 
 use super::*;
 use crate::{
@@ -116,7 +116,7 @@ fn a_described_model_computes_the_same() {
         vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)]), crate::shared(1)];
     let model = Sequential::new(&host, layers, 7).unwrap();
     let again = Sequential::from_description(&host, &model.description().unwrap(), 7).unwrap();
-    let x = Tensor::from_f64(&host, &[2, 3], &[0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
+    let x = Tensor::from_vec(&host, &[2, 3], &[0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
     let output = |model: &Sequential<Host>| model.forward(&x).unwrap().value().to_vec().unwrap();
     assert_eq!(output(&model), output(&again));
     let names = |model: &Sequential<Host>| {

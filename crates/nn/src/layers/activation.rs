@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::{Backend, Unary};
+use vivit_tensor::{Device, Unary};
 
 use crate::description::{DescriptionError, DescriptionProblem};
 use crate::{Layer, Own, Recorder, ShapeError};
@@ -14,7 +14,7 @@ pub struct Activation(pub Unary);
 macro_rules! activations {
     ($($(#[$doc:meta])* $name:ident($($par:ident),*) => $unary:expr;)+) => {
         $($(#[$doc])*
-        pub fn $name<B: Backend>($($par: f64),*) -> Box<dyn Layer<B>> {
+        pub fn $name($($par: f64),*) -> Box<dyn Layer> {
             Box::new(Activation($unary))
         })+
     };
@@ -47,7 +47,7 @@ activations! {
     hard_tanh(low, high) => Unary::HardTanh(low, high);
 }
 
-impl<B: Backend> Layer<B> for Activation {
+impl Layer for Activation {
     fn name(&self) -> String {
         format!("{:?}", self.0).to_lowercase()
     }
@@ -56,7 +56,7 @@ impl<B: Backend> Layer<B> for Activation {
         Ok(input.to_vec())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
         recorder.tape.map(self.0, x)
     }
 
@@ -75,7 +75,7 @@ impl<B: Backend> Layer<B> for Activation {
             Unary::Softplus(beta) => json!({"op": "softplus", "beta": beta}),
             Unary::HardTanh(min, max) => json!({"op": "hard_tanh", "min": min, "max": max}),
             _ => {
-                let layer = Layer::<B>::name(self);
+                let layer = Layer::name(self);
                 return Err(DescriptionError::new(DescriptionProblem::NotDescribed { layer }));
             }
         })

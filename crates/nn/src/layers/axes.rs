@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::description::DescriptionError;
 use crate::{Layer, Own, Recorder, ShapeError};
@@ -16,11 +16,11 @@ pub struct Permute {
 }
 
 /// A [`Permute`] layer: axis `i + 1` of the result is axis `axes[i]`.
-pub fn permute<B: Backend>(axes: &[usize]) -> Box<dyn Layer<B>> {
+pub fn permute(axes: &[usize]) -> Box<dyn Layer> {
     Box::new(Permute { axes: axes.to_vec() })
 }
 
-impl<B: Backend> Layer<B> for Permute {
+impl Layer for Permute {
     fn name(&self) -> String {
         format!("permute {:?}", self.axes)
     }
@@ -35,11 +35,11 @@ impl<B: Backend> Layer<B> for Permute {
             "must name each axis from 1 to {} once for samples of shape {input:?}",
             input.len()
         );
-        Err(ShapeError::new(Layer::<B>::name(self), reason))
+        Err(ShapeError::new(Layer::name(self), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
-        let order: Vec<usize> = self.axes.iter().map(|axis| axis - 1).collect();
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+        let order: Vec<usize> = [0].into_iter().chain(self.axes.iter().copied()).collect();
         recorder.tape.permute(x, &order)
     }
 
@@ -71,26 +71,26 @@ pub struct AxisMap {
 }
 
 /// The mean over an axis, which disappears.
-pub fn mean_over<B: Backend>(axis: usize) -> Box<dyn Layer<B>> {
+pub fn mean_over(axis: usize) -> Box<dyn Layer> {
     Box::new(AxisMap { along: Along::Mean, axis })
 }
 
 /// The sum over an axis, which disappears.
-pub fn sum_over<B: Backend>(axis: usize) -> Box<dyn Layer<B>> {
+pub fn sum_over(axis: usize) -> Box<dyn Layer> {
     Box::new(AxisMap { along: Along::Sum, axis })
 }
 
 /// Softmax along an axis.
-pub fn softmax<B: Backend>(axis: usize) -> Box<dyn Layer<B>> {
+pub fn softmax(axis: usize) -> Box<dyn Layer> {
     Box::new(AxisMap { along: Along::Softmax, axis })
 }
 
 /// The logarithm of softmax along an axis.
-pub fn log_softmax<B: Backend>(axis: usize) -> Box<dyn Layer<B>> {
+pub fn log_softmax(axis: usize) -> Box<dyn Layer> {
     Box::new(AxisMap { along: Along::LogSoftmax, axis })
 }
 
-impl<B: Backend> Layer<B> for AxisMap {
+impl Layer for AxisMap {
     fn name(&self) -> String {
         format!("{:?} along axis {}", self.along, self.axis).to_lowercase()
     }
@@ -99,7 +99,7 @@ impl<B: Backend> Layer<B> for AxisMap {
         if self.axis == 0 || self.axis > input.len() {
             let reason =
                 format!("needs an axis from 1 to {} for samples of shape {input:?}", input.len());
-            return Err(ShapeError::new(Layer::<B>::name(self), reason));
+            return Err(ShapeError::new(Layer::name(self), reason));
         }
         let mut shape = input.to_vec();
         if matches!(self.along, Along::Mean | Along::Sum) {
@@ -108,8 +108,8 @@ impl<B: Backend> Layer<B> for AxisMap {
         Ok(shape)
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
-        let (tape, axis) = (&mut *recorder.tape, self.axis - 1);
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+        let (tape, axis) = (&mut *recorder.tape, self.axis);
         match self.along {
             Along::Mean => tape.mean(x, axis),
             Along::Sum => tape.sum(x, axis),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::{Tape, Var};
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::description::{self, DescriptionError};
 use crate::layer::Row;
@@ -37,9 +37,9 @@ pub(crate) fn joined_shape(join: Join, shapes: &[Vec<usize>]) -> Result<Vec<usiz
 }
 
 /// Joins values whose shapes have been checked.
-pub(crate) fn join<B: Backend>(join: Join, tape: &mut Tape<B>, values: &[Var]) -> Var {
+pub(crate) fn join(join: Join, tape: &mut Tape, values: &[Var]) -> Var {
     match join {
-        Join::Concat(axis) => tape.concat(values, axis - 1),
+        Join::Concat(axis) => tape.concat(values, axis),
         Join::Sum => {
             let (first, rest) =
                 values.split_first().expect("at least one value, as the shapes say");
@@ -51,18 +51,18 @@ pub(crate) fn join<B: Backend>(join: Join, tape: &mut Tape<B>, values: &[Var]) -
 /// Rows of layers that all read the same input. An empty row passes it on. Parameters of branch i
 /// are called `i.0.weight` and so on.
 #[derive(Debug)]
-pub struct Branches<B: Backend> {
-    rows: Vec<Row<B>>,
+pub struct Branches {
+    rows: Vec<Row>,
     join: Join,
 }
 
 /// [`Branches`] with the given rows of layers.
-pub fn branches<B: Backend>(rows: Vec<Vec<Box<dyn Layer<B>>>>, join: Join) -> Box<dyn Layer<B>> {
+pub fn branches(rows: Vec<Vec<Box<dyn Layer>>>, join: Join) -> Box<dyn Layer> {
     Box::new(Branches { rows: rows.into_iter().map(|row| Row(row.into())).collect(), join })
 }
 
-impl<B: Backend> Branches<B> {
-    fn named(&self, specs: impl Fn(&Row<B>) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
+impl Branches {
+    fn named(&self, specs: impl Fn(&Row) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
         let mut all = Vec::new();
         for (at, row) in self.rows.iter().enumerate() {
             all.extend(
@@ -75,7 +75,7 @@ impl<B: Backend> Branches<B> {
     }
 }
 
-impl<B: Backend> Layer<B> for Branches<B> {
+impl Layer for Branches {
     fn name(&self) -> String {
         format!("{} branches", self.rows.len())
     }
@@ -94,10 +94,10 @@ impl<B: Backend> Layer<B> for Branches<B> {
             shapes.push(row.output_shape(input).map_err(|error| error.inside(&at.to_string()))?);
         }
         joined_shape(self.join, &shapes)
-            .map_err(|reason| ShapeError::new(Layer::<B>::name(self), reason))
+            .map_err(|reason| ShapeError::new(Layer::name(self), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let (mut params, mut buffers) = (own.params, own.buffers);
         let mut results = Vec::with_capacity(self.rows.len());
         for row in &self.rows {
@@ -114,7 +114,7 @@ impl<B: Backend> Layer<B> for Branches<B> {
     }
 
     fn describe(&self) -> Result<Value, DescriptionError> {
-        let row = |(at, row): (usize, &Row<B>)| {
+        let row = |(at, row): (usize, &Row)| {
             description::of(&row.0).map_err(|error| error.inside(&at.to_string()))
         };
         let rows = self.rows.iter().enumerate().map(row).collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{ConvOptions, ConvTranspose as TransposedOp};
-use vivit_tensor::{Backend, Window};
+use vivit_tensor::{Device, Window};
 
 use crate::description::DescriptionError;
 use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
@@ -60,7 +60,7 @@ impl<const R: usize> Conv<R> {
     }
 
     /// As a layer of a model.
-    pub fn boxed<B: Backend>(self) -> Box<dyn Layer<B>> {
+    pub fn boxed(self) -> Box<dyn Layer> {
         Box::new(self)
     }
 
@@ -118,21 +118,21 @@ impl<const R: usize> Conv<R> {
 }
 
 /// A [`Conv1d`] layer with stride 1, no padding, with a bias.
-pub fn conv1d<B: Backend>(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer<B>> {
+pub fn conv1d(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer> {
     Conv1d::new(inputs, outputs, kernel).boxed()
 }
 
 /// A [`Conv2d`] layer with a square kernel, stride 1, no padding, with a bias.
-pub fn conv2d<B: Backend>(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer<B>> {
+pub fn conv2d(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer> {
     Conv2d::new(inputs, outputs, kernel).boxed()
 }
 
 /// A [`Conv3d`] layer with a cubic kernel, stride 1, no padding, with a bias.
-pub fn conv3d<B: Backend>(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer<B>> {
+pub fn conv3d(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer> {
     Conv3d::new(inputs, outputs, kernel).boxed()
 }
 
-impl<B: Backend, const R: usize> Layer<B> for Conv<R> {
+impl<const R: usize> Layer for Conv<R> {
     fn name(&self) -> String {
         self.name_of("conv")
     }
@@ -150,7 +150,7 @@ impl<B: Backend, const R: usize> Layer<B> for Conv<R> {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let name = Layer::<B>::name(self);
+        let name = Layer::name(self);
         let spatial = self.spatial(&name, input)?;
         let window =
             Window::new(spatial, &self.kernel, &self.stride, &self.padding, &self.dilation, false)
@@ -160,7 +160,7 @@ impl<B: Backend, const R: usize> Layer<B> for Conv<R> {
         Ok([&[self.outputs], &window.output[3 - R..]].concat())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         recorder.tape.conv(x, own.params[0], own.params.get(1).copied(), &self.options())
     }
 
@@ -194,12 +194,12 @@ impl<const R: usize> ConvTranspose<R> {
     }
 
     /// As a layer of a model.
-    pub fn boxed<B: Backend>(self) -> Box<dyn Layer<B>> {
+    pub fn boxed(self) -> Box<dyn Layer> {
         Box::new(self)
     }
 }
 
-impl<B: Backend, const R: usize> Layer<B> for ConvTranspose<R> {
+impl<const R: usize> Layer for ConvTranspose<R> {
     fn name(&self) -> String {
         self.conv.name_of("conv_transpose")
     }
@@ -216,7 +216,7 @@ impl<B: Backend, const R: usize> Layer<B> for ConvTranspose<R> {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let name = Layer::<B>::name(self);
+        let name = Layer::name(self);
         let spatial = self.conv.spatial(&name, input)?;
         let error = |reason: String| Err(ShapeError::new(name.clone(), reason));
         let Conv { kernel, stride, dilation, .. } = &self.conv;
@@ -250,7 +250,7 @@ impl<B: Backend, const R: usize> Layer<B> for ConvTranspose<R> {
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let (weight, bias) = (own.params[0], own.params.get(1).copied());
         recorder.tape.conv_transpose(x, weight, bias, &self.conv.options(), &self.output_padding)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::{Backend, Scalar, Tensor};
+use vivit_tensor::{Device, Scalar, Tensor};
 
 use crate::description::DescriptionError;
 use crate::{Error, Layer, Mode, Own, Recorder, ShapeError};
@@ -16,11 +16,11 @@ pub struct Dropout {
 }
 
 /// A [`Dropout`] layer.
-pub fn dropout<B: Backend>(p: f64) -> Box<dyn Layer<B>> {
+pub fn dropout(p: f64) -> Box<dyn Layer> {
     Box::new(Dropout { p })
 }
 
-impl<B: Backend> Layer<B> for Dropout {
+impl Layer for Dropout {
     fn name(&self) -> String {
         format!("dropout {}", self.p)
     }
@@ -29,7 +29,7 @@ impl<B: Backend> Layer<B> for Dropout {
         Ok(input.to_vec())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
         if recorder.mode == Mode::Evaluation || self.p == 0.0 {
             return x;
         }
@@ -39,8 +39,8 @@ impl<B: Backend> Layer<B> for Dropout {
             .into_iter()
             .map(|u| B::Elem::of(if u < kept { 1.0 / kept } else { 0.0 }))
             .collect();
-        let backend = recorder.tape.backend().clone();
-        let mask = recorder.tape.input(Tensor::from_buf(&backend, shape, backend.upload(mask)));
+        let device = recorder.tape.device().clone();
+        let mask = recorder.tape.input(Tensor::from_buf(&device, shape, device.upload(mask)));
         recorder.tape.mul(x, mask)
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::description::DescriptionError;
 use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
@@ -19,11 +19,11 @@ pub struct Linear {
 }
 
 /// A [`Linear`] layer with a bias.
-pub fn linear<B: Backend>(inputs: usize, outputs: usize) -> Box<dyn Layer<B>> {
+pub fn linear(inputs: usize, outputs: usize) -> Box<dyn Layer> {
     Box::new(Linear { inputs, outputs, bias: true })
 }
 
-impl<B: Backend> Layer<B> for Linear {
+impl Layer for Linear {
     fn name(&self) -> String {
         format!("linear {}→{}", self.inputs, self.outputs)
     }
@@ -38,14 +38,14 @@ impl<B: Backend> Layer<B> for Linear {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.inputs == 0 || self.outputs == 0 {
             return Err(ShapeError::new(
-                Layer::<B>::name(self),
+                Layer::name(self),
                 "needs at least one feature on both sides",
             ));
         }
         match input.split_last() {
             Some((&last, front)) if last == self.inputs => Ok([front, &[self.outputs]].concat()),
             _ => Err(ShapeError::new(
-                Layer::<B>::name(self),
+                Layer::name(self),
                 format!(
                     "needs {} features on the last axis, but a sample has shape {input:?}",
                     self.inputs
@@ -54,7 +54,7 @@ impl<B: Backend> Layer<B> for Linear {
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         recorder.tape.linear(x, own.params[0], own.params.get(1).copied())
     }
 

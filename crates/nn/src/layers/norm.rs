@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::BatchNormalize;
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 use crate::description::DescriptionError;
 use crate::{Init, Layer, Mode, Own, ParamSpec, Recorder, ShapeError};
@@ -40,11 +40,11 @@ impl BatchNorm {
 }
 
 /// A [`BatchNorm`] layer.
-pub fn batch_norm<B: Backend>(features: usize) -> Box<dyn Layer<B>> {
+pub fn batch_norm(features: usize) -> Box<dyn Layer> {
     Box::new(BatchNorm::new(features))
 }
 
-impl<B: Backend> Layer<B> for BatchNorm {
+impl Layer for BatchNorm {
     fn name(&self) -> String {
         format!("batch_norm {}", self.features)
     }
@@ -68,10 +68,10 @@ impl<B: Backend> Layer<B> for BatchNorm {
             "needs {} channels on a sample's first axis, but a sample has shape {input:?}",
             self.features
         );
-        Err(ShapeError::new(Layer::<B>::name(self), reason))
+        Err(ShapeError::new(Layer::name(self), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let (weight, bias) = (own.params.first().copied(), own.params.get(1).copied());
         if recorder.mode == Mode::Evaluation {
             let statistics = (&own.buffers[0], &own.buffers[1]);
@@ -82,7 +82,7 @@ impl<B: Backend> Layer<B> for BatchNorm {
         // Running variances are unbiased, as PyTorch's are.
         let count = (value.len() / self.features) as f64;
         let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
-        let update = |running: &Tensor<B>, new: &Tensor<B>, factor: f64| {
+        let update = |running: &Tensor, new: &Tensor, factor: f64| {
             let mut updated = running.scale(1.0 - self.momentum);
             updated.axpy(self.momentum * factor, new);
             updated
@@ -115,11 +115,11 @@ pub struct LayerNorm {
 }
 
 /// A [`LayerNorm`] layer over the last axes, of the given lengths, with PyTorch's defaults.
-pub fn layer_norm<B: Backend>(shape: &[usize]) -> Box<dyn Layer<B>> {
+pub fn layer_norm(shape: &[usize]) -> Box<dyn Layer> {
     Box::new(LayerNorm { shape: shape.to_vec(), epsilon: 1e-5, weight: true, bias: true })
 }
 
-impl<B: Backend> Layer<B> for LayerNorm {
+impl Layer for LayerNorm {
     fn name(&self) -> String {
         format!("layer_norm {:?}", self.shape)
     }
@@ -134,10 +134,10 @@ impl<B: Backend> Layer<B> for LayerNorm {
         }
         let reason =
             format!("needs samples that end in {:?}, but a sample has shape {input:?}", self.shape);
-        Err(ShapeError::new(Layer::<B>::name(self), reason))
+        Err(ShapeError::new(Layer::name(self), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let weight = self.weight.then(|| own.params[0]);
         let bias = self.bias.then(|| own.params[usize::from(self.weight)]);
         recorder.tape.layer_norm(x, self.shape.len(), weight, bias, self.epsilon)
@@ -165,11 +165,11 @@ pub struct GroupNorm {
 }
 
 /// A [`GroupNorm`] layer with PyTorch's defaults.
-pub fn group_norm<B: Backend>(groups: usize, channels: usize) -> Box<dyn Layer<B>> {
+pub fn group_norm(groups: usize, channels: usize) -> Box<dyn Layer> {
     Box::new(GroupNorm { groups, channels, epsilon: 1e-5, affine: true })
 }
 
-impl<B: Backend> Layer<B> for GroupNorm {
+impl Layer for GroupNorm {
     fn name(&self) -> String {
         format!("group_norm {} groups of {} channels", self.groups, self.channels)
     }
@@ -179,7 +179,7 @@ impl<B: Backend> Layer<B> for GroupNorm {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| Err(ShapeError::new(Layer::<B>::name(self), reason));
+        let error = |reason| Err(ShapeError::new(Layer::name(self), reason));
         if self.groups == 0 || self.channels % self.groups != 0 {
             return error(format!(
                 "{} groups do not divide {} channels",
@@ -195,7 +195,7 @@ impl<B: Backend> Layer<B> for GroupNorm {
         Ok(input.to_vec())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let (weight, bias) = (own.params.first().copied(), own.params.get(1).copied());
         recorder.tape.group_norm(x, self.groups, weight, bias, self.epsilon)
     }
@@ -218,11 +218,11 @@ pub struct RmsNorm {
 }
 
 /// An [`RmsNorm`] layer.
-pub fn rms_norm<B: Backend>(features: usize, epsilon: f64) -> Box<dyn Layer<B>> {
+pub fn rms_norm(features: usize, epsilon: f64) -> Box<dyn Layer> {
     Box::new(RmsNorm { features, epsilon })
 }
 
-impl<B: Backend> Layer<B> for RmsNorm {
+impl Layer for RmsNorm {
     fn name(&self) -> String {
         format!("rms_norm {}", self.features)
     }
@@ -239,10 +239,10 @@ impl<B: Backend> Layer<B> for RmsNorm {
             "needs {} features on the last axis, but a sample has shape {input:?}",
             self.features
         );
-        Err(ShapeError::new(Layer::<B>::name(self), reason))
+        Err(ShapeError::new(Layer::name(self), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         recorder.tape.rms_norm(x, Some(own.params[0]), self.epsilon)
     }
 

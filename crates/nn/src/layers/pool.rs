@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::PoolOptions;
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::description::DescriptionError;
 use crate::{Layer, Own, Recorder, ShapeError};
@@ -28,37 +28,37 @@ fn cubic(axes: usize, kernel: usize, stride: usize) -> PoolOptions {
 }
 
 /// A [`MaxPool`] layer over one spatial axis.
-pub fn max_pool1d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+pub fn max_pool1d(kernel: usize, stride: usize) -> Box<dyn Layer> {
     Box::new(MaxPool(cubic(1, kernel, stride)))
 }
 
 /// A [`MaxPool`] layer with square windows.
-pub fn max_pool2d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+pub fn max_pool2d(kernel: usize, stride: usize) -> Box<dyn Layer> {
     Box::new(MaxPool(cubic(2, kernel, stride)))
 }
 
 /// A [`MaxPool`] layer with cubic windows.
-pub fn max_pool3d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+pub fn max_pool3d(kernel: usize, stride: usize) -> Box<dyn Layer> {
     Box::new(MaxPool(cubic(3, kernel, stride)))
 }
 
 /// An [`AvgPool`] layer over one spatial axis.
-pub fn avg_pool1d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+pub fn avg_pool1d(kernel: usize, stride: usize) -> Box<dyn Layer> {
     Box::new(AvgPool(cubic(1, kernel, stride)))
 }
 
 /// An [`AvgPool`] layer with square windows.
-pub fn avg_pool2d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+pub fn avg_pool2d(kernel: usize, stride: usize) -> Box<dyn Layer> {
     Box::new(AvgPool(cubic(2, kernel, stride)))
 }
 
 /// An [`AvgPool`] layer with cubic windows.
-pub fn avg_pool3d<B: Backend>(kernel: usize, stride: usize) -> Box<dyn Layer<B>> {
+pub fn avg_pool3d(kernel: usize, stride: usize) -> Box<dyn Layer> {
     Box::new(AvgPool(cubic(3, kernel, stride)))
 }
 
 /// An [`AdaptiveAvgPool`] layer to the given lengths of the spatial axes.
-pub fn adaptive_avg_pool<B: Backend>(output: &[usize]) -> Box<dyn Layer<B>> {
+pub fn adaptive_avg_pool(output: &[usize]) -> Box<dyn Layer> {
     Box::new(AdaptiveAvgPool { output: output.to_vec() })
 }
 
@@ -83,7 +83,7 @@ fn pooled(name: String, options: &PoolOptions, input: &[usize]) -> Result<Vec<us
     }
 }
 
-impl<B: Backend> Layer<B> for MaxPool {
+impl Layer for MaxPool {
     fn name(&self) -> String {
         format!(
             "max_pool{}d kernel {:?} stride {:?}",
@@ -94,10 +94,10 @@ impl<B: Backend> Layer<B> for MaxPool {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        pooled(Layer::<B>::name(self), &self.0, input)
+        pooled(Layer::name(self), &self.0, input)
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
         recorder.tape.max_pool(x, &self.0)
     }
 
@@ -110,7 +110,7 @@ impl<B: Backend> Layer<B> for MaxPool {
     }
 }
 
-impl<B: Backend> Layer<B> for AvgPool {
+impl Layer for AvgPool {
     fn name(&self) -> String {
         format!(
             "avg_pool{}d kernel {:?} stride {:?}",
@@ -122,12 +122,12 @@ impl<B: Backend> Layer<B> for AvgPool {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.0.dilation.iter().any(|&dilation| dilation != 1) {
-            return Err(ShapeError::new(Layer::<B>::name(self), "average pooling has no dilation"));
+            return Err(ShapeError::new(Layer::name(self), "average pooling has no dilation"));
         }
-        pooled(Layer::<B>::name(self), &self.0, input)
+        pooled(Layer::name(self), &self.0, input)
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
         recorder.tape.avg_pool(x, &self.0)
     }
 
@@ -139,13 +139,13 @@ impl<B: Backend> Layer<B> for AvgPool {
     }
 }
 
-impl<B: Backend> Layer<B> for AdaptiveAvgPool {
+impl Layer for AdaptiveAvgPool {
     fn name(&self) -> String {
         format!("adaptive_avg_pool to {:?}", self.output)
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| ShapeError::new(Layer::<B>::name(self), reason);
+        let error = |reason| ShapeError::new(Layer::name(self), reason);
         match input {
             _ if self.output.contains(&0) => {
                 Err(error("must have at least one window along every axis".into()))
@@ -162,7 +162,7 @@ impl<B: Backend> Layer<B> for AdaptiveAvgPool {
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
         recorder.tape.adaptive_avg_pool(x, &self.output)
     }
 

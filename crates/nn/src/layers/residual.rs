@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::description::{self, DescriptionError};
 use crate::layer::Row;
@@ -10,16 +10,16 @@ use crate::{Error, Layer, Own, ParamSpec, Recorder, ShapeError};
 
 /// `x + body(x)`. Its parameters are called `body.0.weight` and so on.
 #[derive(Debug)]
-pub struct Residual<B: Backend> {
-    body: Row<B>,
+pub struct Residual {
+    body: Row,
 }
 
 /// A [`Residual`] block around a row of layers.
-pub fn residual<B: Backend>(body: Vec<Box<dyn Layer<B>>>) -> Box<dyn Layer<B>> {
+pub fn residual(body: Vec<Box<dyn Layer>>) -> Box<dyn Layer> {
     Box::new(Residual { body: Row(body.into()) })
 }
 
-impl<B: Backend> Layer<B> for Residual<B> {
+impl Layer for Residual {
     fn name(&self) -> String {
         "residual".into()
     }
@@ -43,10 +43,10 @@ impl<B: Backend> Layer<B> for Residual<B> {
             "its body turns samples of shape {input:?} into {output:?}, which can't be added to \
              them"
         );
-        Err(ShapeError::new(Layer::<B>::name(self), reason))
+        Err(ShapeError::new(Layer::name(self), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let y = self.body.record(recorder, own, x);
         recorder.tape.add(x, y)
     }
@@ -69,20 +69,20 @@ pub struct Shared {
 }
 
 /// The layer at position `layer` of the same row once more, with the same parameters.
-pub fn shared<B: Backend>(layer: usize) -> Box<dyn Layer<B>> {
+pub fn shared(layer: usize) -> Box<dyn Layer> {
     Box::new(Shared { layer })
 }
 
-impl<B: Backend> Layer<B> for Shared {
+impl Layer for Shared {
     fn name(&self) -> String {
         format!("layer {} again", self.layer)
     }
 
     fn output_shape(&self, _input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        Err(ShapeError::new(Layer::<B>::name(self), "stands outside a row of layers"))
+        Err(ShapeError::new(Layer::name(self), "stands outside a row of layers"))
     }
 
-    fn record(&self, _recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, _recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
         x // never reached: the row runs the layer that this one names
     }
 

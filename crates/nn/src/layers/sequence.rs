@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{AttentionParams, RecurrentParams};
-use vivit_tensor::{Backend, Scalar, Search, Tensor};
+use vivit_tensor::{Device, Scalar, Search, Tensor};
 
 use crate::description::DescriptionError;
 use crate::{Error, Init, Layer, Own, ParamSpec, Recorder, ShapeError};
@@ -18,11 +18,11 @@ pub struct Embedding {
 }
 
 /// An [`Embedding`] layer.
-pub fn embedding<B: Backend>(vocabulary: usize, features: usize) -> Box<dyn Layer<B>> {
+pub fn embedding(vocabulary: usize, features: usize) -> Box<dyn Layer> {
     Box::new(Embedding { vocabulary, features })
 }
 
-impl<B: Backend> Layer<B> for Embedding {
+impl Layer for Embedding {
     fn name(&self) -> String {
         format!("embedding {}×{}", self.vocabulary, self.features)
     }
@@ -38,22 +38,22 @@ impl<B: Backend> Layer<B> for Embedding {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.vocabulary == 0 || self.features == 0 {
             return Err(ShapeError::new(
-                Layer::<B>::name(self),
+                Layer::name(self),
                 "needs at least one row and one feature",
             ));
         }
         Ok([input, &[self.features]].concat())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         recorder.tape.embedding(x, own.params[0])
     }
 
-    fn check_input(&self, x: &Tensor<B>) -> Result<(), Error> {
+    fn check_input(&self, x: &Tensor) -> Result<(), Error> {
         // A device that does not know at once is asked with everything else, before any result is
         // returned.
-        let rows = x.backend().row_or_nan(x.buf(), self.vocabulary)?;
-        let Search::Done(Some((_, at))) = x.backend().search_non_finite(&[&rows])? else {
+        let rows = x.device().row_or_nan(x.buf(), self.vocabulary)?;
+        let Search::Done(Some((_, at))) = x.device().search_non_finite(&[&rows])? else {
             return Ok(());
         };
         let (shape, strides) = (x.shape(), x.shape().strides());
@@ -76,11 +76,11 @@ pub struct PositionalEmbedding {
 }
 
 /// A [`PositionalEmbedding`] layer.
-pub fn positional_embedding<B: Backend>(positions: usize, features: usize) -> Box<dyn Layer<B>> {
+pub fn positional_embedding(positions: usize, features: usize) -> Box<dyn Layer> {
     Box::new(PositionalEmbedding { positions, features })
 }
 
-impl<B: Backend> Layer<B> for PositionalEmbedding {
+impl Layer for PositionalEmbedding {
     fn name(&self) -> String {
         format!("positional_embedding {}×{}", self.positions, self.features)
     }
@@ -103,12 +103,12 @@ impl<B: Backend> Layer<B> for PositionalEmbedding {
                     "needs samples [T, {}] with T from 1 to {}, but a sample has shape {input:?}",
                     self.features, self.positions
                 );
-                Err(ShapeError::new(Layer::<B>::name(self), reason))
+                Err(ShapeError::new(Layer::name(self), reason))
             }
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let t = recorder.tape.value(x).shape()[1];
         let table = recorder.tape.slice(own.params[0], 0, 0, t);
         recorder.tape.add(x, table)
@@ -135,15 +135,15 @@ pub struct SelfAttention {
 }
 
 /// A [`SelfAttention`] layer with biases.
-pub fn self_attention<B: Backend>(
+pub fn self_attention(
     features: usize,
     heads: usize,
     causal: bool,
-) -> Box<dyn Layer<B>> {
+) -> Box<dyn Layer> {
     Box::new(SelfAttention { features, heads, causal, bias: true })
 }
 
-impl<B: Backend> Layer<B> for SelfAttention {
+impl Layer for SelfAttention {
     fn name(&self) -> String {
         format!("self_attention {} features, {} heads", self.features, self.heads)
     }
@@ -163,7 +163,7 @@ impl<B: Backend> Layer<B> for SelfAttention {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| Err(ShapeError::new(Layer::<B>::name(self), reason));
+        let error = |reason| Err(ShapeError::new(Layer::name(self), reason));
         if self.heads == 0 || self.features % self.heads != 0 {
             return error(format!("{} heads do not divide {} features", self.heads, self.features));
         }
@@ -176,7 +176,7 @@ impl<B: Backend> Layer<B> for SelfAttention {
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let params = match *own.params {
             [in_weight, in_bias, out_weight, out_bias] => AttentionParams {
                 in_weight,
@@ -225,16 +225,16 @@ pub struct Recurrent {
 }
 
 /// A [`Recurrent`] layer with the tanh recurrence.
-pub fn rnn<B: Backend>(inputs: usize, hidden: usize) -> Box<dyn Layer<B>> {
+pub fn rnn(inputs: usize, hidden: usize) -> Box<dyn Layer> {
     Box::new(Recurrent { cell: Cell::Rnn, inputs, hidden, bias: true })
 }
 
 /// A [`Recurrent`] layer of long short-term memory.
-pub fn lstm<B: Backend>(inputs: usize, hidden: usize) -> Box<dyn Layer<B>> {
+pub fn lstm(inputs: usize, hidden: usize) -> Box<dyn Layer> {
     Box::new(Recurrent { cell: Cell::Lstm, inputs, hidden, bias: true })
 }
 
-impl<B: Backend> Layer<B> for Recurrent {
+impl Layer for Recurrent {
     fn name(&self) -> String {
         let kind = if self.cell == Cell::Rnn { "rnn" } else { "lstm" };
         format!("{kind} {}→{}", self.inputs, self.hidden)
@@ -263,12 +263,12 @@ impl<B: Backend> Layer<B> for Recurrent {
             _ => {
                 let reason =
                     format!("needs samples [T, {}], but a sample has shape {input:?}", self.inputs);
-                Err(ShapeError::new(Layer::<B>::name(self), reason))
+                Err(ShapeError::new(Layer::name(self), reason))
             }
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         let params = RecurrentParams {
             input_weight: own.params[0],
             hidden_weight: own.params[1],

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::description::DescriptionError;
 use crate::{Layer, Own, Recorder, ShapeError};
@@ -15,11 +15,11 @@ pub struct Flatten {
 }
 
 /// A [`Flatten`] layer that joins all axes of a sample.
-pub fn flatten<B: Backend>() -> Box<dyn Layer<B>> {
+pub fn flatten() -> Box<dyn Layer> {
     Box::new(Flatten { start: 1 })
 }
 
-impl<B: Backend> Layer<B> for Flatten {
+impl Layer for Flatten {
     fn name(&self) -> String {
         "flatten".into()
     }
@@ -31,13 +31,13 @@ impl<B: Backend> Layer<B> for Flatten {
                 self.start,
                 input.len()
             );
-            return Err(ShapeError::new(Layer::<B>::name(self), reason));
+            return Err(ShapeError::new(Layer::name(self), reason));
         }
         let (front, rest) = input.split_at(self.start - 1);
         Ok([front, &[rest.iter().product()]].concat())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
         let sample = recorder.tape.value(x).shape().tail();
         let (front, rest) = sample.split_at(self.start - 1);
         let shape = [front, &[rest.iter().product()]].concat();
@@ -58,23 +58,23 @@ pub struct ZeroPad {
 
 /// A [`ZeroPad`] layer over the last two axes; `padding` is left, right, top, bottom: PyTorch's
 /// order.
-pub fn zero_pad2d<B: Backend>(padding: [isize; 4]) -> Box<dyn Layer<B>> {
+pub fn zero_pad2d(padding: [isize; 4]) -> Box<dyn Layer> {
     let [left, right, top, bottom] = padding;
     zero_pad(&[(top, bottom), (left, right)])
 }
 
 /// A [`ZeroPad`] layer: `(before, after)` for each of the last axes, outermost first.
-pub fn zero_pad<B: Backend>(padding: &[(isize, isize)]) -> Box<dyn Layer<B>> {
+pub fn zero_pad(padding: &[(isize, isize)]) -> Box<dyn Layer> {
     Box::new(ZeroPad { padding: padding.to_vec() })
 }
 
-impl<B: Backend> Layer<B> for ZeroPad {
+impl Layer for ZeroPad {
     fn name(&self) -> String {
         format!("zero_pad {:?}", self.padding)
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| ShapeError::new(Layer::<B>::name(self), reason);
+        let error = |reason| ShapeError::new(Layer::name(self), reason);
         let Some(front) = input.len().checked_sub(self.padding.len()) else {
             return Err(error(format!(
                 "needs {} axes, but a sample has shape {input:?}",
@@ -91,7 +91,7 @@ impl<B: Backend> Layer<B> for ZeroPad {
         Ok(shape)
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, _own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
         recorder.tape.zero_pad(x, &self.padding)
     }
 

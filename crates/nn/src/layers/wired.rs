@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use vivit_nn::{Join, Sequential, Wiring, linear, relu, tanh};
-//! use vivit_tensor::{Cpu, Tensor};
+//! use vivit_tensor::{Device, Tensor};
 //!
 //! let mut net = Wiring::new();
 //! let x = net.input();
@@ -14,7 +14,7 @@
 //! let twice = net.again("hidden", x); // the same parameters once more
 //! let sum = net.join(Join::Sum, &[first, twice]);
 //!
-//! let cpu = Cpu::<f32>::new();
+//! let cpu = Device::cpu();
 //! let model = Sequential::new(&cpu, vec![net.output(sum)], 0)?;
 //! assert_eq!(model.params()[0].name, "0.hidden.weight");
 //! assert_eq!(model.output_shape(&[3])?, [4]);
@@ -23,7 +23,7 @@
 //! ```
 
 use vivit_autodiff::Var;
-use vivit_tensor::Backend;
+use vivit_tensor::Device;
 
 use crate::layers::branches::{join, joined_shape};
 use crate::{Error, Join, Layer, Own, ParamSpec, Recorder, ShapeError};
@@ -33,9 +33,9 @@ use crate::{Error, Join, Layer, Own, ParamSpec, Recorder, ShapeError};
 pub struct Wire(usize);
 
 #[derive(Debug)]
-enum Step<B: Backend> {
+enum Step {
     /// A layer of its own.
-    Layer { name: String, layer: Box<dyn Layer<B>>, input: usize },
+    Layer { name: String, layer: Box<dyn Layer>, input: usize },
     /// The layer of an earlier step once more.
     Again { name: String, input: usize },
     /// Several values become one.
@@ -44,11 +44,11 @@ enum Step<B: Backend> {
 
 /// Builds a layer from layers that read each other's results in any order without a cycle.
 #[derive(Debug)]
-pub struct Wiring<B: Backend> {
-    steps: Vec<Step<B>>,
+pub struct Wiring {
+    steps: Vec<Step>,
 }
 
-impl<B: Backend> Wiring<B> {
+impl Wiring {
     /// No layers yet.
     #[allow(clippy::new_without_default)] // a builder is asked for by name
     pub fn new() -> Self {
@@ -60,14 +60,14 @@ impl<B: Backend> Wiring<B> {
         Wire(0)
     }
 
-    fn push(&mut self, step: Step<B>) -> Wire {
+    fn push(&mut self, step: Step) -> Wire {
         self.steps.push(step);
         Wire(self.steps.len())
     }
 
     /// A layer that reads `input`. Its parameters are called `name.weight` and so on; names must
     /// differ.
-    pub fn layer(&mut self, name: &str, layer: Box<dyn Layer<B>>, input: Wire) -> Wire {
+    pub fn layer(&mut self, name: &str, layer: Box<dyn Layer>, input: Wire) -> Wire {
         self.push(Step::Layer { name: name.into(), layer, input: input.0 })
     }
 
@@ -82,29 +82,29 @@ impl<B: Backend> Wiring<B> {
     }
 
     /// The finished layer, whose result is `output`.
-    pub fn output(self, output: Wire) -> Box<dyn Layer<B>> {
+    pub fn output(self, output: Wire) -> Box<dyn Layer> {
         Box::new(Wired { steps: self.steps, output: output.0 })
     }
 }
 
 /// A finished [`Wiring`].
 #[derive(Debug)]
-struct Wired<B: Backend> {
+struct Wired {
     /// Step i computes value i + 1; value 0 is the input.
-    steps: Vec<Step<B>>,
+    steps: Vec<Step>,
     output: usize,
 }
 
-impl<B: Backend> Wired<B> {
+impl Wired {
     /// The layers that own parameters, by name.
-    fn owners(&self) -> impl Iterator<Item = (&str, &dyn Layer<B>)> {
+    fn owners(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
         self.steps.iter().filter_map(|step| match step {
             Step::Layer { name, layer, .. } => Some((name.as_str(), layer.as_ref())),
             _ => None,
         })
     }
 
-    fn named(&self, specs: impl Fn(&dyn Layer<B>) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
+    fn named(&self, specs: impl Fn(&dyn Layer) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
         let named = |(owner, layer)| {
             let rename =
                 move |spec: ParamSpec| ParamSpec { name: format!("{owner}.{}", spec.name), ..spec };
@@ -114,7 +114,7 @@ impl<B: Backend> Wired<B> {
     }
 }
 
-impl<B: Backend> Layer<B> for Wired<B> {
+impl Layer for Wired {
     fn name(&self) -> String {
         format!("wiring of {} layers", self.owners().count())
     }
@@ -144,7 +144,7 @@ impl<B: Backend> Layer<B> for Wired<B> {
                 Step::Join { join, inputs } => {
                     let inputs: Vec<_> = inputs.iter().map(|&at| shapes[at].clone()).collect();
                     joined_shape(*join, &inputs)
-                        .map_err(|reason| ShapeError::new(Layer::<B>::name(self), reason))?
+                        .map_err(|reason| ShapeError::new(Layer::name(self), reason))?
                 }
             };
             shapes.push(shape);
@@ -152,7 +152,7 @@ impl<B: Backend> Layer<B> for Wired<B> {
         Ok(shapes.swap_remove(self.output))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_, B>, own: Own<'_, B>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
         // Where each owner's parameters and buffers begin.
         let mut firsts = Vec::new();
         let (mut param, mut buffer) = (0, 0);

@@ -1,7 +1,7 @@
 //! Adam, and the moments that it shares with its relatives.
 
 use vivit_autodiff::{ParamMap, Var};
-use vivit_tensor::{Backend, Binary, Scalar, Tensor, Unary};
+use vivit_tensor::{Device, Binary, Scalar, Tensor, Unary};
 
 use super::{
     Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
@@ -46,25 +46,25 @@ impl AdamOptions {
 
 /// Running means of a parameter's gradient and its square.
 #[derive(Clone, Debug)]
-struct Moment<B: Backend> {
-    first: Tensor<B>,
-    second: Tensor<B>,
+struct Moment {
+    first: Tensor,
+    second: Tensor,
     steps: u32,
 }
 
 /// What Adam and its relatives remember.
 #[derive(Clone, Debug)]
-pub(super) struct Moments<B: Backend>(ParamMap<Moment<B>>);
+pub(super) struct Moments(ParamMap<Moment>);
 
-impl<B: Backend> Moments<B> {
+impl Moments {
     pub fn new() -> Self {
         Moments(ParamMap::new())
     }
 
     pub fn check(
         &self,
-        model: &Sequential<B>,
-        gradient: &ParamMap<Tensor<B>>,
+        model: &Sequential,
+        gradient: &ParamMap<Tensor>,
     ) -> Result<(), Error> {
         check_remembered(model, gradient, |var| self.0.get(var).map(|moment| &moment.first))
     }
@@ -74,8 +74,8 @@ impl<B: Backend> Moments<B> {
         &mut self,
         options: &AdamOptions,
         var: Var,
-        value: &mut Tensor<B>,
-        gradient: &Tensor<B>,
+        value: &mut Tensor,
+        gradient: &Tensor,
     ) {
         let [beta1, beta2] = options.betas;
         let mut first = gradient.scale(1.0 - beta1);
@@ -111,19 +111,19 @@ impl<B: Backend> Moments<B> {
 /// # Examples
 /// ```
 /// use vivit_nn::optim::{Adam, AdamOptions};
-/// use vivit_tensor::Cpu;
+/// use vivit_tensor::Device;
 ///
-/// let usual = Adam::<Cpu<f32>>::new(1e-3)?;
-/// let slow = Adam::<Cpu<f32>>::with_options(AdamOptions { betas: [0.99, 0.9999], ..AdamOptions::default() })?;
+/// let usual = Adam::::new(1e-3)?;
+/// let slow = Adam::::with_options(AdamOptions { betas: [0.99, 0.9999], ..AdamOptions::default() })?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Adam<B: Backend> {
+pub struct Adam {
     options: AdamOptions,
-    moments: Moments<B>,
+    moments: Moments,
 }
 
-impl<B: Backend> Adam<B> {
+impl Adam {
     /// With learning rate η > 0 and the other options' defaults.
     ///
     /// # Errors
@@ -147,11 +147,11 @@ impl<B: Backend> Adam<B> {
     }
 }
 
-impl<B: Backend> Optimizer<B> for Adam<B> {
+impl Optimizer for Adam {
     fn step(
         &mut self,
-        model: &mut Sequential<B>,
-        gradient: &ParamMap<Tensor<B>>,
+        model: &mut Sequential,
+        gradient: &ParamMap<Tensor>,
     ) -> Result<(), Error> {
         self.moments.check(model, gradient)?;
         model.update(gradient, |var, value, gradient| {

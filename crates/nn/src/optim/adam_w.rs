@@ -1,7 +1,7 @@
 //! Adam with the weight decay outside of its moments.
 
 use vivit_autodiff::ParamMap;
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 use super::adam::Moments;
 use super::{AdamOptions, Optimizer, check_learning_rate};
@@ -13,20 +13,20 @@ use crate::{Error, Sequential};
 /// # Examples
 /// ```
 /// use vivit_nn::optim::{AdamOptions, AdamW};
-/// use vivit_tensor::Cpu;
+/// use vivit_tensor::Device;
 ///
-/// let usual = AdamW::<Cpu<f32>>::new(1e-3)?;
+/// let usual = AdamW::::new(1e-3)?;
 /// assert_eq!(usual.options().weight_decay, 0.01);
-/// let stronger = AdamW::<Cpu<f32>>::with_options(AdamOptions { weight_decay: 0.1, ..AdamOptions::default() })?;
+/// let stronger = AdamW::::with_options(AdamOptions { weight_decay: 0.1, ..AdamOptions::default() })?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct AdamW<B: Backend> {
+pub struct AdamW {
     options: AdamOptions,
-    moments: Moments<B>,
+    moments: Moments,
 }
 
-impl<B: Backend> AdamW<B> {
+impl AdamW {
     /// With learning rate η > 0, weight decay 0.01 and the other options' defaults.
     ///
     /// # Errors
@@ -55,11 +55,11 @@ impl<B: Backend> AdamW<B> {
     }
 }
 
-impl<B: Backend> Optimizer<B> for AdamW<B> {
+impl Optimizer for AdamW {
     fn step(
         &mut self,
-        model: &mut Sequential<B>,
-        gradient: &ParamMap<Tensor<B>>,
+        model: &mut Sequential,
+        gradient: &ParamMap<Tensor>,
     ) -> Result<(), Error> {
         self.moments.check(model, gradient)?;
         model.update(gradient, |var, value, gradient| {

@@ -13,7 +13,7 @@ pub use adam_w::AdamW;
 pub use sgd::{Sgd, SgdOptions};
 
 use vivit_autodiff::{ParamMap, Var};
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 use crate::{Error, Sequential};
 
@@ -24,13 +24,13 @@ use crate::{Error, Sequential};
 /// use vivit_autodiff::Mse;
 /// use vivit_nn::optim::{Adam, Optimizer, Sgd};
 /// use vivit_nn::{Sequential, linear, tanh};
-/// use vivit_tensor::{Cpu, Tensor};
+/// use vivit_tensor::{Device, Tensor};
 ///
-/// let cpu = Cpu::<f64>::new();
-/// let x = Tensor::from_f64(&cpu, &[4, 1], &[0.0, 0.3, 0.6, 1.0])?;
-/// let loss = Mse::mean(Tensor::from_f64(&cpu, &[4, 1], &[0.0, 0.2, 0.4, 0.5])?);
+/// let cpu = Device::cpu_f64();
+/// let x = Tensor::from_vec(&cpu, &[4, 1], &[0.0, 0.3, 0.6, 1.0])?;
+/// let loss = Mse::mean(Tensor::from_vec(&cpu, &[4, 1], &[0.0, 0.2, 0.4, 0.5])?);
 ///
-/// let optimizers: [Box<dyn Optimizer<Cpu<f64>>>; 2] = [Box::new(Sgd::new(0.1, 0.9)?), Box::new(Adam::new(0.01)?)];
+/// let optimizers: [Box<dyn Optimizer>; 2] = [Box::new(Sgd::new(0.1, 0.9)?), Box::new(Adam::new(0.01)?)];
 /// for mut optimizer in optimizers {
 ///     let mut model = Sequential::new(&cpu, vec![linear(1, 4), tanh(), linear(4, 1)], 0)?;
 ///     let before = model.forward(&x)?.loss(&loss)?;
@@ -42,15 +42,15 @@ use crate::{Error, Sequential};
 /// }
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
-pub trait Optimizer<B: Backend> {
+pub trait Optimizer {
     /// One step along the gradient of a graph of this model.
     ///
     /// # Errors
     /// If the gradient is not this model's, or an earlier step was another model's.
     fn step(
         &mut self,
-        model: &mut Sequential<B>,
-        gradient: &ParamMap<Tensor<B>>,
+        model: &mut Sequential,
+        gradient: &ParamMap<Tensor>,
     ) -> Result<(), Error>;
 
     /// The learning rate η.
@@ -89,10 +89,10 @@ fn check_memory(what: &'static str, value: f64) -> Result<(), Error> {
 
 /// Checks that what is remembered of a parameter has the shape of its gradient: it would not if the
 /// optimizer had moved another model.
-fn check_remembered<'t, B: Backend>(
-    model: &Sequential<B>,
-    gradient: &'t ParamMap<Tensor<B>>,
-    remembered: impl Fn(Var) -> Option<&'t Tensor<B>>,
+fn check_remembered<'t>(
+    model: &Sequential,
+    gradient: &'t ParamMap<Tensor>,
+    remembered: impl Fn(Var) -> Option<&'t Tensor>,
 ) -> Result<(), Error> {
     for (var, gradient) in gradient.iter() {
         if let Some(remembered) =

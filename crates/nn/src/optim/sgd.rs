@@ -1,7 +1,7 @@
 //! Stochastic gradient descent.
 
 use vivit_autodiff::ParamMap;
-use vivit_tensor::{Backend, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 use super::{
     Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
@@ -38,20 +38,20 @@ impl Default for SgdOptions {
 /// # Examples
 /// ```
 /// use vivit_nn::optim::{Sgd, SgdOptions};
-/// use vivit_tensor::Cpu;
+/// use vivit_tensor::Device;
 ///
-/// let plain = Sgd::<Cpu<f32>>::new(0.1, 0.9)?;
+/// let plain = Sgd::::new(0.1, 0.9)?;
 /// let options = SgdOptions { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
-/// let nesterov = Sgd::<Cpu<f32>>::with_options(options)?;
+/// let nesterov = Sgd::::with_options(options)?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Sgd<B: Backend> {
+pub struct Sgd {
     options: SgdOptions,
-    velocity: ParamMap<Tensor<B>>,
+    velocity: ParamMap<Tensor>,
 }
 
-impl<B: Backend> Sgd<B> {
+impl Sgd {
     /// With learning rate η > 0 and momentum 0 ≤ μ < 1.
     ///
     /// # Errors
@@ -79,11 +79,11 @@ impl<B: Backend> Sgd<B> {
     }
 }
 
-impl<B: Backend> Optimizer<B> for Sgd<B> {
+impl Optimizer for Sgd {
     fn step(
         &mut self,
-        model: &mut Sequential<B>,
-        gradient: &ParamMap<Tensor<B>>,
+        model: &mut Sequential,
+        gradient: &ParamMap<Tensor>,
     ) -> Result<(), Error> {
         let SgdOptions { learning_rate, momentum, nesterov, weight_decay } = self.options;
         let velocity = &mut self.velocity;

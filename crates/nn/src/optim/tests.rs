@@ -1,7 +1,7 @@
 //! Every optimizer against the scalar recurrences of PyTorch's documentation.
 
 use vivit_autodiff::{Mse, ParamMap, Var};
-use vivit_tensor::{Backend, Cpu, Tensor};
+use vivit_tensor::{Device, Device, Tensor};
 
 use super::*;
 use crate::{Linear, Sequential, linear};
@@ -13,21 +13,21 @@ const START: [f64; 2] = [0.7, -1.2];
 const SCALES: [f64; 2] = [1.0, 3.0];
 const TARGETS: [f64; 2] = [2.0, -0.5];
 
-fn quadratic<B: Backend>(backend: &B) -> Sequential<B> {
+fn quadratic(device: &Device) -> Sequential {
     let mut model =
-        Sequential::new(backend, vec![Box::new(Linear { inputs: 2, outputs: 1, bias: false })], 0)
+        Sequential::new(device, vec![Box::new(Linear { inputs: 2, outputs: 1, bias: false })], 0)
             .unwrap();
-    model.set_param("0.weight", Tensor::from_f64(backend, &[1, 2], &START).unwrap()).unwrap();
+    model.set_param("0.weight", Tensor::from_vec(device, &[1, 2], &START).unwrap()).unwrap();
     model
 }
 
-fn gradient<B: Backend>(model: &Sequential<B>) -> ParamMap<Tensor<B>> {
-    let x = Tensor::from_f64(model.backend(), &[2, 2], &[SCALES[0], 0.0, 0.0, SCALES[1]]).unwrap();
-    let y = Tensor::from_f64(model.backend(), &[2, 1], &TARGETS).unwrap();
+fn gradient(model: &Sequential) -> ParamMap<Tensor> {
+    let x = Tensor::from_vec(model.device(), &[2, 2], &[SCALES[0], 0.0, 0.0, SCALES[1]]).unwrap();
+    let y = Tensor::from_vec(model.device(), &[2, 1], &TARGETS).unwrap();
     model.forward(&x).unwrap().backward(&Mse::sum(y)).unwrap()
 }
 
-fn values<B: Backend>(model: &Sequential<B>) -> Vec<f64> {
+fn values(model: &Sequential) -> Vec<f64> {
     model.params()[0].value.to_vec().unwrap().into_iter().map(vivit_tensor::Scalar::f64).collect()
 }
 
@@ -115,7 +115,7 @@ fn adam_w_follows_pytorch() {
     });
 }
 
-fn all<B: Backend>() -> [Box<dyn Optimizer<B>>; 4] {
+fn all() -> [Box<dyn Optimizer>; 4] {
     let nesterov =
         SgdOptions { learning_rate: 0.02, momentum: 0.9, nesterov: true, ..SgdOptions::default() };
     let no_decay = AdamOptions { learning_rate: 0.05, ..AdamOptions::default() };
@@ -129,7 +129,7 @@ fn all<B: Backend>() -> [Box<dyn Optimizer<B>>; 4] {
 
 #[test]
 fn all_find_the_minimum() {
-    let model = quadratic(&Cpu::<f32>::new());
+    let model = quadratic(&Device::cpu());
     for (at, mut optimizer) in all().into_iter().enumerate() {
         let mut model = model.clone();
         for step in 0..600 {
@@ -155,7 +155,7 @@ fn a_parameter_without_gradient_stays_put() {
         [Box::new(Sgd::with_options(decayed).unwrap()), Box::new(AdamW::new(0.1).unwrap())];
     for mut optimizer in optimizers {
         let mut model = Sequential::new(&host, vec![linear(2, 3), linear(3, 1)], 1).unwrap();
-        let x = Tensor::from_f64(&host, &[2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let x = Tensor::from_vec(&host, &[2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
         let full =
             model.forward(&x).unwrap().backward(&Mse::sum(Tensor::zeros(&host, [2, 1]))).unwrap();
         optimizer.step(&mut model, &full).unwrap();
@@ -210,7 +210,7 @@ fn options_are_checked() {
     }
     refused(Sgd::<Host>::with_options(SgdOptions { nesterov: true, ..sgd }), "momentum");
     // Zero as a 32-bit float.
-    refused(Adam::<Cpu<f32>>::with_options(AdamOptions { eps: 1e-60, ..adam }), "eps");
+    refused(Adam::::with_options(AdamOptions { eps: 1e-60, ..adam }), "eps");
     assert!(Adam::<Host>::with_options(AdamOptions { eps: 1e-60, ..adam }).is_ok());
 }
 

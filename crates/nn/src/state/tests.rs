@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use vivit_tensor::Cpu;
+use vivit_tensor::Device;
 
 use super::*;
 use crate::{batch_norm, linear, relu, residual};
@@ -15,7 +15,7 @@ where
     Sequential::new(&Cpu::new(), layers, seed).unwrap()
 }
 
-fn entries<B: Backend>(model: &Sequential<B>) -> Vec<f64> {
+fn entries(model: &Sequential) -> Vec<f64> {
     model.params().iter().flat_map(|param| param.value.to_vec().unwrap()).map(Scalar::f64).collect()
 }
 
@@ -80,13 +80,13 @@ fn element_types_are_converted() {
 
 #[test]
 fn buffers_belong_to_the_state() {
-    let host = Cpu::<f64>::new();
+    let host = Device::cpu_f64();
     let model = |seed| Sequential::new(&host, vec![linear(2, 3), batch_norm(3)], seed).unwrap();
     let mut trained = model(1);
     trained
-        .forward_training(&Tensor::from_f64(&host, &[2, 2], &[0.1, 0.2, -0.3, 0.5]).unwrap())
+        .forward_training(&Tensor::from_vec(&host, &[2, 2], &[0.1, 0.2, -0.3, 0.5]).unwrap())
         .unwrap();
-    let running = |model: &Sequential<Cpu<f64>>| -> Vec<f64> {
+    let running = |model: &Sequential| -> Vec<f64> {
         model.buffers().iter().flat_map(|buffer| buffer.value.to_vec().unwrap()).collect()
     };
     let mut loaded = model(2);
