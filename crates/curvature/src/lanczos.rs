@@ -33,44 +33,32 @@ impl SpectrumEnd {
     }
 }
 
-/// How [`lanczos`] searches.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LanczosOptions {
-    /// SpectrumEnd eigenvalues. Default: the largest.
-    pub which: SpectrumEnd,
-    /// A pair counts as found if `|A q − λ q| ≤ tolerance · max |θ|` over all approximate
-    /// eigenvalues θ. Default: 1e-5, which f32 reaches; f64 reaches 1e-10.
-    pub tolerance: f64,
-    /// Products with vectors that may be spent. Default: 1000.
-    pub max_products: usize,
-    /// Vectors that are multiplied at a time. More than one costs more products in all, but an
-    /// operator often makes several products in little more time than one. Default: 1.
-    pub block: usize,
-    /// Vectors of the Krylov space beyond the k that are asked for, at least. More of them need
-    /// fewer products and more memory; the ends of spectra that crowd there need many. Default: 20.
-    pub extra: usize,
-    /// Look for copies of eigenvalues that the search has missed, from a new random block
-    /// orthogonal to what was found. Default: yes.
-    ///
-    /// A Krylov space of b starting vectors holds at most b vectors of an eigenspace. The second
-    /// search takes at least ten blocks and ends when what it finds next is certainly no copy. If
-    /// no eigenvalue among those asked for has more than `block` copies, this can be left out.
-    pub copies: bool,
-    /// Seed of the starting vectors. Default: 0.
-    pub seed: u64,
-}
-
-impl Default for LanczosOptions {
-    fn default() -> Self {
-        LanczosOptions {
-            which: SpectrumEnd::Largest,
-            tolerance: 1e-5,
-            max_products: 1000,
-            block: 1,
-            extra: 20,
-            copies: true,
-            seed: 0,
-        }
+vivit_tensor::options! {
+    /// How [`lanczos`] searches.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct LanczosOptions {
+        /// SpectrumEnd eigenvalues. Default: the largest.
+        pub which: SpectrumEnd = SpectrumEnd::Largest,
+        /// A pair counts as found if `|A q − λ q| ≤ tolerance · max |θ|` over all approximate
+        /// eigenvalues θ. Default: 1e-5, which f32 reaches; f64 reaches 1e-10.
+        pub tolerance: f64 = 1e-5,
+        /// Products with vectors that may be spent. Default: 1000.
+        pub max_products: usize = 1000,
+        /// Vectors that are multiplied at a time. More than one costs more products in all, but an
+        /// operator often makes several products in little more time than one. Default: 1.
+        pub block: usize = 1,
+        /// Vectors of the Krylov space beyond the k that are asked for, at least. More of them need
+        /// fewer products and more memory; the ends of spectra that crowd there need many. Default: 20.
+        pub extra: usize = 20,
+        /// Look for copies of eigenvalues that the search has missed, from a new random block
+        /// orthogonal to what was found. Default: yes.
+        ///
+        /// A Krylov space of b starting vectors holds at most b vectors of an eigenspace. The second
+        /// search takes at least ten blocks and ends when what it finds next is certainly no copy. If
+        /// no eigenvalue among those asked for has more than `block` copies, this can be left out.
+        pub copies: bool = true,
+        /// Seed of the starting vectors. Default: 0.
+        pub seed: u64 = 0,
     }
 }
 

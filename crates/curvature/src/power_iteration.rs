@@ -6,21 +6,17 @@ use crate::basis::{Basis, Products, normal, row_dots, row_norms, with_signs};
 use crate::lanczos::{at_least_one, check_search};
 use crate::{Error, LeadingEigenpairs, LinearOperator};
 
-/// How [`power_iteration`] iterates.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PowerIterationOptions {
-    /// A pair counts as found if `|P A q − λ q| ≤ tolerance · |λ_1|`, P the projection off the
-    /// pairs found before. Default: 1e-4.
-    pub tolerance: f64,
-    /// Iterations per eigenpair, a product each. Default: 1000.
-    pub max_iterations: usize,
-    /// Seed of the starting vectors. Default: 0.
-    pub seed: u64,
-}
-
-impl Default for PowerIterationOptions {
-    fn default() -> Self {
-        PowerIterationOptions { tolerance: 1e-4, max_iterations: 1000, seed: 0 }
+vivit_tensor::options! {
+    /// How [`power_iteration`] iterates.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct PowerIterationOptions {
+        /// A pair counts as found if `|P A q − λ q| ≤ tolerance · |λ_1|`, P the projection off the
+        /// pairs found before. Default: 1e-4.
+        pub tolerance: f64 = 1e-4,
+        /// Iterations per eigenpair, a product each. Default: 1000.
+        pub max_iterations: usize = 1000,
+        /// Seed of the starting vectors. Default: 0.
+        pub seed: u64 = 0,
     }
 }
 

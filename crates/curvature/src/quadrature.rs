@@ -8,24 +8,20 @@ use crate::lanczos::at_least_one;
 use crate::trace::mean_with_error;
 use crate::{Error, Estimate, LinearOperator};
 
-/// How [`LanczosQuadrature`] samples an operator.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct QuadratureOptions {
-    /// Lanczos vectors (steps, points) per run; at least 2. Default: 128.
-    pub vectors: usize,
-    /// Runs from independent random vectors. Default: 1.
-    pub repeats: usize,
-    /// Keep all vectors of a run orthonormal. Without it a run keeps three vectors instead of all,
-    /// at the price of repeated points with divided weights ("ghosts"), which does little harm to
-    /// densities. Default: yes.
-    pub reorthogonalize: bool,
-    /// Seed of the starting vectors. Default: 0.
-    pub seed: u64,
-}
-
-impl Default for QuadratureOptions {
-    fn default() -> Self {
-        QuadratureOptions { vectors: 128, repeats: 1, reorthogonalize: true, seed: 0 }
+vivit_tensor::options! {
+    /// How [`LanczosQuadrature`] samples an operator.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct QuadratureOptions {
+        /// Lanczos vectors (steps, points) per run; at least 2. Default: 128.
+        pub vectors: usize = 128,
+        /// Runs from independent random vectors. Default: 1.
+        pub repeats: usize = 1,
+        /// Keep all vectors of a run orthonormal. Without it a run keeps three vectors instead of all,
+        /// at the price of repeated points with divided weights ("ghosts"), which does little harm to
+        /// densities. Default: yes.
+        pub reorthogonalize: bool = true,
+        /// Seed of the starting vectors. Default: 0.
+        pub seed: u64 = 0,
     }
 }
 

@@ -4,52 +4,38 @@ use std::f64::consts::TAU;
 
 use crate::{Error, LanczosQuadrature, Node};
 
-/// How a density is drawn on a linear axis.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DensityOptions {
-    /// Points of the grid; at least 2. Default: 1024.
-    pub points: usize,
-    /// Narrows the bumps, above 1; see [`LanczosQuadrature::density`]. Default: 3.
-    pub kappa: f64,
-    /// What the grid adds to either side of the boundaries, relative to their distance. Default:
-    /// 0.05.
-    pub margin: f64,
-    /// The smallest and the largest eigenvalue, if known. Default: found by the quadrature's runs.
-    pub boundaries: Option<(f64, f64)>,
-}
-
-impl Default for DensityOptions {
-    fn default() -> Self {
-        DensityOptions { points: 1024, kappa: 3.0, margin: 0.05, boundaries: None }
+vivit_tensor::options! {
+    /// How a density is drawn on a linear axis.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct DensityOptions {
+        /// Points of the grid; at least 2. Default: 1024.
+        pub points: usize = 1024,
+        /// Narrows the bumps, above 1; see [`LanczosQuadrature::density`]. Default: 3.
+        pub kappa: f64 = 3.0,
+        /// What the grid adds to either side of the boundaries, relative to their distance. Default:
+        /// 0.05.
+        pub margin: f64 = 0.05,
+        /// The smallest and the largest eigenvalue, if known. Default: found by the quadrature's runs.
+        pub boundaries: Option<(f64, f64)> = None,
     }
 }
 
-/// How a density is drawn on a logarithmic axis.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LogDensityOptions {
-    /// Points of the grid; at least 2. Default: 1024.
-    pub points: usize,
-    /// Narrows the bumps, above 1; see [`LanczosQuadrature::density`]. Default: 1.04.
-    pub kappa: f64,
-    /// What the grid adds to either side of the boundaries, relative to the distance of their
-    /// logarithms. Default: 0.05.
-    pub margin: f64,
-    /// The smallest and the largest magnitude of an eigenvalue, if known. Default: found by the
-    /// quadrature's runs.
-    pub boundaries: Option<(f64, f64)>,
-    /// Is added to magnitudes, so that zero has a logarithm. Default: 1e-5.
-    pub epsilon: f64,
-}
-
-impl Default for LogDensityOptions {
-    fn default() -> Self {
-        LogDensityOptions {
-            points: 1024,
-            kappa: 1.04,
-            margin: 0.05,
-            boundaries: None,
-            epsilon: 1e-5,
-        }
+vivit_tensor::options! {
+    /// How a density is drawn on a logarithmic axis.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct LogDensityOptions {
+        /// Points of the grid; at least 2. Default: 1024.
+        pub points: usize = 1024,
+        /// Narrows the bumps, above 1; see [`LanczosQuadrature::density`]. Default: 1.04.
+        pub kappa: f64 = 1.04,
+        /// What the grid adds to either side of the boundaries, relative to the distance of their
+        /// logarithms. Default: 0.05.
+        pub margin: f64 = 0.05,
+        /// The smallest and the largest magnitude of an eigenvalue, if known. Default: found by the
+        /// quadrature's runs.
+        pub boundaries: Option<(f64, f64)> = None,
+        /// Is added to magnitudes, so that zero has a logarithm. Default: 1e-5.
+        pub epsilon: f64 = 1e-5,
     }
 }
 

@@ -36,23 +36,19 @@ impl ProbeVectors {
     }
 }
 
-/// How traces and diagonals are estimated.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TraceOptions {
-    /// Products with vectors to spend. Default: 100.
-    pub vectors: usize,
-    /// What the random vectors are drawn from. Default: [`ProbeVectors::Rademacher`].
-    pub probes: ProbeVectors,
-    /// Vectors to multiply at a time: memory for three times as many. Random vectors do not depend
-    /// on it. Default: 16.
-    pub batch: usize,
-    /// Seed of the random vectors. Default: 0.
-    pub seed: u64,
-}
-
-impl Default for TraceOptions {
-    fn default() -> Self {
-        TraceOptions { vectors: 100, probes: ProbeVectors::Rademacher, batch: 16, seed: 0 }
+vivit_tensor::options! {
+    /// How traces and diagonals are estimated.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct TraceOptions {
+        /// Products with vectors to spend. Default: 100.
+        pub vectors: usize = 100,
+        /// What the random vectors are drawn from. Default: [`ProbeVectors::Rademacher`].
+        pub probes: ProbeVectors = ProbeVectors::Rademacher,
+        /// Vectors to multiply at a time: memory for three times as many. Random vectors do not depend
+        /// on it. Default: 16.
+        pub batch: usize = 16,
+        /// Seed of the random vectors. Default: 0.
+        pub seed: u64 = 0,
     }
 }
 

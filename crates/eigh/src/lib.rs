@@ -71,21 +71,17 @@ use vivit_tensor::{Matrix, Scalar};
 /// Size of a matrix from which on threads are worth while.
 pub(crate) const PARALLEL: usize = 256;
 
-/// Options of all requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EighOptions {
-    /// Whether results are checked against the matrix, of which a copy is kept, and refused with
-    /// [`Error::Inaccurate`] if they are not what the crate promises; in debug builds by default.
-    ///
-    /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ − I|`, in
-    /// `2 n² k + n k²` operations for `k` of them. Of values alone, sum and sum of squares are
-    /// compared with trace and Frobenius norm, in O(n) operations.
-    pub check: bool,
-}
-
-impl Default for EighOptions {
-    fn default() -> Self {
-        EighOptions { check: cfg!(debug_assertions) }
+vivit_tensor::options! {
+    /// Options of all requests.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct EighOptions {
+        /// Whether results are checked against the matrix, of which a copy is kept, and refused with
+        /// [`Error::Inaccurate`] if they are not what the crate promises; in debug builds by default.
+        ///
+        /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ − I|`, in
+        /// `2 n² k + n k²` operations for `k` of them. Of values alone, sum and sum of squares are
+        /// compared with trace and Frobenius norm, in O(n) operations.
+        pub check: bool = cfg!(debug_assertions),
     }
 }
 

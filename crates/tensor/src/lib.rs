@@ -16,6 +16,7 @@ mod error;
 mod gemm;
 mod host;
 mod matrix;
+mod options;
 mod pairs;
 mod rng;
 mod scalar;

@@ -78,34 +78,24 @@ impl fmt::Display for ContractionOrder {
     }
 }
 
-/// How contraction orders are chosen, and how much memory they work in. The choice costs time only:
-/// results agree up to rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contraction {
-    /// The order of every parameter that can be contracted in it; the others', and everyone's if
-    /// `None`, is the cheapest. Default: `None`.
-    pub order: Option<ContractionOrder>,
-    /// Bytes of memory for one parameter's intermediate products. More are taken where not even the
-    /// smallest blocks fit. Default: 64 MiB.
-    pub memory: usize,
-}
-
-impl Default for Contraction {
-    fn default() -> Self {
-        Contraction { order: None, memory: MEMORY }
+vivit_tensor::options! {
+    /// How contraction orders are chosen, and how much memory they work in. The choice costs time
+    /// only: results agree up to rounding.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Contraction {
+        /// The order of every parameter that can be contracted in it; the others', and everyone's
+        /// if `None`, is the cheapest. Default: `None`.
+        pub order: Option<ContractionOrder> = None,
+        /// Bytes of memory for one parameter's intermediate products. More are taken where not even
+        /// the smallest blocks fit. Default: 64 MiB.
+        pub memory: usize = MEMORY,
     }
 }
 
 impl Contraction {
     /// Every parameter in the given order, if it can be contracted in it.
     pub fn forced(order: ContractionOrder) -> Self {
-        Contraction { order: Some(order), ..Contraction::default() }
-    }
-
-    /// The same within `bytes` of memory.
-    #[must_use]
-    pub fn within(self, bytes: usize) -> Self {
-        Contraction { memory: bytes, ..self }
+        Self::default().order(Some(order))
     }
 
     /// The order for a block of the given dimensions, and its cost, for numbers of `size` bytes.
