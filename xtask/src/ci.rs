@@ -49,7 +49,8 @@ const STEPS: [Step; 10] = [
 /// The form of what only the feature `opencl` compiles.
 #[rustfmt::skip]
 const OPENCL_CLIPPY: &[&str] = &[
-    "clippy", "--workspace", "--all-targets", "--features", "vivit/opencl,vivit-tests/opencl,vivit-benches/opencl", "--", "-D", "warnings",
+    "clippy", "--workspace", "--all-targets",
+    "--features", "vivit/opencl,vivit-tests/opencl,vivit-benches/opencl", "--", "-D", "warnings",
 ];
 
 /// Everything on an OpenCL device; where there is none, it says so and passes.

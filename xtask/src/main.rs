@@ -25,10 +25,13 @@ usage: cargo xtask VERB [ARGUMENTS]
                         measure one task and print one line of JSON; without arguments, explain them
                         (both take `--backend opencl[:DEVICE]`)
   bench --peer [--python PATH] [--jobs FILTER...] [--rounds R] [--threads T] [--out FILE]
-                        measure this library and the Python peer in turn (benches/peer/README.md); write benches/record/peer.md
+                        measure this library and the Python peer in turn (benches/peer/README.md); \
+write benches/record/peer.md
   bench --scale [--threads T] [--out FILE]
-                        measure how time grows with samples and classes; write benches/record/scale.md (ten minutes, 6 GB)
-  ci [--skip STEP]...   everything that must hold before a change is merged; stop at the first that fails
+                        measure how time grows with samples and classes; write \
+benches/record/scale.md (ten minutes, 6 GB)
+  ci [--skip STEP]...   everything that must hold before a change is merged; stop at the first \
+that fails
 ";
 
 fn main() -> ExitCode {

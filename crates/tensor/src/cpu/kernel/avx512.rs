@@ -13,7 +13,9 @@ use super::pairs::{Pair, Run};
 
 /// The lines, if the tile has such a row.
 macro_rules! row {
-    ($row:literal, $($line:expr),+) => { concat!(".if {rows} > ", $row, "\n", $($line, "\n",)+ ".endif") };
+    ($row:literal, $($line:expr),+) => {
+        concat!(".if {rows} > ", $row, "\n", $($line, "\n",)+ ".endif")
+    };
 }
 
 /// The line, if the tile is two vectors wide.
@@ -128,8 +130,9 @@ macro_rules! pair {
                     step = out(reg) _,
                     rows = const R,
                     size = const size_of::<$elem>(),
-                    out("zmm0") _, out("zmm1") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
-                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
+                    out("zmm0") _, out("zmm1") _, out("zmm8") _, out("zmm9") _,
+                    out("zmm10") _, out("zmm11") _, out("zmm12") _, out("zmm13") _,
+                    out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
                     out("zmm18") _, out("zmm19") _,
                     options(nostack),
                 );
@@ -149,7 +152,8 @@ macro_rules! pair {
 /// The kernel of an element type: its suffix of instructions; for each row its index, where its
 /// entry of A is, and the registers of its sums.
 macro_rules! kernel {
-    ($elem:ty, $type:literal, $memory:literal, $all:literal, $tile:ident, $kernel:ident, $pairs:ident,
+    ($elem:ty, $type:literal, $memory:literal, $all:literal,
+     $tile:ident, $kernel:ident, $pairs:ident,
      [$($row:literal $at:literal $lo:literal $hi:literal),+], [$($rows:literal)+]) => {
         /// `R` rows of one masked vector (`KIND` 1), of two (2), or of two of which the second is
         /// masked (3); with `PICK`, of picked rows of B.
@@ -220,7 +224,8 @@ macro_rules! kernel {
                     // An entry that one vector is multiplied by is read by the multiplication.
                     $(row!($row,
                         ".if {kind} == 1",
-                        concat!("vfmadd231p", $type, " zmm", $lo, ", zmm0, ", $memory, " ptr ", $at, "{{", $all, "}}"),
+                        concat!("vfmadd231p", $type, " zmm", $lo, ", zmm0, ",
+                            $memory, " ptr ", $at, "{{", $all, "}}"),
                         ".else",
                         concat!("vbroadcasts", $type, " zmm2, ", $at),
                         concat!("vfmadd231p", $type, " zmm", $lo, ", zmm2, zmm0"),
@@ -284,12 +289,14 @@ macro_rules! kernel {
                     rows = const R,
                     kind = const KIND,
                     pick = const PICK,
-                    out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _, out("zmm5") _,
-                    out("zmm6") _, out("zmm7") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
-                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
-                    out("zmm18") _, out("zmm19") _, out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
-                    out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _, out("zmm28") _, out("zmm29") _,
-                    out("zmm30") _, out("zmm31") _,
+                    out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
+                    out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
+                    out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
+                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _,
+                    out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+                    out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
+                    out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
+                    out("zmm28") _, out("zmm29") _, out("zmm30") _, out("zmm31") _,
                     out("k1") _,
                     options(nostack),
                 );
@@ -304,7 +311,8 @@ macro_rules! kernel {
             picking: [$([$tile::<$rows, 1, 1>, $tile::<$rows, 2, 1>, $tile::<$rows, 3, 1>]),+],
         };
     };
-    ($elem:ty, $type:literal, $memory:literal, $all:literal, $tile:ident, $kernel:ident, $pairs:ident) => {
+    ($elem:ty, $type:literal, $memory:literal, $all:literal,
+     $tile:ident, $kernel:ident, $pairs:ident) => {
         kernel!($elem, $type, $memory, $all, $tile, $kernel, $pairs, [
             0 "[{a0}]" 8 9,
             1 "[{a0} + {a_row}]" 10 11,

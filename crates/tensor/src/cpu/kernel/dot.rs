@@ -182,9 +182,15 @@ mod avx2 {
     }
 
     #[rustfmt::skip]
-    dots!(f32, i32, 8, single, F32, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_maskload_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_storeu_ps);
+    dots!(
+        f32, i32, 8, single, F32, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_maskload_ps,
+        _mm256_fmadd_ps, _mm256_add_ps, _mm256_storeu_ps
+    );
     #[rustfmt::skip]
-    dots!(f64, i64, 4, double, F64, _mm256_setzero_pd, _mm256_loadu_pd, _mm256_maskload_pd, _mm256_fmadd_pd, _mm256_add_pd, _mm256_storeu_pd);
+    dots!(
+        f64, i64, 4, double, F64, _mm256_setzero_pd, _mm256_loadu_pd, _mm256_maskload_pd,
+        _mm256_fmadd_pd, _mm256_add_pd, _mm256_storeu_pd
+    );
 }
 #[cfg(target_arch = "x86_64")]
 pub use avx2::{F32, F64};
