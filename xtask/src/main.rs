@@ -1,7 +1,10 @@
 //! The project's own commands: `cargo xtask VERB`.
 
+mod checks;
 mod ci;
+mod cycles;
 mod files;
+mod imports;
 mod layers;
 mod measurement;
 mod peer;
@@ -10,16 +13,13 @@ mod setting;
 mod source;
 mod tidy;
 
-use std::path::Path;
 use std::process::ExitCode;
-
-use files::Finding;
 
 const USAGE: &str = "\
 usage: cargo xtask VERB [ARGUMENTS]
 
   tidy                  check the project's invariants
-  layers                check which crate depends on which
+  layers                check which crate depends on which, and which file of a crate on which
   verify [ARGUMENTS]    compare the library's numbers with references and definitions
   bench NET TASK N [OPTIONS]
                         measure one task and print one line of JSON; without arguments, explain them
@@ -48,8 +48,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match (verb.as_str(), rest) {
-        ("tidy", []) => exit(check_tidy(&root).map(|()| 0)),
-        ("layers", []) => exit(check_layers(&root).map(|()| 0)),
+        ("tidy", []) => exit(checks::tidy(&root).map(|()| 0)),
+        ("layers", []) => exit(checks::layers(&root).map(|()| 0)),
         ("verify", args) => exit(ci::program(&root, ci::VERIFY, args)),
         ("bench", args) if args.iter().any(|arg| arg == "--peer") => peer::run(&root, args),
         ("bench", args) if args.iter().any(|arg| arg == "--scale") => exit(scale::run(&root, args)),
@@ -79,21 +79,4 @@ fn exit(code: Result<u8, String>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn check_tidy(root: &Path) -> Result<(), String> {
-    report("tidy", &tidy::check(&files::all(root)?))
-}
-
-fn check_layers(root: &Path) -> Result<(), String> {
-    report("layers", &layers::check(&files::all(root)?))
-}
-
-fn report(name: &str, findings: &[Finding]) -> Result<(), String> {
-    if findings.is_empty() {
-        println!("{name}: nothing found");
-        return Ok(());
-    }
-    let list: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    Err(format!("{}\n{name}: {} found", list.join("\n"), findings.len()))
 }
