@@ -3,6 +3,7 @@
 mod array;
 pub(crate) mod kernel;
 pub(crate) mod pool;
+mod runs;
 mod window;
 
 use std::fmt::Debug;

@@ -5,62 +5,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::kernel::parts::{PARTS, add_up};
 use super::kernel::scatter::{self, Windows};
 use super::kernel::sparse::{self, Rows};
-use super::kernel::{PARTS, add_up, transpose};
+use super::kernel::transpose;
 use super::pool::Storage;
+use super::runs::{Run, Runs};
 use super::{CpuBuf, scratch, wide};
 use crate::{ConvDims, ConvWeights, Gemm, Scalar, Shape, Strides, Window};
-
-/// Neighbouring windows along the innermost axis for which one kernel element sees the input, not
-/// the padding.
-#[derive(Clone, Copy)]
-pub(super) struct Run {
-    /// The kernel element.
-    pub k: usize,
-    /// The first window and their number.
-    pub first: usize,
-    pub len: usize,
-    /// What the first one sees: a position of the input. The following see every `step`-th from
-    /// there.
-    pub at: usize,
-}
-
-/// All runs of a window, kernel element by kernel element, and the distance `step`. The same for
-/// every plane.
-struct Runs {
-    runs: Vec<Run>,
-    step: usize,
-}
-
-impl Runs {
-    fn new(w: &Window) -> Self {
-        let [_, ky, kx] = w.kernel;
-        let mut runs = Vec::with_capacity(w.kernel_len() * w.output[0] * w.output[1]);
-        for k in 0..w.kernel_len() {
-            let [k0, k1, k2] = [k / (ky * kx), k / kx % ky, k % kx];
-            let seen = w.seen(2, k2);
-            if seen.is_empty() {
-                continue;
-            }
-            let x2 = seen.start * w.stride[2] + k2 * w.dilation[2] - w.padding[2];
-            for o0 in w.seen(0, k0) {
-                let x0 = o0 * w.stride[0] + k0 * w.dilation[0] - w.padding[0];
-                for o1 in w.seen(1, k1) {
-                    let x1 = o1 * w.stride[1] + k1 * w.dilation[1] - w.padding[1];
-                    let first = (o0 * w.output[1] + o1) * w.output[2] + seen.start;
-                    runs.push(Run {
-                        k,
-                        first,
-                        len: seen.len(),
-                        at: (x0 * w.input[1] + x1) * w.input[2] + x2,
-                    });
-                }
-            }
-        }
-        Runs { runs, step: w.stride[2] }
-    }
-}
 
 /// `out: [kernel, windows]`, `windows` of them, with rows `stride` apart.
 fn unfold_plane<E: Scalar>(
@@ -585,7 +537,7 @@ pub(super) fn window_products<E: Scalar>(
                                 &met[(run.at + window * runs.step) * plane * n..][..plane * n];
                             let out = &mut out[(run.first + window) * cols..][..cols];
                             for other in of_k {
-                                for (at, len) in joined(other, runs.step) {
+                                for (at, len) in other.joined(runs.step) {
                                     let from = &line[(other.at + at * runs.step) * n..][..len * n];
                                     let to = &mut out[(other.first + at) * n..][..len * n];
                                     to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
@@ -598,10 +550,4 @@ pub(super) fn window_products<E: Scalar>(
         },
     );
     Some(out.into())
-}
-
-/// Windows of a run whose places are neighbours: first one and number.
-fn joined(run: &Run, step: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-    let (len, some) = (run.len, if step == 1 { run.len } else { 1 });
-    (0..len).step_by(some.max(1)).map(move |at| (at, some.min(len - at)))
 }

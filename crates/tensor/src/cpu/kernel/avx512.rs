@@ -8,8 +8,7 @@
 
 use std::arch::asm;
 
-use super::blocked::{Kernel, ROWS, Tile};
-use super::pairs::{Pair, Run};
+use super::tile::{Kernel, Pair, PairRun, ROWS, Tile};
 
 /// The lines, if the tile has such a row.
 macro_rules! row {
@@ -140,7 +139,7 @@ macro_rules! pair {
         }
 
         /// Pairs of up to 12 rows.
-        pub(super) static $pairs: [Run<$elem>; ROWS] = [$($pair::<$rows>),+];
+        pub(super) static $pairs: [PairRun<$elem>; ROWS] = [$($pair::<$rows>),+];
     };
     ($elem:ty, $type:literal, $memory:literal, $all:literal, $pair:ident, $pairs:ident) => {
         pair!($elem, $type, $memory, $all, $pair, $pairs,

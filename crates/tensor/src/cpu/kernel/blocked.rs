@@ -5,62 +5,14 @@
 //! the shape alone: neither packing, nor the way that C is cut into parts, nor the number of
 //! threads can change a bit of it.
 
-use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::pack::{Pack, panel};
-use super::{Operand, Output, Shared, pairs};
+use super::pack::{Pack, panel, with_buffers};
+use super::tile::{Kernel, Operand, Output, ROWS, Shared, Tile, TileRun, tile_rows};
 use crate::Scalar;
 
-/// What a micro-kernel computes: `C = alpha · A B`, or `C += alpha · A B`, for a few rows, and
-/// columns that lie side by side.
-///
-/// All distances are in bytes; micro-kernels know the fields by their places.
-#[repr(C)]
-pub struct Tile<E> {
-    /// Steps of the sum.
-    pub k: usize,
-    pub a: *const E,
-    pub a_row: usize,
-    pub a_step: usize,
-    pub b: *const E,
-    pub b_step: usize,
-    pub c: *mut E,
-    pub c_row: usize,
-    /// 1 to add to C, which otherwise isn't read; 2 if alpha is one.
-    pub add: u64,
-    /// The columns of the last vector.
-    pub mask: u64,
-    pub alpha: E,
-    /// If rows of B are picked: the distance of each step's row from `b`.
-    pub rows: *const u32,
-    /// The distance from a row of B to what is worth fetching meanwhile.
-    pub ahead: usize,
-}
-
-/// Computes a tile.
-///
-/// # Safety
-/// All that the tile describes must be valid, C for writing; the processor must have the kernel's
-/// instructions.
-type Run<E> = unsafe fn(&Tile<E>);
-
-/// The micro-kernels of an instruction set.
-pub struct Kernel<E: 'static> {
-    /// For people.
-    pub name: &'static str,
-    /// By rows; with one vector, with two, and with two of which the second is not full.
-    pub tiles: [[Run<E>; 3]; ROWS],
-    /// The same, of rows of B that a list picks.
-    pub picking: [[Run<E>; 3]; ROWS],
-    /// Pairs of samples, by rows.
-    pub pairs: &'static [pairs::Run<E>; ROWS],
-}
-
-/// Most rows of a tile.
-pub const ROWS: usize = 12;
 /// Entries of the largest tile.
 const LARGEST: usize = ROWS * 32;
 /// Most steps of a block: panels of this depth fit the first-level cache.
@@ -112,39 +64,11 @@ fn depth(m: usize, k: usize) -> usize {
     k.div_ceil(k.div_ceil(most).max(1)).next_multiple_of(16)
 }
 
-/// Rows of a tile: about the same for all.
-pub fn tile_rows(m: usize) -> usize {
-    if m <= ROWS { m.max(1) } else { m.div_ceil(m.div_ceil(ROWS)) }
-}
-
 impl<E: Scalar> Kernel<E> {
-    /// Columns of one vector.
-    pub const LANES: usize = 64 / size_of::<E>();
-
-    /// Columns of a tile.
-    fn cols(&self) -> usize {
-        2 * Self::LANES
-    }
-
-    /// Which kernel of a tile's rows so many columns take, and the mask of the last vector.
-    pub fn kind(&self, width: usize) -> (usize, u64) {
-        let kind = match width {
-            width if width <= Self::LANES => 0,
-            width if width == self.cols() => 1,
-            _ => 2,
-        };
-        (kind, u64::MAX >> (63 - (width - 1) % Self::LANES))
-    }
-
-    /// Entries per step of packed columns of B.
-    fn packed_cols(&self, n: usize) -> usize {
-        n.next_multiple_of(Self::LANES)
-    }
-
     /// The product on the calling thread, or at least its lower half.
     ///
     /// # Safety
-    /// As for [`MatMul::matmul`](super::MatMul::matmul); the processor must have the kernel's
+    /// As for [`MatMul::matmul`](super::element::MatMul::matmul); the processor must have the kernel's
     /// instructions.
     pub unsafe fn product(
         &self,
@@ -182,7 +106,8 @@ impl<E: Scalar> Kernel<E> {
         let ([m, k, n], a, b, c) = if lower { (dims, a, b, c) } else { turned(dims, a, b, c) };
         let threads = rayon::current_num_threads();
         let parts = pieces([0..m, 0..n], lower, threads * (m * n).div_ceil(threads * PIECE));
-        let (a_ptr, b_ptr, c_ptr) = (Shared(a.0.cast_mut()), Shared(b.0.cast_mut()), Shared(c.0));
+        let (a_ptr, b_ptr, c_ptr) =
+            (Shared::new(a.0.cast_mut()), Shared::new(b.0.cast_mut()), Shared::new(c.0));
         let (sa, sb, sc) = (a.1, b.1, c.1);
         parts.into_par_iter().with_max_len(1).for_each(|part| {
             let (a, b, c) =
@@ -394,7 +319,7 @@ impl<E: Scalar> Kernel<E> {
     /// As for [`tiles`](Kernel::tiles).
     unsafe fn scattered(
         &self,
-        run: Run<E>,
+        run: TileRun<E>,
         tile: &Tile<E>,
         [height, width]: [usize; 2],
         [down, across]: [usize; 2],
@@ -511,33 +436,6 @@ fn turned<E>(
     } else {
         ([m, k, n], a, b, c)
     }
-}
-
-/// A cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-thread_local! {
-    static SPARE: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
-}
-
-/// Calls `run` with two buffers of at least these lengths, which the thread keeps for the next
-/// time. They hold what was left in them.
-pub fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E)) {
-    let [left, right] = lens.map(|len| (len * size_of::<E>()).div_ceil(size_of::<Line>()));
-    if left + right == 0 {
-        return run(std::ptr::null_mut(), std::ptr::null_mut());
-    }
-    // Taken, not borrowed: a thread that waits for others may meanwhile start another product.
-    let mut buffer = SPARE.take();
-    if buffer.len() < left + right {
-        buffer.clear();
-        buffer.resize(left + right, Line([0; 64]));
-    }
-    let (left, right) = buffer.split_at_mut(left);
-    run(left.as_mut_ptr().cast(), right.as_mut_ptr().cast());
-    SPARE.set(buffer);
 }
 
 #[cfg(test)]

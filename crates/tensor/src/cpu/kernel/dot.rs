@@ -4,21 +4,8 @@
 //! Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a sum and the
 //! order in which they are added up are the same for every entry, wherever it is in its tile.
 
-use super::{Operand, Output};
+use super::tile::{DOTS_TILE as TILE, Dots, Operand, Output};
 use crate::Scalar;
-
-/// Rows and columns of the largest tile.
-const TILE: [usize; 2] = [3, 4];
-
-/// The dot products of a few rows of A and columns of B, by their length and their distances; entry
-/// `(i, j)` at `4 i + j`.
-///
-/// # Safety
-/// The rows and columns must be valid; the processor must have the tile's instructions.
-type Run<E> = unsafe fn(usize, (*const E, usize), (*const E, usize)) -> [E; TILE[0] * TILE[1]];
-
-/// Tiles by rows and columns.
-pub struct Dots<E: 'static>([[Run<E>; TILE[1]]; TILE[0]]);
 
 impl<E: Scalar> Dots<E> {
     /// Tiles for any machine.
@@ -31,7 +18,7 @@ impl<E: Scalar> Dots<E> {
     /// `C = alpha · A B`, or `C += alpha · A B`, on the calling thread.
     ///
     /// # Safety
-    /// As for [`MatMul::matmul`](super::MatMul::matmul), with entries side by side along the sum;
+    /// As for [`MatMul::matmul`](super::element::MatMul::matmul), with entries side by side along the sum;
     /// the processor must have the instructions of the tiles.
     pub unsafe fn product(
         &self,

@@ -9,54 +9,28 @@
 
 use rayon::prelude::*;
 
-use super::{scratch, wide};
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
-use blocked::Kernel;
-use dot::Dots;
+use parts::PARTS;
+use tile::{Dots, Kernel, Operand, Output, Shared};
 
 pub(super) mod arena;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod blocked;
 mod dot;
+mod element;
 mod pack;
 pub(super) mod pairs;
+pub(super) mod parts;
 pub(super) mod scatter;
 pub(super) mod sparse;
 #[cfg(test)]
 mod tests;
+mod tile;
 
-/// A matrix that is read: its first entry and the distances of its rows and columns.
-pub type Operand<E> = (*const E, [usize; 2]);
-/// A matrix that is written.
-pub type Output<E> = (*mut E, [usize; 2]);
-
+pub use element::MatMul;
 pub use pack::transpose;
-use pack::transposes;
-
-/// The single-threaded strided products behind [`Scalar`].
-pub trait MatMul: Sized + Copy + pack::Pack + 'static {
-    /// `C = alpha · A B + beta · C` with (row, column) strides, by `matrixmultiply`.
-    ///
-    /// # Safety
-    /// `a`, `b`, `c` must be valid for every entry that the dimensions and strides address, `c`
-    /// exclusively so.
-    unsafe fn matmul(
-        dims: [usize; 3],
-        alpha: Self,
-        a: Operand<Self>,
-        b: Operand<Self>,
-        beta: Self,
-        c: Output<Self>,
-    );
-
-    /// The micro-kernels of our own, if this machine has the instructions for them.
-    fn kernel() -> Option<&'static Kernel<Self>>;
-
-    /// Dot products by the best instructions that this machine has.
-    fn dots() -> &'static Dots<Self>;
-}
 
 macro_rules! matmul {
     ($elem:ty, $gemm:path, $name:ident) => {
@@ -116,9 +90,6 @@ const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
 /// Parts of a long sum that are computed on their own if C is too small to be shared: at most so
 /// many, of so many steps and multiply-adds at least.
 const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
-/// Tasks that a sum over batch axes is cut into if it has fewer, and entries of all their parts at
-/// most.
-pub(super) const PARTS: (usize, usize) = (16, 1 << 23);
 /// Steps from which on entries are computed as dot products, if there are only so many, or one row
 /// or column.
 const DOTS: (usize, usize) = (64, 256);
@@ -126,19 +97,6 @@ const DOTS: (usize, usize) = (64, 256);
 const APART: usize = 512;
 /// Rows of a task of the symmetric product without micro-kernels of our own.
 const STRIP: usize = 256;
-
-struct Shared<E>(*mut E);
-// SAFETY: tasks write through the pointer at disjoint places only (`Gemm::check`), and the borrow
-// of C outlives them.
-unsafe impl<E: Send> Send for Shared<E> {}
-// SAFETY: as above.
-unsafe impl<E: Send> Sync for Shared<E> {}
-
-impl<E> Shared<E> {
-    fn get(&self) -> *mut E {
-        self.0
-    }
-}
 
 /// Runs the product that `g` describes on host slices.
 ///
@@ -195,8 +153,11 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     let across = if flat(g.m, g.n) { FLAT.1 } else { TILE.1 };
     let tiles = (g.m.div_ceil(TILE.0), g.n.div_ceil(across));
     let per_item = tiles.0 * tiles.1;
-    let (a_ptr, b_ptr, c_ptr) =
-        (Shared(a.as_ptr().cast_mut()), Shared(b.as_ptr().cast_mut()), Shared(c.as_mut_ptr()));
+    let (a_ptr, b_ptr, c_ptr) = (
+        Shared::new(a.as_ptr().cast_mut()),
+        Shared::new(b.as_ptr().cast_mut()),
+        Shared::new(c.as_mut_ptr()),
+    );
     // Items of tiny products pay for every division.
     let offset = |axes: &[crate::BatchAxis], mut at: usize| {
         let (mut a, mut b, mut c) = (0, 0, 0);
@@ -307,7 +268,7 @@ fn sum_in_parts<E: Scalar>(
         };
         checked(&part, a, b, sums, false);
     });
-    let whole = add_up(&mut sums, entries);
+    let whole = parts::add_up(&mut sums, entries);
     let (alpha, mut places) = (E::of(g.alpha), vec![g.c.offset]);
     for axis in kept {
         places =
@@ -321,18 +282,6 @@ fn sum_in_parts<E: Scalar>(
         }
     }
     true
-}
-
-/// Adds up partial results of so many entries that lie side by side, in order; the first becomes
-/// the sum.
-pub(super) fn add_up<E: Scalar>(parts: &mut [E], entries: usize) -> &mut [E] {
-    let (sum, parts) = parts.split_at_mut(entries);
-    super::for_chunks(sum, 1, |first, sum| {
-        for part in parts.chunks_exact(entries) {
-            sum.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
-        }
-    });
-    sum
 }
 
 /// The lower half of `C += A Aᵀ`, for `A: [r, d]` and `C: [r, r]`; what is above the diagonal may
@@ -405,7 +354,7 @@ impl<E: Scalar> Tools<E> {
         let len = k.div_ceil(parts).next_multiple_of(16);
         let mut sums = vec![E::zero(); k.div_ceil(len) * m * n];
         let (sa, sb) = (a.1, b.1);
-        let (a_ptr, b_ptr) = (Shared(a.0.cast_mut()), Shared(b.0.cast_mut()));
+        let (a_ptr, b_ptr) = (Shared::new(a.0.cast_mut()), Shared::new(b.0.cast_mut()));
         sums.par_chunks_exact_mut(m * n).enumerate().for_each(|(part, sums)| {
             let first = part * len;
             let dims = [m, len.min(k - first), n];
@@ -424,7 +373,7 @@ impl<E: Scalar> Tools<E> {
                 );
             }
         });
-        let whole = add_up(&mut sums, m * n);
+        let whole = parts::add_up(&mut sums, m * n);
         for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
             let sum = alpha * whole[i * n + j];
             // SAFETY: an entry of C.

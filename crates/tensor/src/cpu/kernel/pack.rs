@@ -1,5 +1,7 @@
-//! Packing: panels of an operand, step after step, as the micro-kernels read them.
+//! Packing: panels of an operand, step after step, as the micro-kernels read them, and the buffers
+//! that hold them.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 /// Elements that blocks of which can be transposed in registers.
@@ -266,4 +268,31 @@ unsafe fn scattered<E: Pack>(
             unsafe { *to.add(k * width + i) = *from.add(i * along + k * deep) };
         }
     }
+}
+
+/// A cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+thread_local! {
+    static SPARE: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `run` with two buffers of at least these lengths, which the thread keeps for the next
+/// time. They hold what was left in them.
+pub fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E)) {
+    let [left, right] = lens.map(|len| (len * size_of::<E>()).div_ceil(size_of::<Line>()));
+    if left + right == 0 {
+        return run(std::ptr::null_mut(), std::ptr::null_mut());
+    }
+    // Taken, not borrowed: a thread that waits for others may meanwhile start another product.
+    let mut buffer = SPARE.take();
+    if buffer.len() < left + right {
+        buffer.clear();
+        buffer.resize(left + right, Line([0; 64]));
+    }
+    let (left, right) = buffer.split_at_mut(left);
+    run(left.as_mut_ptr().cast(), right.as_mut_ptr().cast());
+    SPARE.set(buffer);
 }

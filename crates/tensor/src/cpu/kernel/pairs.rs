@@ -9,39 +9,9 @@ use std::cmp::Ordering;
 
 use rayon::prelude::*;
 
-use super::Shared;
-use super::blocked::{Kernel, ROWS};
 use super::sparse::sum_magnitudes;
+use super::tile::{Kernel, Pair, ROWS, Shared};
 use crate::{PositionPairs, Scalar};
-
-/// One pair: `G[w, v] = Σ_features Σ_{t′, t listed} right[w, t′] K[t′, t] left[t, v]`, a vector of
-/// columns v and some rows w.
-///
-/// Kernels know the fields by their places.
-#[repr(C)]
-pub struct Pair<E> {
-    k: *const E,
-    /// Per feature: how many positions are listed on the left.
-    left_counts: *const u32,
-    /// Their columns of K, in bytes, feature after feature.
-    columns: *const u32,
-    /// Their vectors.
-    vectors: *const E,
-    /// The same of the right: counts, lines of K in bytes, and of each the rows' entries.
-    right_counts: *const u32,
-    lines: *const u32,
-    scalars: *const E,
-    features: usize,
-    /// As many vectors as there are rows.
-    sums: *mut E,
-}
-
-/// Computes a pair.
-///
-/// # Safety
-/// All that the pair describes must be valid, the sums for writing; the processor must have the
-/// kernel's instructions.
-pub type Run<E> = unsafe fn(&Pair<E>);
 
 /// Columns of the left in vectors, and of the right in rows of tiles, at most.
 const TILES: usize = 2;
@@ -163,7 +133,7 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
     if sparse > groups * t * o * v * (t + 2 * w) / lanes {
         return false;
     }
-    let to = Shared(c.as_mut_ptr());
+    let to = Shared::new(c.as_mut_ptr());
     let [left, right] = &lists;
     (0..n).into_par_iter().for_each(|sample| {
         let mut sums = vec![E::zero(); rows * lanes];

@@ -7,12 +7,11 @@
 
 use rayon::prelude::*;
 
-use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
-use super::pack::panel;
+use super::pack::{panel, transposes, with_buffers};
 use super::sparse::{ITEMS, nonzero, sum_magnitudes};
-use super::{Shared, transposes};
+use super::tile::{Kernel, Shared, Tile, tile_rows};
 use crate::cpu::pool::Storage;
-use crate::cpu::window::Run;
+use crate::cpu::runs::Run;
 use crate::{ConvDims, Scalar};
 
 /// In- and out-channels of a group from which on a tile is worth while.
@@ -69,7 +68,7 @@ pub fn conv_transposed<E: Scalar>(
     );
     let panels = packed(w, dims, windows.kernel, cols);
     let mut out: Storage<E> = Storage::stale(columns * n * groups * c * plane);
-    let to = Shared(out.as_mut_ptr());
+    let to = Shared::new(out.as_mut_ptr());
     let tiles = columns.div_ceil(height);
     (0..n * tiles).into_par_iter().for_each(|at| {
         let (sample, first) = (at / tiles, at % tiles * height);

@@ -7,10 +7,11 @@
 
 use rayon::prelude::*;
 
-use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
-use super::pack::panel;
-use super::{PARTS, Shared, scratch, wide};
+use super::pack::{panel, with_buffers};
+use super::parts::{PARTS, add_up};
+use super::tile::{Kernel, Shared, Tile, tile_rows};
 use crate::cpu::pool::Storage;
+use crate::cpu::{scratch, wide};
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 /// Items from which on they fill a tile well enough.
@@ -83,7 +84,7 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
         (PARTS.0 / places.len()).min(terms.len()).min(PARTS.1 / (places.len() * entries).max(1));
     let parts = if most < 2 { 1 } else { 1 << most.ilog2() };
     if parts == 1 {
-        let c = Shared(c.as_mut_ptr());
+        let c = Shared::new(c.as_mut_ptr());
         places.par_iter().for_each(|&(a_at, b_at, c_at)| {
             // SAFETY: inside C as `check` has shown; kept items have places of their own.
             unsafe { job.run(a, b, (a_at, b_at), &terms, c.get().add(g.c.offset + c_at)) };
@@ -100,7 +101,7 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
         // SAFETY: `sums` has the places of all items, rows and columns.
         unsafe { part.run(a, b, (a_at, b_at), &terms[..len.min(terms.len())], sums.as_mut_ptr()) };
     });
-    let whole = super::add_up(&mut sums, places.len() * entries);
+    let whole = add_up(&mut sums, places.len() * entries);
     for (&(_, _, at), sums) in places.iter().zip(whole.chunks_exact(entries)) {
         for (row, sums) in sums.chunks_exact(g.n).enumerate() {
             let at = g.c.offset + at + row / g.m * items.c + row % g.m * g.c.row;

@@ -1,9 +1,10 @@
 //! Every kernel that the machine has against the definition, and that neither the parts of C nor
 //! threads leave a trace in its bits.
 
-use super::blocked::{DEPTH, Kernel, ROWS};
+use super::blocked::DEPTH;
 use super::sparse::{self, Rows};
-use super::{DOTS, Dots, MatMul, SHARED, SPLIT, gemm, pairs, syrk};
+use super::tile::{Dots, Kernel, ROWS};
+use super::{DOTS, MatMul, SHARED, SPLIT, gemm, pairs, syrk};
 use crate::{Gemm, PositionPairs, Rng, Scalar, Strides};
 
 /// How a kernel may run.

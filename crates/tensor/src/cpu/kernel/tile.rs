@@ -1,0 +1,148 @@
+//! What micro-kernels are told, and the tables that they stand in. Whoever runs them and whoever
+//! implements them meets here.
+
+/// A matrix that is read: its first entry and the distances of its rows and columns.
+pub type Operand<E> = (*const E, [usize; 2]);
+/// A matrix that is written.
+pub type Output<E> = (*mut E, [usize; 2]);
+
+/// A pointer to a matrix that several tasks write disjoint parts of, or read.
+pub struct Shared<E>(*mut E);
+// SAFETY: tasks write through the pointer at disjoint places only (`Gemm::check`), and the borrow
+// of C outlives them.
+unsafe impl<E: Send> Send for Shared<E> {}
+// SAFETY: as above.
+unsafe impl<E: Send> Sync for Shared<E> {}
+
+impl<E> Shared<E> {
+    /// The pointer to the whole.
+    pub fn new(start: *mut E) -> Self {
+        Shared(start)
+    }
+
+    /// The pointer.
+    pub fn get(&self) -> *mut E {
+        self.0
+    }
+}
+
+/// What a micro-kernel computes: `C = alpha · A B`, or `C += alpha · A B`, for a few rows, and
+/// columns that lie side by side.
+///
+/// All distances are in bytes; micro-kernels know the fields by their places.
+#[repr(C)]
+pub struct Tile<E> {
+    /// Steps of the sum.
+    pub k: usize,
+    pub a: *const E,
+    pub a_row: usize,
+    pub a_step: usize,
+    pub b: *const E,
+    pub b_step: usize,
+    pub c: *mut E,
+    pub c_row: usize,
+    /// 1 to add to C, which otherwise isn't read; 2 if alpha is one.
+    pub add: u64,
+    /// The columns of the last vector.
+    pub mask: u64,
+    pub alpha: E,
+    /// If rows of B are picked: the distance of each step's row from `b`.
+    pub rows: *const u32,
+    /// The distance from a row of B to what is worth fetching meanwhile.
+    pub ahead: usize,
+}
+
+/// Computes a tile.
+///
+/// # Safety
+/// All that the tile describes must be valid, C for writing; the processor must have the kernel's
+/// instructions.
+pub type TileRun<E> = unsafe fn(&Tile<E>);
+
+/// The micro-kernels of an instruction set.
+pub struct Kernel<E: 'static> {
+    /// For people.
+    pub name: &'static str,
+    /// By rows; with one vector, with two, and with two of which the second is not full.
+    pub tiles: [[TileRun<E>; 3]; ROWS],
+    /// The same, of rows of B that a list picks.
+    pub picking: [[TileRun<E>; 3]; ROWS],
+    /// Pairs of samples, by rows.
+    pub pairs: &'static [PairRun<E>; ROWS],
+}
+
+/// Most rows of a tile.
+pub const ROWS: usize = 12;
+
+/// Rows of a tile: about the same for all.
+pub fn tile_rows(m: usize) -> usize {
+    if m <= ROWS { m.max(1) } else { m.div_ceil(m.div_ceil(ROWS)) }
+}
+
+impl<E> Kernel<E> {
+    /// Columns of one vector.
+    pub const LANES: usize = 64 / size_of::<E>();
+
+    /// Columns of a tile.
+    pub fn cols(&self) -> usize {
+        2 * Self::LANES
+    }
+
+    /// Which kernel of a tile's rows so many columns take, and the mask of the last vector.
+    pub fn kind(&self, width: usize) -> (usize, u64) {
+        let kind = match width {
+            width if width <= Self::LANES => 0,
+            width if width == self.cols() => 1,
+            _ => 2,
+        };
+        (kind, u64::MAX >> (63 - (width - 1) % Self::LANES))
+    }
+
+    /// Entries per step of packed columns of B.
+    pub fn packed_cols(&self, n: usize) -> usize {
+        n.next_multiple_of(Self::LANES)
+    }
+}
+
+/// One pair: `G[w, v] = Σ_features Σ_{t′, t listed} right[w, t′] K[t′, t] left[t, v]`, a vector of
+/// columns v and some rows w.
+///
+/// Kernels know the fields by their places.
+#[repr(C)]
+pub struct Pair<E> {
+    pub k: *const E,
+    /// Per feature: how many positions are listed on the left.
+    pub left_counts: *const u32,
+    /// Their columns of K, in bytes, feature after feature.
+    pub columns: *const u32,
+    /// Their vectors.
+    pub vectors: *const E,
+    /// The same of the right: counts, lines of K in bytes, and of each the rows' entries.
+    pub right_counts: *const u32,
+    pub lines: *const u32,
+    pub scalars: *const E,
+    pub features: usize,
+    /// As many vectors as there are rows.
+    pub sums: *mut E,
+}
+
+/// Computes a pair.
+///
+/// # Safety
+/// All that the pair describes must be valid, the sums for writing; the processor must have the
+/// kernel's instructions.
+pub type PairRun<E> = unsafe fn(&Pair<E>);
+
+/// Rows and columns of the largest tile.
+pub const DOTS_TILE: [usize; 2] = [3, 4];
+
+/// The dot products of a few rows of A and columns of B, by their length and their distances; entry
+/// `(i, j)` at `4 i + j`.
+///
+/// # Safety
+/// The rows and columns must be valid; the processor must have the tile's instructions.
+pub type DotsRun<E> =
+    unsafe fn(usize, (*const E, usize), (*const E, usize)) -> [E; DOTS_TILE[0] * DOTS_TILE[1]];
+
+/// Tiles by rows and columns.
+pub struct Dots<E: 'static>(pub [[DotsRun<E>; DOTS_TILE[1]]; DOTS_TILE[0]]);
