@@ -29,22 +29,30 @@ impl<E> Shared<E> {
 /// What a micro-kernel computes: `C = alpha · A B`, or `C += alpha · A B`, for a few rows, and
 /// columns that lie side by side.
 ///
-/// All distances are in bytes; micro-kernels know the fields by their places.
+/// All distances are in bytes; micro-kernels read the fields at their offsets.
 #[repr(C)]
 pub struct Tile<E> {
     /// Steps of the sum.
     pub k: usize,
+    /// The first row's first entry of A.
     pub a: *const E,
+    /// The distance of rows of A.
     pub a_row: usize,
+    /// The distance of steps in A.
     pub a_step: usize,
+    /// The first column's first entry of B.
     pub b: *const E,
+    /// The distance of steps in B.
     pub b_step: usize,
+    /// The tile's first entry of C.
     pub c: *mut E,
+    /// The distance of rows of C.
     pub c_row: usize,
     /// 1 to add to C, which otherwise isn't read; 2 if alpha is one.
     pub add: u64,
-    /// The columns of the last vector.
+    /// The columns of the last vector, a bit each.
     pub mask: u64,
+    /// The factor of the product.
     pub alpha: E,
     /// If rows of B are picked: the distance of each step's row from `b`.
     pub rows: *const u32,
@@ -61,7 +69,7 @@ pub type TileRun<E> = unsafe fn(&Tile<E>);
 
 /// The micro-kernels of an instruction set.
 pub struct Kernel<E: 'static> {
-    /// For people.
+    /// The instruction set's name, for messages.
     pub name: &'static str,
     /// By rows; with one vector, with two, and with two of which the second is not full.
     pub tiles: [[TileRun<E>; 3]; ROWS],
@@ -80,7 +88,7 @@ pub fn tile_rows(m: usize) -> usize {
 }
 
 impl<E> Kernel<E> {
-    /// Columns of one vector.
+    /// Columns of one vector of 64 bytes.
     pub const LANES: usize = 64 / size_of::<E>();
 
     /// Columns of a tile.
@@ -107,9 +115,10 @@ impl<E> Kernel<E> {
 /// One pair: `G[w, v] = Σ_features Σ_{t′, t listed} right[w, t′] K[t′, t] left[t, v]`, a vector of
 /// columns v and some rows w.
 ///
-/// Kernels know the fields by their places.
+/// Kernels read the fields at their offsets.
 #[repr(C)]
 pub struct Pair<E> {
+    /// The pair's first entry of K.
     pub k: *const E,
     /// Per feature: how many positions are listed on the left.
     pub left_counts: *const u32,
@@ -117,12 +126,15 @@ pub struct Pair<E> {
     pub columns: *const u32,
     /// Their vectors.
     pub vectors: *const E,
-    /// The same of the right: counts, lines of K in bytes, and of each the rows' entries.
+    /// Per feature: how many positions are listed on the right.
     pub right_counts: *const u32,
+    /// Their lines of K, in bytes, feature after feature.
     pub lines: *const u32,
+    /// Of each of them the rows' entries.
     pub scalars: *const E,
+    /// The number of features.
     pub features: usize,
-    /// As many vectors as there are rows.
+    /// The result: as many vectors as there are rows.
     pub sums: *mut E,
 }
 
@@ -136,13 +148,14 @@ pub type PairRun<E> = unsafe fn(&Pair<E>);
 /// Rows and columns of the largest tile.
 pub const DOTS_TILE: [usize; 2] = [3, 4];
 
-/// The dot products of a few rows of A and columns of B, by their length and their distances; entry
-/// `(i, j)` at `4 i + j`.
+/// Dot products of a few rows and columns; entry `(i, j)` at `4 i + j`.
+pub type DotsSums<E> = [E; DOTS_TILE[0] * DOTS_TILE[1]];
+
+/// The dot products of a few rows of A and columns of B, by their length and their distances.
 ///
 /// # Safety
 /// The rows and columns must be valid; the processor must have the tile's instructions.
-pub type DotsRun<E> =
-    unsafe fn(usize, (*const E, usize), (*const E, usize)) -> [E; DOTS_TILE[0] * DOTS_TILE[1]];
+pub type DotsRun<E> = unsafe fn(usize, (*const E, usize), (*const E, usize)) -> DotsSums<E>;
 
 /// Tiles by rows and columns.
 pub struct Dots<E: 'static>(pub [[DotsRun<E>; DOTS_TILE[1]]; DOTS_TILE[0]]);
