@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernel::parts::{PARTS, add_up};
+use super::kernel::parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES, add_up};
 use super::kernel::scatter::{self, Windows};
 use super::kernel::sparse::{self, Rows};
 use super::kernel::transpose;
@@ -54,10 +54,11 @@ fn fold_plane<E: Scalar>(x: &[E], stride: usize, out: &mut [E], runs: &Runs) {
 /// without what longer loops begin with.
 #[inline(always)]
 fn short_runs<E: Scalar>(out: &mut [E], x: &[E], f: impl Fn(&mut E, &E)) {
-    const SOME: usize = 4;
-    let (mut out, mut x) = (out.chunks_exact_mut(SOME), x.chunks_exact(SOME));
+    /// Entries at a time. Not measured.
+    const CHUNK_ENTRIES: usize = 4;
+    let (mut out, mut x) = (out.chunks_exact_mut(CHUNK_ENTRIES), x.chunks_exact(CHUNK_ENTRIES));
     for (out, x) in (&mut out).zip(&mut x) {
-        for i in 0..SOME {
+        for i in 0..CHUNK_ENTRIES {
             f(&mut out[i], &x[i]);
         }
     }
@@ -283,16 +284,16 @@ fn is_pointwise(w: &Window) -> bool {
     w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
 }
 
-/// Columns of a convolution's product, windows of so many samples side by side, up to which more of
-/// them make it faster.
-const COLUMNS: usize = 160;
+/// Maximum columns of a convolution's product, made of the windows of several samples side by side;
+/// one sample may have more. Not measured.
+const MAX_JOINED_COLUMNS: usize = 160;
 
-/// Multiply-adds from which on zeros are looked for.
-const SCATTERED: usize = 1 << 16;
+/// Minimum multiply-adds for which a transposed convolution looks for zeros. Not measured.
+const MIN_SCATTERED_MULTIPLY_ADDS: usize = 1 << 16;
 
 /// Samples whose windows are columns of one product.
 fn together(t: usize) -> usize {
-    (COLUMNS / t.max(1)).max(1)
+    (MAX_JOINED_COLUMNS / t.max(1)).max(1)
 }
 
 pub(super) fn conv<E: Scalar>(
@@ -341,7 +342,7 @@ pub(super) fn conv_transposed<E: Scalar>(
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, most) = (Runs::new(window), together(t));
-    if !is_pointwise(window) && y.len() * k >= SCATTERED {
+    if !is_pointwise(window) && y.len() * k >= MIN_SCATTERED_MULTIPLY_ADDS {
         let windows = Windows {
             kernel: window.kernel_len(),
             windows: t,
@@ -469,7 +470,7 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
         some(&mut fresh(), 0..samples, &mut out);
         return out.into();
     }
-    let len = samples.div_ceil(PARTS.0.min(PARTS.1 / out.len()).max(1));
+    let len = samples.div_ceil(MAX_BATCH_PARTS.min(MAX_PARTIAL_ENTRIES / out.len()).max(1));
     let mut sums: Storage<E> = scratch(samples.div_ceil(len) * out.len());
     sums.par_chunks_exact_mut(out.len()).enumerate().for_each_init(fresh, |z, (part, sums)| {
         some(z, part * len..(part * len + len).min(samples), sums);
@@ -478,8 +479,8 @@ pub(super) fn conv_weights<E: Scalar>(p: &ConvWeights, s: &[E], x: &[E]) -> CpuB
     out.into()
 }
 
-/// Samples whose planes meet at a time.
-const MEETING: usize = 8;
+/// Samples of the left side whose planes one task multiplies with those of the right. Not measured.
+const SAMPLES_PER_TASK: usize = 8;
 
 pub(super) fn window_products<E: Scalar>(
     x: &CpuBuf<E>,
@@ -510,19 +511,19 @@ pub(super) fn window_products<E: Scalar>(
         &[of_group, plane, 1, of_sample],
     );
     let mut out: Storage<E> = scratch(groups * rows * cols);
-    let fresh = || scratch(MEETING.min(m) * plane * plane * n);
+    let fresh = || scratch(SAMPLES_PER_TASK.min(m) * plane * plane * n);
     let tasks: Vec<(usize, usize)> =
-        (0..groups).flat_map(|g| (0..m).step_by(MEETING).map(move |m| (g, m))).collect();
+        (0..groups).flat_map(|g| (0..m).step_by(SAMPLES_PER_TASK).map(move |m| (g, m))).collect();
     let mut places: Vec<&mut [E]> = Vec::with_capacity(tasks.len());
     let mut rest = &mut out[..];
     for &(_, first) in &tasks {
-        let (place, others) = rest.split_at_mut(MEETING.min(m - first) * t * cols);
+        let (place, others) = rest.split_at_mut(SAMPLES_PER_TASK.min(m - first) * t * cols);
         (rest, _) = (others, places.push(place));
     }
     tasks.par_iter().zip(places).for_each_init(
         fresh,
         |met: &mut Storage<E>, (&(group, first), out)| {
-            let some = MEETING.min(m - first);
+            let some = SAMPLES_PER_TASK.min(m - first);
             let a = Strides::transposed(m * plane).at((group * c * m + first) * plane);
             let g = Gemm { a, ..Gemm::new(some * plane, plane * n, c) };
             super::gemm(&g, &x, &y[group * c * plane * n..], met);

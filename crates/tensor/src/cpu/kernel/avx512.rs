@@ -9,7 +9,7 @@
 use std::arch::asm;
 use std::mem::offset_of;
 
-use super::tile::{Kernel, Pair, PairRun, ROWS, Tile};
+use super::tile::{Kernel, MAX_TILE_ROWS, Pair, PairRun, Tile};
 
 /// The lines, if the tile has such a row.
 macro_rules! row {
@@ -149,7 +149,7 @@ macro_rules! pair {
         }
 
         /// Pairs of up to 12 rows.
-        pub(super) static $pairs: [PairRun<$elem>; ROWS] = [$($pair::<$rows>),+];
+        pub(super) static $pairs: [PairRun<$elem>; MAX_TILE_ROWS] = [$($pair::<$rows>),+];
     };
     ($elem:ty, $type:literal, $memory:literal, $all:literal, $pair:ident, $pairs:ident) => {
         pair!($elem, $type, $memory, $all, $pair, $pairs,

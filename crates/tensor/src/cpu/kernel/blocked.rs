@@ -10,36 +10,42 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pack::{Pack, panel, with_buffers};
-use super::tile::{Kernel, Operand, Output, ROWS, Shared, Tile, TileRun, tile_rows};
+use super::tile::{Kernel, MAX_TILE_ROWS, Operand, Output, Shared, Tile, TileRun, tile_rows};
 use crate::Scalar;
 
-/// Entries of the largest tile.
-const LARGEST: usize = ROWS * 32;
-/// Most steps of a block: panels of this depth fit the first-level cache.
-pub const DEPTH: usize = 256;
-/// The same for products of one or two rows, which read B once: short enough that the rows of B are
-/// read as streams.
-const THIN: usize = 32;
-/// Rows whose packed panels, and columns whose, stay in the second-level cache while tiles are
-/// computed.
-const CACHED: (usize, usize) = (240, 512);
+/// Entries of the largest tile: two vectors of the narrowest element type in each row.
+const MAX_TILE_ENTRIES: usize = MAX_TILE_ROWS * 32;
+/// Maximum steps of a block: panels of this depth fit the first-level cache. Not measured.
+pub const MAX_BLOCK_STEPS: usize = 256;
+/// Maximum steps of a block for products of one or two rows, which read B once: short enough that
+/// the rows of B are read as streams. Not measured.
+const MAX_THIN_BLOCK_STEPS: usize = 32;
+/// Rows whose packed panels stay in the second-level cache while tiles are computed. Not measured.
+const CACHED_PANEL_ROWS: usize = 240;
+/// Columns whose packed panels stay in the second-level cache while tiles are computed. Not
+/// measured.
+const CACHED_PANEL_COLUMNS: usize = 512;
 /// Rows and columns at multiples of which C is cut: whole vectors, and few tiles that are not full.
-const UNIT: usize = 32;
-/// What it costs to pack a row or a column, in entries of C, where both have as many steps.
-const PACKING: usize = 8;
-/// Entries of C that a task computes at most, about, where threads share a product, however few
-/// they are.
-const PIECE: usize = 1 << 20;
-/// Columns up to which rows of A are read where they lie, and rows up to which B is.
-const UNPACKED: (usize, usize) = (160, 160);
-/// Bytes of all of A up to which it is not packed for more columns either: it stays in the
-/// first-level cache.
-const NEAR: usize = 20 << 10;
-/// Steps that are packed at a time, for all rows or columns, where these lie side by side.
-const ROW_STEPS: usize = 4;
-/// Bytes: distances that are a multiple of it make entries of a panel compete for the same places
-/// of the cache.
-const ALIAS: usize = 1024;
+const CUT_MULTIPLE: usize = 32;
+/// Estimated cost of packing a row or a column, in entries of C, where both have as many steps. Not
+/// measured.
+const PACKING_COST_ENTRIES: usize = 8;
+/// Maximum entries of C that one task computes, about, where threads share a product, however few
+/// they are. Not measured.
+const MAX_TASK_ENTRIES: usize = 1 << 20;
+/// Maximum columns of C for which rows of A are read where they lie. Not measured.
+const MAX_UNPACKED_A_COLUMNS: usize = 160;
+/// Maximum rows of C for which B is read where it lies. Not measured.
+const MAX_UNPACKED_B_ROWS: usize = 160;
+/// Maximum bytes of all of A for which it is not packed for more columns either: it stays in the
+/// first-level cache. Not measured.
+const MAX_UNPACKED_A_BYTES: usize = 20 << 10;
+/// Steps that are packed at a time, for all rows or columns, where these lie side by side. Not
+/// measured.
+const PACKED_STEPS: usize = 4;
+/// Distances, in bytes, that make entries of a panel compete for the same places of the cache: the
+/// multiples of this. Not measured.
+const ALIASING_BYTES: usize = 1024;
 
 /// A part of C.
 type Part = [Range<usize>; 2];
@@ -57,7 +63,7 @@ struct Plan<E> {
 
 /// Steps of a block: equal blocks, none longer than the cache wants.
 fn depth(m: usize, k: usize) -> usize {
-    let most = if m <= 2 { THIN } else { DEPTH };
+    let most = if m <= 2 { MAX_THIN_BLOCK_STEPS } else { MAX_BLOCK_STEPS };
     if k <= most {
         return k.max(1);
     }
@@ -68,7 +74,7 @@ impl<E: Scalar> Kernel<E> {
     /// The product on the calling thread, or at least its lower half.
     ///
     /// # Safety
-    /// As for [`MatMul::matmul`](super::element::MatMul::matmul); the processor must have the kernel's
+    /// As for [`MatMul::matmul`](super::MatMul::matmul); the processor must have the kernel's
     /// instructions.
     pub unsafe fn product(
         &self,
@@ -105,7 +111,8 @@ impl<E: Scalar> Kernel<E> {
     ) {
         let ([m, k, n], a, b, c) = if lower { (dims, a, b, c) } else { turned(dims, a, b, c) };
         let threads = rayon::current_num_threads();
-        let parts = pieces([0..m, 0..n], lower, threads * (m * n).div_ceil(threads * PIECE));
+        let parts =
+            pieces([0..m, 0..n], lower, threads * (m * n).div_ceil(threads * MAX_TASK_ENTRIES));
         let (a_ptr, b_ptr, c_ptr) =
             (Shared::new(a.0.cast_mut()), Shared::new(b.0.cast_mut()), Shared::new(c.0));
         let (sa, sb, sc) = (a.1, b.1, c.1);
@@ -135,11 +142,13 @@ impl<E: Scalar> Kernel<E> {
         lower: bool,
     ) {
         let (m, n) = (rows.len(), cols.len());
-        let aliased = |stride: usize| stride * size_of::<E>() % ALIAS == 0;
+        let aliased = |stride: usize| stride * size_of::<E>() % ALIASING_BYTES == 0;
         let pack = [
-            n > UNPACKED.0 && m * k * size_of::<E>() > NEAR
+            n > MAX_UNPACKED_A_COLUMNS && m * k * size_of::<E>() > MAX_UNPACKED_A_BYTES
                 || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
-            n > 1 && sb[1] != 1 || m > UNPACKED.1 || m > 2 * ROWS && aliased(sb[0]),
+            n > 1 && sb[1] != 1
+                || m > MAX_UNPACKED_B_ROWS
+                || m > 2 * MAX_TILE_ROWS && aliased(sb[0]),
         ];
         let plan = Plan { pack, rows: tile_rows(m), lower, alpha };
         // SAFETY: the part starts inside A, B and C.
@@ -173,8 +182,10 @@ impl<E: Scalar> Kernel<E> {
         [rows, cols]: Part,
     ) {
         let (m, n, deepest) = (rows.len(), cols.len(), depth.min(k));
-        let (band, chunk) =
-            (CACHED.0.next_multiple_of(plan.rows), if plan.pack[1] { CACHED.1.min(n) } else { n });
+        let (band, chunk) = (
+            CACHED_PANEL_ROWS.next_multiple_of(plan.rows),
+            if plan.pack[1] { CACHED_PANEL_COLUMNS.min(n) } else { n },
+        );
         let room = [(plan.pack[0], m), (plan.pack[1], self.packed_cols(chunk))];
         with_buffers(
             room.map(|(packed, len)| len * deepest * usize::from(packed)),
@@ -324,7 +335,7 @@ impl<E: Scalar> Kernel<E> {
         [height, width]: [usize; 2],
         [down, across]: [usize; 2],
     ) {
-        let mut apart = [E::zero(); LARGEST];
+        let mut apart = [E::zero(); MAX_TILE_ENTRIES];
         let c_row = self.cols() * size_of::<E>();
         // SAFETY: no tile is larger; the places in C are its own.
         unsafe {
@@ -345,7 +356,7 @@ impl<E: Scalar> Kernel<E> {
 /// Of a part on the diagonal only the lower half is work.
 fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
     let cols = cols.start..if lower { cols.end.min(rows.end) } else { cols.end };
-    if count < 2 || rows.len().max(cols.len()) < 2 * UNIT {
+    if count < 2 || rows.len().max(cols.len()) < 2 * CUT_MULTIPLE {
         return vec![[rows, cols]];
     }
     // In entries, of which packing costs some for every row and column.
@@ -353,13 +364,13 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
         let below = |row: usize| {
             if lower { cols.end.min(row + 1).saturating_sub(cols.start) } else { cols.len() }
         };
-        rows.clone().map(below).sum::<usize>() + PACKING * (rows.len() + cols.len())
+        rows.clone().map(below).sum::<usize>() + PACKING_COST_ENTRIES * (rows.len() + cols.len())
     };
     let share = count / 2;
     // The cut that leaves least to the thread that has most.
     let cuts = [true, false]
         .into_iter()
-        .filter(|&by_rows| if by_rows { rows.len() } else { cols.len() } >= 2 * UNIT);
+        .filter(|&by_rows| if by_rows { rows.len() } else { cols.len() } >= 2 * CUT_MULTIPLE);
     let cut = |by_rows: bool| {
         let halves = |at: usize| -> [Part; 2] {
             if by_rows {
@@ -370,11 +381,11 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
         };
         let range = if by_rows { &rows } else { &cols };
         let most = |at: usize| {
-            let [first, second] = halves(at * UNIT).map(|half| cost(&half));
+            let [first, second] = halves(at * CUT_MULTIPLE).map(|half| cost(&half));
             (first * (count - share)).max(second * share)
         };
         // What the first half has grows with the place, what the second has falls.
-        let (mut low, mut high) = (range.start / UNIT + 1, (range.end - 1) / UNIT);
+        let (mut low, mut high) = (range.start / CUT_MULTIPLE + 1, (range.end - 1) / CUT_MULTIPLE);
         while low < high {
             let middle = (low + high) / 2;
             if most(middle) <= most(middle + 1) {
@@ -383,7 +394,7 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
                 low = middle + 1;
             }
         }
-        (most(low), halves(low * UNIT))
+        (most(low), halves(low * CUT_MULTIPLE))
     };
     let Some((_, [first, second])) = cuts.map(cut).min_by_key(|(most, _)| *most) else {
         unreachable!("one side is long")
@@ -406,7 +417,7 @@ unsafe fn pack<E: Pack>(
     unit: usize,
 ) {
     // Steps that lie side by side are read as the streams that they are.
-    let stretch = if along == 1 { ROW_STEPS } else { depth };
+    let stretch = if along == 1 { PACKED_STEPS } else { depth };
     for first in (0..depth).step_by(stretch) {
         let steps = stretch.min(depth - first);
         for at in (0..len).step_by(width) {
@@ -469,13 +480,13 @@ mod tests {
                 let all = (0..m * n).filter(wanted).count();
                 // A cut is at most half a unit of the shorter side away from where it should be,
                 // and one follows another.
-                let off = 3 * UNIT * m.min(n);
+                let off = 3 * CUT_MULTIPLE * m.min(n);
                 assert!(
                     pieces.len() == 1 || most <= all / count + off,
                     "{m} × {n} in {count}: {most} of {all}"
                 );
                 assert!(
-                    pieces.len() == count || m.max(n) < 2 * UNIT * count,
+                    pieces.len() == count || m.max(n) < 2 * CUT_MULTIPLE * count,
                     "{m} × {n}: {} of {count}",
                     pieces.len()
                 );

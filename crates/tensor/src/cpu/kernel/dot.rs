@@ -4,7 +4,7 @@
 //! Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a sum and the
 //! order in which they are added up are the same for every entry, wherever it is in its tile.
 
-use super::tile::{DOTS_TILE as TILE, Dots, Operand, Output};
+use super::tile::{DOTS_COLUMNS, DOTS_ROWS, Dots, DotsSums, Operand, Output};
 use crate::Scalar;
 
 impl<E: Scalar> Dots<E> {
@@ -18,7 +18,7 @@ impl<E: Scalar> Dots<E> {
     /// `C = alpha · A B`, or `C += alpha · A B`, on the calling thread.
     ///
     /// # Safety
-    /// As for [`MatMul::matmul`](super::element::MatMul::matmul), with entries side by side along the sum;
+    /// As for [`MatMul::matmul`](super::MatMul::matmul), with entries side by side along the sum;
     /// the processor must have the instructions of the tiles.
     pub unsafe fn product(
         &self,
@@ -29,10 +29,10 @@ impl<E: Scalar> Dots<E> {
         add: bool,
         (c, [down, across]): Output<E>,
     ) {
-        for row in (0..m).step_by(TILE[0]) {
-            let rows = TILE[0].min(m - row);
-            for col in (0..n).step_by(TILE[1]) {
-                let cols = TILE[1].min(n - col);
+        for row in (0..m).step_by(DOTS_ROWS) {
+            let rows = DOTS_ROWS.min(m - row);
+            for col in (0..n).step_by(DOTS_COLUMNS) {
+                let cols = DOTS_COLUMNS.min(n - col);
                 // SAFETY: these rows and columns are inside the operands, the places inside C.
                 unsafe {
                     let sums = self.0[rows - 1][cols - 1](
@@ -43,7 +43,7 @@ impl<E: Scalar> Dots<E> {
                     for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
                         let (c, x) = (
                             c.add((row + i) * down + (col + j) * across),
-                            alpha * sums[TILE[1] * i + j],
+                            alpha * sums[DOTS_COLUMNS * i + j],
                         );
                         *c = if add { *c + x } else { x };
                     }
@@ -61,8 +61,8 @@ unsafe fn portable<E: Scalar, const R: usize, const S: usize>(
     k: usize,
     (a, a_row): (*const E, usize),
     (b, b_col): (*const E, usize),
-) -> [E; TILE[0] * TILE[1]] {
-    let mut sums = [E::zero(); TILE[0] * TILE[1]];
+) -> DotsSums<E> {
+    let mut sums = [E::zero(); DOTS_ROWS * DOTS_COLUMNS];
     for (i, j) in (0..R).flat_map(|i| (0..S).map(move |j| (i, j))) {
         // SAFETY: a row of A and a column of B.
         let (a, b) = unsafe {
@@ -79,7 +79,7 @@ unsafe fn portable<E: Scalar, const R: usize, const S: usize>(
                 *lane += *a * *b;
             }
         }
-        sums[TILE[1] * i + j] = lanes.into_iter().sum::<E>() + rest;
+        sums[DOTS_COLUMNS * i + j] = lanes.into_iter().sum::<E>() + rest;
     }
     sums
 }
@@ -88,7 +88,7 @@ unsafe fn portable<E: Scalar, const R: usize, const S: usize>(
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{Dots, TILE};
+    use super::{DOTS_COLUMNS, DOTS_ROWS, Dots, DotsSums};
 
     macro_rules! dots {
         ($elem:ty, $mask:ty, $lanes:literal, $tile:ident, $dots:ident,
@@ -100,7 +100,7 @@ mod avx2 {
                 k: usize,
                 (a, a_row): (*const $elem, usize),
                 (b, b_col): (*const $elem, usize),
-            ) -> [$elem; TILE[0] * TILE[1]] {
+            ) -> DotsSums<$elem> {
                 // SAFETY: reads entries below `k`.
                 unsafe {
                     let mut sums = [[[$zero(); S]; R]; U];
@@ -136,7 +136,7 @@ mod avx2 {
                         }
                         at += $lanes;
                     }
-                    let mut out = [0.0; TILE[0] * TILE[1]];
+                    let mut out = [0.0; DOTS_ROWS * DOTS_COLUMNS];
                     for i in 0..R {
                         for j in 0..S {
                             let mut sum = sums[0][i][j];
@@ -152,7 +152,7 @@ mod avx2 {
                                 }
                                 half /= 2;
                             }
-                            out[TILE[1] * i + j] = lanes[0];
+                            out[DOTS_COLUMNS * i + j] = lanes[0];
                         }
                     }
                     out

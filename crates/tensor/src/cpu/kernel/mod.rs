@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
-use parts::PARTS;
+use parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES};
 use tile::{Dots, Kernel, Operand, Output, Shared};
 
 pub(super) mod arena;
@@ -76,27 +76,44 @@ macro_rules! matmul {
 matmul!(f32, matrixmultiply::sgemm, F32);
 matmul!(f64, matrixmultiply::dgemm, F64);
 
-/// Rows and columns of one task's tile of C. Fixed, so that the partition never depends on the
-/// number of threads.
-const TILE: (usize, usize) = (256, 512);
-/// The same where A has few rows, and their number: it is read where it lies by every task, and no
-/// task waits for another.
-const FLAT: (usize, usize) = (160, 128);
-/// Multiply-adds below which a product runs on the calling thread: starting tasks would cost more.
-const SERIAL: usize = 1 << 16;
-/// A product of at least so many multiply-adds, with so many entries and so many rows and columns,
-/// is cut into few large parts.
-const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
-/// Parts of a long sum that are computed on their own if C is too small to be shared: at most so
-/// many, of so many steps and multiply-adds at least.
-const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
-/// Steps from which on entries are computed as dot products, if there are only so many, or one row
-/// or column.
-const DOTS: (usize, usize) = (64, 256);
-/// Rows of a symmetric product up to which threads share a long sum, not C.
-const APART: usize = 512;
-/// Rows of a task of the symmetric product without micro-kernels of our own.
-const STRIP: usize = 256;
+/// Rows of one task's tile of C. Fixed, so that the partition never depends on the number of
+/// threads. Not measured.
+const TASK_ROWS: usize = 256;
+/// Columns of one task's tile of C, fixed likewise. Not measured.
+const TASK_COLUMNS: usize = 512;
+/// Maximum rows of A for which a wide product is cut by columns alone: every task reads all of A
+/// where it lies, and no task waits for another. Not measured.
+const MAX_FLAT_ROWS: usize = 160;
+/// Columns of one task of such a product. Not measured.
+const FLAT_TASK_COLUMNS: usize = 128;
+/// Minimum columns of C for which a product counts as wide: four tasks. Not measured.
+const MIN_FLAT_COLUMNS: usize = 4 * FLAT_TASK_COLUMNS;
+/// Minimum multiply-adds for which a product is split across threads; starting tasks costs more
+/// than a smaller one takes. Not measured.
+const MIN_PARALLEL_MULTIPLY_ADDS: usize = 1 << 16;
+/// Minimum multiply-adds for which all threads share one product, each a large part of C. Not
+/// measured.
+const MIN_SHARED_MULTIPLY_ADDS: usize = 1 << 24;
+/// Minimum entries of C of a shared product. Not measured.
+const MIN_SHARED_ENTRIES: usize = 1 << 14;
+/// Minimum rows, and minimum columns, of C of a shared product. Not measured.
+const MIN_SHARED_SIDE: usize = 64;
+/// Maximum parts that a long sum is cut into where C is too small to be shared. Not measured.
+const MAX_SUM_PARTS: usize = 16;
+/// Minimum steps of the sum in each of these parts. Not measured.
+const MIN_PART_STEPS: usize = 1 << 10;
+/// Minimum multiply-adds in each of these parts. Not measured.
+const MIN_PART_MULTIPLY_ADDS: usize = 1 << 17;
+/// Minimum steps of the sum for which entries are computed as dot products. Not measured.
+const MIN_DOT_STEPS: usize = 64;
+/// Maximum entries of C that are computed as dot products, unless C is one row or one column. Not
+/// measured.
+const MAX_DOT_ENTRIES: usize = 256;
+/// Maximum rows of a symmetric product for which threads split a long sum rather than share C. Not
+/// measured.
+const MAX_SPLIT_SYMMETRIC_ROWS: usize = 512;
+/// Rows of one task of a symmetric product that is neither shared nor split. Not measured.
+const SYMMETRIC_STRIP_ROWS: usize = 256;
 
 /// Runs the product that `g` describes on host slices.
 ///
@@ -120,7 +137,11 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
         return;
     }
     let work = (g.m * g.n * g.k.max(1)).saturating_mul(items).saturating_mul(terms.max(1));
-    if g.sparse && work >= SERIAL && terms > 0 && sparse::product(g, a, sparse::Rows::Given(b), c) {
+    if g.sparse
+        && work >= MIN_PARALLEL_MULTIPLY_ADDS
+        && terms > 0
+        && sparse::product(g, a, sparse::Rows::Given(b), c)
+    {
         return;
     }
     let tools = Tools::new();
@@ -150,8 +171,8 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     if in_parts && terms > 1 && g.k > 0 && sum_in_parts(g, &kept, &summed, a, b, c) {
         return;
     }
-    let across = if flat(g.m, g.n) { FLAT.1 } else { TILE.1 };
-    let tiles = (g.m.div_ceil(TILE.0), g.n.div_ceil(across));
+    let across = if flat(g.m, g.n) { FLAT_TASK_COLUMNS } else { TASK_COLUMNS };
+    let tiles = (g.m.div_ceil(TASK_ROWS), g.n.div_ceil(across));
     let per_item = tiles.0 * tiles.1;
     let (a_ptr, b_ptr, c_ptr) = (
         Shared::new(a.as_ptr().cast_mut()),
@@ -175,9 +196,9 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
             (at, 0, 0)
         } else {
             let tile = at % per_item;
-            (at / per_item, tile / tiles.1 * TILE.0, tile % tiles.1 * across)
+            (at / per_item, tile / tiles.1 * TASK_ROWS, tile % tiles.1 * across)
         };
-        let (rows, cols) = (TILE.0.min(g.m - row), across.min(g.n - col));
+        let (rows, cols) = (TASK_ROWS.min(g.m - row), across.min(g.n - col));
         let (a0, b0, c0) = offset(&kept, item);
         let c0 = g.c.offset + c0 + row * g.c.row + col * g.c.col;
         let mut add = g.accumulate;
@@ -211,17 +232,17 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
         }
     };
     let tasks = items * per_item;
-    if tasks == 1 || work < SERIAL {
+    if tasks == 1 || work < MIN_PARALLEL_MULTIPLY_ADDS {
         (0..tasks).for_each(task);
     } else {
-        let share = (tasks * SERIAL / work).clamp(1, tasks);
+        let share = (tasks * MIN_PARALLEL_MULTIPLY_ADDS / work).clamp(1, tasks);
         (0..tasks).into_par_iter().with_min_len(share).for_each(task);
     }
 }
 
 /// Whether A has few rows, and C many more columns.
 fn flat(m: usize, n: usize) -> bool {
-    m <= FLAT.0 && n >= 4 * FLAT.1
+    m <= MAX_FLAT_ROWS && n >= MIN_FLAT_COLUMNS
 }
 
 /// Few large sums over batch axes, their terms in parts that threads compute on their own; whether
@@ -235,12 +256,13 @@ fn sum_in_parts<E: Scalar>(
     c: &mut [E],
 ) -> bool {
     let count = |axes: &[BatchAxis]| axes.iter().map(|axis| axis.len).product::<usize>();
-    let (items, tiles) = (count(kept), g.m.div_ceil(TILE.0) * g.n.div_ceil(TILE.1));
+    let (items, tiles) = (count(kept), g.m.div_ceil(TASK_ROWS) * g.n.div_ceil(TASK_COLUMNS));
     let [cut, inner @ ..] = summed else { return false };
     let entries = items * g.m * g.n;
     let work = entries.saturating_mul(g.k).saturating_mul(count(summed));
-    let parts = cut.len.min(PARTS.0 / (items * tiles).max(1)).min(work / SPLIT.2);
-    if parts < 2 || entries * parts > PARTS.1 {
+    let parts =
+        cut.len.min(MAX_BATCH_PARTS / (items * tiles).max(1)).min(work / MIN_PART_MULTIPLY_ADDS);
+    if parts < 2 || entries * parts > MAX_PARTIAL_ENTRIES {
         return false;
     }
     let len = cut.len.div_ceil(parts);
@@ -301,8 +323,8 @@ pub fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
     } {
         return;
     }
-    c.par_chunks_mut(STRIP * r.max(1)).enumerate().for_each(|(strip, c)| {
-        let (first, len) = (strip * STRIP, c.len() / r);
+    c.par_chunks_mut(SYMMETRIC_STRIP_ROWS * r.max(1)).enumerate().for_each(|(strip, c)| {
+        let (first, len) = (strip * SYMMETRIC_STRIP_ROWS, c.len() / r);
         let g = Gemm {
             b: Strides::transposed(d),
             c: Strides::rows(r),
@@ -339,16 +361,21 @@ impl<E: Scalar> Tools<E> {
         lower: bool,
     ) -> bool {
         let work = m * n * k;
-        let parts = SPLIT.0.min(k / SPLIT.1).min(work / SPLIT.2);
-        let apart = lower && m <= APART && parts == SPLIT.0;
-        if !apart && !flat(m, n) && work >= SHARED.0 && m * n >= SHARED.1 && m.min(n) >= SHARED.2 {
+        let parts = MAX_SUM_PARTS.min(k / MIN_PART_STEPS).min(work / MIN_PART_MULTIPLY_ADDS);
+        let apart = lower && m <= MAX_SPLIT_SYMMETRIC_ROWS && parts == MAX_SUM_PARTS;
+        if !apart
+            && !flat(m, n)
+            && work >= MIN_SHARED_MULTIPLY_ADDS
+            && m * n >= MIN_SHARED_ENTRIES
+            && m.min(n) >= MIN_SHARED_SIDE
+        {
             if let Some(kernel) = self.kernel {
                 // SAFETY: the caller's promise; the machine has the kernel's instructions.
                 unsafe { kernel.shared([m, k, n], alpha, a, b, add, c, lower) };
                 return true;
             }
         }
-        if parts < 2 || !apart && (m > TILE.0 || n > TILE.1) {
+        if parts < 2 || !apart && (m > TASK_ROWS || n > TASK_COLUMNS) {
             return false;
         }
         let len = k.div_ceil(parts).next_multiple_of(16);
@@ -418,8 +445,8 @@ impl<E: Scalar> Tools<E> {
         }
         // SAFETY: the caller's promise; the machine has the tools' instructions.
         unsafe {
-            let along = sa[1] == 1 && sb[0] == 1 && k >= DOTS.0;
-            if along && (m * n <= DOTS.1 || m == 1 || n == 1) {
+            let along = sa[1] == 1 && sb[0] == 1 && k >= MIN_DOT_STEPS;
+            if along && (m * n <= MAX_DOT_ENTRIES || m == 1 || n == 1) {
                 self.dots.product([m, k, n], alpha, (a, sa), (b, sb), add, (c, sc));
             } else if let Some(kernel) = self.kernel {
                 kernel.product([m, k, n], alpha, (a, sa), (b, sb), add, (c, sc), lower);

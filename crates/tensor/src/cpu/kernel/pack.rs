@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Elements that blocks of which can be transposed in registers.
 pub trait Pack: Copy + Default {
     /// `to[k · width + i] = from[i · stride + k]` for `i` below `rows` and `k` below `depth`, where
-    /// these are multiples of [`BLOCK`].
+    /// these are multiples of [`TRANSPOSED_MULTIPLE`].
     ///
     /// # Safety
     /// All these places must be valid; the processor must be one that micro-kernels run on.
@@ -21,16 +21,16 @@ pub trait Pack: Copy + Default {
     );
 }
 
-/// Rows and steps are transposed in multiples of it.
-const BLOCK: usize = 4;
-/// Steps that a strip of rows goes along before the next strip: a few cache lines.
-const STRETCH: usize = 64;
+/// Rows and steps that are transposed in registers come in multiples of this.
+const TRANSPOSED_MULTIPLE: usize = 4;
+/// Steps that a strip of rows goes along before the next strip: a few cache lines. Not measured.
+const STRIP_STEPS: usize = 64;
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{BLOCK, Pack};
+    use super::{Pack, TRANSPOSED_MULTIPLE};
 
     impl Pack for f32 {
         #[target_feature(enable = "avx")]
@@ -96,7 +96,7 @@ mod x86 {
         ) {
             // SAFETY: rows from `i` and steps from `k` on are valid by the caller's promise.
             unsafe {
-                for i in (0..rows).step_by(BLOCK) {
+                for i in (0..rows).step_by(TRANSPOSED_MULTIPLE) {
                     for k in (0..depth).step_by(2) {
                         let from = from.add(i * stride + k);
                         let [a, b] = [0, 1].map(|i| {
@@ -175,9 +175,10 @@ pub unsafe fn panel<E: Pack>(
                 }),
             }
         } else if deep == 1 {
-            let (whole_rows, whole_steps) = (rows - rows % BLOCK, depth - depth % BLOCK);
-            for first in (0..whole_steps).step_by(STRETCH) {
-                let steps = STRETCH.min(whole_steps - first);
+            let (whole_rows, whole_steps) =
+                (rows - rows % TRANSPOSED_MULTIPLE, depth - depth % TRANSPOSED_MULTIPLE);
+            for first in (0..whole_steps).step_by(STRIP_STEPS) {
+                let steps = STRIP_STEPS.min(whole_steps - first);
                 E::transpose(
                     from.add(first),
                     along,

@@ -10,13 +10,14 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 
 use super::sparse::sum_magnitudes;
-use super::tile::{Kernel, Pair, ROWS, Shared};
+use super::tile::{Kernel, MAX_TILE_ROWS, Pair, Shared};
 use crate::{PositionPairs, Scalar};
 
-/// Columns of the left in vectors, and of the right in rows of tiles, at most.
-const TILES: usize = 2;
-/// Turns that a listed product takes, beside one of sixteen without lists.
-const EFFORT: usize = 2;
+/// Maximum tiles per side: vectors of columns on the left, tiles of rows on the right. Not
+/// measured.
+const MAX_TILES_PER_SIDE: usize = 2;
+/// Estimated cost of one product by lists, in products of a vector without lists. Not measured.
+const LISTED_PRODUCT_COST: usize = 2;
 
 /// The listed positions of one side, sample by sample, group by group, feature by feature.
 struct Lists<E> {
@@ -111,15 +112,15 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
     } = *p;
     let Some(kernel) = E::kernel() else { return false };
     let (lanes, line) = (Kernel::<E>::LANES, n * t);
-    if v > TILES * lanes
-        || w > TILES * ROWS
+    if v > MAX_TILES_PER_SIDE * lanes
+        || w > MAX_TILES_PER_SIDE * MAX_TILE_ROWS
         || line * t * size_of::<E>() > u32::MAX as usize
         || [v, w, n, seen, o].contains(&0)
     {
         return false;
     }
     p.check(k.len(), left.len(), right.len(), c.len());
-    let rows = w.div_ceil(w.div_ceil(ROWS));
+    let rows = w.div_ceil(w.div_ceil(MAX_TILE_ROWS));
     let lists = [
         Side { s: left, columns: v, samples: n, width: lanes, distance: p.line[0] }
             .lists(n, [groups, t, o]),
@@ -129,7 +130,8 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
     // Per pair, in multiply-adds of vectors: with lists, and without.
     let listed = [lists[0].places.len() / n, lists[1].places.len() / seen];
     let tiles = [lists[0].entries.len(), lists[1].entries.len()];
-    let sparse = EFFORT * tiles[0] * tiles[1] * listed[1] * (listed[0] / (groups * o) + rows);
+    let sparse =
+        LISTED_PRODUCT_COST * tiles[0] * tiles[1] * listed[1] * (listed[0] / (groups * o) + rows);
     if sparse > groups * t * o * v * (t + 2 * w) / lanes {
         return false;
     }

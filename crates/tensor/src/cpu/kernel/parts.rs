@@ -3,9 +3,10 @@
 use crate::Scalar;
 use crate::cpu::for_chunks;
 
-/// Tasks that a sum over batch axes is cut into if it has fewer, and entries of all their parts at
-/// most.
-pub const PARTS: (usize, usize) = (16, 1 << 23);
+/// Maximum tasks that a sum over batch axes is cut into. Not measured.
+pub const MAX_BATCH_PARTS: usize = 16;
+/// Maximum entries of the partial results of all these tasks together. Not measured.
+pub const MAX_PARTIAL_ENTRIES: usize = 1 << 23;
 
 /// Adds up partial results of so many entries that lie side by side, in order; the first becomes
 /// the sum.

@@ -8,16 +8,20 @@
 use rayon::prelude::*;
 
 use super::pack::{panel, transposes, with_buffers};
-use super::sparse::{ITEMS, nonzero, sum_magnitudes};
+use super::sparse::{MIN_ITEMS, nonzero, sum_magnitudes};
 use super::tile::{Kernel, Shared, Tile, tile_rows};
 use crate::cpu::pool::Storage;
 use crate::cpu::runs::Run;
 use crate::{ConvDims, Scalar};
 
-/// In- and out-channels of a group from which on a tile is worth while.
-const CHANNELS: [usize; 2] = [8, 4];
-/// Numbers of an image under way, and of what is listed, at most.
-const ROOM: [usize; 2] = [1 << 20, 1 << 21];
+/// Minimum in-channels of a group for which a tile is worth while. Not measured.
+const MIN_IN_CHANNELS: usize = 8;
+/// Minimum out-channels of a group for which lists are worth while. Not measured.
+const MIN_OUT_CHANNELS: usize = 4;
+/// Maximum numbers of an image under way. Not measured.
+const MAX_IMAGE_ENTRIES: usize = 1 << 20;
+/// Maximum numbers that are listed of one sample and group. Not measured.
+const MAX_LISTED_ENTRIES: usize = 1 << 21;
 
 /// Lengths: what the windows are, whatever they look at.
 pub struct Windows<'r> {
@@ -47,11 +51,11 @@ pub fn conv_transposed<E: Scalar>(
         (dims, 2 * Kernel::<E>::LANES, tile_rows(columns));
     let Windows { windows: t, plane, .. } = *windows;
     let room = [height * plane * cols, height * o * t];
-    if columns < ITEMS
-        || c < CHANNELS[0]
-        || o < CHANNELS[1]
-        || room[0] > ROOM[0]
-        || room[1] > ROOM[1]
+    if columns < MIN_ITEMS
+        || c < MIN_IN_CHANNELS
+        || o < MIN_OUT_CHANNELS
+        || room[0] > MAX_IMAGE_ENTRIES
+        || room[1] > MAX_LISTED_ENTRIES
         || !transposes()
     {
         return None;

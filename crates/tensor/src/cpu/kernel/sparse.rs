@@ -8,20 +8,20 @@
 use rayon::prelude::*;
 
 use super::pack::{panel, with_buffers};
-use super::parts::{PARTS, add_up};
+use super::parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES, add_up};
 use super::tile::{Kernel, Shared, Tile, tile_rows};
 use crate::cpu::pool::Storage;
 use crate::cpu::{scratch, wide};
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
-/// Items from which on they fill a tile well enough.
-pub const ITEMS: usize = 5;
-/// Columns of B from which on.
-const COLUMNS: usize = 8;
-/// Steps whose rows of B are packed at a time, if they are short.
-const STEPS: usize = 512;
-/// Numbers of A that are listed at a time, about.
-const ROOM: usize = 1 << 16;
+/// Minimum items that share B for which they fill a tile well enough. Not measured.
+pub const MIN_ITEMS: usize = 5;
+/// Minimum columns of B for which steps are left out. Not measured.
+const MIN_COLUMNS: usize = 8;
+/// Maximum steps whose rows of B are packed at a time, unless one term has more. Not measured.
+const MAX_PACKED_STEPS: usize = 512;
+/// Numbers of A that are listed at a time, unless a row of all terms has more. Not measured.
+const LISTED_ENTRIES: usize = 1 << 16;
 
 /// A term of the sum: where its A and B begin.
 type Term = (usize, usize);
@@ -53,9 +53,9 @@ struct Job<'g, E: 'static> {
 /// If `g` reads or writes outside a slice, or writes an entry of C twice.
 pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> bool {
     let Some(kernel) = E::kernel() else { return false };
-    let alike = |axis: &BatchAxis| axis.b == 0 && axis.c > 0 && axis.len >= ITEMS;
+    let alike = |axis: &BatchAxis| axis.b == 0 && axis.c > 0 && axis.len >= MIN_ITEMS;
     let Some(at) = g.batch.iter().position(alike) else { return false };
-    if g.a.col != 1 || g.c.col != 1 || g.n < COLUMNS || g.k < 2 {
+    if g.a.col != 1 || g.c.col != 1 || g.n < MIN_COLUMNS || g.k < 2 {
         return false;
     }
     let reads = if let Rows::Given(b) = b { b.len() } else { usize::MAX };
@@ -80,8 +80,9 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
     let job =
         Job { kernel, g, items, c: [items.c, g.c.row], alpha: E::of(g.alpha), add: g.accumulate };
     // Few products of many terms are cut into parts, as many as depends on the shape alone.
-    let most =
-        (PARTS.0 / places.len()).min(terms.len()).min(PARTS.1 / (places.len() * entries).max(1));
+    let most = (MAX_BATCH_PARTS / places.len())
+        .min(terms.len())
+        .min(MAX_PARTIAL_ENTRIES / (places.len() * entries).max(1));
     let parts = if most < 2 { 1 } else { 1 << most.ilog2() };
     if parts == 1 {
         let c = Shared::new(c.as_mut_ptr());
@@ -141,8 +142,8 @@ impl<E: Scalar> Job<'_, E> {
         let Gemm { m, n, k, .. } = *self.g;
         let (cols, len, height) =
             (2 * Kernel::<E>::LANES, self.items.len, tile_rows(self.items.len));
-        let group = (STEPS / k).clamp(1, terms.len());
-        let room = ROOM.max(group * k * len);
+        let group = (MAX_PACKED_STEPS / k).clamp(1, terms.len());
+        let room = LISTED_ENTRIES.max(group * k * len);
         let mut lists = Lists { counts: Vec::new(), rows: Vec::new(), picks: Vec::new() };
         let mut scan = vec![E::zero(); k];
         let mut made: Storage<E> =

@@ -1,10 +1,13 @@
 //! Every kernel that the machine has against the definition, and that neither the parts of C nor
 //! threads leave a trace in its bits.
 
-use super::blocked::DEPTH;
+use super::blocked::MAX_BLOCK_STEPS;
 use super::sparse::{self, Rows};
-use super::tile::{Dots, Kernel, ROWS};
-use super::{DOTS, MatMul, SHARED, SPLIT, gemm, pairs, syrk};
+use super::tile::{Dots, Kernel, MAX_TILE_ROWS};
+use super::{
+    MIN_DOT_STEPS, MIN_PART_STEPS, MIN_SHARED_MULTIPLY_ADDS, MIN_SHARED_SIDE, MatMul, gemm, pairs,
+    syrk,
+};
 use crate::{Gemm, PositionPairs, Rng, Scalar, Strides};
 
 /// How a kernel may run.
@@ -122,7 +125,7 @@ fn near<E: Scalar>(what: &str, g: &Gemm, [a, b]: [&[E]; 2], before: &[E], after:
 fn products<E: Scalar>() {
     if let Some(kernel) = E::kernel() {
         // Around the tiles' edges, in the layouts that packing knows and those that it doesn't.
-        let (rows, cols) = (ROWS, 2 * Kernel::<E>::LANES);
+        let (rows, cols) = (MAX_TILE_ROWS, 2 * Kernel::<E>::LANES);
         let near = |x: usize| [x - 1, x, x + 1];
         let ms: Vec<usize> =
             [1, 2, 3].into_iter().chain(near(4)).chain(near(rows)).chain([2 * rows + 1]).collect();
@@ -146,11 +149,11 @@ fn products<E: Scalar>() {
         for kinds in 0..64 {
             let kinds = [kinds % 4, kinds / 4 % 4, kinds / 16];
             for accumulate in [false, true] {
-                check(kernel, [37, 53, DEPTH + 5], kinds, -0.5, accumulate);
+                check(kernel, [37, 53, MAX_BLOCK_STEPS + 5], kinds, -0.5, accumulate);
                 check(kernel, [rows * 9 + 5, 301, 19], kinds, 2.0, accumulate);
             }
         }
-        check(kernel, [5, 3, 3 * DEPTH + 1], [0, 0, 0], 1.0, false);
+        check(kernel, [5, 3, 3 * MAX_BLOCK_STEPS + 1], [0, 0, 0], 1.0, false);
         for [m, n] in [[0, 3], [3, 0], [0, 0]] {
             check(kernel, [m, n, 2], [0, 0, 0], 1.0, true);
         }
@@ -247,7 +250,7 @@ fn whole_products_are_those_of_the_definition() {
     fn all<E: Scalar>(seed: u64) {
         let mut rng = Rng::new(seed);
         let mut below = |len: usize| (rng.unit() * len as f64) as usize;
-        let long = SPLIT.1 * 4 + 37;
+        let long = MIN_PART_STEPS * 4 + 37;
         let mut shapes = vec![
             [1, 1, long * 64],
             [1, 7, long * 8],
@@ -259,11 +262,11 @@ fn whole_products_are_those_of_the_definition() {
             [1, 300, 140],
             [300, 1, 140],
             [2, 70, 90],
-            [8, 8, DOTS.0],
-            [3, 5, DOTS.0 + 3],
+            [8, 8, MIN_DOT_STEPS],
+            [3, 5, MIN_DOT_STEPS + 3],
             [4, 1, 1],
             [5, 6, 1],
-            [SHARED.2 + 1, 600, SHARED.0 / 600 / (SHARED.2 + 1) + 1],
+            [MIN_SHARED_SIDE + 1, 600, MIN_SHARED_MULTIPLY_ADDS / 600 / (MIN_SHARED_SIDE + 1) + 1],
             [259, 257, 258],
         ];
         shapes.extend((0..60).map(|_| [1 + below(40), 1 + below(70), 1 + below(100)]));

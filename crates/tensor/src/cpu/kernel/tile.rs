@@ -72,19 +72,19 @@ pub struct Kernel<E: 'static> {
     /// The instruction set's name, for messages.
     pub name: &'static str,
     /// By rows; with one vector, with two, and with two of which the second is not full.
-    pub tiles: [[TileRun<E>; 3]; ROWS],
+    pub tiles: [[TileRun<E>; 3]; MAX_TILE_ROWS],
     /// The same, of rows of B that a list picks.
-    pub picking: [[TileRun<E>; 3]; ROWS],
+    pub picking: [[TileRun<E>; 3]; MAX_TILE_ROWS],
     /// Pairs of samples, by rows.
-    pub pairs: &'static [PairRun<E>; ROWS],
+    pub pairs: &'static [PairRun<E>; MAX_TILE_ROWS],
 }
 
-/// Most rows of a tile.
-pub const ROWS: usize = 12;
+/// Maximum rows of a micro-kernel's tile: their sums fill 24 of the 32 vector registers.
+pub const MAX_TILE_ROWS: usize = 12;
 
 /// Rows of a tile: about the same for all.
 pub fn tile_rows(m: usize) -> usize {
-    if m <= ROWS { m.max(1) } else { m.div_ceil(m.div_ceil(ROWS)) }
+    if m <= MAX_TILE_ROWS { m.max(1) } else { m.div_ceil(m.div_ceil(MAX_TILE_ROWS)) }
 }
 
 impl<E> Kernel<E> {
@@ -145,11 +145,13 @@ pub struct Pair<E> {
 /// kernel's instructions.
 pub type PairRun<E> = unsafe fn(&Pair<E>);
 
-/// Rows and columns of the largest tile.
-pub const DOTS_TILE: [usize; 2] = [3, 4];
+/// Maximum rows of A in one tile of dot products. Not measured.
+pub const DOTS_ROWS: usize = 3;
+/// Maximum columns of B in one tile of dot products. Not measured.
+pub const DOTS_COLUMNS: usize = 4;
 
-/// Dot products of a few rows and columns; entry `(i, j)` at `4 i + j`.
-pub type DotsSums<E> = [E; DOTS_TILE[0] * DOTS_TILE[1]];
+/// Dot products of a few rows and columns; entry `(i, j)` at `DOTS_COLUMNS · i + j`.
+pub type DotsSums<E> = [E; DOTS_ROWS * DOTS_COLUMNS];
 
 /// The dot products of a few rows of A and columns of B, by their length and their distances.
 ///
@@ -158,4 +160,4 @@ pub type DotsSums<E> = [E; DOTS_TILE[0] * DOTS_TILE[1]];
 pub type DotsRun<E> = unsafe fn(usize, (*const E, usize), (*const E, usize)) -> DotsSums<E>;
 
 /// Tiles by rows and columns.
-pub struct Dots<E: 'static>(pub [[DotsRun<E>; DOTS_TILE[1]]; DOTS_TILE[0]]);
+pub struct Dots<E: 'static>(pub [[DotsRun<E>; DOTS_COLUMNS]; DOTS_ROWS]);
