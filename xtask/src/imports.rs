@@ -478,9 +478,11 @@ mod tests {
         for text in [
             "",
             "use crate::a;",
-            "//! See [`crate::a::A`].\n/// `crate::a::A`\n// crate::a::A\nconst B: &str = \"crate::a::A\";",
+            "//! See [`crate::a::A`].\n/// `crate::a::A`\n// crate::a::A",
+            "const B: &str = \"crate::a::A\";",
             "#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}",
-            "#[cfg(test)]\nuse crate::a::A;\n#[cfg(test)]\n#[rustfmt::skip]\nfn f() { crate::a::f() }",
+            "#[cfg(test)]\nuse crate::a::A;",
+            "#[cfg(test)]\n#[rustfmt::skip]\nfn f() { crate::a::f() }",
             "pub use crate::a::A;",
             "use std::a::A;\nfn f() { x.a::<u8>(); std::a::f() }",
             "pub(in crate::a) struct B;",
