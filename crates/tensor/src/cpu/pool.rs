@@ -33,6 +33,14 @@ macro_rules! pooled {
 }
 pooled!(f32 f64 u32);
 
+/// Bytes of so many elements.
+///
+/// # Panics
+/// If they are more than can be counted.
+fn bytes<E>(len: usize) -> usize {
+    len.checked_mul(size_of::<E>()).expect("an array fits the memory")
+}
+
 /// Initialised memory.
 enum Memory<E> {
     Own(Vec<E>),
@@ -42,7 +50,7 @@ enum Memory<E> {
 impl<E: Pooled> Memory<E> {
     /// Memory for `len` elements at least.
     fn new(len: usize) -> Self {
-        let bytes = len * size_of::<E>();
+        let bytes = bytes::<E>(len);
         if let Some(block) = (bytes >= MIN_ARENA_BYTES).then(|| Block::new(bytes)).flatten() {
             return Memory::Shared(block);
         }
@@ -109,7 +117,7 @@ impl<E: Pooled> Pool<E> {
     /// together stays small beside the peak.
     fn take(&self, len: usize) -> Option<Memory<E>> {
         let mut state = self.state();
-        let least = len * size_of::<E>();
+        let least = bytes::<E>(len);
         let allowed = least + (state.most / BYTES_PER_WASTED_BYTE).saturating_sub(state.waste);
         let fits = |spare: &Memory<E>| spare.elements().len() >= len && spare.bytes() <= allowed;
         let best = (0..state.spare.len())
@@ -163,7 +171,7 @@ pub struct Storage<E: Pooled> {
 impl<E: Pooled> Storage<E> {
     /// `len` elements of any value: to be overwritten.
     pub fn stale(len: usize) -> Self {
-        let kept = if len * size_of::<E>() < MIN_KEPT_BYTES { None } else { E::pool().take(len) };
+        let kept = if bytes::<E>(len) < MIN_KEPT_BYTES { None } else { E::pool().take(len) };
         let memory = kept.unwrap_or_else(|| Self::counted(Memory::new(len), len));
         Storage { memory, len }
     }

@@ -12,6 +12,7 @@ use super::kernel::transpose;
 use super::pool::Storage;
 use super::runs::{Run, Runs};
 use super::{CpuBuf, scratch, wide};
+use crate::shape::checked_size;
 use crate::{ConvDims, ConvWeights, Gemm, Scalar, Shape, Strides, Window};
 
 /// `out: [kernel, windows]`, `windows` of them, with rows `stride` apart.
@@ -80,7 +81,8 @@ fn planewise<E: Scalar>(
     len: usize,
     plane: impl Fn(usize, &mut [E]) + Sync,
 ) -> CpuBuf<E> {
-    super::filled(planes * len, len, |first, out| {
+    let size = checked_size(&[planes, len]).expect("all planes fit the memory");
+    super::filled(size, len, |first, out| {
         out.chunks_exact_mut(len).enumerate().for_each(|(i, out)| plane(first / len + i, out));
     })
 }
@@ -393,7 +395,8 @@ fn samplewise<E: Scalar>(
     scratch: usize,
     job: impl Fn(Range<usize>, &mut [E], &mut [E]) + Sync,
 ) -> CpuBuf<E> {
-    let mut out = super::scratch(n * len);
+    let size = checked_size(&[n, len]).expect("all samples fit the memory");
+    let mut out = super::scratch(size);
     let fresh = || super::scratch(scratch);
     let some = |scratch: &mut [E], at: usize, out: &mut [E]| {
         job(at * most..(at * most + most).min(n), out, scratch)
@@ -510,7 +513,8 @@ pub(super) fn window_products<E: Scalar>(
         &Shape::from([groups, c, plane, n]),
         &[of_group, plane, 1, of_sample],
     );
-    let mut out: Storage<E> = scratch(groups * rows * cols);
+    let size = checked_size(&[groups, rows, cols]).expect("all products fit the memory");
+    let mut out: Storage<E> = scratch(size);
     let fresh = || scratch(SAMPLES_PER_TASK.min(m) * plane * plane * n);
     let tasks: Vec<(usize, usize)> =
         (0..groups).flat_map(|g| (0..m).step_by(SAMPLES_PER_TASK).map(move |m| (g, m))).collect();

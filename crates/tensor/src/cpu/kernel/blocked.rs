@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::pack::{Pack, panel, with_buffers};
 use super::tile::{Kernel, MAX_TILE_ROWS, Operand, Output, Shared, Tile, TileRun, tile_rows};
 use crate::Scalar;
+use crate::shape::checked_size;
 
 /// Entries of the largest tile: two vectors of the narrowest element type in each row.
 const MAX_TILE_ENTRIES: usize = MAX_TILE_ROWS * 32;
@@ -142,9 +143,11 @@ impl<E: Scalar> Kernel<E> {
         lower: bool,
     ) {
         let (m, n) = (rows.len(), cols.len());
-        let aliased = |stride: usize| stride * size_of::<E>() % ALIASING_BYTES == 0;
+        // The distance of a single row or column is any number: nothing lies that far.
+        let aliased = |stride: usize| stride.wrapping_mul(size_of::<E>()) % ALIASING_BYTES == 0;
+        let bytes_of_a = m.saturating_mul(k).saturating_mul(size_of::<E>());
         let pack = [
-            n > MAX_UNPACKED_A_COLUMNS && m * k * size_of::<E>() > MAX_UNPACKED_A_BYTES
+            n > MAX_UNPACKED_A_COLUMNS && bytes_of_a > MAX_UNPACKED_A_BYTES
                 || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
             n > 1 && sb[1] != 1
                 || m > MAX_UNPACKED_B_ROWS
@@ -188,7 +191,10 @@ impl<E: Scalar> Kernel<E> {
         );
         let room = [(plan.pack[0], m), (plan.pack[1], self.packed_cols(chunk))];
         with_buffers(
-            room.map(|(packed, len)| len * deepest * usize::from(packed)),
+            room.map(|(packed, len)| {
+                let room = checked_size(&[len, deepest, usize::from(packed)]);
+                room.expect("panels fit the memory")
+            }),
             |left: *mut E, right: *mut E| {
                 for first in (0..k).step_by(depth) {
                     let len = depth.min(k - first);
@@ -274,12 +280,13 @@ impl<E: Scalar> Kernel<E> {
                 } else {
                     (b.add(col), b_step)
                 };
-                (b, b_step * size, c.add(col * across))
+                (b, b_step.wrapping_mul(size), c.add(col * across))
             };
             // Rows of B that lie where they are given are far apart: the next columns come in time
             // only if they are asked for.
             let ahead = if plan.pack[1] { 0 } else { self.cols() * size };
-            let (a_row, a_step, c_row) = (a_row * size, a_step * size, down * size);
+            // The distance of a single row or step is any number, and leads nowhere.
+            let [a_row, a_step, c_row] = [a_row, a_step, down].map(|s| s.wrapping_mul(size));
             let (alpha, rows_picked) = (plan.alpha, std::ptr::null());
             let mut tile = Tile {
                 k,

@@ -9,6 +9,7 @@
 
 use rayon::prelude::*;
 
+use crate::shape::checked_size;
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 use parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES};
@@ -23,6 +24,8 @@ mod element;
 mod pack;
 pub(super) mod pairs;
 pub(super) mod parts;
+#[cfg(test)]
+mod refusals;
 pub(super) mod scatter;
 pub(super) mod sparse;
 #[cfg(test)]
@@ -136,7 +139,7 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     if g.m == 0 || g.n == 0 || items == 0 {
         return;
     }
-    let work = (g.m * g.n * g.k.max(1)).saturating_mul(items).saturating_mul(terms.max(1));
+    let work = saturating([g.m, g.n, g.k.max(1), items, terms.max(1)]);
     if g.sparse
         && work >= MIN_PARALLEL_MULTIPLY_ADDS
         && terms > 0
@@ -235,9 +238,15 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     if tasks == 1 || work < MIN_PARALLEL_MULTIPLY_ADDS {
         (0..tasks).for_each(task);
     } else {
-        let share = (tasks * MIN_PARALLEL_MULTIPLY_ADDS / work).clamp(1, tasks);
+        let share = (tasks.saturating_mul(MIN_PARALLEL_MULTIPLY_ADDS) / work).clamp(1, tasks);
         (0..tasks).into_par_iter().with_min_len(share).for_each(task);
     }
+}
+
+/// The product of sizes that only says what is worth while: where operands are repeated, it may be
+/// more than can be counted.
+fn saturating<const N: usize>(sizes: [usize; N]) -> usize {
+    sizes.into_iter().fold(1, usize::saturating_mul)
 }
 
 /// Whether A has few rows, and C many more columns.
@@ -259,7 +268,7 @@ fn sum_in_parts<E: Scalar>(
     let (items, tiles) = (count(kept), g.m.div_ceil(TASK_ROWS) * g.n.div_ceil(TASK_COLUMNS));
     let [cut, inner @ ..] = summed else { return false };
     let entries = items * g.m * g.n;
-    let work = entries.saturating_mul(g.k).saturating_mul(count(summed));
+    let work = saturating([entries, g.k, count(summed)]);
     let parts =
         cut.len.min(MAX_BATCH_PARTS / (items * tiles).max(1)).min(work / MIN_PART_MULTIPLY_ADDS);
     if parts < 2 || entries * parts > MAX_PARTIAL_ENTRIES {
@@ -310,11 +319,15 @@ fn sum_in_parts<E: Scalar>(
 /// change.
 pub fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
     assert!(
-        a.len() >= r * d && c.len() >= r * r,
+        checked_size(&[r, d]).is_some_and(|size| size <= a.len())
+            && checked_size(&[r, r]).is_some_and(|size| size <= c.len()),
         "symmetric product [{r}, {d}] of {} entries to {}",
         a.len(),
         c.len()
     );
+    if r == 0 {
+        return;
+    }
     let tools = Tools::<E>::new();
     let (left, right) = ((a.as_ptr(), [d, 1]), (a.as_ptr(), [1, d]));
     // SAFETY: both matrices are inside their slices, and C is borrowed for writing.
@@ -323,7 +336,7 @@ pub fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
     } {
         return;
     }
-    c.par_chunks_mut(SYMMETRIC_STRIP_ROWS * r.max(1)).enumerate().for_each(|(strip, c)| {
+    c.par_chunks_mut(SYMMETRIC_STRIP_ROWS * r).enumerate().for_each(|(strip, c)| {
         let (first, len) = (strip * SYMMETRIC_STRIP_ROWS, c.len() / r);
         let g = Gemm {
             b: Strides::transposed(d),
@@ -360,7 +373,7 @@ impl<E: Scalar> Tools<E> {
         c: Output<E>,
         lower: bool,
     ) -> bool {
-        let work = m * n * k;
+        let work = saturating([m, n, k]);
         let parts = MAX_SUM_PARTS.min(k / MIN_PART_STEPS).min(work / MIN_PART_MULTIPLY_ADDS);
         let apart = lower && m <= MAX_SPLIT_SYMMETRIC_ROWS && parts == MAX_SUM_PARTS;
         if !apart

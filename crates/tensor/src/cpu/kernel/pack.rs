@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use crate::shape::{checked_size, last_position};
+
 /// Elements that blocks of which can be transposed in registers.
 pub trait Pack: Copy + Default {
     /// `to[k · width + i] = from[i · stride + k]` for `i` below `rows` and `k` below `depth`, where
@@ -215,7 +217,8 @@ pub fn transpose<E: Pack>(from: &[E], stride: usize, [rows, depth]: [usize; 2], 
         return;
     }
     assert!(
-        from.len() >= (rows - 1) * stride + depth && to.len() >= rows * depth,
+        last_position(0, [(rows, stride), (depth, 1)]).is_some_and(|last| last < from.len())
+            && checked_size(&[rows, depth]).is_some_and(|size| size <= to.len()),
         "transposition of [{rows}, {depth}] with stride {stride} from {} to {}",
         from.len(),
         to.len()
@@ -283,7 +286,10 @@ thread_local! {
 /// Calls `run` with two buffers of at least these lengths, which the thread keeps for the next
 /// time. They hold what was left in them.
 pub fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E)) {
-    let [left, right] = lens.map(|len| (len * size_of::<E>()).div_ceil(size_of::<Line>()));
+    let [left, right] = lens.map(|len| {
+        let bytes = len.checked_mul(size_of::<E>()).expect("buffers fit the memory");
+        bytes.div_ceil(size_of::<Line>())
+    });
     if left + right == 0 {
         return run(std::ptr::null_mut(), std::ptr::null_mut());
     }

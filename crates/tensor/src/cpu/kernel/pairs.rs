@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::sparse::sum_magnitudes;
 use super::tile::{Kernel, MAX_TILE_ROWS, Pair, Shared};
+use crate::shape::checked_size;
 use crate::{PositionPairs, Scalar};
 
 /// Maximum tiles per side: vectors of columns on the left, tiles of rows on the right. Not
@@ -111,15 +112,18 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
         ..
     } = *p;
     let Some(kernel) = E::kernel() else { return false };
-    let (lanes, line) = (Kernel::<E>::LANES, n * t);
+    let lanes = Kernel::<E>::LANES;
+    // The lists hold distances in K, in bytes, as `u32`.
+    let distances = checked_size(&[n, t, t, size_of::<E>()]);
     if v > MAX_TILES_PER_SIDE * lanes
         || w > MAX_TILES_PER_SIDE * MAX_TILE_ROWS
-        || line * t * size_of::<E>() > u32::MAX as usize
+        || distances.is_none_or(|bytes| bytes > u32::MAX as usize)
         || [v, w, n, seen, o].contains(&0)
     {
         return false;
     }
     p.check(k.len(), left.len(), right.len(), c.len());
+    let line = n * t;
     let rows = w.div_ceil(w.div_ceil(MAX_TILE_ROWS));
     let lists = [
         Side { s: left, columns: v, samples: n, width: lanes, distance: p.line[0] }

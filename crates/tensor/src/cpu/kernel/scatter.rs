@@ -12,6 +12,7 @@ use super::sparse::{MIN_ITEMS, nonzero, sum_magnitudes};
 use super::tile::{Kernel, Shared, Tile, tile_rows};
 use crate::cpu::pool::Storage;
 use crate::cpu::runs::Run;
+use crate::shape::{checked_size, last_position};
 use crate::{ConvDims, Scalar};
 
 /// Minimum in-channels of a group for which a tile is worth while. Not measured.
@@ -50,34 +51,35 @@ pub fn conv_transposed<E: Scalar>(
     let (ConvDims { groups, c, o }, cols, height) =
         (dims, 2 * Kernel::<E>::LANES, tile_rows(columns));
     let Windows { windows: t, plane, .. } = *windows;
-    let room = [height * plane * cols, height * o * t];
-    if columns < MIN_ITEMS
-        || c < MIN_IN_CHANNELS
-        || o < MIN_OUT_CHANNELS
-        || room[0] > MAX_IMAGE_ENTRIES
-        || room[1] > MAX_LISTED_ENTRIES
-        || !transposes()
-    {
+    let listed = checked_size(&[height, o, t]).filter(|&room| room <= MAX_LISTED_ENTRIES);
+    let image = checked_size(&[height, plane, cols]).filter(|&room| room <= MAX_IMAGE_ENTRIES);
+    let room = [listed?, image?];
+    if columns < MIN_ITEMS || c < MIN_IN_CHANNELS || o < MIN_OUT_CHANNELS || !transposes() {
         return None;
     }
+    let holds = |len: usize, axes: &[usize]| checked_size(axes).is_some_and(|size| size <= len);
     assert!(
-        y.len() >= columns * n * groups * o * t && w.len() >= groups * o * c * windows.kernel,
-        "transposed convolution"
+        holds(y.len(), &[columns, n, groups, o, t])
+            && holds(w.len(), &[groups, o, c, windows.kernel]),
+        "transposed convolution of {} entries with {} weights",
+        y.len(),
+        w.len()
     );
     assert!(
         windows.runs.iter().all(|run| run.k < windows.kernel
-            && run.first + run.len <= t
-            && run.at + (run.len - 1) * windows.step < plane),
+            && last_position(run.first, [(run.len, 1)]).is_some_and(|last| last < t)
+            && last_position(run.at, [(run.len, windows.step)]).is_some_and(|last| last < plane)),
         "windows outside their plane"
     );
     let panels = packed(w, dims, windows.kernel, cols);
-    let mut out: Storage<E> = Storage::stale(columns * n * groups * c * plane);
+    let size = checked_size(&[columns, n, groups, c, plane]).expect("the image fits the memory");
+    let mut out: Storage<E> = Storage::stale(size);
     let to = Shared::new(out.as_mut_ptr());
     let tiles = columns.div_ceil(height);
     (0..n * tiles).into_par_iter().for_each(|at| {
         let (sample, first) = (at / tiles, at % tiles * height);
         let rows = first..(first + height).min(columns);
-        with_buffers([room[1], room[0]], |entries: *mut E, image: *mut E| {
+        with_buffers(room, |entries: *mut E, image: *mut E| {
             let mut lists = Lists::default();
             for group in 0..groups {
                 let place = |column: usize, channels: usize| {

@@ -12,6 +12,7 @@ use super::parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES, add_up};
 use super::tile::{Kernel, Shared, Tile, tile_rows};
 use crate::cpu::pool::Storage;
 use crate::cpu::{scratch, wide};
+use crate::shape::checked_size;
 use crate::{BatchAxis, Gemm, Scalar, Strides};
 
 /// Minimum items that share B for which they fill a tile well enough. Not measured.
@@ -58,6 +59,10 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
     if g.a.col != 1 || g.c.col != 1 || g.n < MIN_COLUMNS || g.k < 2 {
         return false;
     }
+    // The lists hold distances of packed rows, in bytes, as `u32`.
+    if g.k > u32::MAX as usize / Kernel::<E>::ROW_BYTES {
+        return false;
+    }
     let reads = if let Rows::Given(b) = b { b.len() } else { usize::MAX };
     g.check(a.len(), reads, c.len());
     let items = g.batch[at];
@@ -76,13 +81,14 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
     let terms: Vec<Term> =
         places(&summed).into_iter().map(|(a, b, _)| (a + g.a.offset, b + g.b.offset)).collect();
     let places = places(&kept);
-    let entries = items.len * g.m * g.n;
+    let size = |axes: &[usize]| checked_size(axes).expect("partial results fit the memory");
+    let entries = size(&[items.len, g.m, g.n]);
     let job =
         Job { kernel, g, items, c: [items.c, g.c.row], alpha: E::of(g.alpha), add: g.accumulate };
     // Few products of many terms are cut into parts, as many as depends on the shape alone.
     let most = (MAX_BATCH_PARTS / places.len())
         .min(terms.len())
-        .min(MAX_PARTIAL_ENTRIES / (places.len() * entries).max(1));
+        .min(MAX_PARTIAL_ENTRIES / size(&[places.len(), entries]).max(1));
     let parts = if most < 2 { 1 } else { 1 << most.ilog2() };
     if parts == 1 {
         let c = Shared::new(c.as_mut_ptr());
@@ -143,12 +149,13 @@ impl<E: Scalar> Job<'_, E> {
         let (cols, len, height) =
             (2 * Kernel::<E>::LANES, self.items.len, tile_rows(self.items.len));
         let group = (MAX_PACKED_STEPS / k).clamp(1, terms.len());
-        let room = LISTED_ENTRIES.max(group * k * len);
+        let size = |axes: &[usize]| checked_size(axes).expect("lists fit the memory");
+        let room = LISTED_ENTRIES.max(size(&[group, k, len]));
         let mut lists = Lists { counts: Vec::new(), rows: Vec::new(), picks: Vec::new() };
         let mut scan = vec![E::zero(); k];
         let mut made: Storage<E> =
-            scratch(if let Rows::Made(len, _) = b { group * len } else { 0 });
-        with_buffers([room, group * k * cols], |entries: *mut E, packed: *mut E| {
+            scratch(if let Rows::Made(len, _) = b { size(&[group, len]) } else { 0 });
+        with_buffers([room, size(&[group, k, cols])], |entries: *mut E, packed: *mut E| {
             for (number, terms) in terms.chunks(group).enumerate() {
                 if let Rows::Made(len, make) = b {
                     made.chunks_exact_mut(len)
@@ -233,7 +240,7 @@ impl<E: Scalar> Job<'_, E> {
     /// Lists the steps of a row of A, which begins at `at` in each term, at which some item is not
     /// zero.
     fn list(&self, a: &[E], at: usize, terms: &[Term], scan: &mut [E], lists: &mut Lists) {
-        let (k, stride) = (scan.len(), 2 * Kernel::<E>::LANES * size_of::<E>());
+        let (k, stride) = (scan.len(), Kernel::<E>::ROW_BYTES);
         lists.picks.clear();
         for (number, term) in terms.iter().enumerate() {
             let at = at + term.0;

@@ -90,6 +90,8 @@ pub fn tile_rows(m: usize) -> usize {
 impl<E> Kernel<E> {
     /// Columns of one vector of 64 bytes.
     pub const LANES: usize = 64 / size_of::<E>();
+    /// Bytes of a row of a tile.
+    pub const ROW_BYTES: usize = 2 * Self::LANES * size_of::<E>();
 
     /// Columns of a tile.
     pub fn cols(&self) -> usize {
