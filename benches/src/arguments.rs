@@ -6,7 +6,8 @@ use vivit::BackendChoice;
 pub const USAGE: &str = "\
 usage: bench NET TASK N [OPTIONS]
 
-  NET    demo, mlp, net2c2d, net3c3d, allcnnc, resnet32, resnet56, language_model, vision_transformer
+  NET    demo, mlp, net2c2d, net3c3d, allcnnc, resnet32, resnet56, language_model, \
+vision_transformer
   TASK   grad      gradient of the loss
          eigvalsh  all eigenvalues of the GGN
          eigh      the K largest eigenvalues with eigenvectors in parameter space

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::{check_layers, check_tidy};
+use crate::checks;
 
 /// A check and its name on the command line.
 struct Step {
@@ -37,8 +37,8 @@ const STEPS: [Step; 10] = [
             Some(("RUSTDOCFLAGS", "-D warnings")),
         ),
     },
-    Step { name: "tidy", kind: Kind::Own(check_tidy) },
-    Step { name: "layers", kind: Kind::Own(check_layers) },
+    Step { name: "tidy", kind: Kind::Own(checks::tidy) },
+    Step { name: "layers", kind: Kind::Own(checks::layers) },
     Step { name: "verify", kind: Kind::Cargo(VERIFY, None) },
     Step {
         name: "digits",
@@ -49,7 +49,8 @@ const STEPS: [Step; 10] = [
 /// The form of what only the feature `opencl` compiles.
 #[rustfmt::skip]
 const OPENCL_CLIPPY: &[&str] = &[
-    "clippy", "--workspace", "--all-targets", "--features", "vivit/opencl,vivit-tests/opencl,vivit-benches/opencl", "--", "-D", "warnings",
+    "clippy", "--workspace", "--all-targets",
+    "--features", "vivit/opencl,vivit-tests/opencl,vivit-benches/opencl", "--", "-D", "warnings",
 ];
 
 /// Everything on an OpenCL device; where there is none, it says so and passes.

@@ -14,7 +14,7 @@ pub struct File {
 }
 
 /// A rule that a place in a file breaks.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The file.
     pub path: String,

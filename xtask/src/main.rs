@@ -1,7 +1,10 @@
 //! The project's own commands: `cargo xtask VERB`.
 
+mod checks;
 mod ci;
+mod cycles;
 mod files;
+mod imports;
 mod layers;
 mod measurement;
 mod peer;
@@ -10,25 +13,25 @@ mod setting;
 mod source;
 mod tidy;
 
-use std::path::Path;
 use std::process::ExitCode;
-
-use files::Finding;
 
 const USAGE: &str = "\
 usage: cargo xtask VERB [ARGUMENTS]
 
   tidy                  check the project's invariants
-  layers                check which crate depends on which
+  layers                check which crate depends on which, and which file of a crate on which
   verify [ARGUMENTS]    compare the library's numbers with references and definitions
   bench NET TASK N [OPTIONS]
                         measure one task and print one line of JSON; without arguments, explain them
                         (both take `--backend opencl[:DEVICE]`)
   bench --peer [--python PATH] [--jobs FILTER...] [--rounds R] [--threads T] [--out FILE]
-                        measure this library and the Python peer in turn (benches/peer/README.md); write benches/record/peer.md
+                        measure this library and the Python peer in turn (benches/peer/README.md); \
+write benches/record/peer.md
   bench --scale [--threads T] [--out FILE]
-                        measure how time grows with samples and classes; write benches/record/scale.md (ten minutes, 6 GB)
-  ci [--skip STEP]...   everything that must hold before a change is merged; stop at the first that fails
+                        measure how time grows with samples and classes; write \
+benches/record/scale.md (ten minutes, 6 GB)
+  ci [--skip STEP]...   everything that must hold before a change is merged; stop at the first \
+that fails
 ";
 
 fn main() -> ExitCode {
@@ -45,8 +48,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match (verb.as_str(), rest) {
-        ("tidy", []) => exit(check_tidy(&root).map(|()| 0)),
-        ("layers", []) => exit(check_layers(&root).map(|()| 0)),
+        ("tidy", []) => exit(checks::tidy(&root).map(|()| 0)),
+        ("layers", []) => exit(checks::layers(&root).map(|()| 0)),
         ("verify", args) => exit(ci::program(&root, ci::VERIFY, args)),
         ("bench", args) if args.iter().any(|arg| arg == "--peer") => peer::run(&root, args),
         ("bench", args) if args.iter().any(|arg| arg == "--scale") => exit(scale::run(&root, args)),
@@ -76,21 +79,4 @@ fn exit(code: Result<u8, String>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn check_tidy(root: &Path) -> Result<(), String> {
-    report("tidy", &tidy::check(&files::all(root)?))
-}
-
-fn check_layers(root: &Path) -> Result<(), String> {
-    report("layers", &layers::check(&files::all(root)?))
-}
-
-fn report(name: &str, findings: &[Finding]) -> Result<(), String> {
-    if findings.is_empty() {
-        println!("{name}: nothing found");
-        return Ok(());
-    }
-    let list: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    Err(format!("{}\n{name}: {} found", list.join("\n"), findings.len()))
 }

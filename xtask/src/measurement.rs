@@ -157,7 +157,8 @@ mod tests {
     use super::*;
 
     const LINE: &str = concat!(
-        r#"{"net":"mlp","task":"dd","N":32,"k":10,"mc":null,"sub":null,"params":535818,"dtype":"f32","device":"CPU (f32, 2 threads)","#,
+        r#"{"net":"mlp","task":"dd","N":32,"k":10,"mc":null,"sub":null,"params":535818,"#,
+        r#""dtype":"f32","device":"CPU (f32, 2 threads)","#,
         r#""threads":2,"median_s":2.5e-1,"min_s":0.25,"peak_mb":61.2}"#
     );
 

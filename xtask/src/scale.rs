@@ -28,15 +28,18 @@ struct Series {
 const SERIES: [Series; 3] = [
     Series {
         name: "N", title: "Against the number of samples N", about: "net3c3d, C = 10",
-        net: "net3c3d", sizes: &[[128, 10], [256, 10], [512, 10], [1024, 10]], varied: 0, model: true,
+        net: "net3c3d", sizes: &[[128, 10], [256, 10], [512, 10], [1024, 10]],
+        varied: 0, model: true,
     },
     Series {
         name: "C − 1", title: "Against the number of classes C", about: "net3c3d, N = 128",
-        net: "net3c3d", sizes: &[[128, 10], [128, 19], [128, 37], [128, 73]], varied: 1, model: true,
+        net: "net3c3d", sizes: &[[128, 10], [128, 19], [128, 37], [128, 73]],
+        varied: 1, model: true,
     },
     Series {
         name: "N", title: "Many classes", about: "All-CNN-C, C = 100",
-        net: "allcnnc", sizes: &[[8, 100], [64, 100]], varied: 0, model: false,
+        net: "allcnnc", sizes: &[[8, 100], [64, 100]],
+        varied: 0, model: false,
     },
 ];
 

@@ -78,7 +78,7 @@ fn code_step(chars: &[char], i: usize) -> (State, usize, bool) {
 }
 
 /// Whether a character can be inside a word.
-fn is_word(c: char) -> bool {
+pub fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 

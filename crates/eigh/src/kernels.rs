@@ -34,7 +34,8 @@ pub(crate) trait Element: Scalar {
 }
 
 macro_rules! element {
-    ($elem:ty, $vector:ident, $split:ident, $split_mut:ident, $splat:ident, $madd:ident, $add:ident, $total:ident) => {
+    ($elem:ty, $vector:ident, $split:ident, $split_mut:ident, $splat:ident,
+     $madd:ident, $add:ident, $total:ident) => {
         impl Element for $elem {
             type Vector<S: Simd> = S::$vector;
             #[inline(always)]

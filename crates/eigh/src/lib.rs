@@ -289,7 +289,8 @@ pub fn eigh<E: Scalar>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
 /// use vivit_tensor::Matrix;
 ///
 /// let a = Matrix::new(2, 2, vec![2.0, 0.0, 1.0, 2.0]);
-/// let eigen = eigh_with(a, EighOptions { check: true })?; // or an error, if residuals are larger than they should be
+/// // An error if residuals are larger than they should be.
+/// let eigen = eigh_with(a, EighOptions { check: true })?;
 /// # Ok::<(), vivit_eigh::Error>(())
 /// ```
 pub fn eigh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<E>, Error> {

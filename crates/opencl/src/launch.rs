@@ -46,7 +46,9 @@ macro_rules! functions {
                 Ok(Functions {
                     // SAFETY: the standard gives these names to functions of these types; they stay
                     // loaded as long as the library does, which is kept beside them.
-                    $($name: unsafe { *library.get(concat!(stringify!($name), "\0").as_bytes())? },)+
+                    $($name: unsafe {
+                        *library.get(concat!(stringify!($name), "\0").as_bytes())?
+                    },)+
                     _library: library,
                 })
             }
@@ -60,29 +62,36 @@ type Told<T> = Option<extern "C" fn(T, *mut c_void)>;
 functions! {
     clGetPlatformIDs: (cl_uint, *mut cl_platform_id, *mut cl_uint) -> cl_int;
     clGetPlatformInfo: (cl_platform_id, cl_platform_info, usize, *mut c_void, *mut usize) -> cl_int;
-    clGetDeviceIDs: (cl_platform_id, cl_device_type, cl_uint, *mut cl_device_id, *mut cl_uint) -> cl_int;
+    clGetDeviceIDs: (cl_platform_id, cl_device_type, cl_uint, *mut cl_device_id, *mut cl_uint)
+        -> cl_int;
     clGetDeviceInfo: (cl_device_id, cl_device_info, usize, *mut c_void, *mut usize) -> cl_int;
     clCreateContext: (*const cl_context_properties, cl_uint, *const cl_device_id,
-        Option<extern "C" fn(*const c_char, *const c_void, usize, *mut c_void)>, *mut c_void, *mut cl_int) -> cl_context;
+        Option<extern "C" fn(*const c_char, *const c_void, usize, *mut c_void)>, *mut c_void,
+        *mut cl_int) -> cl_context;
     clReleaseContext: (cl_context) -> cl_int;
-    clCreateCommandQueue: (cl_context, cl_device_id, cl_command_queue_properties, *mut cl_int) -> cl_command_queue;
+    clCreateCommandQueue: (cl_context, cl_device_id, cl_command_queue_properties, *mut cl_int)
+        -> cl_command_queue;
     clReleaseCommandQueue: (cl_command_queue) -> cl_int;
-    clCreateProgramWithSource: (cl_context, cl_uint, *const *const c_char, *const usize, *mut cl_int) -> cl_program;
-    clBuildProgram: (cl_program, cl_uint, *const cl_device_id, *const c_char, Told<cl_program>, *mut c_void) -> cl_int;
-    clGetProgramBuildInfo: (cl_program, cl_device_id, cl_program_build_info, usize, *mut c_void, *mut usize) -> cl_int;
+    clCreateProgramWithSource: (cl_context, cl_uint, *const *const c_char, *const usize,
+        *mut cl_int) -> cl_program;
+    clBuildProgram: (cl_program, cl_uint, *const cl_device_id, *const c_char, Told<cl_program>,
+        *mut c_void) -> cl_int;
+    clGetProgramBuildInfo: (cl_program, cl_device_id, cl_program_build_info, usize, *mut c_void,
+        *mut usize) -> cl_int;
     clReleaseProgram: (cl_program) -> cl_int;
     clCreateKernel: (cl_program, *const c_char, *mut cl_int) -> cl_kernel;
     clSetKernelArg: (cl_kernel, cl_uint, usize, *const c_void) -> cl_int;
     clReleaseKernel: (cl_kernel) -> cl_int;
     clCreateBuffer: (cl_context, cl_mem_flags, usize, *mut c_void, *mut cl_int) -> cl_mem;
     clReleaseMemObject: (cl_mem) -> cl_int;
-    clEnqueueWriteBuffer: (cl_command_queue, cl_mem, cl_bool, usize, usize, *const c_void, cl_uint, *const cl_event, *mut cl_event)
-        -> cl_int;
-    clEnqueueReadBuffer: (cl_command_queue, cl_mem, cl_bool, usize, usize, *mut c_void, cl_uint, *const cl_event, *mut cl_event)
-        -> cl_int;
-    clEnqueueCopyBuffer: (cl_command_queue, cl_mem, cl_mem, usize, usize, usize, cl_uint, *const cl_event, *mut cl_event) -> cl_int;
-    clEnqueueNDRangeKernel: (cl_command_queue, cl_kernel, cl_uint, *const usize, *const usize, *const usize, cl_uint,
+    clEnqueueWriteBuffer: (cl_command_queue, cl_mem, cl_bool, usize, usize, *const c_void,
+        cl_uint, *const cl_event, *mut cl_event) -> cl_int;
+    clEnqueueReadBuffer: (cl_command_queue, cl_mem, cl_bool, usize, usize, *mut c_void,
+        cl_uint, *const cl_event, *mut cl_event) -> cl_int;
+    clEnqueueCopyBuffer: (cl_command_queue, cl_mem, cl_mem, usize, usize, usize, cl_uint,
         *const cl_event, *mut cl_event) -> cl_int;
+    clEnqueueNDRangeKernel: (cl_command_queue, cl_kernel, cl_uint, *const usize, *const usize,
+        *const usize, cl_uint, *const cl_event, *mut cl_event) -> cl_int;
     clFlush: (cl_command_queue) -> cl_int;
     clFinish: (cl_command_queue) -> cl_int;
     clGetEventInfo: (cl_event, cl_event_info, usize, *mut c_void, *mut usize) -> cl_int;

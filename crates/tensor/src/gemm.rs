@@ -1,6 +1,8 @@
 //! The description of a strided, batched matrix product: one primitive for every contraction that
 //! the library performs.
 
+use crate::shape::last_position;
+
 /// Where a matrix lies in its buffer: entry `(i, j)` is at `offset + i·row + j·col` (plus the batch
 /// offsets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,37 +150,126 @@ impl Gemm {
     /// If not, naming the operand.
     #[track_caller]
     pub fn check(&self, a_len: usize, b_len: usize, c_len: usize) {
-        let span = |rows: usize, cols: usize, s: Strides, pick: fn(&BatchAxis) -> usize| {
-            let batch: usize = self.batch.iter().map(|axis| (axis.len - 1) * pick(axis)).sum();
-            s.offset + (rows - 1) * s.row + (cols - 1) * s.col + batch + 1
-        };
-        if self.m == 0 || self.n == 0 || self.batch.iter().any(|axis| axis.len == 0) {
+        // An axis that C does not keep may be empty: the sum is zero then, and is written.
+        let kept = |axis: &BatchAxis| axis.c > 0;
+        if self.m == 0 || self.n == 0 || self.batch.iter().any(|x| kept(x) && x.len == 0) {
             return;
         }
-        if self.k > 0 {
-            let (a, b) =
-                (span(self.m, self.k, self.a, |x| x.a), span(self.k, self.n, self.b, |x| x.b));
+        let span = |rows: usize, cols: usize, s: Strides, pick: fn(&BatchAxis) -> usize| {
+            let batch = self.batch.iter().map(|axis| (axis.len.max(1), pick(axis)));
+            let last = last_position(s.offset, batch.chain([(rows, s.row), (cols, s.col)]));
+            last.and_then(|last| last.checked_add(1))
+        };
+        let fits = |span: Option<usize>, len: usize| span.is_some_and(|span| span <= len);
+        let shown = |span: Option<usize>| {
+            span.map_or_else(|| format!("more than {}", usize::MAX), |span| span.to_string())
+        };
+        if self.k > 0 && self.batch.iter().all(|axis| axis.len > 0) {
+            let a = span(self.m, self.k, self.a, |x| x.a);
+            let b = span(self.k, self.n, self.b, |x| x.b);
             assert!(
-                a <= a_len,
-                "matrix product reads {a} entries of A, which has {a_len}: {self:?}"
+                fits(a, a_len),
+                "matrix product reads {} entries of A, which has {a_len}: {self:?}",
+                shown(a)
             );
             assert!(
-                b <= b_len,
-                "matrix product reads {b} entries of B, which has {b_len}: {self:?}"
+                fits(b, b_len),
+                "matrix product reads {} entries of B, which has {b_len}: {self:?}",
+                shown(b)
             );
+            // Where operands are repeated, no buffer bounds the number of terms.
+            let items = self.batch.iter().try_fold(1usize, |items, x| items.checked_mul(x.len));
+            assert!(items.is_some(), "matrix product has more than {} items: {self:?}", usize::MAX);
         }
         let c = span(self.m, self.n, self.c, |x| x.c);
-        assert!(c <= c_len, "matrix product writes {c} entries of C, which has {c_len}: {self:?}");
+        assert!(
+            fits(c, c_len),
+            "matrix product writes {} entries of C, which has {c_len}: {self:?}",
+            shown(c)
+        );
         let mut axes: Vec<(usize, usize)> =
-            self.batch.iter().filter(|x| x.c > 0).map(|x| (x.c, x.len)).collect();
+            self.batch.iter().filter(|x| kept(x)).map(|x| (x.c, x.len)).collect();
         axes.push((self.c.row, self.m));
         axes.push((self.c.col, self.n));
         axes.retain(|&(_, len)| len > 1);
         axes.sort_unstable();
+        // No more than what is written, which fits C.
         let mut covered = 1;
         for (stride, len) in axes {
             assert!(stride >= covered, "matrix product writes entries of C twice: {self:?}");
             covered += stride * (len - 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The product with its buffers, as large as it needs for [2, 3] times [3, 4].
+    fn check(g: &Gemm) {
+        g.check(6, 12, 8);
+    }
+
+    #[track_caller]
+    fn refused(g: Gemm, why: &str) {
+        let message = *std::panic::catch_unwind(|| check(&g))
+            .expect_err("must be refused")
+            .downcast::<String>()
+            .expect("a message");
+        assert!(message.contains(why), "{message}");
+    }
+
+    #[test]
+    fn what_fits_passes() {
+        check(&Gemm::new(2, 4, 3));
+        check(&Gemm::new(2, 1, 3).batch(4, 0, 0, 2));
+        check(&Gemm::new(2, 4, 3).batch(1000, 0, 0, 0));
+        // Distances along axes of length one lead nowhere.
+        let c = Strides { offset: 0, row: usize::MAX, col: 1 };
+        check(&Gemm { c, ..Gemm::new(1, 4, 3) }.batch(1, usize::MAX, usize::MAX, usize::MAX));
+        // Nothing is written.
+        let far = Strides { offset: usize::MAX, row: usize::MAX, col: usize::MAX };
+        check(&Gemm { c: far, ..Gemm::new(0, 4, 3) });
+        check(&Gemm { c: far, ..Gemm::new(2, 4, 3) }.batch(0, 0, 0, 1));
+    }
+
+    #[test]
+    fn huge_distances_are_refused_not_wrapped() {
+        // In wrapping arithmetic each of these ends at a small position.
+        let half = usize::MAX / 2 + 1;
+        for (offset, row, col) in
+            [(usize::MAX, 1, 1), (0, usize::MAX, 1), (0, half, 1), (0, 3, half), (half, half, 1)]
+        {
+            let s = Strides { offset, row, col };
+            refused(Gemm { a: s, ..Gemm::new(2, 4, 3) }, "of A, which has 6");
+            refused(Gemm { b: s, ..Gemm::new(2, 4, 3) }, "of B, which has 12");
+            refused(Gemm { c: s, ..Gemm::new(2, 4, 3) }, "of C, which has 8");
+        }
+        for len in [3, usize::MAX] {
+            refused(Gemm::new(2, 4, 3).batch(len, half, 0, 0), "of A");
+            refused(Gemm::new(2, 4, 3).batch(len, 0, half, 0), "of B");
+            refused(Gemm::new(2, 4, 3).batch(len, 0, 0, half), "of C");
+        }
+    }
+
+    #[test]
+    fn huge_sizes_are_refused_not_wrapped() {
+        let root = 1 << (usize::BITS / 2);
+        refused(Gemm { a: Strides::rows(2), ..Gemm::new(2, 4, usize::MAX) }, "of A");
+        let repeated = Strides { offset: 0, row: 0, col: 0 };
+        refused(Gemm { a: repeated, b: repeated, ..Gemm::new(root, root, 1) }, "of C");
+        let g = Gemm { a: repeated, b: repeated, ..Gemm::new(2, 4, usize::MAX) };
+        check(&g);
+        refused(g.batch(root, 0, 0, 0).batch(root, 0, 0, 0), "items");
+    }
+
+    #[test]
+    fn an_empty_sum_is_written_inside_c() {
+        check(&Gemm::new(2, 4, 3).batch(0, usize::MAX, usize::MAX, 0));
+        refused(Gemm::new(3, 4, 3).batch(0, 0, 0, 0), "writes 12 entries of C");
+        refused(Gemm::new(3, 4, 0), "writes 12 entries of C");
+        let c = Strides { offset: 0, row: 1, col: 1 };
+        refused(Gemm { c, ..Gemm::new(2, 4, 3) }.batch(0, 0, 0, 0), "twice");
     }
 }

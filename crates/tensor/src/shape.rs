@@ -5,6 +5,26 @@ use std::ops::Deref;
 
 use crate::Error;
 
+/// The number of entries of an array with these axis lengths; `None` if it is no `usize`.
+pub(crate) fn checked_size(axes: &[usize]) -> Option<usize> {
+    // Nothing is nothing, however long the other axes are.
+    if axes.contains(&0) {
+        return Some(0);
+    }
+    axes.iter().try_fold(1usize, |size, &len| size.checked_mul(len))
+}
+
+/// The largest position of a strided array, from the axes' lengths, of one at least, and distances;
+/// `None` if it is no `usize`.
+pub(crate) fn last_position(
+    offset: usize,
+    axes: impl IntoIterator<Item = (usize, usize)>,
+) -> Option<usize> {
+    axes.into_iter().try_fold(offset, |at, (len, distance)| {
+        at.checked_add(len.checked_sub(1)?.checked_mul(distance)?)
+    })
+}
+
 /// The axis lengths of an array, outermost first; row-major.
 ///
 /// Reads like a slice of `usize`. Copies without allocating.

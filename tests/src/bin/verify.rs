@@ -13,12 +13,14 @@ use vivit_tests::{Failure, dense, reference, zoo};
 const USAGE: &str = "\
 usage: cargo xtask verify [--cases DIR] [--strict] [--dtype f32|f64] [--backend cpu|opencl[:DEVICE]]
 
-Checks a zoo of small networks against finite differences and dense definitions (f64), then reference cases.
+Checks a zoo of small networks against finite differences and dense definitions (f64), then \
+reference cases.
 
   --cases DIR      check every .safetensors case of DIR instead of the project's own copy
   --strict         count a case that uses something unsupported as a failure
   --dtype TYPE     check reference cases in this element type only (default: f64 and f32)
-  --backend NAME   check what this backend computes, the zoo too in each of the types (default: cpu)";
+  --backend NAME   check what this backend computes, the zoo too in each of the types \
+(default: cpu)";
 
 struct Options {
     cases: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Job;
+use super::job::Job;
 use crate::measurement::{Measurement, three_digits};
 
 /// A side's result: medians, or why there are none.

@@ -8,13 +8,14 @@ use bytemuck::{AnyBitPattern, NoUninit};
 
 use super::kernel::arena::{self, Block};
 
-/// Bytes from which on an array's memory is kept; the allocator is fast below.
-const LARGE: usize = 1 << 15;
-/// Bytes from which on memory comes from the arena.
-const BLOCK: usize = 1 << 22;
-/// The part of the most that was live, one in so many bytes, that may be live without need: larger
-/// memory than an array asks for.
-const WASTE: usize = 8;
+/// Minimum bytes of an array for which its memory is kept; the allocator is fast below. Not
+/// measured.
+const MIN_KEPT_BYTES: usize = 1 << 15;
+/// Minimum bytes for which memory comes from the arena. Not measured.
+const MIN_ARENA_BYTES: usize = 1 << 22;
+/// One byte in so many of the most that was live may be live without need: larger memory than an
+/// array asks for. Not measured.
+const BYTES_PER_WASTED_BYTE: usize = 8;
 
 /// Element types with a pool of their own.
 pub trait Pooled: AnyBitPattern + NoUninit + Default + Send + Sync {
@@ -32,6 +33,14 @@ macro_rules! pooled {
 }
 pooled!(f32 f64 u32);
 
+/// Bytes of so many elements.
+///
+/// # Panics
+/// If they are more than can be counted.
+fn bytes<E>(len: usize) -> usize {
+    len.checked_mul(size_of::<E>()).expect("an array fits the memory")
+}
+
 /// Initialised memory.
 enum Memory<E> {
     Own(Vec<E>),
@@ -41,8 +50,8 @@ enum Memory<E> {
 impl<E: Pooled> Memory<E> {
     /// Memory for `len` elements at least.
     fn new(len: usize) -> Self {
-        let bytes = len * size_of::<E>();
-        if let Some(block) = (bytes >= BLOCK).then(|| Block::new(bytes)).flatten() {
+        let bytes = bytes::<E>(len);
+        if let Some(block) = (bytes >= MIN_ARENA_BYTES).then(|| Block::new(bytes)).flatten() {
             return Memory::Shared(block);
         }
         Memory::Own(vec![E::default(); len])
@@ -108,8 +117,8 @@ impl<E: Pooled> Pool<E> {
     /// together stays small beside the peak.
     fn take(&self, len: usize) -> Option<Memory<E>> {
         let mut state = self.state();
-        let least = len * size_of::<E>();
-        let allowed = least + (state.most / WASTE).saturating_sub(state.waste);
+        let least = bytes::<E>(len);
+        let allowed = least + (state.most / BYTES_PER_WASTED_BYTE).saturating_sub(state.waste);
         let fits = |spare: &Memory<E>| spare.elements().len() >= len && spare.bytes() <= allowed;
         let best = (0..state.spare.len())
             .filter(|&at| fits(&state.spare[at]))
@@ -162,13 +171,13 @@ pub struct Storage<E: Pooled> {
 impl<E: Pooled> Storage<E> {
     /// `len` elements of any value: to be overwritten.
     pub fn stale(len: usize) -> Self {
-        let kept = if len * size_of::<E>() < LARGE { None } else { E::pool().take(len) };
+        let kept = if bytes::<E>(len) < MIN_KEPT_BYTES { None } else { E::pool().take(len) };
         let memory = kept.unwrap_or_else(|| Self::counted(Memory::new(len), len));
         Storage { memory, len }
     }
 
     fn counted(memory: Memory<E>, len: usize) -> Memory<E> {
-        if memory.bytes() >= LARGE {
+        if memory.bytes() >= MIN_KEPT_BYTES {
             E::pool().joined(&memory, len);
         }
         memory
@@ -184,7 +193,7 @@ impl<E: Pooled> From<Vec<E>> for Storage<E> {
 
 impl<E: Pooled> Drop for Storage<E> {
     fn drop(&mut self) {
-        if self.memory.bytes() >= LARGE {
+        if self.memory.bytes() >= MIN_KEPT_BYTES {
             E::pool().left(std::mem::replace(&mut self.memory, Memory::Own(Vec::new())), self.len);
         }
     }

@@ -6,62 +6,15 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::fill::{scratch, wide};
+use super::kernel::parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES, add_up};
 use super::kernel::scatter::{self, Windows};
 use super::kernel::sparse::{self, Rows};
-use super::kernel::{PARTS, add_up, transpose};
+use super::kernel::transpose;
 use super::pool::Storage;
-use super::scalar::CpuScalar;
+use super::runs::{Run, Runs};
+use crate::cpu::scalar::CpuScalar;
+use crate::shape::checked_size;
 use crate::{ConvDims, ConvWeights, Gemm, Shape, Strides, Window};
-
-/// Neighbouring windows along the innermost axis for which one kernel element sees the input, not
-/// the padding.
-#[derive(Clone, Copy)]
-pub(super) struct Run {
-    /// The kernel element.
-    pub k: usize,
-    /// The first window and their number.
-    pub first: usize,
-    pub len: usize,
-    /// What the first one sees: a position of the input. The following see every `step`-th from
-    /// there.
-    pub at: usize,
-}
-
-/// All runs of a window, kernel element by kernel element, and the distance `step`. The same for
-/// every plane.
-struct Runs {
-    runs: Vec<Run>,
-    step: usize,
-}
-
-impl Runs {
-    fn new(w: &Window) -> Self {
-        let [_, ky, kx] = w.kernel;
-        let mut runs = Vec::with_capacity(w.kernel_len() * w.output[0] * w.output[1]);
-        for k in 0..w.kernel_len() {
-            let [k0, k1, k2] = [k / (ky * kx), k / kx % ky, k % kx];
-            let seen = w.seen(2, k2);
-            if seen.is_empty() {
-                continue;
-            }
-            let x2 = seen.start * w.stride[2] + k2 * w.dilation[2] - w.padding[2];
-            for o0 in w.seen(0, k0) {
-                let x0 = o0 * w.stride[0] + k0 * w.dilation[0] - w.padding[0];
-                for o1 in w.seen(1, k1) {
-                    let x1 = o1 * w.stride[1] + k1 * w.dilation[1] - w.padding[1];
-                    let first = (o0 * w.output[1] + o1) * w.output[2] + seen.start;
-                    runs.push(Run {
-                        k,
-                        first,
-                        len: seen.len(),
-                        at: (x0 * w.input[1] + x1) * w.input[2] + x2,
-                    });
-                }
-            }
-        }
-        Runs { runs, step: w.stride[2] }
-    }
-}
 
 /// `out: [kernel, windows]`, `windows` of them, with rows `stride` apart.
 fn unfold_plane<E: CpuScalar>(
@@ -103,10 +56,11 @@ fn fold_plane<E: CpuScalar>(x: &[E], stride: usize, out: &mut [E], runs: &Runs) 
 /// without what longer loops begin with.
 #[inline(always)]
 fn short_runs<E: CpuScalar>(out: &mut [E], x: &[E], f: impl Fn(&mut E, &E)) {
-    const SOME: usize = 4;
-    let (mut out, mut x) = (out.chunks_exact_mut(SOME), x.chunks_exact(SOME));
+    /// Entries at a time. Not measured.
+    const CHUNK_ENTRIES: usize = 4;
+    let (mut out, mut x) = (out.chunks_exact_mut(CHUNK_ENTRIES), x.chunks_exact(CHUNK_ENTRIES));
     for (out, x) in (&mut out).zip(&mut x) {
-        for i in 0..SOME {
+        for i in 0..CHUNK_ENTRIES {
             f(&mut out[i], &x[i]);
         }
     }
@@ -128,7 +82,8 @@ fn planewise<E: CpuScalar>(
     len: usize,
     plane: impl Fn(usize, &mut [E]) + Sync,
 ) -> Storage<E> {
-    super::fill::filled(planes * len, len, |first, out| {
+    let size = checked_size(&[planes, len]).expect("all planes fit the memory");
+    super::fill::filled(size, len, |first, out| {
         out.chunks_exact_mut(len).enumerate().for_each(|(i, out)| plane(first / len + i, out));
     })
 }
@@ -332,16 +287,16 @@ fn is_pointwise(w: &Window) -> bool {
     w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
 }
 
-/// Columns of a convolution's product, windows of so many samples side by side, up to which more of
-/// them make it faster.
-const COLUMNS: usize = 160;
+/// Maximum columns of a convolution's product, made of the windows of several samples side by side;
+/// one sample may have more. Not measured.
+const MAX_JOINED_COLUMNS: usize = 160;
 
-/// Multiply-adds from which on zeros are looked for.
-const SCATTERED: usize = 1 << 16;
+/// Minimum multiply-adds for which a transposed convolution looks for zeros. Not measured.
+const MIN_SCATTERED_MULTIPLY_ADDS: usize = 1 << 16;
 
 /// Samples whose windows are columns of one product.
 fn together(t: usize) -> usize {
-    (COLUMNS / t.max(1)).max(1)
+    (MAX_JOINED_COLUMNS / t.max(1)).max(1)
 }
 
 pub(super) fn conv<E: CpuScalar>(
@@ -390,7 +345,7 @@ pub(super) fn conv_transposed<E: CpuScalar>(
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, most) = (Runs::new(window), together(t));
-    if !is_pointwise(window) && y.len() * k >= SCATTERED {
+    if !is_pointwise(window) && y.len() * k >= MIN_SCATTERED_MULTIPLY_ADDS {
         let windows = Windows {
             kernel: window.kernel_len(),
             windows: t,
@@ -441,7 +396,8 @@ fn samplewise<E: CpuScalar>(
     scratch: usize,
     job: impl Fn(Range<usize>, &mut [E], &mut [E]) + Sync,
 ) -> Storage<E> {
-    let mut out = super::fill::scratch(n * len);
+    let size = checked_size(&[n, len]).expect("all samples fit the memory");
+    let mut out = super::fill::scratch(size);
     let fresh = || super::fill::scratch(scratch);
     let some = |scratch: &mut [E], at: usize, out: &mut [E]| {
         job(at * most..(at * most + most).min(n), out, scratch)
@@ -523,7 +479,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
         some(&mut fresh(), 0..samples, &mut out);
         return out.into();
     }
-    let len = samples.div_ceil(PARTS.0.min(PARTS.1 / out.len()).max(1));
+    let len = samples.div_ceil(MAX_BATCH_PARTS.min(MAX_PARTIAL_ENTRIES / out.len()).max(1));
     let mut sums: Storage<E> = scratch(samples.div_ceil(len) * out.len());
     sums.par_chunks_exact_mut(out.len()).enumerate().for_each_init(fresh, |z, (part, sums)| {
         some(z, part * len..(part * len + len).min(samples), sums);
@@ -532,8 +488,8 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
     out.into()
 }
 
-/// Samples whose planes meet at a time.
-const MEETING: usize = 8;
+/// Samples of the left side whose planes one task multiplies with those of the right. Not measured.
+const SAMPLES_PER_TASK: usize = 8;
 
 pub(super) fn window_products<E: CpuScalar>(
     x: &[E],
@@ -563,20 +519,21 @@ pub(super) fn window_products<E: CpuScalar>(
         &Shape::from([groups, c, plane, n]),
         &[of_group, plane, 1, of_sample],
     );
-    let mut out: Storage<E> = scratch(groups * rows * cols);
-    let fresh = || scratch(MEETING.min(m) * plane * plane * n);
+    let size = checked_size(&[groups, rows, cols]).expect("all products fit the memory");
+    let mut out: Storage<E> = scratch(size);
+    let fresh = || scratch(SAMPLES_PER_TASK.min(m) * plane * plane * n);
     let tasks: Vec<(usize, usize)> =
-        (0..groups).flat_map(|g| (0..m).step_by(MEETING).map(move |m| (g, m))).collect();
+        (0..groups).flat_map(|g| (0..m).step_by(SAMPLES_PER_TASK).map(move |m| (g, m))).collect();
     let mut places: Vec<&mut [E]> = Vec::with_capacity(tasks.len());
     let mut rest = &mut out[..];
     for &(_, first) in &tasks {
-        let (place, others) = rest.split_at_mut(MEETING.min(m - first) * t * cols);
+        let (place, others) = rest.split_at_mut(SAMPLES_PER_TASK.min(m - first) * t * cols);
         (rest, _) = (others, places.push(place));
     }
     tasks.par_iter().zip(places).for_each_init(
         fresh,
         |met: &mut Storage<E>, (&(group, first), out)| {
-            let some = MEETING.min(m - first);
+            let some = SAMPLES_PER_TASK.min(m - first);
             let a = Strides::transposed(m * plane).at((group * c * m + first) * plane);
             let g = Gemm { a, ..Gemm::new(some * plane, plane * n, c) };
             super::kernel::gemm(&g, &x, &y[group * c * plane * n..], met);
@@ -591,7 +548,7 @@ pub(super) fn window_products<E: CpuScalar>(
                                 &met[(run.at + window * runs.step) * plane * n..][..plane * n];
                             let out = &mut out[(run.first + window) * cols..][..cols];
                             for other in of_k {
-                                for (at, len) in joined(other, runs.step) {
+                                for (at, len) in other.joined(runs.step) {
                                     let from = &line[(other.at + at * runs.step) * n..][..len * n];
                                     let to = &mut out[(other.first + at) * n..][..len * n];
                                     to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
@@ -604,10 +561,4 @@ pub(super) fn window_products<E: CpuScalar>(
         },
     );
     Some(out)
-}
-
-/// Windows of a run whose places are neighbours: first one and number.
-fn joined(run: &Run, step: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-    let (len, some) = (run.len, if step == 1 { run.len } else { 1 });
-    (0..len).step_by(some.max(1)).map(move |at| (at, some.min(len - at)))
 }

@@ -9,12 +9,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::{MmapMut, MmapOptions};
 
-/// Blocks are whole numbers of these: large pages, where the system has such.
-const PAGE: usize = 1 << 21;
-/// Blocks of this part of the most that was live, one in so many, are large.
-const LARGE: usize = 6;
-/// Addresses for every byte of the machine's memory: room for gaps.
-const ROOM: usize = 4;
+/// Bytes of a page: blocks are whole numbers of them. Large pages, where the system has such.
+const PAGE_BYTES: usize = 1 << 21;
+/// A block counts as large if the most that was live is at most so many times as much. Not
+/// measured.
+const MAX_PEAK_PER_LARGE_BLOCK: usize = 6;
+/// Addresses that are reserved for every byte of the machine's memory: room for gaps. Not measured.
+const ADDRESSES_PER_BYTE: usize = 4;
 
 /// The range, reserved at once and for good, and who has what.
 struct Arena {
@@ -55,7 +56,7 @@ impl State {
     /// most pages between them, else from what was never used. Small blocks go to the front, large
     /// ones to the back, so that small ones do not cut up what large ones need.
     fn take(&mut self, len: usize, size: usize) -> Option<usize> {
-        let large = len >= self.most / LARGE;
+        let large = len >= self.most / MAX_PEAK_PER_LARGE_BLOCK;
         let mut whole =
             (0..self.free.len()).filter(|&gap| self.free[gap].kept && self.free[gap].len >= len);
         let at = if let Some(number) = if large { whole.next_back() } else { whole.next() } {
@@ -177,7 +178,9 @@ impl Arena {
             if !cfg!(unix) {
                 return None;
             }
-            let len = super::super::backend::machine_memory().checked_mul(ROOM)? / PAGE * PAGE;
+            let len = super::super::backend::machine_memory().checked_mul(ADDRESSES_PER_BYTE)?
+                / PAGE_BYTES
+                * PAGE_BYTES;
             let map = MmapOptions::new().len(len).no_reserve_swap().map_anon().ok()?;
             // Large pages are a matter of speed only: without them nothing is lost.
             #[cfg(target_os = "linux")]
@@ -216,7 +219,7 @@ pub struct Block {
 impl Block {
     /// Memory for `bytes`; `None` where there is no arena or it is full.
     pub fn new(bytes: usize) -> Option<Block> {
-        let len = bytes.checked_next_multiple_of(PAGE)?;
+        let len = bytes.checked_next_multiple_of(PAGE_BYTES)?;
         let arena = Arena::get()?;
         let mut state = arena.state();
         let at = state.take(len, arena.map.len())?;

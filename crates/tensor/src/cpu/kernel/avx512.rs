@@ -7,13 +7,15 @@
 //! row is.
 
 use std::arch::asm;
+use std::mem::offset_of;
 
-use super::blocked::{Kernel, ROWS, Tile};
-use super::pairs::{Pair, Run};
+use super::tile::{Kernel, MAX_TILE_ROWS, Pair, PairRun, Tile};
 
 /// The lines, if the tile has such a row.
 macro_rules! row {
-    ($row:literal, $($line:expr),+) => { concat!(".if {rows} > ", $row, "\n", $($line, "\n",)+ ".endif") };
+    ($row:literal, $($line:expr),+) => {
+        concat!(".if {rows} > ", $row, "\n", $($line, "\n",)+ ".endif")
+    };
 }
 
 /// The line, if the tile is two vectors wide.
@@ -56,19 +58,19 @@ macro_rules! pair {
             // it changes is named.
             unsafe {
                 asm!(
-                    "mov {k}, [{pair}]",
-                    "mov {columns}, [{pair} + 16]",
-                    "mov {vectors}, [{pair} + 24]",
-                    "mov {lines}, [{pair} + 40]",
-                    "mov {scalars}, [{pair} + 48]",
+                    "mov {k}, [{pair} + {of_k}]",
+                    "mov {columns}, [{pair} + {of_columns}]",
+                    "mov {vectors}, [{pair} + {of_vectors}]",
+                    "mov {lines}, [{pair} + {of_lines}]",
+                    "mov {scalars}, [{pair} + {of_scalars}]",
                     "xor {feature:e}, {feature:e}",
                     $(concat!("vpxord zmm", $register, ", zmm", $register, ", zmm", $register),)+
                     "2:",
-                    "cmp {feature}, [{pair} + 56]",
+                    "cmp {feature}, [{pair} + {of_features}]",
                     "jae 9f",
-                    "mov {at}, [{pair} + 8]",
+                    "mov {at}, [{pair} + {of_left_counts}]",
                     "mov {left:e}, dword ptr [{at} + 4*{feature}]",
-                    "mov {at}, [{pair} + 32]",
+                    "mov {at}, [{pair} + {of_right_counts}]",
                     "mov {right:e}, dword ptr [{at} + 4*{feature}]",
                     "inc {feature}",
                     "test {left}, {left}",
@@ -106,7 +108,7 @@ macro_rules! pair {
                     "add {scalars}, {right}",
                     "jmp 2b",
                     "9:",
-                    "mov {at}, [{pair} + 64]",
+                    "mov {at}, [{pair} + {of_sums}]",
                     $(concat!(
                         ".if {rows} > ", $row, "\n",
                         "vmovup", $type, " [{at} + 64*", $row, "], zmm", $register, "\n",
@@ -128,8 +130,18 @@ macro_rules! pair {
                     step = out(reg) _,
                     rows = const R,
                     size = const size_of::<$elem>(),
-                    out("zmm0") _, out("zmm1") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
-                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
+                    of_k = const offset_of!(Pair<$elem>, k),
+                    of_left_counts = const offset_of!(Pair<$elem>, left_counts),
+                    of_columns = const offset_of!(Pair<$elem>, columns),
+                    of_vectors = const offset_of!(Pair<$elem>, vectors),
+                    of_right_counts = const offset_of!(Pair<$elem>, right_counts),
+                    of_lines = const offset_of!(Pair<$elem>, lines),
+                    of_scalars = const offset_of!(Pair<$elem>, scalars),
+                    of_features = const offset_of!(Pair<$elem>, features),
+                    of_sums = const offset_of!(Pair<$elem>, sums),
+                    out("zmm0") _, out("zmm1") _, out("zmm8") _, out("zmm9") _,
+                    out("zmm10") _, out("zmm11") _, out("zmm12") _, out("zmm13") _,
+                    out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
                     out("zmm18") _, out("zmm19") _,
                     options(nostack),
                 );
@@ -137,7 +149,7 @@ macro_rules! pair {
         }
 
         /// Pairs of up to 12 rows.
-        pub(super) static $pairs: [Run<$elem>; ROWS] = [$($pair::<$rows>),+];
+        pub(super) static $pairs: [PairRun<$elem>; MAX_TILE_ROWS] = [$($pair::<$rows>),+];
     };
     ($elem:ty, $type:literal, $memory:literal, $all:literal, $pair:ident, $pairs:ident) => {
         pair!($elem, $type, $memory, $all, $pair, $pairs,
@@ -149,7 +161,8 @@ macro_rules! pair {
 /// The kernel of an element type: its suffix of instructions; for each row its index, where its
 /// entry of A is, and the registers of its sums.
 macro_rules! kernel {
-    ($elem:ty, $type:literal, $memory:literal, $all:literal, $tile:ident, $kernel:ident, $pairs:ident,
+    ($elem:ty, $type:literal, $memory:literal, $all:literal,
+     $tile:ident, $kernel:ident, $pairs:ident,
      [$($row:literal $at:literal $lo:literal $hi:literal),+], [$($rows:literal)+]) => {
         /// `R` rows of one masked vector (`KIND` 1), of two (2), or of two of which the second is
         /// masked (3); with `PICK`, of picked rows of B.
@@ -162,8 +175,8 @@ macro_rules! kernel {
             // it changes is named.
             unsafe {
                 asm!(
-                    "mov {c}, [{tile} + 48]",
-                    "mov {c_row}, [{tile} + 56]",
+                    "mov {c}, [{tile} + {of_c}]",
+                    "mov {c_row}, [{tile} + {of_c_row}]",
                     "mov {a0}, {c}",
                     $(row!($row,
                         "prefetchw [{a0}]",
@@ -171,13 +184,13 @@ macro_rules! kernel {
                         "add {a0}, {c_row}",
                         concat!("vpxord zmm", $lo, ", zmm", $lo, ", zmm", $lo),
                         second!("vpxord zmm", $hi, ", zmm", $hi, ", zmm", $hi)),)+
-                    "mov {k}, [{tile}]",
-                    "mov {a0}, [{tile} + 8]",
-                    "mov {a_row}, [{tile} + 16]",
-                    "mov {a_step}, [{tile} + 24]",
-                    "mov {b}, [{tile} + 32]",
-                    "mov {b_step}, [{tile} + 40]",
-                    "kmovw k1, [{tile} + 72]",
+                    "mov {k}, [{tile} + {of_k}]",
+                    "mov {a0}, [{tile} + {of_a}]",
+                    "mov {a_row}, [{tile} + {of_a_row}]",
+                    "mov {a_step}, [{tile} + {of_a_step}]",
+                    "mov {b}, [{tile} + {of_b}]",
+                    "mov {b_step}, [{tile} + {of_b_step}]",
+                    "kmovw k1, [{tile} + {of_mask}]",
                     "lea {a3}, [{a0} + 2*{a_row}]",
                     "add {a3}, {a_row}",
                     "lea {a6}, [{a3} + 2*{a_row}]",
@@ -186,9 +199,9 @@ macro_rules! kernel {
                     "add {a9}, {a_row}",
                     ".if {pick}",
                     "mov {b_step}, {b}",
-                    "mov {c}, [{tile} + 88]",
+                    "mov {c}, [{tile} + {of_rows}]",
                     ".endif",
-                    "mov {c_row}, [{tile} + 96]",
+                    "mov {c_row}, [{tile} + {of_ahead}]",
                     "test {k}, {k}",
                     "jz 3f",
                     ".p2align 5",
@@ -220,7 +233,8 @@ macro_rules! kernel {
                     // An entry that one vector is multiplied by is read by the multiplication.
                     $(row!($row,
                         ".if {kind} == 1",
-                        concat!("vfmadd231p", $type, " zmm", $lo, ", zmm0, ", $memory, " ptr ", $at, "{{", $all, "}}"),
+                        concat!("vfmadd231p", $type, " zmm", $lo, ", zmm0, ",
+                            $memory, " ptr ", $at, "{{", $all, "}}"),
                         ".else",
                         concat!("vbroadcasts", $type, " zmm2, ", $at),
                         concat!("vfmadd231p", $type, " zmm", $lo, ", zmm2, zmm0"),
@@ -236,10 +250,10 @@ macro_rules! kernel {
                     "dec {k}",
                     "jnz 2b",
                     "3:",
-                    "mov {c}, [{tile} + 48]",
-                    "mov {c_row}, [{tile} + 56]",
-                    concat!("vbroadcasts", $type, " zmm0, [{tile} + 80]"),
-                    "cmp dword ptr [{tile} + 64], 1",
+                    "mov {c}, [{tile} + {of_c}]",
+                    "mov {c_row}, [{tile} + {of_c_row}]",
+                    concat!("vbroadcasts", $type, " zmm0, [{tile} + {of_alpha}]"),
+                    "cmp dword ptr [{tile} + {of_add}], 1",
                     "je 4f",
                     "ja 6f",
                     $(row!($row,
@@ -284,12 +298,27 @@ macro_rules! kernel {
                     rows = const R,
                     kind = const KIND,
                     pick = const PICK,
-                    out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _, out("zmm5") _,
-                    out("zmm6") _, out("zmm7") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
-                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
-                    out("zmm18") _, out("zmm19") _, out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
-                    out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _, out("zmm28") _, out("zmm29") _,
-                    out("zmm30") _, out("zmm31") _,
+                    of_k = const offset_of!(Tile<$elem>, k),
+                    of_a = const offset_of!(Tile<$elem>, a),
+                    of_a_row = const offset_of!(Tile<$elem>, a_row),
+                    of_a_step = const offset_of!(Tile<$elem>, a_step),
+                    of_b = const offset_of!(Tile<$elem>, b),
+                    of_b_step = const offset_of!(Tile<$elem>, b_step),
+                    of_c = const offset_of!(Tile<$elem>, c),
+                    of_c_row = const offset_of!(Tile<$elem>, c_row),
+                    of_add = const offset_of!(Tile<$elem>, add),
+                    of_mask = const offset_of!(Tile<$elem>, mask),
+                    of_alpha = const offset_of!(Tile<$elem>, alpha),
+                    of_rows = const offset_of!(Tile<$elem>, rows),
+                    of_ahead = const offset_of!(Tile<$elem>, ahead),
+                    out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
+                    out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
+                    out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
+                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _,
+                    out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+                    out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
+                    out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
+                    out("zmm28") _, out("zmm29") _, out("zmm30") _, out("zmm31") _,
                     out("k1") _,
                     options(nostack),
                 );
@@ -304,7 +333,8 @@ macro_rules! kernel {
             picking: [$([$tile::<$rows, 1, 1>, $tile::<$rows, 2, 1>, $tile::<$rows, 3, 1>]),+],
         };
     };
-    ($elem:ty, $type:literal, $memory:literal, $all:literal, $tile:ident, $kernel:ident, $pairs:ident) => {
+    ($elem:ty, $type:literal, $memory:literal, $all:literal,
+     $tile:ident, $kernel:ident, $pairs:ident) => {
         kernel!($elem, $type, $memory, $all, $tile, $kernel, $pairs, [
             0 "[{a0}]" 8 9,
             1 "[{a0} + {a_row}]" 10 11,

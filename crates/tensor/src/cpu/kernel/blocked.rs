@@ -5,89 +5,48 @@
 //! the shape alone: neither packing, nor the way that C is cut into parts, nor the number of
 //! threads can change a bit of it.
 
-use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::pack::{Pack, panel};
-use super::{Operand, Output, Shared, pairs};
-use crate::cpu::scalar::CpuScalar as Scalar;
+use super::pack::{Pack, panel, with_buffers};
+use super::tile::{Kernel, MAX_TILE_ROWS, Operand, Output, Shared, Tile, TileRun, tile_rows};
+use crate::cpu::scalar::CpuScalar;
+use crate::shape::checked_size;
 
-/// What a micro-kernel computes: `C = alpha · A B`, or `C += alpha · A B`, for a few rows, and
-/// columns that lie side by side.
-///
-/// All distances are in bytes; micro-kernels know the fields by their places.
-#[repr(C)]
-pub struct Tile<E> {
-    /// Steps of the sum.
-    pub k: usize,
-    pub a: *const E,
-    pub a_row: usize,
-    pub a_step: usize,
-    pub b: *const E,
-    pub b_step: usize,
-    pub c: *mut E,
-    pub c_row: usize,
-    /// 1 to add to C, which otherwise isn't read; 2 if alpha is one.
-    pub add: u64,
-    /// The columns of the last vector.
-    pub mask: u64,
-    pub alpha: E,
-    /// If rows of B are picked: the distance of each step's row from `b`.
-    pub rows: *const u32,
-    /// The distance from a row of B to what is worth fetching meanwhile.
-    pub ahead: usize,
-}
-
-/// Computes a tile.
-///
-/// # Safety
-/// All that the tile describes must be valid, C for writing; the processor must have the kernel's
-/// instructions.
-type Run<E> = unsafe fn(&Tile<E>);
-
-/// The micro-kernels of an instruction set.
-pub struct Kernel<E: 'static> {
-    /// For people.
-    pub name: &'static str,
-    /// By rows; with one vector, with two, and with two of which the second is not full.
-    pub tiles: [[Run<E>; 3]; ROWS],
-    /// The same, of rows of B that a list picks.
-    pub picking: [[Run<E>; 3]; ROWS],
-    /// Pairs of samples, by rows.
-    pub pairs: &'static [pairs::Run<E>; ROWS],
-}
-
-/// Most rows of a tile.
-pub const ROWS: usize = 12;
-/// Entries of the largest tile.
-const LARGEST: usize = ROWS * 32;
-/// Most steps of a block: panels of this depth fit the first-level cache.
-pub const DEPTH: usize = 256;
-/// The same for products of one or two rows, which read B once: short enough that the rows of B are
-/// read as streams.
-const THIN: usize = 32;
-/// Rows whose packed panels, and columns whose, stay in the second-level cache while tiles are
-/// computed.
-const CACHED: (usize, usize) = (240, 512);
+/// Entries of the largest tile: two vectors of the narrowest element type in each row.
+const MAX_TILE_ENTRIES: usize = MAX_TILE_ROWS * 32;
+/// Maximum steps of a block: panels of this depth fit the first-level cache. Not measured.
+pub const MAX_BLOCK_STEPS: usize = 256;
+/// Maximum steps of a block for products of one or two rows, which read B once: short enough that
+/// the rows of B are read as streams. Not measured.
+const MAX_THIN_BLOCK_STEPS: usize = 32;
+/// Rows whose packed panels stay in the second-level cache while tiles are computed. Not measured.
+const CACHED_PANEL_ROWS: usize = 240;
+/// Columns whose packed panels stay in the second-level cache while tiles are computed. Not
+/// measured.
+const CACHED_PANEL_COLUMNS: usize = 512;
 /// Rows and columns at multiples of which C is cut: whole vectors, and few tiles that are not full.
-const UNIT: usize = 32;
-/// What it costs to pack a row or a column, in entries of C, where both have as many steps.
-const PACKING: usize = 8;
-/// Entries of C that a task computes at most, about, where threads share a product, however few
-/// they are.
-const PIECE: usize = 1 << 20;
-/// Columns up to which rows of A are read where they lie, and rows up to which B is.
-const UNPACKED: (usize, usize) = (160, 160);
-/// Bytes of all of A up to which it is not packed for more columns either: it stays in the
-/// first-level cache.
-const NEAR: usize = 20 << 10;
-/// Steps that are packed at a time, for all rows or columns, where these lie side by side.
-const ROW_STEPS: usize = 4;
-/// Bytes: distances that are a multiple of it make entries of a panel compete for the same places
-/// of the cache.
-const ALIAS: usize = 1024;
+const CUT_MULTIPLE: usize = 32;
+/// Estimated cost of packing a row or a column, in entries of C, where both have as many steps. Not
+/// measured.
+const PACKING_COST_ENTRIES: usize = 8;
+/// Maximum entries of C that one task computes, about, where threads share a product, however few
+/// they are. Not measured.
+const MAX_TASK_ENTRIES: usize = 1 << 20;
+/// Maximum columns of C for which rows of A are read where they lie. Not measured.
+const MAX_UNPACKED_A_COLUMNS: usize = 160;
+/// Maximum rows of C for which B is read where it lies. Not measured.
+const MAX_UNPACKED_B_ROWS: usize = 160;
+/// Maximum bytes of all of A for which it is not packed for more columns either: it stays in the
+/// first-level cache. Not measured.
+const MAX_UNPACKED_A_BYTES: usize = 20 << 10;
+/// Steps that are packed at a time, for all rows or columns, where these lie side by side. Not
+/// measured.
+const PACKED_STEPS: usize = 4;
+/// Distances, in bytes, that make entries of a panel compete for the same places of the cache: the
+/// multiples of this. Not measured.
+const ALIASING_BYTES: usize = 1024;
 
 /// A part of C.
 type Part = [Range<usize>; 2];
@@ -105,42 +64,14 @@ struct Plan<E> {
 
 /// Steps of a block: equal blocks, none longer than the cache wants.
 fn depth(m: usize, k: usize) -> usize {
-    let most = if m <= 2 { THIN } else { DEPTH };
+    let most = if m <= 2 { MAX_THIN_BLOCK_STEPS } else { MAX_BLOCK_STEPS };
     if k <= most {
         return k.max(1);
     }
     k.div_ceil(k.div_ceil(most).max(1)).next_multiple_of(16)
 }
 
-/// Rows of a tile: about the same for all.
-pub fn tile_rows(m: usize) -> usize {
-    if m <= ROWS { m.max(1) } else { m.div_ceil(m.div_ceil(ROWS)) }
-}
-
-impl<E: Scalar> Kernel<E> {
-    /// Columns of one vector.
-    pub const LANES: usize = 64 / size_of::<E>();
-
-    /// Columns of a tile.
-    fn cols(&self) -> usize {
-        2 * Self::LANES
-    }
-
-    /// Which kernel of a tile's rows so many columns take, and the mask of the last vector.
-    pub fn kind(&self, width: usize) -> (usize, u64) {
-        let kind = match width {
-            width if width <= Self::LANES => 0,
-            width if width == self.cols() => 1,
-            _ => 2,
-        };
-        (kind, u64::MAX >> (63 - (width - 1) % Self::LANES))
-    }
-
-    /// Entries per step of packed columns of B.
-    fn packed_cols(&self, n: usize) -> usize {
-        n.next_multiple_of(Self::LANES)
-    }
-
+impl<E: CpuScalar> Kernel<E> {
     /// The product on the calling thread, or at least its lower half.
     ///
     /// # Safety
@@ -181,8 +112,10 @@ impl<E: Scalar> Kernel<E> {
     ) {
         let ([m, k, n], a, b, c) = if lower { (dims, a, b, c) } else { turned(dims, a, b, c) };
         let threads = rayon::current_num_threads();
-        let parts = pieces([0..m, 0..n], lower, threads * (m * n).div_ceil(threads * PIECE));
-        let (a_ptr, b_ptr, c_ptr) = (Shared(a.0.cast_mut()), Shared(b.0.cast_mut()), Shared(c.0));
+        let parts =
+            pieces([0..m, 0..n], lower, threads * (m * n).div_ceil(threads * MAX_TASK_ENTRIES));
+        let (a_ptr, b_ptr, c_ptr) =
+            (Shared::new(a.0.cast_mut()), Shared::new(b.0.cast_mut()), Shared::new(c.0));
         let (sa, sb, sc) = (a.1, b.1, c.1);
         parts.into_par_iter().with_max_len(1).for_each(|part| {
             let (a, b, c) =
@@ -210,11 +143,15 @@ impl<E: Scalar> Kernel<E> {
         lower: bool,
     ) {
         let (m, n) = (rows.len(), cols.len());
-        let aliased = |stride: usize| stride * size_of::<E>() % ALIAS == 0;
+        // The distance of a single row or column is any number: nothing lies that far.
+        let aliased = |stride: usize| stride.wrapping_mul(size_of::<E>()) % ALIASING_BYTES == 0;
+        let bytes_of_a = m.saturating_mul(k).saturating_mul(size_of::<E>());
         let pack = [
-            n > UNPACKED.0 && m * k * size_of::<E>() > NEAR
+            n > MAX_UNPACKED_A_COLUMNS && bytes_of_a > MAX_UNPACKED_A_BYTES
                 || n > self.cols() && sa[1] == 1 && aliased(sa[0]),
-            n > 1 && sb[1] != 1 || m > UNPACKED.1 || m > 2 * ROWS && aliased(sb[0]),
+            n > 1 && sb[1] != 1
+                || m > MAX_UNPACKED_B_ROWS
+                || m > 2 * MAX_TILE_ROWS && aliased(sb[0]),
         ];
         let plan = Plan { pack, rows: tile_rows(m), lower, alpha };
         // SAFETY: the part starts inside A, B and C.
@@ -248,11 +185,16 @@ impl<E: Scalar> Kernel<E> {
         [rows, cols]: Part,
     ) {
         let (m, n, deepest) = (rows.len(), cols.len(), depth.min(k));
-        let (band, chunk) =
-            (CACHED.0.next_multiple_of(plan.rows), if plan.pack[1] { CACHED.1.min(n) } else { n });
+        let (band, chunk) = (
+            CACHED_PANEL_ROWS.next_multiple_of(plan.rows),
+            if plan.pack[1] { CACHED_PANEL_COLUMNS.min(n) } else { n },
+        );
         let room = [(plan.pack[0], m), (plan.pack[1], self.packed_cols(chunk))];
         with_buffers(
-            room.map(|(packed, len)| len * deepest * usize::from(packed)),
+            room.map(|(packed, len)| {
+                let room = checked_size(&[len, deepest, usize::from(packed)]);
+                room.expect("panels fit the memory")
+            }),
             |left: *mut E, right: *mut E| {
                 for first in (0..k).step_by(depth) {
                     let len = depth.min(k - first);
@@ -338,12 +280,13 @@ impl<E: Scalar> Kernel<E> {
                 } else {
                     (b.add(col), b_step)
                 };
-                (b, b_step * size, c.add(col * across))
+                (b, b_step.wrapping_mul(size), c.add(col * across))
             };
             // Rows of B that lie where they are given are far apart: the next columns come in time
             // only if they are asked for.
             let ahead = if plan.pack[1] { 0 } else { self.cols() * size };
-            let (a_row, a_step, c_row) = (a_row * size, a_step * size, down * size);
+            // The distance of a single row or step is any number, and leads nowhere.
+            let [a_row, a_step, c_row] = [a_row, a_step, down].map(|s| s.wrapping_mul(size));
             let (alpha, rows_picked) = (plan.alpha, std::ptr::null());
             let mut tile = Tile {
                 k,
@@ -394,12 +337,12 @@ impl<E: Scalar> Kernel<E> {
     /// As for [`tiles`](Kernel::tiles).
     unsafe fn scattered(
         &self,
-        run: Run<E>,
+        run: TileRun<E>,
         tile: &Tile<E>,
         [height, width]: [usize; 2],
         [down, across]: [usize; 2],
     ) {
-        let mut apart = [E::zero(); LARGEST];
+        let mut apart = [E::zero(); MAX_TILE_ENTRIES];
         let c_row = self.cols() * size_of::<E>();
         // SAFETY: no tile is larger; the places in C are its own.
         unsafe {
@@ -420,7 +363,7 @@ impl<E: Scalar> Kernel<E> {
 /// Of a part on the diagonal only the lower half is work.
 fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
     let cols = cols.start..if lower { cols.end.min(rows.end) } else { cols.end };
-    if count < 2 || rows.len().max(cols.len()) < 2 * UNIT {
+    if count < 2 || rows.len().max(cols.len()) < 2 * CUT_MULTIPLE {
         return vec![[rows, cols]];
     }
     // In entries, of which packing costs some for every row and column.
@@ -428,13 +371,13 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
         let below = |row: usize| {
             if lower { cols.end.min(row + 1).saturating_sub(cols.start) } else { cols.len() }
         };
-        rows.clone().map(below).sum::<usize>() + PACKING * (rows.len() + cols.len())
+        rows.clone().map(below).sum::<usize>() + PACKING_COST_ENTRIES * (rows.len() + cols.len())
     };
     let share = count / 2;
     // The cut that leaves least to the thread that has most.
     let cuts = [true, false]
         .into_iter()
-        .filter(|&by_rows| if by_rows { rows.len() } else { cols.len() } >= 2 * UNIT);
+        .filter(|&by_rows| if by_rows { rows.len() } else { cols.len() } >= 2 * CUT_MULTIPLE);
     let cut = |by_rows: bool| {
         let halves = |at: usize| -> [Part; 2] {
             if by_rows {
@@ -445,11 +388,11 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
         };
         let range = if by_rows { &rows } else { &cols };
         let most = |at: usize| {
-            let [first, second] = halves(at * UNIT).map(|half| cost(&half));
+            let [first, second] = halves(at * CUT_MULTIPLE).map(|half| cost(&half));
             (first * (count - share)).max(second * share)
         };
         // What the first half has grows with the place, what the second has falls.
-        let (mut low, mut high) = (range.start / UNIT + 1, (range.end - 1) / UNIT);
+        let (mut low, mut high) = (range.start / CUT_MULTIPLE + 1, (range.end - 1) / CUT_MULTIPLE);
         while low < high {
             let middle = (low + high) / 2;
             if most(middle) <= most(middle + 1) {
@@ -458,7 +401,7 @@ fn pieces([rows, cols]: Part, lower: bool, count: usize) -> Vec<Part> {
                 low = middle + 1;
             }
         }
-        (most(low), halves(low * UNIT))
+        (most(low), halves(low * CUT_MULTIPLE))
     };
     let Some((_, [first, second])) = cuts.map(cut).min_by_key(|(most, _)| *most) else {
         unreachable!("one side is long")
@@ -481,7 +424,7 @@ unsafe fn pack<E: Pack>(
     unit: usize,
 ) {
     // Steps that lie side by side are read as the streams that they are.
-    let stretch = if along == 1 { ROW_STEPS } else { depth };
+    let stretch = if along == 1 { PACKED_STEPS } else { depth };
     for first in (0..depth).step_by(stretch) {
         let steps = stretch.min(depth - first);
         for at in (0..len).step_by(width) {
@@ -511,33 +454,6 @@ fn turned<E>(
     } else {
         ([m, k, n], a, b, c)
     }
-}
-
-/// A cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-thread_local! {
-    static SPARE: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
-}
-
-/// Calls `run` with two buffers of at least these lengths, which the thread keeps for the next
-/// time. They hold what was left in them.
-pub fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E)) {
-    let [left, right] = lens.map(|len| (len * size_of::<E>()).div_ceil(size_of::<Line>()));
-    if left + right == 0 {
-        return run(std::ptr::null_mut(), std::ptr::null_mut());
-    }
-    // Taken, not borrowed: a thread that waits for others may meanwhile start another product.
-    let mut buffer = SPARE.take();
-    if buffer.len() < left + right {
-        buffer.clear();
-        buffer.resize(left + right, Line([0; 64]));
-    }
-    let (left, right) = buffer.split_at_mut(left);
-    run(left.as_mut_ptr().cast(), right.as_mut_ptr().cast());
-    SPARE.set(buffer);
 }
 
 #[cfg(test)]
@@ -571,13 +487,13 @@ mod tests {
                 let all = (0..m * n).filter(wanted).count();
                 // A cut is at most half a unit of the shorter side away from where it should be,
                 // and one follows another.
-                let off = 3 * UNIT * m.min(n);
+                let off = 3 * CUT_MULTIPLE * m.min(n);
                 assert!(
                     pieces.len() == 1 || most <= all / count + off,
                     "{m} × {n} in {count}: {most} of {all}"
                 );
                 assert!(
-                    pieces.len() == count || m.max(n) < 2 * UNIT * count,
+                    pieces.len() == count || m.max(n) < 2 * CUT_MULTIPLE * count,
                     "{m} × {n}: {} of {count}",
                     pieces.len()
                 );

@@ -4,23 +4,10 @@
 //! Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a sum and the
 //! order in which they are added up are the same for every entry, wherever it is in its tile.
 
-use super::{Operand, Output};
-use crate::cpu::scalar::CpuScalar as Scalar;
+use super::tile::{DOTS_COLUMNS, DOTS_ROWS, Dots, DotsSums, Operand, Output};
+use crate::cpu::scalar::CpuScalar;
 
-/// Rows and columns of the largest tile.
-const TILE: [usize; 2] = [3, 4];
-
-/// The dot products of a few rows of A and columns of B, by their length and their distances; entry
-/// `(i, j)` at `4 i + j`.
-///
-/// # Safety
-/// The rows and columns must be valid; the processor must have the tile's instructions.
-type Run<E> = unsafe fn(usize, (*const E, usize), (*const E, usize)) -> [E; TILE[0] * TILE[1]];
-
-/// Tiles by rows and columns.
-pub struct Dots<E: 'static>([[Run<E>; TILE[1]]; TILE[0]]);
-
-impl<E: Scalar> Dots<E> {
+impl<E: CpuScalar> Dots<E> {
     /// Tiles for any machine.
     pub const PORTABLE: Self = Dots([
         [portable::<E, 1, 1>, portable::<E, 1, 2>, portable::<E, 1, 3>, portable::<E, 1, 4>],
@@ -42,10 +29,10 @@ impl<E: Scalar> Dots<E> {
         add: bool,
         (c, [down, across]): Output<E>,
     ) {
-        for row in (0..m).step_by(TILE[0]) {
-            let rows = TILE[0].min(m - row);
-            for col in (0..n).step_by(TILE[1]) {
-                let cols = TILE[1].min(n - col);
+        for row in (0..m).step_by(DOTS_ROWS) {
+            let rows = DOTS_ROWS.min(m - row);
+            for col in (0..n).step_by(DOTS_COLUMNS) {
+                let cols = DOTS_COLUMNS.min(n - col);
                 // SAFETY: these rows and columns are inside the operands, the places inside C.
                 unsafe {
                     let sums = self.0[rows - 1][cols - 1](
@@ -56,7 +43,7 @@ impl<E: Scalar> Dots<E> {
                     for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
                         let (c, x) = (
                             c.add((row + i) * down + (col + j) * across),
-                            alpha * sums[TILE[1] * i + j],
+                            alpha * sums[DOTS_COLUMNS * i + j],
                         );
                         *c = if add { *c + x } else { x };
                     }
@@ -70,12 +57,12 @@ impl<E: Scalar> Dots<E> {
 ///
 /// # Safety
 /// The rows and columns must be valid.
-unsafe fn portable<E: Scalar, const R: usize, const S: usize>(
+unsafe fn portable<E: CpuScalar, const R: usize, const S: usize>(
     k: usize,
     (a, a_row): (*const E, usize),
     (b, b_col): (*const E, usize),
-) -> [E; TILE[0] * TILE[1]] {
-    let mut sums = [E::zero(); TILE[0] * TILE[1]];
+) -> DotsSums<E> {
+    let mut sums = [E::zero(); DOTS_ROWS * DOTS_COLUMNS];
     for (i, j) in (0..R).flat_map(|i| (0..S).map(move |j| (i, j))) {
         // SAFETY: a row of A and a column of B.
         let (a, b) = unsafe {
@@ -92,7 +79,7 @@ unsafe fn portable<E: Scalar, const R: usize, const S: usize>(
                 *lane += *a * *b;
             }
         }
-        sums[TILE[1] * i + j] = lanes.into_iter().sum::<E>() + rest;
+        sums[DOTS_COLUMNS * i + j] = lanes.into_iter().sum::<E>() + rest;
     }
     sums
 }
@@ -101,7 +88,7 @@ unsafe fn portable<E: Scalar, const R: usize, const S: usize>(
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{Dots, TILE};
+    use super::{DOTS_COLUMNS, DOTS_ROWS, Dots, DotsSums};
 
     macro_rules! dots {
         ($elem:ty, $mask:ty, $lanes:literal, $tile:ident, $dots:ident,
@@ -113,7 +100,7 @@ mod avx2 {
                 k: usize,
                 (a, a_row): (*const $elem, usize),
                 (b, b_col): (*const $elem, usize),
-            ) -> [$elem; TILE[0] * TILE[1]] {
+            ) -> DotsSums<$elem> {
                 // SAFETY: reads entries below `k`.
                 unsafe {
                     let mut sums = [[[$zero(); S]; R]; U];
@@ -149,7 +136,7 @@ mod avx2 {
                         }
                         at += $lanes;
                     }
-                    let mut out = [0.0; TILE[0] * TILE[1]];
+                    let mut out = [0.0; DOTS_ROWS * DOTS_COLUMNS];
                     for i in 0..R {
                         for j in 0..S {
                             let mut sum = sums[0][i][j];
@@ -165,7 +152,7 @@ mod avx2 {
                                 }
                                 half /= 2;
                             }
-                            out[TILE[1] * i + j] = lanes[0];
+                            out[DOTS_COLUMNS * i + j] = lanes[0];
                         }
                     }
                     out
@@ -182,9 +169,15 @@ mod avx2 {
     }
 
     #[rustfmt::skip]
-    dots!(f32, i32, 8, single, F32, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_maskload_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_storeu_ps);
+    dots!(
+        f32, i32, 8, single, F32, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_maskload_ps,
+        _mm256_fmadd_ps, _mm256_add_ps, _mm256_storeu_ps
+    );
     #[rustfmt::skip]
-    dots!(f64, i64, 4, double, F64, _mm256_setzero_pd, _mm256_loadu_pd, _mm256_maskload_pd, _mm256_fmadd_pd, _mm256_add_pd, _mm256_storeu_pd);
+    dots!(
+        f64, i64, 4, double, F64, _mm256_setzero_pd, _mm256_loadu_pd, _mm256_maskload_pd,
+        _mm256_fmadd_pd, _mm256_add_pd, _mm256_storeu_pd
+    );
 }
 #[cfg(target_arch = "x86_64")]
 pub use avx2::{F32, F64};

@@ -9,55 +9,32 @@
 
 use rayon::prelude::*;
 
-use super::fill::{scratch, wide};
-use crate::cpu::scalar::CpuScalar as Scalar;
+use crate::cpu::scalar::CpuScalar;
+use crate::shape::checked_size;
 use crate::{BatchAxis, Gemm, Strides};
 
-use blocked::Kernel;
-use dot::Dots;
+use parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES};
+use tile::{Dots, Kernel, Operand, Output, Shared};
 
 pub(super) mod arena;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod blocked;
 mod dot;
+mod element;
 mod pack;
 pub(super) mod pairs;
+pub(super) mod parts;
+#[cfg(test)]
+mod refusals;
 pub(super) mod scatter;
 pub(super) mod sparse;
 #[cfg(test)]
 mod tests;
+mod tile;
 
-/// A matrix that is read: its first entry and the distances of its rows and columns.
-pub type Operand<E> = (*const E, [usize; 2]);
-/// A matrix that is written.
-pub type Output<E> = (*mut E, [usize; 2]);
-
+pub use element::MatMul;
 pub use pack::transpose;
-use pack::transposes;
-
-/// The single-threaded strided products behind [`Scalar`].
-pub trait MatMul: Sized + Copy + pack::Pack + 'static {
-    /// `C = alpha · A B + beta · C` with (row, column) strides, by `matrixmultiply`.
-    ///
-    /// # Safety
-    /// `a`, `b`, `c` must be valid for every entry that the dimensions and strides address, `c`
-    /// exclusively so.
-    unsafe fn matmul(
-        dims: [usize; 3],
-        alpha: Self,
-        a: Operand<Self>,
-        b: Operand<Self>,
-        beta: Self,
-        c: Output<Self>,
-    );
-
-    /// The micro-kernels of our own, if this machine has the instructions for them.
-    fn kernel() -> Option<&'static Kernel<Self>>;
-
-    /// Dot products by the best instructions that this machine has.
-    fn dots() -> &'static Dots<Self>;
-}
 
 macro_rules! matmul {
     ($elem:ty, $gemm:path, $name:ident) => {
@@ -103,56 +80,57 @@ macro_rules! matmul {
 matmul!(f32, matrixmultiply::sgemm, F32);
 matmul!(f64, matrixmultiply::dgemm, F64);
 
-/// Rows and columns of one task's tile of C. Fixed, so that the partition never depends on the
-/// number of threads.
-const TILE: (usize, usize) = (256, 512);
-/// The same where A has few rows, and their number: it is read where it lies by every task, and no
-/// task waits for another.
-const FLAT: (usize, usize) = (160, 128);
-/// Multiply-adds below which a product runs on the calling thread: starting tasks would cost more.
-const SERIAL: usize = 1 << 16;
-/// A product of at least so many multiply-adds, with so many entries and so many rows and columns,
-/// is cut into few large parts.
-const SHARED: (usize, usize, usize) = (1 << 24, 1 << 14, 64);
-/// Parts of a long sum that are computed on their own if C is too small to be shared: at most so
-/// many, of so many steps and multiply-adds at least.
-const SPLIT: (usize, usize, usize) = (16, 1 << 10, 1 << 17);
-/// Tasks that a sum over batch axes is cut into if it has fewer, and entries of all their parts at
-/// most.
-pub(super) const PARTS: (usize, usize) = (16, 1 << 23);
-/// Steps from which on entries are computed as dot products, if there are only so many, or one row
-/// or column.
-const DOTS: (usize, usize) = (64, 256);
-/// Rows of a symmetric product up to which threads share a long sum, not C.
-const APART: usize = 512;
-/// Rows of a task of the symmetric product without micro-kernels of our own.
-const STRIP: usize = 256;
-
-struct Shared<E>(*mut E);
-// SAFETY: tasks write through the pointer at disjoint places only (`Gemm::check`), and the borrow
-// of C outlives them.
-unsafe impl<E: Send> Send for Shared<E> {}
-// SAFETY: as above.
-unsafe impl<E: Send> Sync for Shared<E> {}
-
-impl<E> Shared<E> {
-    fn get(&self) -> *mut E {
-        self.0
-    }
-}
+/// Rows of one task's tile of C. Fixed, so that the partition never depends on the number of
+/// threads. Not measured.
+const TASK_ROWS: usize = 256;
+/// Columns of one task's tile of C, fixed likewise. Not measured.
+const TASK_COLUMNS: usize = 512;
+/// Maximum rows of A for which a wide product is cut by columns alone: every task reads all of A
+/// where it lies, and no task waits for another. Not measured.
+const MAX_FLAT_ROWS: usize = 160;
+/// Columns of one task of such a product. Not measured.
+const FLAT_TASK_COLUMNS: usize = 128;
+/// Minimum columns of C for which a product counts as wide: four tasks. Not measured.
+const MIN_FLAT_COLUMNS: usize = 4 * FLAT_TASK_COLUMNS;
+/// Minimum multiply-adds for which a product is split across threads; starting tasks costs more
+/// than a smaller one takes. Not measured.
+const MIN_PARALLEL_MULTIPLY_ADDS: usize = 1 << 16;
+/// Minimum multiply-adds for which all threads share one product, each a large part of C. Not
+/// measured.
+const MIN_SHARED_MULTIPLY_ADDS: usize = 1 << 24;
+/// Minimum entries of C of a shared product. Not measured.
+const MIN_SHARED_ENTRIES: usize = 1 << 14;
+/// Minimum rows, and minimum columns, of C of a shared product. Not measured.
+const MIN_SHARED_SIDE: usize = 64;
+/// Maximum parts that a long sum is cut into where C is too small to be shared. Not measured.
+const MAX_SUM_PARTS: usize = 16;
+/// Minimum steps of the sum in each of these parts. Not measured.
+const MIN_PART_STEPS: usize = 1 << 10;
+/// Minimum multiply-adds in each of these parts. Not measured.
+const MIN_PART_MULTIPLY_ADDS: usize = 1 << 17;
+/// Minimum steps of the sum for which entries are computed as dot products. Not measured.
+const MIN_DOT_STEPS: usize = 64;
+/// Maximum entries of C that are computed as dot products, unless C is one row or one column. Not
+/// measured.
+const MAX_DOT_ENTRIES: usize = 256;
+/// Maximum rows of a symmetric product for which threads split a long sum rather than share C. Not
+/// measured.
+const MAX_SPLIT_SYMMETRIC_ROWS: usize = 512;
+/// Rows of one task of a symmetric product that is neither shared nor split. Not measured.
+const SYMMETRIC_STRIP_ROWS: usize = 256;
 
 /// Runs the product that `g` describes on host slices.
 ///
 /// # Panics
 /// If `g` reads or writes outside a slice, or writes an entry of C twice.
 #[track_caller]
-pub fn gemm<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
+pub fn gemm<E: CpuScalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
     checked(g, a, b, c, true);
 }
 
 /// The product, sums over batch axes in parts if they may be.
 #[track_caller]
-fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
+fn checked<E: CpuScalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     g.check(a.len(), b.len(), c.len());
     let kept: Vec<_> = g.batch.iter().filter(|axis| axis.c > 0 || axis.len == 1).copied().collect();
     let summed: Vec<_> =
@@ -162,8 +140,12 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     if g.m == 0 || g.n == 0 || items == 0 {
         return;
     }
-    let work = (g.m * g.n * g.k.max(1)).saturating_mul(items).saturating_mul(terms.max(1));
-    if g.sparse && work >= SERIAL && terms > 0 && sparse::product(g, a, sparse::Rows::Given(b), c) {
+    let work = saturating([g.m, g.n, g.k.max(1), items, terms.max(1)]);
+    if g.sparse
+        && work >= MIN_PARALLEL_MULTIPLY_ADDS
+        && terms > 0
+        && sparse::product(g, a, sparse::Rows::Given(b), c)
+    {
         return;
     }
     let tools = Tools::new();
@@ -193,11 +175,14 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     if in_parts && terms > 1 && g.k > 0 && sum_in_parts(g, &kept, &summed, a, b, c) {
         return;
     }
-    let across = if flat(g.m, g.n) { FLAT.1 } else { TILE.1 };
-    let tiles = (g.m.div_ceil(TILE.0), g.n.div_ceil(across));
+    let across = if flat(g.m, g.n) { FLAT_TASK_COLUMNS } else { TASK_COLUMNS };
+    let tiles = (g.m.div_ceil(TASK_ROWS), g.n.div_ceil(across));
     let per_item = tiles.0 * tiles.1;
-    let (a_ptr, b_ptr, c_ptr) =
-        (Shared(a.as_ptr().cast_mut()), Shared(b.as_ptr().cast_mut()), Shared(c.as_mut_ptr()));
+    let (a_ptr, b_ptr, c_ptr) = (
+        Shared::new(a.as_ptr().cast_mut()),
+        Shared::new(b.as_ptr().cast_mut()),
+        Shared::new(c.as_mut_ptr()),
+    );
     // Items of tiny products pay for every division.
     let offset = |axes: &[crate::BatchAxis], mut at: usize| {
         let (mut a, mut b, mut c) = (0, 0, 0);
@@ -215,9 +200,9 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
             (at, 0, 0)
         } else {
             let tile = at % per_item;
-            (at / per_item, tile / tiles.1 * TILE.0, tile % tiles.1 * across)
+            (at / per_item, tile / tiles.1 * TASK_ROWS, tile % tiles.1 * across)
         };
-        let (rows, cols) = (TILE.0.min(g.m - row), across.min(g.n - col));
+        let (rows, cols) = (TASK_ROWS.min(g.m - row), across.min(g.n - col));
         let (a0, b0, c0) = offset(&kept, item);
         let c0 = g.c.offset + c0 + row * g.c.row + col * g.c.col;
         let mut add = g.accumulate;
@@ -251,22 +236,28 @@ fn checked<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
         }
     };
     let tasks = items * per_item;
-    if tasks == 1 || work < SERIAL {
+    if tasks == 1 || work < MIN_PARALLEL_MULTIPLY_ADDS {
         (0..tasks).for_each(task);
     } else {
-        let share = (tasks * SERIAL / work).clamp(1, tasks);
+        let share = (tasks.saturating_mul(MIN_PARALLEL_MULTIPLY_ADDS) / work).clamp(1, tasks);
         (0..tasks).into_par_iter().with_min_len(share).for_each(task);
     }
 }
 
+/// The product of sizes that only says what is worth while: where operands are repeated, it may be
+/// more than can be counted.
+fn saturating<const N: usize>(sizes: [usize; N]) -> usize {
+    sizes.into_iter().fold(1, usize::saturating_mul)
+}
+
 /// Whether A has few rows, and C many more columns.
 fn flat(m: usize, n: usize) -> bool {
-    m <= FLAT.0 && n >= 4 * FLAT.1
+    m <= MAX_FLAT_ROWS && n >= MIN_FLAT_COLUMNS
 }
 
 /// Few large sums over batch axes, their terms in parts that threads compute on their own; whether
 /// it was done.
-fn sum_in_parts<E: Scalar>(
+fn sum_in_parts<E: CpuScalar>(
     g: &Gemm,
     kept: &[BatchAxis],
     summed: &[BatchAxis],
@@ -275,12 +266,13 @@ fn sum_in_parts<E: Scalar>(
     c: &mut [E],
 ) -> bool {
     let count = |axes: &[BatchAxis]| axes.iter().map(|axis| axis.len).product::<usize>();
-    let (items, tiles) = (count(kept), g.m.div_ceil(TILE.0) * g.n.div_ceil(TILE.1));
+    let (items, tiles) = (count(kept), g.m.div_ceil(TASK_ROWS) * g.n.div_ceil(TASK_COLUMNS));
     let [cut, inner @ ..] = summed else { return false };
     let entries = items * g.m * g.n;
-    let work = entries.saturating_mul(g.k).saturating_mul(count(summed));
-    let parts = cut.len.min(PARTS.0 / (items * tiles).max(1)).min(work / SPLIT.2);
-    if parts < 2 || entries * parts > PARTS.1 {
+    let work = saturating([entries, g.k, count(summed)]);
+    let parts =
+        cut.len.min(MAX_BATCH_PARTS / (items * tiles).max(1)).min(work / MIN_PART_MULTIPLY_ADDS);
+    if parts < 2 || entries * parts > MAX_PARTIAL_ENTRIES {
         return false;
     }
     let len = cut.len.div_ceil(parts);
@@ -308,7 +300,7 @@ fn sum_in_parts<E: Scalar>(
         };
         checked(&part, a, b, sums, false);
     });
-    let whole = add_up(&mut sums, entries);
+    let whole = parts::add_up(&mut sums, entries);
     let (alpha, mut places) = (E::of(g.alpha), vec![g.c.offset]);
     for axis in kept {
         places =
@@ -324,27 +316,19 @@ fn sum_in_parts<E: Scalar>(
     true
 }
 
-/// Adds up partial results of so many entries that lie side by side, in order; the first becomes
-/// the sum.
-pub(super) fn add_up<E: Scalar>(parts: &mut [E], entries: usize) -> &mut [E] {
-    let (sum, parts) = parts.split_at_mut(entries);
-    super::fill::for_chunks(sum, 1, |first, sum| {
-        for part in parts.chunks_exact(entries) {
-            sum.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
-        }
-    });
-    sum
-}
-
 /// The lower half of `C += A Aᵀ`, for `A: [r, d]` and `C: [r, r]`; what is above the diagonal may
 /// change.
-pub fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
+pub fn syrk<E: CpuScalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
     assert!(
-        a.len() >= r * d && c.len() >= r * r,
+        checked_size(&[r, d]).is_some_and(|size| size <= a.len())
+            && checked_size(&[r, r]).is_some_and(|size| size <= c.len()),
         "symmetric product [{r}, {d}] of {} entries to {}",
         a.len(),
         c.len()
     );
+    if r == 0 {
+        return;
+    }
     let tools = Tools::<E>::new();
     let (left, right) = ((a.as_ptr(), [d, 1]), (a.as_ptr(), [1, d]));
     // SAFETY: both matrices are inside their slices, and C is borrowed for writing.
@@ -353,8 +337,8 @@ pub fn syrk<E: Scalar>(r: usize, d: usize, a: &[E], c: &mut [E]) {
     } {
         return;
     }
-    c.par_chunks_mut(STRIP * r.max(1)).enumerate().for_each(|(strip, c)| {
-        let (first, len) = (strip * STRIP, c.len() / r);
+    c.par_chunks_mut(SYMMETRIC_STRIP_ROWS * r).enumerate().for_each(|(strip, c)| {
+        let (first, len) = (strip * SYMMETRIC_STRIP_ROWS, c.len() / r);
         let g = Gemm {
             b: Strides::transposed(d),
             c: Strides::rows(r),
@@ -371,7 +355,7 @@ struct Tools<E: 'static> {
     dots: &'static Dots<E>,
 }
 
-impl<E: Scalar> Tools<E> {
+impl<E: CpuScalar> Tools<E> {
     fn new() -> Self {
         Tools { kernel: E::kernel(), dots: E::dots() }
     }
@@ -390,23 +374,28 @@ impl<E: Scalar> Tools<E> {
         c: Output<E>,
         lower: bool,
     ) -> bool {
-        let work = m * n * k;
-        let parts = SPLIT.0.min(k / SPLIT.1).min(work / SPLIT.2);
-        let apart = lower && m <= APART && parts == SPLIT.0;
-        if !apart && !flat(m, n) && work >= SHARED.0 && m * n >= SHARED.1 && m.min(n) >= SHARED.2 {
+        let work = saturating([m, n, k]);
+        let parts = MAX_SUM_PARTS.min(k / MIN_PART_STEPS).min(work / MIN_PART_MULTIPLY_ADDS);
+        let apart = lower && m <= MAX_SPLIT_SYMMETRIC_ROWS && parts == MAX_SUM_PARTS;
+        if !apart
+            && !flat(m, n)
+            && work >= MIN_SHARED_MULTIPLY_ADDS
+            && m * n >= MIN_SHARED_ENTRIES
+            && m.min(n) >= MIN_SHARED_SIDE
+        {
             if let Some(kernel) = self.kernel {
                 // SAFETY: the caller's promise; the machine has the kernel's instructions.
                 unsafe { kernel.shared([m, k, n], alpha, a, b, add, c, lower) };
                 return true;
             }
         }
-        if parts < 2 || !apart && (m > TILE.0 || n > TILE.1) {
+        if parts < 2 || !apart && (m > TASK_ROWS || n > TASK_COLUMNS) {
             return false;
         }
         let len = k.div_ceil(parts).next_multiple_of(16);
         let mut sums = vec![E::zero(); k.div_ceil(len) * m * n];
         let (sa, sb) = (a.1, b.1);
-        let (a_ptr, b_ptr) = (Shared(a.0.cast_mut()), Shared(b.0.cast_mut()));
+        let (a_ptr, b_ptr) = (Shared::new(a.0.cast_mut()), Shared::new(b.0.cast_mut()));
         sums.par_chunks_exact_mut(m * n).enumerate().for_each(|(part, sums)| {
             let first = part * len;
             let dims = [m, len.min(k - first), n];
@@ -425,7 +414,7 @@ impl<E: Scalar> Tools<E> {
                 );
             }
         });
-        let whole = add_up(&mut sums, m * n);
+        let whole = parts::add_up(&mut sums, m * n);
         for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
             let sum = alpha * whole[i * n + j];
             // SAFETY: an entry of C.
@@ -470,8 +459,8 @@ impl<E: Scalar> Tools<E> {
         }
         // SAFETY: the caller's promise; the machine has the tools' instructions.
         unsafe {
-            let along = sa[1] == 1 && sb[0] == 1 && k >= DOTS.0;
-            if along && (m * n <= DOTS.1 || m == 1 || n == 1) {
+            let along = sa[1] == 1 && sb[0] == 1 && k >= MIN_DOT_STEPS;
+            if along && (m * n <= MAX_DOT_ENTRIES || m == 1 || n == 1) {
                 self.dots.product([m, k, n], alpha, (a, sa), (b, sb), add, (c, sc));
             } else if let Some(kernel) = self.kernel {
                 kernel.product([m, k, n], alpha, (a, sa), (b, sb), add, (c, sc), lower);

@@ -1,11 +1,15 @@
-//! Packing: panels of an operand, step after step, as the micro-kernels read them.
+//! Packing: panels of an operand, step after step, as the micro-kernels read them, and the buffers
+//! that hold them.
 
+use std::cell::Cell;
 use std::ops::Range;
+
+use crate::shape::{checked_size, last_position};
 
 /// Elements that blocks of which can be transposed in registers.
 pub trait Pack: Copy + Default {
     /// `to[k · width + i] = from[i · stride + k]` for `i` below `rows` and `k` below `depth`, where
-    /// these are multiples of [`BLOCK`].
+    /// these are multiples of [`TRANSPOSED_MULTIPLE`].
     ///
     /// # Safety
     /// All these places must be valid; the processor must be one that micro-kernels run on.
@@ -19,16 +23,16 @@ pub trait Pack: Copy + Default {
     );
 }
 
-/// Rows and steps are transposed in multiples of it.
-const BLOCK: usize = 4;
-/// Steps that a strip of rows goes along before the next strip: a few cache lines.
-const STRETCH: usize = 64;
+/// Rows and steps that are transposed in registers come in multiples of this.
+const TRANSPOSED_MULTIPLE: usize = 4;
+/// Steps that a strip of rows goes along before the next strip: a few cache lines. Not measured.
+const STRIP_STEPS: usize = 64;
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{BLOCK, Pack};
+    use super::{Pack, TRANSPOSED_MULTIPLE};
 
     impl Pack for f32 {
         #[target_feature(enable = "avx")]
@@ -94,7 +98,7 @@ mod x86 {
         ) {
             // SAFETY: rows from `i` and steps from `k` on are valid by the caller's promise.
             unsafe {
-                for i in (0..rows).step_by(BLOCK) {
+                for i in (0..rows).step_by(TRANSPOSED_MULTIPLE) {
                     for k in (0..depth).step_by(2) {
                         let from = from.add(i * stride + k);
                         let [a, b] = [0, 1].map(|i| {
@@ -173,9 +177,10 @@ pub unsafe fn panel<E: Pack>(
                 }),
             }
         } else if deep == 1 {
-            let (whole_rows, whole_steps) = (rows - rows % BLOCK, depth - depth % BLOCK);
-            for first in (0..whole_steps).step_by(STRETCH) {
-                let steps = STRETCH.min(whole_steps - first);
+            let (whole_rows, whole_steps) =
+                (rows - rows % TRANSPOSED_MULTIPLE, depth - depth % TRANSPOSED_MULTIPLE);
+            for first in (0..whole_steps).step_by(STRIP_STEPS) {
+                let steps = STRIP_STEPS.min(whole_steps - first);
                 E::transpose(
                     from.add(first),
                     along,
@@ -212,7 +217,8 @@ pub fn transpose<E: Pack>(from: &[E], stride: usize, [rows, depth]: [usize; 2], 
         return;
     }
     assert!(
-        from.len() >= (rows - 1) * stride + depth && to.len() >= rows * depth,
+        last_position(0, [(rows, stride), (depth, 1)]).is_some_and(|last| last < from.len())
+            && checked_size(&[rows, depth]).is_some_and(|size| size <= to.len()),
         "transposition of [{rows}, {depth}] with stride {stride} from {} to {}",
         from.len(),
         to.len()
@@ -266,4 +272,34 @@ unsafe fn scattered<E: Pack>(
             unsafe { *to.add(k * width + i) = *from.add(i * along + k * deep) };
         }
     }
+}
+
+/// A cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+thread_local! {
+    static SPARE: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `run` with two buffers of at least these lengths, which the thread keeps for the next
+/// time. They hold what was left in them.
+pub fn with_buffers<E: Pack>(lens: [usize; 2], run: impl FnOnce(*mut E, *mut E)) {
+    let [left, right] = lens.map(|len| {
+        let bytes = len.checked_mul(size_of::<E>()).expect("buffers fit the memory");
+        bytes.div_ceil(size_of::<Line>())
+    });
+    if left + right == 0 {
+        return run(std::ptr::null_mut(), std::ptr::null_mut());
+    }
+    // Taken, not borrowed: a thread that waits for others may meanwhile start another product.
+    let mut buffer = SPARE.take();
+    if buffer.len() < left + right {
+        buffer.clear();
+        buffer.resize(left + right, Line([0; 64]));
+    }
+    let (left, right) = buffer.split_at_mut(left);
+    run(left.as_mut_ptr().cast(), right.as_mut_ptr().cast());
+    SPARE.set(buffer);
 }

@@ -9,45 +9,17 @@ use std::cmp::Ordering;
 
 use rayon::prelude::*;
 
-use super::Shared;
-use super::blocked::{Kernel, ROWS};
 use super::sparse::sum_magnitudes;
+use super::tile::{Kernel, MAX_TILE_ROWS, Pair, Shared};
 use crate::PositionPairs;
-use crate::cpu::scalar::CpuScalar as Scalar;
+use crate::cpu::scalar::CpuScalar;
+use crate::shape::checked_size;
 
-/// One pair: `G[w, v] = Σ_features Σ_{t′, t listed} right[w, t′] K[t′, t] left[t, v]`, a vector of
-/// columns v and some rows w.
-///
-/// Kernels know the fields by their places.
-#[repr(C)]
-pub struct Pair<E> {
-    k: *const E,
-    /// Per feature: how many positions are listed on the left.
-    left_counts: *const u32,
-    /// Their columns of K, in bytes, feature after feature.
-    columns: *const u32,
-    /// Their vectors.
-    vectors: *const E,
-    /// The same of the right: counts, lines of K in bytes, and of each the rows' entries.
-    right_counts: *const u32,
-    lines: *const u32,
-    scalars: *const E,
-    features: usize,
-    /// As many vectors as there are rows.
-    sums: *mut E,
-}
-
-/// Computes a pair.
-///
-/// # Safety
-/// All that the pair describes must be valid, the sums for writing; the processor must have the
-/// kernel's instructions.
-pub type Run<E> = unsafe fn(&Pair<E>);
-
-/// Columns of the left in vectors, and of the right in rows of tiles, at most.
-const TILES: usize = 2;
-/// Turns that a listed product takes, beside one of sixteen without lists.
-const EFFORT: usize = 2;
+/// Maximum tiles per side: vectors of columns on the left, tiles of rows on the right. Not
+/// measured.
+const MAX_TILES_PER_SIDE: usize = 2;
+/// Estimated cost of one product by lists, in products of a vector without lists. Not measured.
+const LISTED_PRODUCT_COST: usize = 2;
 
 /// The listed positions of one side, sample by sample, group by group, feature by feature.
 struct Lists<E> {
@@ -72,7 +44,7 @@ struct Side<'s, E> {
     distance: usize,
 }
 
-impl<E: Scalar> Side<'_, E> {
+impl<E: CpuScalar> Side<'_, E> {
     /// Lists the first `seen` samples.
     fn lists(&self, seen: usize, [groups, t, o]: [usize; 3]) -> Lists<E> {
         let fresh = || Lists {
@@ -130,7 +102,7 @@ impl<E: Scalar> Side<'_, E> {
 ///
 /// # Panics
 /// If `p` reads outside a slice, or writes outside C or an entry twice.
-pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &mut [E]) -> bool {
+pub fn add<E: CpuScalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &mut [E]) -> bool {
     let PositionPairs {
         columns: [v, w],
         samples: [n, m],
@@ -141,16 +113,19 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
         ..
     } = *p;
     let Some(kernel) = E::kernel() else { return false };
-    let (lanes, line) = (Kernel::<E>::LANES, n * t);
-    if v > TILES * lanes
-        || w > TILES * ROWS
-        || line * t * size_of::<E>() > u32::MAX as usize
+    let lanes = Kernel::<E>::LANES;
+    // The lists hold distances in K, in bytes, as `u32`.
+    let distances = checked_size(&[n, t, t, size_of::<E>()]);
+    if v > MAX_TILES_PER_SIDE * lanes
+        || w > MAX_TILES_PER_SIDE * MAX_TILE_ROWS
+        || distances.is_none_or(|bytes| bytes > u32::MAX as usize)
         || [v, w, n, seen, o].contains(&0)
     {
         return false;
     }
     p.check(k.len(), left.len(), right.len(), c.len());
-    let rows = w.div_ceil(w.div_ceil(ROWS));
+    let line = n * t;
+    let rows = w.div_ceil(w.div_ceil(MAX_TILE_ROWS));
     let lists = [
         Side { s: left, columns: v, samples: n, width: lanes, distance: p.line[0] }
             .lists(n, [groups, t, o]),
@@ -160,11 +135,12 @@ pub fn add<E: Scalar>(p: &PositionPairs, k: &[E], left: &[E], right: &[E], c: &m
     // Per pair, in multiply-adds of vectors: with lists, and without.
     let listed = [lists[0].places.len() / n, lists[1].places.len() / seen];
     let tiles = [lists[0].entries.len(), lists[1].entries.len()];
-    let sparse = EFFORT * tiles[0] * tiles[1] * listed[1] * (listed[0] / (groups * o) + rows);
+    let sparse =
+        LISTED_PRODUCT_COST * tiles[0] * tiles[1] * listed[1] * (listed[0] / (groups * o) + rows);
     if sparse > groups * t * o * v * (t + 2 * w) / lanes {
         return false;
     }
-    let to = Shared(c.as_mut_ptr());
+    let to = Shared::new(c.as_mut_ptr());
     let [left, right] = &lists;
     (0..n).into_par_iter().for_each(|sample| {
         let mut sums = vec![E::zero(); rows * lanes];

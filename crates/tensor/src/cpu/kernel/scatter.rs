@@ -7,19 +7,23 @@
 
 use rayon::prelude::*;
 
-use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
-use super::pack::panel;
-use super::sparse::{ITEMS, nonzero, sum_magnitudes};
-use super::{Shared, transposes};
+use super::pack::{panel, transposes, with_buffers};
+use super::sparse::{MIN_ITEMS, nonzero, sum_magnitudes};
+use super::tile::{Kernel, Shared, Tile, tile_rows};
 use crate::ConvDims;
 use crate::cpu::pool::Storage;
-use crate::cpu::scalar::CpuScalar as Scalar;
-use crate::cpu::window::Run;
+use crate::cpu::runs::Run;
+use crate::cpu::scalar::CpuScalar;
+use crate::shape::{checked_size, last_position};
 
-/// In- and out-channels of a group from which on a tile is worth while.
-const CHANNELS: [usize; 2] = [8, 4];
-/// Numbers of an image under way, and of what is listed, at most.
-const ROOM: [usize; 2] = [1 << 20, 1 << 21];
+/// Minimum in-channels of a group for which a tile is worth while. Not measured.
+const MIN_IN_CHANNELS: usize = 8;
+/// Minimum out-channels of a group for which lists are worth while. Not measured.
+const MIN_OUT_CHANNELS: usize = 4;
+/// Maximum numbers of an image under way. Not measured.
+const MAX_IMAGE_ENTRIES: usize = 1 << 20;
+/// Maximum numbers that are listed of one sample and group. Not measured.
+const MAX_LISTED_ENTRIES: usize = 1 << 21;
 
 /// Lengths: what the windows are, whatever they look at.
 pub struct Windows<'r> {
@@ -37,7 +41,7 @@ pub struct Windows<'r> {
 
 /// `y: [columns, n, groups·o, windows]` and `w: [groups·o, c, kernel]` to `[columns, n, groups·c,
 /// plane]`; `None` if it is not one that gains.
-pub fn conv_transposed<E: Scalar>(
+pub fn conv_transposed<E: CpuScalar>(
     y: &[E],
     w: &[E],
     [columns, n]: [usize; 2],
@@ -48,34 +52,35 @@ pub fn conv_transposed<E: Scalar>(
     let (ConvDims { groups, c, o }, cols, height) =
         (dims, 2 * Kernel::<E>::LANES, tile_rows(columns));
     let Windows { windows: t, plane, .. } = *windows;
-    let room = [height * plane * cols, height * o * t];
-    if columns < ITEMS
-        || c < CHANNELS[0]
-        || o < CHANNELS[1]
-        || room[0] > ROOM[0]
-        || room[1] > ROOM[1]
-        || !transposes()
-    {
+    let listed = checked_size(&[height, o, t]).filter(|&room| room <= MAX_LISTED_ENTRIES);
+    let image = checked_size(&[height, plane, cols]).filter(|&room| room <= MAX_IMAGE_ENTRIES);
+    let room = [listed?, image?];
+    if columns < MIN_ITEMS || c < MIN_IN_CHANNELS || o < MIN_OUT_CHANNELS || !transposes() {
         return None;
     }
+    let holds = |len: usize, axes: &[usize]| checked_size(axes).is_some_and(|size| size <= len);
     assert!(
-        y.len() >= columns * n * groups * o * t && w.len() >= groups * o * c * windows.kernel,
-        "transposed convolution"
+        holds(y.len(), &[columns, n, groups, o, t])
+            && holds(w.len(), &[groups, o, c, windows.kernel]),
+        "transposed convolution of {} entries with {} weights",
+        y.len(),
+        w.len()
     );
     assert!(
         windows.runs.iter().all(|run| run.k < windows.kernel
-            && run.first + run.len <= t
-            && run.at + (run.len - 1) * windows.step < plane),
+            && last_position(run.first, [(run.len, 1)]).is_some_and(|last| last < t)
+            && last_position(run.at, [(run.len, windows.step)]).is_some_and(|last| last < plane)),
         "windows outside their plane"
     );
     let panels = packed(w, dims, windows.kernel, cols);
-    let mut out: Storage<E> = Storage::stale(columns * n * groups * c * plane);
-    let to = Shared(out.as_mut_ptr());
+    let size = checked_size(&[columns, n, groups, c, plane]).expect("the image fits the memory");
+    let mut out: Storage<E> = Storage::stale(size);
+    let to = Shared::new(out.as_mut_ptr());
     let tiles = columns.div_ceil(height);
     (0..n * tiles).into_par_iter().for_each(|at| {
         let (sample, first) = (at / tiles, at % tiles * height);
         let rows = first..(first + height).min(columns);
-        with_buffers([room[1], room[0]], |entries: *mut E, image: *mut E| {
+        with_buffers(room, |entries: *mut E, image: *mut E| {
             let mut lists = Lists::default();
             for group in 0..groups {
                 let place = |column: usize, channels: usize| {
@@ -117,7 +122,7 @@ pub fn conv_transposed<E: Scalar>(
 
 /// `w: [groups, o, c, kernel]` as `[groups, tiles of c, kernel, o, cols]`, the last tile filled up
 /// with zeros.
-fn packed<E: Scalar>(
+fn packed<E: CpuScalar>(
     w: &[E],
     ConvDims { groups, c, o }: ConvDims,
     kernel: usize,
@@ -161,7 +166,7 @@ impl Lists {
     ///
     /// # Safety
     /// `entries` must have room for all entries of the columns.
-    unsafe fn fill<E: Scalar>(
+    unsafe fn fill<E: CpuScalar>(
         &mut self,
         columns: &Columns<'_, E>,
         o: usize,
@@ -209,7 +214,7 @@ impl Lists {
     /// # Safety
     /// `image` must be valid, `entries` what `fill` wrote for so many rows and `panels` the weights
     /// of these channels; the processor must have the kernel's instructions.
-    unsafe fn spread<E: Scalar>(
+    unsafe fn spread<E: CpuScalar>(
         &self,
         kernel: &Kernel<E>,
         entries: *const E,

@@ -7,21 +7,23 @@
 
 use rayon::prelude::*;
 
-use super::blocked::{Kernel, Tile, tile_rows, with_buffers};
-use super::pack::panel;
-use super::{PARTS, Shared, scratch, wide};
+use super::pack::{panel, with_buffers};
+use super::parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES, add_up};
+use super::tile::{Kernel, Shared, Tile, tile_rows};
+use crate::cpu::fill::{scratch, wide};
 use crate::cpu::pool::Storage;
-use crate::cpu::scalar::CpuScalar as Scalar;
+use crate::cpu::scalar::CpuScalar;
+use crate::shape::checked_size;
 use crate::{BatchAxis, Gemm, Strides};
 
-/// Items from which on they fill a tile well enough.
-pub const ITEMS: usize = 5;
-/// Columns of B from which on.
-const COLUMNS: usize = 8;
-/// Steps whose rows of B are packed at a time, if they are short.
-const STEPS: usize = 512;
-/// Numbers of A that are listed at a time, about.
-const ROOM: usize = 1 << 16;
+/// Minimum items that share B for which they fill a tile well enough. Not measured.
+pub const MIN_ITEMS: usize = 5;
+/// Minimum columns of B for which steps are left out. Not measured.
+const MIN_COLUMNS: usize = 8;
+/// Maximum steps whose rows of B are packed at a time, unless one term has more. Not measured.
+const MAX_PACKED_STEPS: usize = 512;
+/// Numbers of A that are listed at a time, unless a row of all terms has more. Not measured.
+const LISTED_ENTRIES: usize = 1 << 16;
 
 /// A term of the sum: where its A and B begin.
 type Term = (usize, usize);
@@ -51,11 +53,15 @@ struct Job<'g, E: 'static> {
 ///
 /// # Panics
 /// If `g` reads or writes outside a slice, or writes an entry of C twice.
-pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> bool {
+pub fn product<E: CpuScalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> bool {
     let Some(kernel) = E::kernel() else { return false };
-    let alike = |axis: &BatchAxis| axis.b == 0 && axis.c > 0 && axis.len >= ITEMS;
+    let alike = |axis: &BatchAxis| axis.b == 0 && axis.c > 0 && axis.len >= MIN_ITEMS;
     let Some(at) = g.batch.iter().position(alike) else { return false };
-    if g.a.col != 1 || g.c.col != 1 || g.n < COLUMNS || g.k < 2 {
+    if g.a.col != 1 || g.c.col != 1 || g.n < MIN_COLUMNS || g.k < 2 {
+        return false;
+    }
+    // The lists hold distances of packed rows, in bytes, as `u32`.
+    if g.k > u32::MAX as usize / Kernel::<E>::ROW_BYTES {
         return false;
     }
     let reads = if let Rows::Given(b) = b { b.len() } else { usize::MAX };
@@ -76,15 +82,17 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
     let terms: Vec<Term> =
         places(&summed).into_iter().map(|(a, b, _)| (a + g.a.offset, b + g.b.offset)).collect();
     let places = places(&kept);
-    let entries = items.len * g.m * g.n;
+    let size = |axes: &[usize]| checked_size(axes).expect("partial results fit the memory");
+    let entries = size(&[items.len, g.m, g.n]);
     let job =
         Job { kernel, g, items, c: [items.c, g.c.row], alpha: E::of(g.alpha), add: g.accumulate };
     // Few products of many terms are cut into parts, as many as depends on the shape alone.
-    let most =
-        (PARTS.0 / places.len()).min(terms.len()).min(PARTS.1 / (places.len() * entries).max(1));
+    let most = (MAX_BATCH_PARTS / places.len())
+        .min(terms.len())
+        .min(MAX_PARTIAL_ENTRIES / size(&[places.len(), entries]).max(1));
     let parts = if most < 2 { 1 } else { 1 << most.ilog2() };
     if parts == 1 {
-        let c = Shared(c.as_mut_ptr());
+        let c = Shared::new(c.as_mut_ptr());
         places.par_iter().for_each(|&(a_at, b_at, c_at)| {
             // SAFETY: inside C as `check` has shown; kept items have places of their own.
             unsafe { job.run(a, b, (a_at, b_at), &terms, c.get().add(g.c.offset + c_at)) };
@@ -101,7 +109,7 @@ pub fn product<E: Scalar>(g: &Gemm, a: &[E], b: Rows<'_, E>, c: &mut [E]) -> boo
         // SAFETY: `sums` has the places of all items, rows and columns.
         unsafe { part.run(a, b, (a_at, b_at), &terms[..len.min(terms.len())], sums.as_mut_ptr()) };
     });
-    let whole = super::add_up(&mut sums, places.len() * entries);
+    let whole = add_up(&mut sums, places.len() * entries);
     for (&(_, _, at), sums) in places.iter().zip(whole.chunks_exact(entries)) {
         for (row, sums) in sums.chunks_exact(g.n).enumerate() {
             let at = g.c.offset + at + row / g.m * items.c + row % g.m * g.c.row;
@@ -124,7 +132,7 @@ struct Lists {
     picks: Vec<usize>,
 }
 
-impl<E: Scalar> Job<'_, E> {
+impl<E: CpuScalar> Job<'_, E> {
     /// The sum over the terms.
     ///
     /// # Safety
@@ -141,13 +149,14 @@ impl<E: Scalar> Job<'_, E> {
         let Gemm { m, n, k, .. } = *self.g;
         let (cols, len, height) =
             (2 * Kernel::<E>::LANES, self.items.len, tile_rows(self.items.len));
-        let group = (STEPS / k).clamp(1, terms.len());
-        let room = ROOM.max(group * k * len);
+        let group = (MAX_PACKED_STEPS / k).clamp(1, terms.len());
+        let size = |axes: &[usize]| checked_size(axes).expect("lists fit the memory");
+        let room = LISTED_ENTRIES.max(size(&[group, k, len]));
         let mut lists = Lists { counts: Vec::new(), rows: Vec::new(), picks: Vec::new() };
         let mut scan = vec![E::zero(); k];
         let mut made: Storage<E> =
-            scratch(if let Rows::Made(len, _) = b { group * len } else { 0 });
-        with_buffers([room, group * k * cols], |entries: *mut E, packed: *mut E| {
+            scratch(if let Rows::Made(len, _) = b { size(&[group, len]) } else { 0 });
+        with_buffers([room, size(&[group, k, cols])], |entries: *mut E, packed: *mut E| {
             for (number, terms) in terms.chunks(group).enumerate() {
                 if let Rows::Made(len, make) = b {
                     made.chunks_exact_mut(len)
@@ -232,7 +241,7 @@ impl<E: Scalar> Job<'_, E> {
     /// Lists the steps of a row of A, which begins at `at` in each term, at which some item is not
     /// zero.
     fn list(&self, a: &[E], at: usize, terms: &[Term], scan: &mut [E], lists: &mut Lists) {
-        let (k, stride) = (scan.len(), 2 * Kernel::<E>::LANES * size_of::<E>());
+        let (k, stride) = (scan.len(), Kernel::<E>::ROW_BYTES);
         lists.picks.clear();
         for (number, term) in terms.iter().enumerate() {
             let at = at + term.0;
@@ -250,7 +259,7 @@ impl<E: Scalar> Job<'_, E> {
 }
 
 /// `sums[t] = Σ_i |x[at + i · distance + t]|`: zero where all are.
-pub fn sum_magnitudes<E: Scalar>(
+pub fn sum_magnitudes<E: CpuScalar>(
     x: &[E],
     at: usize,
     distance: usize,
@@ -270,7 +279,7 @@ pub fn sum_magnitudes<E: Scalar>(
 ///
 /// # Panics
 /// If there are fewer places than sums.
-pub fn nonzero<E: Scalar>(sums: &[E], first: usize, to: &mut [usize]) -> usize {
+pub fn nonzero<E: CpuScalar>(sums: &[E], first: usize, to: &mut [usize]) -> usize {
     let mut count = 0;
     // No branches: zeros lie as they like.
     for (at, sum) in sums.iter().enumerate() {

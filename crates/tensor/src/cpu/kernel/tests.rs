@@ -1,10 +1,14 @@
 //! Every kernel that the machine has against the definition, and that neither the parts of C nor
 //! threads leave a trace in its bits.
 
-use super::blocked::{DEPTH, Kernel, ROWS};
+use super::blocked::MAX_BLOCK_STEPS;
 use super::sparse::{self, Rows};
-use super::{DOTS, Dots, MatMul, SHARED, SPLIT, gemm, pairs, syrk};
-use crate::cpu::scalar::CpuScalar as Scalar;
+use super::tile::{Dots, Kernel, MAX_TILE_ROWS};
+use super::{
+    MIN_DOT_STEPS, MIN_PART_STEPS, MIN_SHARED_MULTIPLY_ADDS, MIN_SHARED_SIDE, MatMul, gemm, pairs,
+    syrk,
+};
+use crate::cpu::scalar::CpuScalar;
 use crate::{Gemm, PositionPairs, Rng, Strides};
 
 /// How a kernel may run.
@@ -14,7 +18,7 @@ enum Way {
     Shared,
 }
 
-fn run<E: Scalar>(kernel: &Kernel<E>, way: Way, g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
+fn run<E: CpuScalar>(kernel: &Kernel<E>, way: Way, g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
     g.check(a.len(), b.len(), c.len());
     let (a, b) = (
         (a[g.a.offset..].as_ptr(), [g.a.row, g.a.col]),
@@ -43,7 +47,7 @@ fn layout([rows, cols]: [usize; 2], kind: usize) -> (Strides, usize) {
 }
 
 #[track_caller]
-fn check<E: Scalar>(
+fn check<E: CpuScalar>(
     kernel: &Kernel<E>,
     [m, n, k]: [usize; 3],
     kinds: [usize; 3],
@@ -79,7 +83,7 @@ fn check<E: Scalar>(
 
 /// What was computed, against the definition in double precision.
 #[track_caller]
-fn near<E: Scalar>(what: &str, g: &Gemm, [a, b]: [&[E]; 2], before: &[E], after: &[E]) {
+fn near<E: CpuScalar>(what: &str, g: &Gemm, [a, b]: [&[E]; 2], before: &[E], after: &[E]) {
     let mut expected: Vec<f64> = before.iter().map(|x| x.f64()).collect();
     let indices = |axes: &[usize]| {
         let mut all = vec![vec![]];
@@ -120,10 +124,10 @@ fn near<E: Scalar>(what: &str, g: &Gemm, [a, b]: [&[E]; 2], before: &[E], after:
     }
 }
 
-fn products<E: Scalar>() {
+fn products<E: CpuScalar>() {
     if let Some(kernel) = E::kernel() {
         // Around the tiles' edges, in the layouts that packing knows and those that it doesn't.
-        let (rows, cols) = (ROWS, 2 * Kernel::<E>::LANES);
+        let (rows, cols) = (MAX_TILE_ROWS, 2 * Kernel::<E>::LANES);
         let near = |x: usize| [x - 1, x, x + 1];
         let ms: Vec<usize> =
             [1, 2, 3].into_iter().chain(near(4)).chain(near(rows)).chain([2 * rows + 1]).collect();
@@ -147,11 +151,11 @@ fn products<E: Scalar>() {
         for kinds in 0..64 {
             let kinds = [kinds % 4, kinds / 4 % 4, kinds / 16];
             for accumulate in [false, true] {
-                check(kernel, [37, 53, DEPTH + 5], kinds, -0.5, accumulate);
+                check(kernel, [37, 53, MAX_BLOCK_STEPS + 5], kinds, -0.5, accumulate);
                 check(kernel, [rows * 9 + 5, 301, 19], kinds, 2.0, accumulate);
             }
         }
-        check(kernel, [5, 3, 3 * DEPTH + 1], [0, 0, 0], 1.0, false);
+        check(kernel, [5, 3, 3 * MAX_BLOCK_STEPS + 1], [0, 0, 0], 1.0, false);
         for [m, n] in [[0, 3], [3, 0], [0, 0]] {
             check(kernel, [m, n, 2], [0, 0, 0], 1.0, true);
         }
@@ -194,7 +198,7 @@ fn nan_and_infinity_stay_where_they_belong() {
 /// The lower half alone has the bits that it has in the whole product.
 #[test]
 fn the_lower_half_is_that_of_the_whole() {
-    fn halves<E: Scalar>() {
+    fn halves<E: CpuScalar>() {
         if let Some(kernel) = E::kernel() {
             for [r, d] in [[1, 1], [2, 5], [13, 40], [95, 33], [97, 300], [300, 17], [523, 64]] {
                 let a: Vec<E> = Rng::new(r as u64).normal(r * d).into_iter().map(E::of).collect();
@@ -231,7 +235,7 @@ fn the_lower_half_is_that_of_the_whole() {
 
 /// Runs `job` on pools of one, two and three threads, and shows that the bits are the same.
 #[track_caller]
-fn on_threads<E: Scalar>(what: &str, job: impl Fn() -> Vec<E> + Sync) -> Vec<E> {
+fn on_threads<E: CpuScalar>(what: &str, job: impl Fn() -> Vec<E> + Sync) -> Vec<E> {
     let all = [1, 2, 3].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(&job)
@@ -246,10 +250,10 @@ fn on_threads<E: Scalar>(what: &str, job: impl Fn() -> Vec<E> + Sync) -> Vec<E> 
 /// them, in random layouts.
 #[test]
 fn whole_products_are_those_of_the_definition() {
-    fn all<E: Scalar>(seed: u64) {
+    fn all<E: CpuScalar>(seed: u64) {
         let mut rng = Rng::new(seed);
         let mut below = |len: usize| (rng.unit() * len as f64) as usize;
-        let long = SPLIT.1 * 4 + 37;
+        let long = MIN_PART_STEPS * 4 + 37;
         let mut shapes = vec![
             [1, 1, long * 64],
             [1, 7, long * 8],
@@ -261,11 +265,11 @@ fn whole_products_are_those_of_the_definition() {
             [1, 300, 140],
             [300, 1, 140],
             [2, 70, 90],
-            [8, 8, DOTS.0],
-            [3, 5, DOTS.0 + 3],
+            [8, 8, MIN_DOT_STEPS],
+            [3, 5, MIN_DOT_STEPS + 3],
             [4, 1, 1],
             [5, 6, 1],
-            [SHARED.2 + 1, 600, SHARED.0 / 600 / (SHARED.2 + 1) + 1],
+            [MIN_SHARED_SIDE + 1, 600, MIN_SHARED_MULTIPLY_ADDS / 600 / (MIN_SHARED_SIDE + 1) + 1],
             [259, 257, 258],
         ];
         shapes.extend((0..60).map(|_| [1 + below(40), 1 + below(70), 1 + below(100)]));
@@ -311,7 +315,7 @@ fn whole_products_are_those_of_the_definition() {
 /// Symmetric products that are shared, split and done in strips.
 #[test]
 fn symmetric_products_are_those_of_the_definition() {
-    fn all<E: Scalar>() {
+    fn all<E: CpuScalar>() {
         for [r, d] in [[1, 1], [5, 3], [40, 9000], [100, 3000], [300, 300], [530, 17]] {
             let a: Vec<E> = Rng::new(r as u64).normal(r * d).into_iter().map(E::of).collect();
             let before: Vec<E> = Rng::new(d as u64).normal(r * r).into_iter().map(E::of).collect();
@@ -339,7 +343,7 @@ fn symmetric_products_are_those_of_the_definition() {
 /// The dot products of any machine, and of this one; what isn't finite stays in its entries.
 #[test]
 fn dot_products_are_those_of_the_definition() {
-    fn all<E: Scalar>() {
+    fn all<E: CpuScalar>() {
         for dots in [&Dots::PORTABLE, E::dots()] {
             for [m, n, k] in [
                 [1, 1, 1],
@@ -381,7 +385,7 @@ fn dot_products_are_those_of_the_definition() {
 }
 
 /// Numbers `[items, len]` that are zero at the same places in all items, about `kept` of them not.
-fn with_common_zeros<E: Scalar>(items: usize, len: usize, kept: f64, seed: u64) -> Vec<E> {
+fn with_common_zeros<E: CpuScalar>(items: usize, len: usize, kept: f64, seed: u64) -> Vec<E> {
     let mut rng = Rng::new(seed);
     let chances: Vec<f64> = (0..len).map(|_| rng.unit()).collect();
     let mut x: Vec<E> = rng.normal(items * len).into_iter().map(E::of).collect();
@@ -396,7 +400,7 @@ fn with_common_zeros<E: Scalar>(items: usize, len: usize, kept: f64, seed: u64) 
 
 #[test]
 fn products_without_zeros_are_those_of_the_definition() {
-    fn all<E: Scalar>() {
+    fn all<E: CpuScalar>() {
         let mut turn = 0;
         for (items, m, k, n) in
             [(5, 3, 17, 8), (9, 20, 49, 75), (13, 7, 600, 33), (30, 5, 3, 64), (11, 40, 196, 31)]
@@ -442,7 +446,7 @@ fn products_without_zeros_are_those_of_the_definition() {
 
 #[test]
 fn pairs_of_positions_are_those_of_the_definition() {
-    fn all<E: Scalar>() {
+    fn all<E: CpuScalar>() {
         for (turn, (v, w, n, m, groups, t, o)) in [
             (9, 9, 5, 5, 1, 24, 7),
             (3, 14, 2, 4, 2, 40, 3),
