@@ -6,18 +6,26 @@ __kernel void fill(OUT(out), const real value, const uint n) {
 }
 
 // Axes [outer..., inner] as in the binary maps; inner = (length, step, number of rows, first entry).
-__kernel void copy_strided(IN(xs), OUT(out), const uint4 inner, const uint rank, const uint8 lens, const uint8 steps) {
+__kernel void copy_strided(IN(xs), OUT(out), const uint4 inner, const uint rank, const uint16 lens,
+                           const uint16 steps) {
     const uint i = get_global_id(0), row = get_global_id(1);
     uint at = row, p = inner.w;
 #define STEP1(S) { AXIS(at, lens.S, k); p += k * steps.S; }
-    STEP1(s7) STEP1(s6) STEP1(s5)
-    if (rank > 3) { STEP1(s4) STEP1(s3) STEP1(s2) STEP1(s1) }
+    STEP1(sf) STEP1(se) STEP1(sd)
+    if (rank > 3) { STEP1(sc) STEP1(sb) STEP1(sa) STEP1(s9) }
+    if (rank > 7) { STEP1(s8) STEP1(s7) STEP1(s6) STEP1(s5) }
     if (i >= inner.x || row >= inner.z) return;
     out[out_start + row * inner.x + i] = xs[xs_start + p + i * inner.y];
 }
 
+// Rows side by side in longer ones; shape = (length, length of the longer, number of rows).
+__kernel void place(IN(xs), OUT(out), const uint4 shape) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    if (i < shape.x && row < shape.z) out[out_start + row * shape.y + i] = xs[xs_start + row * shape.x + i];
+}
+
 // Of x [outer, axis, inner] the entries `pick` of the middle axis; shape = (inner, axis, picks, outer).
-__kernel void select_entries(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
+__kernel void index_select(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
     const uint i = get_global_id(0), row = get_global_id(1);
     const uint o = row / shape.z, a = row % shape.z;
     if (i >= shape.x || row >= shape.z * shape.w) return;
@@ -43,7 +51,7 @@ __kernel void eye(OUT(out), const uint n) {
 }
 
 // Rows of a table; shape = (width, rows of the table, number of ids). What is no row is NaN.
-__kernel void lookup(IN(table), IN(ids), OUT(out), const uint4 shape) {
+__kernel void gather_rows(IN(table), IN(ids), OUT(out), const uint4 shape) {
     const uint i = get_global_id(0), row = get_global_id(1);
     if (i >= shape.x || row >= shape.z) return;
     const real id = ids[ids_start + row];
@@ -59,14 +67,15 @@ __kernel void one_hot(IN(ids), OUT(out), const uint2 shape) {
 
 // Zeros around x: axes of the result [outer..., inner] have lengths `lens`; x begins at `before` and is `from` long with strides `steps`.
 // inner = (length, length in x, number of rows).
-__kernel void pad(IN(xs), OUT(out), const uint4 inner, const int inner_before, const uint rank, const uint8 lens, const int8 before,
-                  const uint8 from, const uint8 steps) {
+__kernel void pad(IN(xs), OUT(out), const uint4 inner, const int inner_before, const uint rank,
+                  const uint16 lens, const int16 before, const uint16 from, const uint16 steps) {
     const uint i = get_global_id(0), row = get_global_id(1);
     uint at = row, p = 0;
     int inside = 1;
 #define STEP_IN(S) { AXIS(at, lens.S, k); const uint here = k - before.S; inside &= here < from.S; p += here * steps.S; }
-    STEP_IN(s7) STEP_IN(s6) STEP_IN(s5)
-    if (rank > 3) { STEP_IN(s4) STEP_IN(s3) STEP_IN(s2) STEP_IN(s1) }
+    STEP_IN(sf) STEP_IN(se) STEP_IN(sd)
+    if (rank > 3) { STEP_IN(sc) STEP_IN(sb) STEP_IN(sa) STEP_IN(s9) }
+    if (rank > 7) { STEP_IN(s8) STEP_IN(s7) STEP_IN(s6) STEP_IN(s5) }
     if (i >= inner.x || row >= inner.z) return;
     // Positions in front of x wrap around to large ones.
     const uint here = i - inner_before;

@@ -66,12 +66,13 @@ ROW(shift, x + a, ONE, ZERO)
 
 // f(a, b) over axes [outer..., inner]; the outer ones are the last `rank` of `lens`. Strides of 0 repeat.
 #define PAIR(NAME, F)                                                                                                                      \
-    __kernel void binary_##NAME(IN(as), IN(bs), OUT(out), const uint4 inner, const uint rank, const uint8 lens, const uint8 a_steps,      \
-                                const uint8 b_steps) {                                                                                     \
+    __kernel void binary_##NAME(IN(as), IN(bs), OUT(out), const uint4 inner, const uint rank, const uint16 lens, const uint16 a_steps,      \
+                                const uint16 b_steps) {                                                                                     \
         const uint i = get_global_id(0), row = get_global_id(1);                                                                           \
         uint at = row, p = 0, q = 0;                                                                                                       \
-        STEP2(s7) STEP2(s6) STEP2(s5)                                                                                                      \
-        if (rank > 3) { STEP2(s4) STEP2(s3) STEP2(s2) STEP2(s1) }                                                                          \
+        STEP2(sf) STEP2(se) STEP2(sd) \
+        if (rank > 3) { STEP2(sc) STEP2(sb) STEP2(sa) STEP2(s9) } \
+        if (rank > 7) { STEP2(s8) STEP2(s7) STEP2(s6) STEP2(s5) } \
         if (i >= inner.x || row >= inner.w) return;                                                                                        \
         const real a = as[as_start + p + i * inner.y], b = bs[bs_start + q + i * inner.z];                                                 \
         out[out_start + row * inner.x + i] = F;                                                                                            \

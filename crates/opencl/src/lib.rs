@@ -21,6 +21,8 @@
 #[cfg(not(feature = "device"))]
 mod absent;
 mod error;
+mod extension;
+mod info;
 mod select;
 
 #[cfg(feature = "device")]
@@ -30,13 +32,21 @@ mod backend;
 #[cfg(feature = "device")]
 mod buffer;
 #[cfg(feature = "device")]
+mod call;
+#[cfg(feature = "device")]
 mod device;
+#[cfg(feature = "device")]
+mod devices;
 #[cfg(feature = "device")]
 mod elementwise;
 #[cfg(feature = "device")]
 mod launch;
 #[cfg(feature = "device")]
+mod pool;
+#[cfg(feature = "device")]
 mod product;
+#[cfg(feature = "device")]
+mod program;
 #[cfg(feature = "device")]
 mod reduce;
 #[cfg(feature = "device")]
@@ -45,10 +55,10 @@ mod session;
 mod window;
 
 #[cfg(not(feature = "device"))]
-pub use absent::{OpenCl, devices};
+pub use absent::devices;
 #[cfg(feature = "device")]
-pub use buffer::Buf;
-#[cfg(feature = "device")]
-pub use device::{OpenCl, devices};
+pub use devices::devices;
 pub use error::Error;
-pub use select::{DeviceInfo, Kernels, Kind, Selector, Transfers, VARIABLE};
+pub use extension::OpenClDevice;
+pub use info::{DeviceInfo, Kernels, Kind, Transfers};
+pub use select::{Selector, VARIABLE};

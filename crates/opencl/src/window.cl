@@ -70,9 +70,9 @@ __kernel void window_spread(IN(xs), OUT(out), WINDOW, const uint planes) {
     out[out_start + row * input.z + i2] = sum;
 }
 
-// The adjoint of take: x [v, planes, windows] to [v, planes, *input]. The index of a window is a position that the window sees, so only
+// The adjoint of gather: x [v, planes, windows] to [v, planes, *input]. The index of a window is a position that the window sees, so only
 // the windows that see a position can have chosen it.
-__kernel void put(IN(xs), INDEX(index), OUT(out), WINDOW, const uint planes, const uint index_planes) {
+__kernel void scatter_add(IN(xs), INDEX(index), OUT(out), WINDOW, const uint planes, const uint index_planes) {
     INPUT_POSITION
     const uint windows = PLANE(output), here = (i0 * input.y + i1) * input.z + i2;
     __global const real *x = xs + xs_start + at * windows;
@@ -84,7 +84,7 @@ __kernel void put(IN(xs), INDEX(index), OUT(out), WINDOW, const uint planes, con
 
 // The same for cores: a work-item per plane adds what each window chose, one after the other. shape = (windows, planes, planes of the
 // index, input length).
-__kernel void put_planes(IN(xs), INDEX(index), OUT(out), const uint4 shape) {
+__kernel void scatter_add_planes(IN(xs), INDEX(index), OUT(out), const uint4 shape) {
     const uint plane = get_global_id(0);
     if (plane >= shape.y) return;
     __global const real *x = xs + xs_start + plane * shape.x;
@@ -138,10 +138,26 @@ __kernel void argmax(IN(xs), __global uint *index, const ulong index_start, WIND
 }
 
 // out[v, p, o] = x[v, p, index[p, o]]; shape = (windows, v * planes, planes, input length).
-__kernel void take(IN(xs), INDEX(index), OUT(out), const uint4 shape) {
+__kernel void gather(IN(xs), INDEX(index), OUT(out), const uint4 shape) {
     const uint o = get_global_id(0), row = get_global_id(1);
     const uint plane = row % shape.z;
     if (o >= shape.x || row >= shape.y) return;
     const uint chosen = index[index_start + plane * shape.x + o];
     out[out_start + row * shape.x + o] = xs[xs_start + row * shape.w + chosen];
+}
+
+// Positions in planes of shape from.xyz as those in planes of shape to.xyz, whose first entry lies
+// at `first` of the others; 0 where they leave them, and inside = 1 where not. from.w positions.
+__kernel void translate_index(INDEX(index), __global uint *moved, const ulong moved_start,
+                              OUT(inside), const uint4 from, const int4 first, const uint4 to) {
+    const uint i = get_global_id(0);
+    if (i >= from.w) return;
+    uint at = index[index_start + i];
+    AXIS(at, from.z, p2);
+    AXIS(at, from.y, p1);
+    // Positions in front wrap around to large ones.
+    const uint q0 = at - first.x, q1 = p1 - first.y, q2 = p2 - first.z;
+    const int stays = q0 < to.x && q1 < to.y && q2 < to.z;
+    moved[moved_start + i] = stays ? (q0 * to.y + q1) * to.z + q2 : 0;
+    inside[inside_start + i] = stays ? ONE : ZERO;
 }
