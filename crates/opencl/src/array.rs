@@ -30,9 +30,15 @@ pub(crate) fn merged<const N: usize>(
     axes
 }
 
-/// Outer axes that a kernel's vectors hold; they step along the last eleven.
-pub(crate) const OUTER: usize = 16;
+/// Outer axes that a kernel's vectors have room for. Usual kernels take the last eight and step
+/// along seven of them; where there are more, wide ones take all and step along eleven.
+const OUTER: usize = 16;
 const _: () = assert!(Shape::MAX_RANK <= 12, "kernels take eleven outer axes and an inner one");
+
+/// Whether so many outer axes need a wide kernel, and how its name ends then.
+pub(crate) fn width(rank: usize) -> (bool, &'static str) {
+    if rank > 7 { (true, "_wide") } else { (false, "") }
+}
 
 /// Axes as kernels take them: the innermost apart, the others right-aligned in vectors.
 pub(crate) struct Axes<const N: usize> {
@@ -79,14 +85,9 @@ pub(crate) fn copy_strided<E: Scalar>(
     assert!(last < x.len, "reading {shape} with strides {strides:?} of {} entries", x.len);
     let Axes { inner: (n, [step]), rank, lens, steps: [steps], rows } =
         Axes::new(&merged(shape, [strides]));
-    let call = cl
-        .call("copy_strided")
-        .buf(x)
-        .buf(&out)
-        .words([n, step, rows, first])
-        .words([rank])
-        .words(lens)
-        .words(steps);
+    let (wide, suffix) = width(rank);
+    let call = cl.call(format!("copy_strided{suffix}")).buf(x).buf(&out);
+    let call = call.words([n, step, rows, first]).words([rank]).axes(wide, lens).axes(wide, steps);
     call.rows(n, rows).into(&cl.session, out)
 }
 
@@ -219,14 +220,16 @@ pub(crate) fn pad<E: Scalar>(
         (lens[at], before[at], from[at], steps[at]) = (axis.to, axis.before, axis.from, step);
         step *= axis.from;
     }
-    let call = cl.call("pad").buf(x).buf(&out).words([inner.to, inner.from, rows, 0]);
+    let (wide, suffix) = width(axes.len());
+    let call = cl.call(format!("pad{suffix}")).buf(x).buf(&out);
     let call = call
+        .words([inner.to, inner.from, rows, 0])
         .signed([inner.before])
         .words([axes.len()])
-        .words(lens)
-        .signed(before)
-        .words(from)
-        .words(steps);
+        .axes(wide, lens)
+        .signed_axes(wide, before)
+        .axes(wide, from)
+        .axes(wide, steps);
     call.rows(inner.to, rows).into(&cl.session, out)
 }
 
@@ -242,6 +245,12 @@ mod tests {
         assert_eq!(merged(&Shape::from([1, 1]), [&[7, 7]]), [(1, [0])]);
         let axes = Axes::new(&merged(&shape, [&[1, 2, 6]]));
         assert_eq!((axes.inner, axes.rank, axes.rows), ((4, [6]), 2, 6));
+    }
+
+    #[test]
+    fn wide_kernels_are_for_more_axes_than_usual() {
+        let names = [1, 7, 8, 11].map(|rank| width(rank).1);
+        assert_eq!(names, ["", "", "_wide", "_wide"]);
     }
 
     #[test]

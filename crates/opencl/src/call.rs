@@ -71,6 +71,16 @@ impl<'s> Call<'s> {
         self
     }
 
+    /// Numbers of outer axes, at the end of a vector of 8 or, for a wide kernel, of 16.
+    pub fn axes(self, wide: bool, words: [usize; 16]) -> Self {
+        if wide { self.words(words) } else { self.words(last(words)) }
+    }
+
+    /// The same for signed numbers.
+    pub fn signed_axes(self, wide: bool, numbers: [isize; 16]) -> Self {
+        if wide { self.signed(numbers) } else { self.signed(last(numbers)) }
+    }
+
     /// A number of the element type.
     pub fn real(mut self, number: f64) -> Self {
         self.args.push(match self.compiled.dtype {
@@ -128,4 +138,9 @@ impl<'s> Call<'s> {
         }
         Outcome(Ok(()))
     }
+}
+
+/// The last eight numbers.
+fn last<T: Copy>(numbers: [T; 16]) -> [T; 8] {
+    std::array::from_fn(|at| numbers[8 + at])
 }

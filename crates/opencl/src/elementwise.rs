@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Binary, Scalar, Shape, Unary};
 
-use crate::array::{Axes, merged};
+use crate::array::{Axes, merged, width};
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 
@@ -98,8 +98,10 @@ pub(crate) fn binary<E: Scalar>(
         return call.flat(n).into(&cl.session, result);
     }
     let Axes { inner: (n, [p, q]), rank, lens, steps: [a_steps, b_steps], rows } = Axes::new(&axes);
-    let call = cl.call(format!("binary_{name}")).buf(a).buf(b).buf(&result);
-    let call = call.words([n, p, q, rows]).words([rank]).words(lens).words(a_steps).words(b_steps);
+    let (wide, suffix) = width(rank);
+    let call = cl.call(format!("binary_{name}{suffix}")).buf(a).buf(b).buf(&result);
+    let call = call.words([n, p, q, rows]).words([rank]);
+    let call = call.axes(wide, lens).axes(wide, a_steps).axes(wide, b_steps);
     call.rows(n, rows).into(&cl.session, result)
 }
 

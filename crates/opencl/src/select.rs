@@ -19,7 +19,7 @@ pub enum Selector {
     /// first device.
     #[default]
     Default,
-    /// A place in the list of [`devices`](crate::devices).
+    /// A place in the list of [`devices`](crate::devices()).
     Index(usize),
     /// The first device whose name, or whose platform's name, contains this.
     Name(String),

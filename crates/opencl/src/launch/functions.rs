@@ -38,7 +38,9 @@ macro_rules! functions {
                 Ok(Functions {
                     // SAFETY: the standard gives these names to functions of these types; they stay
                     // loaded as long as the library does, which is kept beside them.
-                    $($name: unsafe { *library.get(concat!(stringify!($name), "\0").as_bytes())? },)+
+                    $($name: unsafe {
+                        *library.get(concat!(stringify!($name), "\0").as_bytes())?
+                    },)+
                     _library: library,
                 })
             }

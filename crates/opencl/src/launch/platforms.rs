@@ -17,7 +17,7 @@ pub(crate) struct PlatformId(pub(super) ffi::cl_platform_id);
 pub(crate) struct DeviceId(pub(super) ffi::cl_device_id);
 
 /// The installed platforms; none if there is no vendor's implementation. The library must be
-/// [loaded](load).
+/// [loaded](super::load).
 pub(crate) fn platforms() -> Result<Vec<PlatformId>, Failure> {
     let mut count = 0;
     // SAFETY: asks for the number only; `count` is valid for the write.
