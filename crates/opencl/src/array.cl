@@ -1,23 +1,38 @@
-// Copies: filled, strided, selected, padded. Divisions come before the exit: so a compiler for cores may do them once per row.
+// Copies: filled, strided, selected, padded. Divisions come before the exit: so a compiler for
+// cores may do them once per row.
 
 __kernel void fill(OUT(out), const real value, const uint n) {
     const uint i = get_global_id(0);
     if (i < n) out[out_start + i] = value;
 }
 
-// Axes [outer..., inner] as in the binary maps; inner = (length, step, number of rows, first entry).
-__kernel void copy_strided(IN(xs), OUT(out), const uint4 inner, const uint rank, const uint8 lens, const uint8 steps) {
-    const uint i = get_global_id(0), row = get_global_id(1);
-    uint at = row, p = inner.w;
+// Axes [outer..., inner] as in the binary maps; inner = (length, step, number of rows, first
+// entry).
+#define COPY_STRIDED(NAME, LEN, OVER)                                                              \
+    __kernel void NAME(IN(xs), OUT(out), const uint4 inner, const uint rank, const uint##LEN lens, \
+                       const uint##LEN steps) {                                                    \
+        const uint i = get_global_id(0), row = get_global_id(1);                                   \
+        uint at = row, p = inner.w;                                                                \
+        OVER(STEP1)                                                                                \
+        if (i >= inner.x || row >= inner.z) return;                                                \
+        out[out_start + row * inner.x + i] = xs[xs_start + p + i * inner.y];                       \
+    }
+
 #define STEP1(S) { AXIS(at, lens.S, k); p += k * steps.S; }
-    STEP1(s7) STEP1(s6) STEP1(s5)
-    if (rank > 3) { STEP1(s4) STEP1(s3) STEP1(s2) STEP1(s1) }
-    if (i >= inner.x || row >= inner.z) return;
-    out[out_start + row * inner.x + i] = xs[xs_start + p + i * inner.y];
+
+COPY_STRIDED(copy_strided, 8, NARROW)
+COPY_STRIDED(copy_strided_wide, 16, WIDE)
+
+// Rows side by side in longer ones; shape = (length, length of the longer, number of rows).
+__kernel void place(IN(xs), OUT(out), const uint4 shape) {
+    const uint i = get_global_id(0), row = get_global_id(1);
+    if (i < shape.x && row < shape.z)
+        out[out_start + row * shape.y + i] = xs[xs_start + row * shape.x + i];
 }
 
-// Of x [outer, axis, inner] the entries `pick` of the middle axis; shape = (inner, axis, picks, outer).
-__kernel void select_entries(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
+// Of x [outer, axis, inner] the entries `pick` of the middle axis; shape = (inner, axis, picks,
+// outer).
+__kernel void index_select(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
     const uint i = get_global_id(0), row = get_global_id(1);
     const uint o = row / shape.z, a = row % shape.z;
     if (i >= shape.x || row >= shape.z * shape.w) return;
@@ -26,7 +41,9 @@ __kernel void select_entries(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
 }
 
 // Whether an id is a whole number below `rows`.
-int is_row(const real id, const uint rows) { return id >= ZERO && id < (real)rows && id == trunc(id); }
+int is_row(const real id, const uint rows) {
+    return id >= ZERO && id < (real)rows && id == trunc(id);
+}
 
 // ids where they are rows of a table of shape.x, NaN where not; shape.y ids.
 __kernel void row_or_nan(IN(ids), OUT(out), const uint2 shape) {
@@ -43,11 +60,12 @@ __kernel void eye(OUT(out), const uint n) {
 }
 
 // Rows of a table; shape = (width, rows of the table, number of ids). What is no row is NaN.
-__kernel void lookup(IN(table), IN(ids), OUT(out), const uint4 shape) {
+__kernel void gather_rows(IN(table), IN(ids), OUT(out), const uint4 shape) {
     const uint i = get_global_id(0), row = get_global_id(1);
     if (i >= shape.x || row >= shape.z) return;
     const real id = ids[ids_start + row];
-    out[out_start + row * shape.x + i] = is_row(id, shape.y) ? table[table_start + (uint)id * shape.x + i] : (real)NAN;
+    out[out_start + row * shape.x + i] =
+        is_row(id, shape.y) ? table[table_start + (uint)id * shape.x + i] : (real)NAN;
 }
 
 // One-hot rows; shape = (classes, number of ids).
@@ -57,19 +75,29 @@ __kernel void one_hot(IN(ids), OUT(out), const uint2 shape) {
     out[out_start + row * shape.x + i] = ids[ids_start + row] == (real)i ? ONE : ZERO;
 }
 
-// Zeros around x: axes of the result [outer..., inner] have lengths `lens`; x begins at `before` and is `from` long with strides `steps`.
-// inner = (length, length in x, number of rows).
-__kernel void pad(IN(xs), OUT(out), const uint4 inner, const int inner_before, const uint rank, const uint8 lens, const int8 before,
-                  const uint8 from, const uint8 steps) {
-    const uint i = get_global_id(0), row = get_global_id(1);
-    uint at = row, p = 0;
-    int inside = 1;
-#define STEP_IN(S) { AXIS(at, lens.S, k); const uint here = k - before.S; inside &= here < from.S; p += here * steps.S; }
-    STEP_IN(s7) STEP_IN(s6) STEP_IN(s5)
-    if (rank > 3) { STEP_IN(s4) STEP_IN(s3) STEP_IN(s2) STEP_IN(s1) }
-    if (i >= inner.x || row >= inner.z) return;
-    // Positions in front of x wrap around to large ones.
-    const uint here = i - inner_before;
-    inside &= here < inner.y;
-    out[out_start + row * inner.x + i] = inside ? xs[xs_start + p + here] : ZERO;
+// Zeros around x: axes of the result [outer..., inner] have lengths `lens`; x begins at `before`
+// and is `from` long with strides `steps`. inner = (length, length in x, number of rows).
+#define PAD(NAME, LEN, OVER)                                                                       \
+    __kernel void NAME(IN(xs), OUT(out), const uint4 inner, const int inner_before,                \
+                       const uint rank, const uint##LEN lens, const int##LEN before,               \
+                       const uint##LEN from, const uint##LEN steps) {                              \
+        const uint i = get_global_id(0), row = get_global_id(1);                                   \
+        uint at = row, p = 0;                                                                      \
+        int inside = 1;                                                                            \
+        OVER(STEP_IN)                                                                              \
+        if (i >= inner.x || row >= inner.z) return;                                                \
+        /* Positions in front of x wrap around to large ones. */                                   \
+        const uint here = i - inner_before;                                                        \
+        inside &= here < inner.y;                                                                  \
+        out[out_start + row * inner.x + i] = inside ? xs[xs_start + p + here] : ZERO;              \
+    }
+
+#define STEP_IN(S) {                                                                               \
+    AXIS(at, lens.S, k);                                                                           \
+    const uint here = k - before.S;                                                                \
+    inside &= here < from.S;                                                                       \
+    p += here * steps.S;                                                                           \
 }
+
+PAD(pad, 8, NARROW)
+PAD(pad_wide, 16, WIDE)

@@ -2,228 +2,243 @@
 
 use std::sync::Arc;
 
-use std::ops::Range;
-
 use vivit_tensor::{
-    Backend, Binary, ConvDims, ConvWeights, Error, Gemm, Reduce, Scalar, Search, Shape, Unary,
-    Window,
+    Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
+    NonFiniteSearch, PendingSearch, Reduce, Scalar, Shape, Unary, Window,
 };
 
 use crate::buffer::Buf;
 use crate::device::OpenCl;
+use crate::pool::Block;
 use crate::{array, elementwise, product, reduce, window};
 
-impl<E: Scalar> Backend for OpenCl<E> {
-    type Elem = E;
-    type Buf = Buf<E>;
-    type Index = Buf<u32>;
+impl<E: Scalar> OpenCl<E> {
+    #[track_caller]
+    fn all(&self, buffers: &[&Buffer]) -> Vec<Buf<E>> {
+        buffers.iter().map(|buffer| self.read(buffer)).collect()
+    }
 
-    fn device(&self) -> String {
+    #[track_caller]
+    fn indices<'i>(&self, index: &'i Index) -> &'i Buf<u32> {
+        Buf::indices(index, &self.session.pool)
+    }
+}
+
+impl<E: Scalar> Backend for OpenCl<E> {
+    fn name(&self) -> String {
         format!("OpenCL ({}, {})", self.session.info.name, E::NAME)
+    }
+
+    fn dtype(&self) -> DType {
+        E::DTYPE
+    }
+
+    fn with_dtype(&self, dtype: DType) -> Result<Arc<dyn Backend>, Error> {
+        self.sibling(dtype)
+    }
+
+    fn upload(&self, data: HostVec) -> Buffer {
+        self.session.upload(data.into_vec::<E>()).wrap()
+    }
+
+    fn upload_index(&self, data: Vec<u32>) -> Index {
+        self.session.upload(data).wrap_index()
+    }
+
+    fn download(&self, buf: &Buffer) -> Result<HostVec, Error> {
+        self.session.download(&self.read(buf)).map(E::into_host)
+    }
+
+    fn fill(&self, len: usize, value: f64) -> Buffer {
+        array::fill(self, len, value).wrap()
+    }
+
+    fn copy_strided(&self, x: &Buffer, shape: &Shape, strides: &[usize]) -> Buffer {
+        array::copy_strided(self, &self.read(x), 0, shape, strides).wrap()
+    }
+
+    fn index_select(
+        &self,
+        x: &Buffer,
+        outer: usize,
+        axis: usize,
+        inner: usize,
+        pick: &[usize],
+    ) -> Buffer {
+        array::index_select(self, &self.read(x), outer, axis, inner, pick).wrap()
+    }
+
+    fn pad(&self, x: &Buffer, shape: &Shape, pads: &[(isize, isize)]) -> Buffer {
+        array::pad(self, &self.read(x), shape, pads).wrap()
+    }
+
+    fn unary(&self, f: Unary, x: &Buffer) -> Buffer {
+        elementwise::unary(self, f, &self.read(x)).wrap()
+    }
+
+    fn unary_chain(&self, f: Unary, x: &Buffer, y: &Buffer, mat: &Buffer) -> Buffer {
+        elementwise::unary_chain(self, f, &self.read(x), &self.read(y), &self.read(mat)).wrap()
+    }
+
+    fn unary_second(&self, f: Unary, x: &Buffer, y: &Buffer) -> Buffer {
+        elementwise::unary_second(self, f, &self.read(x), &self.read(y)).wrap()
+    }
+
+    fn binary(&self, f: Binary, a: (&Buffer, &Shape), b: (&Buffer, &Shape), out: &Shape) -> Buffer {
+        elementwise::binary(self, f, (&self.read(a.0), a.1), (&self.read(b.0), b.1), out).wrap()
+    }
+
+    fn axpy(&self, alpha: f64, x: &Buffer, y: &mut Buffer) {
+        let x = self.read(x);
+        self.write(y, |y| elementwise::axpy(self, alpha, &x, y));
+    }
+
+    fn reduce(&self, f: Reduce, x: &Buffer, outer: usize, axis: usize, inner: usize) -> Buffer {
+        reduce::reduce(self, f, &self.read(x), outer, axis, inner).wrap()
+    }
+
+    fn gemm(&self, g: &Gemm, a: &Buffer, b: &Buffer, c: &mut Buffer) {
+        let (a, b) = (self.read(a), self.read(b));
+        self.write(c, |c| product::product(self, g, &a, &b, c, false));
+    }
+
+    fn unfold(&self, x: &Buffer, planes: usize, w: &Window) -> Buffer {
+        window::unfold(self, &self.read(x), planes, w).wrap()
+    }
+
+    fn fold(&self, x: &Buffer, planes: usize, w: &Window) -> Buffer {
+        window::fold(self, &self.read(x), planes, w).wrap()
+    }
+
+    fn argmax(&self, x: &Buffer, planes: usize, w: &Window) -> Index {
+        window::argmax(self, &self.read(x), planes, w).wrap_index()
+    }
+
+    fn gather(&self, x: &Buffer, index: &Index, planes: usize, w: &Window) -> Buffer {
+        window::gather(self, &self.read(x), self.indices(index), planes, w).wrap()
+    }
+
+    fn scatter_add(&self, x: &Buffer, index: &Index, planes: usize, w: &Window) -> Buffer {
+        window::scatter_add(self, &self.read(x), self.indices(index), planes, w).wrap()
+    }
+
+    fn is_readable(&self, buf: &Buffer) -> bool {
+        buf.memory::<Block<E>>().is_some_and(|block| block.is_of(&self.session.pool))
     }
 
     fn check(&self) -> Result<(), Error> {
         self.session.settle()
     }
 
-    fn can_read(&self, buf: &Buf<E>) -> bool {
-        buf.block.as_ref().is_ok_and(|block| block.is_of(&self.session))
+    fn memory(&self) -> Option<usize> {
+        let bytes = self.session.info.memory;
+        (bytes > 0).then(|| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
-    fn same(&self, a: &Buf<E>, b: &Buf<E>) -> bool {
-        let shared = matches!((&a.block, &b.block), (Ok(a), Ok(b)) if Arc::ptr_eq(a, b));
-        shared && (a.start, a.len) == (b.start, b.len)
+    fn scratch(&self, len: usize) -> Buffer {
+        self.session.allocate::<E>(len).wrap()
     }
 
-    fn len(&self, buf: &Buf<E>) -> usize {
-        buf.len
+    fn syrk(&self, r: usize, d: usize, a: &Buffer, c: &mut Buffer) {
+        let (g, a) = (Gemm::nt(r, r, d).accumulating(), self.read(a));
+        self.write(c, |c| product::product(self, &g, &a, &a, c, true));
     }
 
-    fn upload(&self, data: Vec<E>) -> Buf<E> {
-        self.session.upload(data)
+    fn concat(&self, parts: &[&Buffer], outer: usize) -> Buffer {
+        array::concat(self, &self.all(parts), outer).wrap()
     }
 
-    fn upload_index(&self, data: Vec<u32>) -> Buf<u32> {
-        self.session.upload(data)
+    fn window_sum(&self, x: &Buffer, planes: usize, w: &Window) -> Buffer {
+        window::window_sum(self, &self.read(x), planes, w).wrap()
     }
 
-    fn download(&self, buf: &Buf<E>) -> Result<Vec<E>, Error> {
-        self.session.download(buf)
+    fn window_spread(&self, x: &Buffer, planes: usize, w: &Window) -> Buffer {
+        window::window_spread(self, &self.read(x), planes, w).wrap()
     }
 
-    fn fill(&self, len: usize, value: E) -> Buf<E> {
-        array::fill(self, len, value)
-    }
-
-    fn slice(&self, x: &Buf<E>, range: Range<usize>) -> Buf<E> {
-        assert!(
-            range.start <= range.end && range.end <= x.len,
-            "slice {range:?} of {} elements",
-            x.len
-        );
-        x.slice(range.start, range.len())
-    }
-
-    fn copy_strided(&self, x: &Buf<E>, shape: &Shape, strides: &[usize]) -> Buf<E> {
-        array::copy_strided(self, x, 0, shape, strides)
-    }
-
-    fn select(
-        &self,
-        x: &Buf<E>,
-        outer: usize,
-        axis: usize,
-        inner: usize,
-        pick: &[usize],
-    ) -> Buf<E> {
-        array::select(self, x, outer, axis, inner, pick)
-    }
-
-    fn pad(&self, x: &Buf<E>, shape: &Shape, pads: &[(isize, isize)]) -> Buf<E> {
-        array::pad(self, x, shape, pads)
-    }
-
-    fn unary(&self, f: Unary, x: &Buf<E>) -> Buf<E> {
-        elementwise::unary(self, f, x)
-    }
-
-    fn unary_chain(&self, f: Unary, x: &Buf<E>, y: &Buf<E>, mat: &Buf<E>) -> Buf<E> {
-        elementwise::unary_chain(self, f, x, y, mat)
-    }
-
-    fn unary_second(&self, f: Unary, x: &Buf<E>, y: &Buf<E>) -> Buf<E> {
-        elementwise::unary_second(self, f, x, y)
-    }
-
-    fn binary(&self, f: Binary, a: (&Buf<E>, &Shape), b: (&Buf<E>, &Shape), out: &Shape) -> Buf<E> {
-        elementwise::binary(self, f, a, b, out)
-    }
-
-    fn axpy(&self, alpha: f64, x: &Buf<E>, y: &mut Buf<E>) {
-        elementwise::axpy(self, alpha, x, y);
-    }
-
-    fn reduce(&self, f: Reduce, x: &Buf<E>, outer: usize, axis: usize, inner: usize) -> Buf<E> {
-        reduce::reduce(self, f, x, outer, axis, inner)
-    }
-
-    fn gemm(&self, g: &Gemm, a: &Buf<E>, b: &Buf<E>, c: &mut Buf<E>) {
-        product::product(self, g, a, b, c, false);
-    }
-
-    fn syrk(&self, r: usize, d: usize, a: &Buf<E>, c: &mut Buf<E>) {
-        product::product(self, &Gemm::nt(r, r, d).accumulating(), a, a, c, true);
-    }
-
-    fn add_tiled_product(
-        &self,
-        acc: &mut Buf<E>,
-        x: &Buf<E>,
-        xs: (usize, usize),
-        y: &Buf<E>,
-        ys: (usize, usize),
-    ) {
-        elementwise::add_tiled_product(self, acc, x, xs, y, ys);
-    }
-
-    fn unfold(&self, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
-        window::unfold(self, x, planes, w)
-    }
-
-    fn fold(&self, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
-        window::fold(self, x, planes, w)
-    }
-
-    fn argmax(&self, x: &Buf<E>, planes: usize, w: &Window) -> Buf<u32> {
-        window::argmax(self, x, planes, w)
-    }
-
-    fn take(&self, x: &Buf<E>, index: &Buf<u32>, planes: usize, w: &Window) -> Buf<E> {
-        window::take(self, x, index, planes, w)
-    }
-
-    fn put(&self, x: &Buf<E>, index: &Buf<u32>, planes: usize, w: &Window) -> Buf<E> {
-        window::put(self, x, index, planes, w)
-    }
-
-    fn window_sum(&self, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
-        window::window_sum(self, x, planes, w)
-    }
-
-    fn window_spread(&self, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
-        window::window_spread(self, x, planes, w)
-    }
-
-    fn conv(&self, x: &Buf<E>, w: &Buf<E>, n: usize, dims: ConvDims, window: &Window) -> Buf<E> {
-        window::conv(self, x, w, n, dims, window)
+    fn conv(&self, x: &Buffer, w: &Buffer, n: usize, dims: ConvDims, window: &Window) -> Buffer {
+        window::conv(self, &self.read(x), &self.read(w), n, dims, window).wrap()
     }
 
     fn conv_transposed(
         &self,
-        y: &Buf<E>,
-        w: &Buf<E>,
+        y: &Buffer,
+        w: &Buffer,
         [columns, n]: [usize; 2],
         dims: ConvDims,
         window: &Window,
-    ) -> Buf<E> {
-        window::conv_transposed(self, y, w, columns * n, dims, window)
+    ) -> Buffer {
+        let (y, w) = (self.read(y), self.read(w));
+        window::conv_transposed(self, &y, &w, columns * n, dims, window).wrap()
     }
 
-    fn conv_weights(&self, p: &ConvWeights, s: &Buf<E>, x: &Buf<E>) -> Buf<E> {
-        window::conv_weights(self, p, s, x)
+    fn gather_rows(&self, table: &Buffer, ids: &Buffer, shape: (usize, usize)) -> Buffer {
+        array::gather_rows(self, &self.read(table), &self.read(ids), shape).wrap()
     }
 
-    fn lookup(&self, table: &Buf<E>, ids: &Buf<E>, shape: (usize, usize)) -> Buf<E> {
-        array::lookup(self, table, ids, shape)
+    fn row_or_nan(&self, ids: &Buffer, rows: usize) -> Result<Buffer, Error> {
+        Ok(array::row_or_nan(self, &self.read(ids), rows).wrap())
     }
 
-    fn row_or_nan(&self, ids: &Buf<E>, rows: usize) -> Result<Buf<E>, Error> {
-        Ok(array::row_or_nan(self, ids, rows))
+    fn eye(&self, n: usize) -> Buffer {
+        array::eye(self, n).wrap()
     }
 
-    fn eye(&self, n: usize) -> Buf<E> {
-        array::eye(self, n)
+    fn one_hot(&self, ids: &Buffer, classes: usize) -> Buffer {
+        array::one_hot(self, &self.read(ids), classes).wrap()
     }
 
-    fn one_hot(&self, ids: &Buf<E>, classes: usize) -> Buf<E> {
-        array::one_hot(self, ids, classes)
-    }
-
-    fn softmax(&self, x: &Buf<E>, outer: usize, axis: usize, inner: usize) -> Buf<E> {
-        reduce::softmax(self, x, outer, axis, inner)
+    fn softmax(&self, x: &Buffer, outer: usize, axis: usize, inner: usize) -> Buffer {
+        reduce::softmax(self, &self.read(x), outer, axis, inner).wrap()
     }
 
     fn draw_one_hot(
         &self,
-        p: &Buf<E>,
+        p: &Buffer,
         u: &[f64],
         outer: usize,
         axis: usize,
         inner: usize,
-    ) -> Result<Buf<E>, Error> {
-        Ok(reduce::draw_one_hot(self, p, u, outer, axis, inner))
+    ) -> Result<Buffer, Error> {
+        Ok(reduce::draw_one_hot(self, &self.read(p), u, outer, axis, inner).wrap())
     }
 
-    fn first_non_finite(&self, x: &Buf<E>) -> Result<Option<usize>, Error> {
-        Ok(reduce::answer(self, &reduce::search_non_finite(self, &[x]))?.map(|(_, at)| at))
+    fn first_non_finite(&self, x: &Buffer) -> Result<Option<usize>, Error> {
+        let search = reduce::Search::start(self, &[self.read(x)]);
+        Ok(search.wait()?.map(|(_, at)| at))
     }
 
-    fn search_non_finite(&self, arrays: &[&Buf<E>]) -> Result<Search<Buf<u32>>, Error> {
-        Ok(Search::Pending(reduce::search_non_finite(self, arrays)))
+    fn search_non_finite(&self, arrays: &[&Buffer]) -> Result<NonFiniteSearch, Error> {
+        let search = reduce::Search::start(self, &self.all(arrays));
+        Ok(NonFiniteSearch::Pending(Arc::new(search)))
     }
 
-    fn answer(&self, search: &Search<Buf<u32>>) -> Result<Option<(usize, usize)>, Error> {
-        match search {
-            Search::Done(found) => Ok(*found),
-            Search::Pending(found) => reduce::answer(self, found),
-        }
+    fn translate_index(
+        &self,
+        index: &Index,
+        entries: usize,
+        from: [usize; 3],
+        first: [isize; 3],
+        to: [usize; 3],
+    ) -> Option<(Index, Buffer)> {
+        let index = self.indices(index);
+        let (moved, inside) = window::translate_index(self, index, entries, from, first, to);
+        Some((moved.wrap_index(), inside.wrap()))
     }
 
-    fn mark(&self, search: &Search<Buf<u32>>, x: &mut Buf<E>) {
-        match search {
-            Search::Done(None) => {}
-            Search::Done(Some(_)) => *x = array::fill(self, x.len, E::of(f64::NAN)),
-            Search::Pending(found) => reduce::mark(self, found, x),
-        }
+    fn add_tiled_product(
+        &self,
+        acc: &mut Buffer,
+        x: &Buffer,
+        xs: (usize, usize),
+        y: &Buffer,
+        ys: (usize, usize),
+    ) {
+        let (x, y) = (self.read(x), self.read(y));
+        self.write(acc, |acc| elementwise::add_tiled_product(self, acc, &x, xs, &y, ys));
+    }
+
+    fn conv_weights(&self, p: &ConvWeights, s: &Buffer, x: &Buffer) -> Buffer {
+        window::conv_weights(self, p, &self.read(s), &self.read(x)).wrap()
     }
 }

@@ -1,60 +1,35 @@
-//! Device memory: shared ranges, and the pool that unused memory goes back to.
+//! Ranges of device memory, as launchers take them and as the layers above pass them around.
 
-use std::collections::BTreeMap;
+use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use vivit_tensor::Error;
+use vivit_tensor::{Buffer, Error, Index};
 
-use crate::launch::Mem;
-use crate::session::Session;
-
-/// Memory of one session; goes back to the pool with the last range of it.
-pub(crate) struct Block {
-    mem: Option<Mem>,
-    bytes: usize,
-    session: Arc<Session>,
-}
-
-impl Block {
-    pub fn new(mem: Mem, bytes: usize, session: Arc<Session>) -> Self {
-        Block { mem: Some(mem), bytes, session }
-    }
-
-    pub fn is_of(&self, session: &Arc<Session>) -> bool {
-        Arc::ptr_eq(&self.session, session)
-    }
-
-    pub fn mem(&self) -> &Mem {
-        self.mem.as_ref().expect("taken on drop only")
-    }
-}
-
-impl Drop for Block {
-    fn drop(&mut self) {
-        if let Some(mem) = self.mem.take() {
-            self.session.take_back(mem, self.bytes);
-        }
-    }
-}
+use crate::pool::{Block, Pool};
 
 /// A shared range of device memory, or why there is none: the failure of what should have filled
 /// it.
-#[derive(Clone)]
-pub struct Buf<T> {
-    pub(crate) block: Result<Arc<Block>, Arc<Error>>,
-    pub(crate) start: usize,
-    pub(crate) len: usize,
+pub(crate) struct Buf<T> {
+    pub block: Result<Arc<Block<T>>, Arc<Error>>,
+    pub start: usize,
+    pub len: usize,
     elem: PhantomData<fn() -> T>,
 }
 
+impl<T> Clone for Buf<T> {
+    fn clone(&self) -> Self {
+        self.slice(0, self.len)
+    }
+}
+
 impl<T> Buf<T> {
-    pub(crate) fn new(block: Result<Arc<Block>, Arc<Error>>, len: usize) -> Self {
+    pub fn new(block: Result<Arc<Block<T>>, Arc<Error>>, len: usize) -> Self {
         Buf { block, start: 0, len, elem: PhantomData }
     }
 
-    pub(crate) fn slice(&self, start: usize, len: usize) -> Self {
+    pub fn slice(&self, start: usize, len: usize) -> Self {
         Buf { block: self.block.clone(), start: self.start + start, len, elem: PhantomData }
     }
 }
@@ -66,62 +41,68 @@ impl<T> fmt::Debug for Buf<T> {
     }
 }
 
-/// Memory that nobody uses, by size. The queue runs in order, so what was given back may be used at
-/// once.
-#[derive(Default)]
-pub(crate) struct Pool {
-    free: BTreeMap<usize, Vec<Mem>>,
-    /// Bytes in `free`.
-    pub idle: usize,
-    /// Bytes handed out.
-    pub in_use: usize,
-}
-
-impl Pool {
-    /// The size that is allocated for `bytes`: eight steps from one power of two to the next, so
-    /// that sizes recur.
-    pub fn size_for(bytes: usize) -> usize {
-        let bytes = bytes.max(256);
-        let step = (1 << bytes.ilog2()) / 8;
-        bytes.div_ceil(step) * step
+impl<T: 'static> Buf<T> {
+    /// The range that a buffer of this device stands for.
+    ///
+    /// # Panics
+    /// If the buffer is another backend's, another device's or of another precision.
+    #[track_caller]
+    pub fn read(buffer: &Buffer, pool: &Arc<Pool>) -> Self {
+        let block = match (buffer.shared::<Block<T>>(), buffer.shared::<Error>()) {
+            (Some(block), _) if block.is_of(pool) => Ok(block),
+            (None, Some(error)) => Err(error),
+            (Some(_), _) => panic!(
+                "a buffer of another OpenCL device, or of this one opened once more, where this \
+                 one's {} is needed",
+                type_name::<T>()
+            ),
+            (None, None) => panic!(
+                "a buffer of another backend or precision where OpenCL's {} is needed",
+                type_name::<T>()
+            ),
+        };
+        Buf { block, start: buffer.start(), len: buffer.len(), elem: PhantomData }
     }
 
-    /// Memory of at least `size` bytes, with its size.
-    pub fn take(&mut self, size: usize) -> Option<(Mem, usize)> {
-        // Up to a quarter more than needed: better than new memory.
-        let (&size, list) =
-            self.free.range_mut(size..=size + size / 4).find(|(_, list)| !list.is_empty())?;
-        self.idle -= size;
-        let mem = list.pop();
-        if list.is_empty() {
-            self.free.remove(&size);
+    /// The same, of a buffer that is about to be written and put back: it is left empty, so that
+    /// its memory is not shared with itself.
+    #[track_caller]
+    pub fn take(buffer: &mut Buffer, pool: &Arc<Pool>) -> Self {
+        let taken = Self::read(buffer, pool);
+        *buffer = Buffer::new(Arc::new(()), 0, 0);
+        taken
+    }
+
+    /// The buffer that stands for this range.
+    pub fn wrap(self) -> Buffer {
+        match self.block {
+            Ok(block) => Buffer::new(block, self.start, self.len),
+            Err(error) => Buffer::new(error, self.start, self.len),
         }
-        mem.map(|mem| (mem, size))
-    }
-
-    pub fn give(&mut self, mem: Mem, size: usize, limit: usize) {
-        if self.idle + size <= limit {
-            self.idle += size;
-            self.free.entry(size).or_default().push(mem);
-        }
-    }
-
-    pub fn clear(&mut self) {
-        self.free.clear();
-        self.idle = 0;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Pool;
-
-    #[test]
-    fn sizes_recur_and_waste_little() {
-        for bytes in [0, 1, 255, 256, 257, 1000, 4097, 1_000_000, 123_456_789] {
-            let size = Pool::size_for(bytes);
-            assert!(size >= bytes && size <= bytes.max(256) * 9 / 8, "{bytes} in {size}");
-            assert_eq!(Pool::size_for(size), size);
+impl Buf<u32> {
+    /// The range that indices of this device stand for.
+    ///
+    /// # Panics
+    /// If they are another backend's or another device's.
+    #[track_caller]
+    pub fn indices<'i>(index: &'i Index, pool: &Arc<Pool>) -> &'i Self {
+        match index.memory::<Self>() {
+            Some(indices) if indices.block.as_ref().map_or(true, |block| block.is_of(pool)) => {
+                indices
+            }
+            Some(_) => panic!(
+                "indices of another OpenCL device, or of this one opened once more, where this \
+                 one's are needed"
+            ),
+            None => panic!("indices of another backend where OpenCL's are needed"),
         }
+    }
+
+    /// The indices that stand for this range.
+    pub fn wrap_index(self) -> Index {
+        Index::new(Arc::new(self))
     }
 }

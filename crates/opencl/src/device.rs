@@ -1,27 +1,41 @@
-//! The devices of this machine, and opening one.
+//! An open device in one precision: the object behind a [`Device`].
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ocl::ffi;
-use vivit_tensor::Scalar;
+use vivit_tensor::{Backend, Buffer, DType, Device, Error as TensorError, Scalar};
 
 use crate::buffer::Buf;
-use crate::launch::{self, DeviceId, Failure, Queue};
-use crate::select::VARIABLE;
-use crate::session::{GROUP, Outcome, Session};
-use crate::{DeviceInfo, Error, Kernels, Kind, Selector, Transfers};
+use crate::call::Call;
+use crate::devices::{check, list};
+use crate::error::Error;
+use crate::info::{DeviceInfo, Kernels, Kind, Transfers};
+use crate::launch::{Queue, info_number};
+use crate::program::Compiled;
+use crate::select::{Selector, VARIABLE};
+use crate::session::{Outcome, Session};
 
-/// A device and an element type: `OpenCl<f32>`, `OpenCl<f64>`.
-///
-/// Clones share the device's context, queue, program and memory. Buffers of one can be used by its
-/// clones only.
-#[derive(Clone)]
-pub struct OpenCl<E> {
-    pub(crate) session: Arc<Session>,
-    pub(crate) kernels: Kernels,
+/// A device and an element type.
+pub(crate) struct OpenCl<E> {
+    pub session: Arc<Session>,
+    pub compiled: Arc<Compiled>,
+    pub kernels: Kernels,
+    siblings: Arc<Siblings>,
     elem: PhantomData<fn() -> E>,
+}
+
+impl<E> Clone for OpenCl<E> {
+    fn clone(&self) -> Self {
+        OpenCl {
+            session: Arc::clone(&self.session),
+            compiled: Arc::clone(&self.compiled),
+            kernels: self.kernels,
+            siblings: Arc::clone(&self.siblings),
+            elem: PhantomData,
+        }
+    }
 }
 
 impl<E: Scalar> fmt::Debug for OpenCl<E> {
@@ -30,124 +44,33 @@ impl<E: Scalar> fmt::Debug for OpenCl<E> {
     }
 }
 
-/// The devices of all platforms.
-///
-/// # Errors
-/// If there is no OpenCL library, platform or device.
-pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
-    Ok(list()?.into_iter().map(|(_, info)| info).collect())
-}
-
-fn list() -> Result<Vec<(DeviceId, DeviceInfo)>, Error> {
-    let failed = |device: &str, failure: Failure| Error::Call {
-        device: device.into(),
-        call: failure.call,
-        status: failure.status(),
-    };
-    launch::load().map_err(|reason| Error::NoLibrary { reason })?;
-    let platforms = launch::platforms().map_err(|failure| failed("OpenCL", failure))?;
-    if platforms.is_empty() {
-        return Err(Error::NoPlatform);
-    }
-    let mut all = Vec::new();
-    for platform in platforms {
-        let name = launch::platform_name(platform);
-        for device in launch::devices(platform).map_err(|failure| failed(&name, failure))? {
-            let info = describe(device, &name, all.len());
-            all.push((device, info));
-        }
-    }
-    if all.is_empty() { Err(Error::NoDevice) } else { Ok(all) }
-}
-
-fn describe(device: DeviceId, platform: &str, index: usize) -> DeviceInfo {
-    let text = |what| launch::info_text(device, what);
-    let number = |what| launch::info_number(device, what);
-    let types = number(ffi::CL_DEVICE_TYPE);
-    let kind = match types {
-        types if types & ffi::CL_DEVICE_TYPE_GPU != 0 => Kind::Gpu,
-        types if types & ffi::CL_DEVICE_TYPE_CPU != 0 => Kind::Cpu,
-        _ => Kind::Accelerator,
-    };
-    DeviceInfo {
-        index,
-        name: text(ffi::CL_DEVICE_NAME),
-        platform: platform.into(),
-        kind,
-        version: text(ffi::CL_DEVICE_VERSION),
-        driver: text(ffi::CL_DRIVER_VERSION),
-        compute_units: number(ffi::CL_DEVICE_MAX_COMPUTE_UNITS),
-        memory: number(ffi::CL_DEVICE_GLOBAL_MEM_SIZE),
-        largest_array: number(ffi::CL_DEVICE_MAX_MEM_ALLOC_SIZE),
-        local_memory: number(ffi::CL_DEVICE_LOCAL_MEM_SIZE),
-        doubles: text(ffi::CL_DEVICE_EXTENSIONS)
-            .split_whitespace()
-            .any(|name| name == "cl_khr_fp64"),
-    }
-}
-
-/// Whether `"OpenCL 1.2 …"` or later is told.
-fn is_recent(version: &str) -> bool {
-    let number = version.strip_prefix("OpenCL ").and_then(|rest| rest.split_whitespace().next());
-    let parts = number.and_then(|number| number.split_once('.'));
-    parts
-        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
-        .is_some_and(|version: (u32, u32)| version >= (1, 2))
-}
-
-/// What a device must have for an element type.
-fn check(info: &DeviceInfo, work_group: u64, double: bool) -> Result<(), Error> {
-    if !is_recent(&info.version) {
-        return Err(Error::Version { device: info.name.clone(), version: info.version.clone() });
-    }
-    if double && !info.doubles {
-        return Err(Error::NoDoubles { device: info.name.clone() });
-    }
-    if work_group < GROUP as u64 {
-        return Err(Error::WorkGroup {
-            device: info.name.clone(),
-            size: work_group,
-            needed: GROUP as u64,
-        });
-    }
-    Ok(())
-}
-
 impl<E: Scalar> OpenCl<E> {
-    /// Opens a device and compiles the kernels for it: `OpenCl::<f32>::new(0)`, `new("gpu")`,
-    /// `new("part of a name")`, `new(Selector::default())`.
+    /// The object of this precision.
+    fn of(siblings: &Arc<Siblings>) -> Result<Self, Error> {
+        let Siblings { session, kernels, .. } = siblings.as_ref();
+        Ok(OpenCl {
+            session: Arc::clone(session),
+            compiled: session.compiled(E::DTYPE)?,
+            kernels: *kernels,
+            siblings: Arc::clone(siblings),
+            elem: PhantomData,
+        })
+    }
+
+    /// The object of another precision, or this one; the same one every time.
     ///
     /// # Errors
-    /// If there is no OpenCL, no such device, the device is too old or lacks doubles that are asked
-    /// for, or it can't be opened.
-    pub fn new(selector: impl Into<Selector>) -> Result<Self, Error> {
-        let list = list()?;
-        let infos: Vec<DeviceInfo> = list.iter().map(|(_, info)| info.clone()).collect();
-        let variable = std::env::var(VARIABLE).ok();
-        let (device, info) = list[selector.into().choose(&infos, variable.as_deref())?].clone();
-        let double = E::NAME == "f64";
-        check(&info, launch::info_number(device, ffi::CL_DEVICE_MAX_WORK_GROUP_SIZE), double)?;
-        let native = if double {
-            ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE
-        } else {
-            ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT
-        };
-        let width = launch::info_number(device, native) as usize;
-        let kernels = if info.kind == Kind::Cpu { Kernels::Cores } else { Kernels::Groups };
-        let queue = Queue::open(device).map_err(|failure| Error::Call {
-            device: info.name.clone(),
-            call: failure.call,
-            status: failure.status(),
-        })?;
-        let session = Arc::new(Session::new(queue, info, double, width)?);
-        Ok(OpenCl { session, kernels, elem: PhantomData })
-    }
-
-    /// The same device with other kernels; by default they are those for the device's type.
-    #[must_use]
-    pub fn with_kernels(mut self, kernels: Kernels) -> Self {
-        self.kernels = kernels;
-        self
+    /// If the device lacks the precision, or can't compile the kernels for it.
+    pub fn sibling(&self, dtype: DType) -> Result<Arc<dyn Backend>, TensorError> {
+        let info = self.info();
+        if dtype == DType::F64 && !info.doubles {
+            let device = format!("{} (it lacks cl_khr_fp64)", self.session.device());
+            return Err(TensorError::NoDType { device, dtype });
+        }
+        self.siblings.get(dtype).map_err(|error| TensorError::Device {
+            device: self.session.device(),
+            reason: format!("opening it in {dtype} failed: {error}"),
+        })
     }
 
     /// What is known about the device.
@@ -155,44 +78,136 @@ impl<E: Scalar> OpenCl<E> {
         &self.session.info
     }
 
-    /// What has moved between host and device since it was opened.
-    pub fn transfers(&self) -> Transfers {
-        self.session.transfers()
+    /// Starts the description of a kernel's call.
+    pub fn call(&self, name: impl Into<String>) -> Call<'_> {
+        Call::new(&self.session, &self.compiled, name)
+    }
+
+    /// The range of device memory that a buffer stands for.
+    ///
+    /// # Panics
+    /// If the buffer is another backend's, another device's or of another precision.
+    #[track_caller]
+    pub fn read(&self, buffer: &Buffer) -> Buf<E> {
+        Buf::read(buffer, &self.session.pool)
+    }
+
+    /// Works on the range that a buffer stands for, and puts it back.
+    ///
+    /// # Panics
+    /// As [`read`](OpenCl::read) does.
+    #[track_caller]
+    pub fn write<R>(&self, buffer: &mut Buffer, work: impl FnOnce(&mut Buf<E>) -> R) -> R {
+        let mut taken = Buf::take(buffer, &self.session.pool);
+        let result = work(&mut taken);
+        *buffer = taken.wrap();
+        result
     }
 
     /// Passes a failed kernel on to the buffer that it should have written.
-    pub(crate) fn keep(&self, outcome: Outcome, buf: &mut Buf<E>) {
+    pub fn keep(&self, outcome: Outcome, buf: &mut Buf<E>) {
         if let Err(error) = outcome.0 {
             *buf = self.session.spoiled(buf.len, error);
         }
     }
+}
 
-    /// Waits until the device has done everything that it was asked; only measurements need it.
-    ///
-    /// # Errors
-    /// The first failure.
-    pub fn finish(&self) -> Result<(), vivit_tensor::Error> {
-        self.session.finish()
+/// The objects of one open device in both precisions, as long as somebody has them. They know each
+/// other through this; it does not keep them.
+struct Siblings {
+    session: Arc<Session>,
+    kernels: Kernels,
+    members: Mutex<[Option<Weak<dyn Backend>>; 2]>,
+}
+
+impl Siblings {
+    fn new(session: Arc<Session>, kernels: Kernels) -> Arc<Self> {
+        Arc::new(Siblings { session, kernels, members: Mutex::default() })
+    }
+
+    fn get(self: &Arc<Self>, dtype: DType) -> Result<Arc<dyn Backend>, Error> {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = match dtype {
+            DType::F32 => &mut members[0],
+            DType::F64 => &mut members[1],
+        };
+        if let Some(there) = slot.as_ref().and_then(Weak::upgrade) {
+            return Ok(there);
+        }
+        let new: Arc<dyn Backend> = match dtype {
+            DType::F32 => Arc::new(OpenCl::<f32>::of(self)?),
+            DType::F64 => Arc::new(OpenCl::<f64>::of(self)?),
+        };
+        *slot = Some(Arc::downgrade(&new));
+        Ok(new)
     }
 }
 
+/// Opens a device in single precision and compiles the kernels for it.
+pub(crate) fn open(selector: &Selector) -> Result<Device, Error> {
+    let list = list()?;
+    let infos: Vec<DeviceInfo> = list.iter().map(|(_, info)| info.clone()).collect();
+    let variable = std::env::var(VARIABLE).ok();
+    let (device, info) = list[selector.choose(&infos, variable.as_deref())?].clone();
+    check(&info, info_number(device, ffi::CL_DEVICE_MAX_WORK_GROUP_SIZE))?;
+    let widths =
+        [ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, ffi::CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE]
+            .map(|what| info_number(device, what) as usize);
+    let kernels = if info.kind == Kind::Cpu { Kernels::Cores } else { Kernels::Groups };
+    let queue = Queue::open(device).map_err(|failure| Error::Call {
+        device: info.name.clone(),
+        call: failure.call,
+        status: failure.status(),
+    })?;
+    let siblings = Siblings::new(Arc::new(Session::new(queue, info, widths)), kernels);
+    Ok(Device::new(siblings.get(DType::F32)?))
+}
+
+/// The siblings that a device is one of, if it is an OpenCL device.
+fn siblings(device: &Device) -> Option<&Arc<Siblings>> {
+    let single = device.downcast_ref::<OpenCl<f32>>().map(|single| &single.siblings);
+    single.or_else(|| device.downcast_ref::<OpenCl<f64>>().map(|double| &double.siblings))
+}
+
+/// What is known about the device, if it is an OpenCL device.
+pub(crate) fn info(device: &Device) -> Option<&DeviceInfo> {
+    siblings(device).map(|siblings| &siblings.session.info)
+}
+
+/// What has moved between host and device, if it is an OpenCL device.
+pub(crate) fn transfers(device: &Device) -> Option<Transfers> {
+    siblings(device).map(|siblings| siblings.session.transfers())
+}
+
+/// Waits until the device has done everything, if it is an OpenCL device.
+pub(crate) fn finish(device: &Device) -> Result<(), TensorError> {
+    siblings(device).map_or(Ok(()), |siblings| siblings.session.finish())
+}
+
+/// The same open device with other kernels, in the same precision, if it is an OpenCL device.
+pub(crate) fn with_kernels(device: &Device, kernels: Kernels) -> Option<Device> {
+    let own = siblings(device)?;
+    if own.kernels == kernels {
+        return Some(device.clone());
+    }
+    let others = Siblings::new(Arc::clone(&own.session), kernels);
+    // The kernels for either kind are in the program that this precision has compiled.
+    others.get(device.dtype()).ok().map(Device::new)
+}
+
+#[cfg(test)]
+#[path = "../tests/elsewhere/mod.rs"]
+mod elsewhere;
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::session::{Lanes, build};
+    use std::panic::AssertUnwindSafe;
 
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        for (version, recent) in [
-            ("OpenCL 1.1 old", false),
-            ("OpenCL 1.2", true),
-            ("OpenCL 3.0 PoCL", true),
-            ("OpenCL 1.10", true),
-            ("", false),
-        ] {
-            assert_eq!(is_recent(version), recent, "{version}");
-        }
-    }
+    use vivit_tensor::{HostVec, Reduce, Tensor, Unary};
+
+    use super::elsewhere::elsewhere;
+    use super::*;
+    use crate::program::{Lanes, build};
 
     #[test]
     fn threads_may_share_a_device() {
@@ -201,56 +216,36 @@ mod tests {
         shared::<Buf<f64>>();
     }
 
-    /// Runs the named test again, in a process whose kernel cache is its own: PoCL's does not bear
-    /// several processes. `false` in that process, which is to do the work.
-    fn elsewhere(test: &str) -> bool {
-        const CACHE: &str = "POCL_CACHE_DIR";
-        const SECOND: &str = "VIVIT_TESTS_SECOND_RUN";
-        if std::env::var_os(SECOND).is_some() {
-            return false;
-        }
-        let cache =
-            std::env::temp_dir().join(format!("vivit-pocl-{}-{}", std::process::id(), test.len()));
-        let _ = std::fs::create_dir_all(&cache);
-        let program = std::env::current_exe().expect("the program's own path");
-        let name = format!("device::tests::{test}");
-        let output = std::process::Command::new(program)
-            .args(["--exact", &name])
-            .env(CACHE, &cache)
-            .env(SECOND, "1")
-            .output();
-        let _ = std::fs::remove_dir_all(&cache);
-        let output = output.expect("the program starts again");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        true
-    }
-
     #[test]
     fn kernels_that_do_not_compile_come_with_the_log() {
-        if elsewhere("kernels_that_do_not_compile_come_with_the_log") {
+        if elsewhere("device::tests::kernels_that_do_not_compile_come_with_the_log") {
             return;
         }
-        let Ok(list) = list() else { return };
+        let Ok(list) = list() else { return println!("SKIPPED: there is no device") };
         let (device, info) = &list[0];
         let queue = Queue::open(*device).expect("the device opens");
-        let lanes = Lanes { rows: 6, width: 4 };
-        let error = build(&queue, info, "__kernel void f() { return no_such_name; }", false, lanes)
-            .expect_err("no kernel");
+        let (source, lanes) =
+            ("__kernel void f() { return no_such_name; }", Lanes { rows: 6, width: 4 });
+        let error = build(&queue, info, source, DType::F32, lanes).expect_err("no kernel");
         let Error::Build { device, log } = &error else { panic!("{error}") };
         assert!(*device == info.name && log.contains("no_such_name"), "{error}");
     }
 
     #[test]
     fn commands_that_fail_are_errors_later() {
-        use vivit_tensor::Backend as _;
-        if elsewhere("commands_that_fail_are_errors_later") {
+        if elsewhere("device::tests::commands_that_fail_are_errors_later") {
             return;
         }
-        let Ok(cl) = OpenCl::<f32>::new(0) else { return };
+        let Ok(device) = open(&Selector::Index(0)) else {
+            return println!("SKIPPED: there is no device");
+        };
+        let cl = device.downcast_ref::<OpenCl<f32>>().expect("in single precision");
         let x = cl.fill(3, 1.0);
-        let spoiled =
-            cl.session.call("no_such_kernel").buf(&x).flat(3).into(&cl.session, x.clone());
-        let sum = cl.reduce(vivit_tensor::Reduce::Sum, &spoiled, 1, 3, 1);
+        let call = cl.call("no_such_kernel");
+        let range = cl.read(&x);
+        let spoiled = call.buf(&range).flat(3).into(&cl.session, range.clone()).wrap();
+        assert!(!cl.is_readable(&spoiled) && cl.is_readable(&x));
+        let sum = cl.reduce(Reduce::Sum, &spoiled, 1, 3, 1);
         let failed = cl.check().expect_err("a kernel that is not there").to_string();
         assert!(
             failed.contains("no_such_kernel") && failed.contains("CL_INVALID_KERNEL_NAME"),
@@ -259,19 +254,62 @@ mod tests {
         // Told once; the buffers that nothing has filled go on telling it.
         assert_eq!(cl.check(), Ok(()));
         assert_eq!(cl.download(&sum).expect_err("not filled").to_string(), failed);
-        assert_eq!(cl.download(&x), Ok(vec![1.0; 3]));
+        let joined = cl.concat(&[&x, &sum], 1);
+        assert_eq!(cl.download(&joined).expect_err("in part").to_string(), failed);
+        assert_eq!(cl.download(&x), Ok(HostVec::F32(vec![1.0; 3])));
     }
 
     #[test]
-    fn what_a_device_lacks_is_named() {
-        let Ok(mut info) = devices().map(|devices| devices[0].clone()) else { return };
-        assert_eq!(check(&info, 256, false), Ok(()));
-        info.doubles = false;
-        assert_eq!(check(&info, 256, false), Ok(()));
-        let message = check(&info, 256, true).unwrap_err().to_string();
-        assert!(message.contains("cl_khr_fp64") && message.contains("f64"), "{message}");
-        assert!(matches!(check(&info, 128, false), Err(Error::WorkGroup { size: 128, .. })));
-        info.version = "OpenCL 1.1".into();
-        assert!(matches!(check(&info, 256, false), Err(Error::Version { .. })));
+    fn a_device_in_both_precisions_is_two_objects_that_stay() {
+        if elsewhere("device::tests::a_device_in_both_precisions_is_two_objects_that_stay") {
+            return;
+        }
+        let Ok(single) = open(&Selector::Index(0)) else {
+            return println!("SKIPPED: there is no device");
+        };
+        assert_eq!(single.with_dtype(DType::F32).as_ref(), Ok(&single));
+        if !info(&single).is_some_and(|info| info.doubles) {
+            let error = single.with_dtype(DType::F64).expect_err("no doubles");
+            assert!(matches!(error, TensorError::NoDType { dtype: DType::F64, .. }), "{error}");
+            return println!("SKIPPED: the device lacks doubles");
+        }
+        let double = single.with_dtype(DType::F64).expect("it has doubles");
+        for device in [&single, &double] {
+            assert_eq!(device.with_dtype(DType::F32).as_ref(), Ok(&single));
+            assert_eq!(device.with_dtype(DType::F64).as_ref(), Ok(&double));
+        }
+        assert!(single != double && single != open(&Selector::Index(0)).expect("once more"));
+        // Nothing keeps the objects but who has them.
+        let session = Arc::clone(&siblings(&single).expect("it is OpenCL's").session);
+        let x = Tensor::full(&double, [2], 1.5);
+        drop((single, double));
+        assert_eq!(x.sum(0).to_vec(), Ok(vec![3.0]));
+        let again = x.device().with_dtype(DType::F32).expect("it opens again");
+        assert_eq!(again.with_dtype(DType::F64).as_ref(), Ok(x.device()));
+        drop((x, again));
+        assert_eq!(Arc::strong_count(&session), 1);
+    }
+
+    #[test]
+    fn buffers_of_another_device_are_named() {
+        if elsewhere("device::tests::buffers_of_another_device_are_named") {
+            return;
+        }
+        let Ok(device) = open(&Selector::Index(0)) else {
+            return println!("SKIPPED: there is no device");
+        };
+        let other = open(&Selector::Index(0)).expect("it opens again");
+        let mut foreign =
+            vec![(Device::cpu(), "another backend or precision"), (other, "another OpenCL device")];
+        foreign.extend(
+            device.with_dtype(DType::F64).ok().map(|double| (double, "backend or precision")),
+        );
+        for (other, word) in foreign {
+            let x = other.fill(2, 1.0);
+            let read = AssertUnwindSafe(|| device.unary(Unary::Exp, &x));
+            let caught = std::panic::catch_unwind(read);
+            let message = *caught.expect_err("foreign").downcast::<String>().expect("a message");
+            assert!(message.contains(word) && message.contains("f32"), "{message}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Binary, Scalar, Shape, Unary};
 
-use crate::array::{Axes, merged};
+use crate::array::{Axes, merged, width};
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 
@@ -35,8 +35,7 @@ fn row(f: Unary) -> (&'static str, [f64; 2]) {
 pub(crate) fn unary<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>) -> Buf<E> {
     let (name, [a, b]) = row(f);
     let out = cl.session.allocate(x.len);
-    let call =
-        cl.session.call(format!("unary_{name}")).buf(x).buf(&out).real(a).real(b).words([x.len]);
+    let call = cl.call(format!("unary_{name}")).buf(x).buf(&out).real(a).real(b).words([x.len]);
     call.flat(x.len).into(&cl.session, out)
 }
 
@@ -57,7 +56,7 @@ pub(crate) fn unary_chain<E: Scalar>(
         mat.len
     );
     let out = cl.session.allocate(mat.len);
-    let call = cl.session.call(format!("chain_{name}")).buf(x).buf(y).buf(mat).buf(&out);
+    let call = cl.call(format!("chain_{name}")).buf(x).buf(y).buf(mat).buf(&out);
     call.real(a).real(b).words([x.len, columns]).rows(x.len, columns).into(&cl.session, out)
 }
 
@@ -65,15 +64,8 @@ pub(crate) fn unary_second<E: Scalar>(cl: &OpenCl<E>, f: Unary, x: &Buf<E>, y: &
     let (name, [a, b]) = row(f);
     assert!(x.len == y.len, "{f:?} of {} entries can't be {}", x.len, y.len);
     let out = cl.session.allocate(x.len);
-    let call = cl
-        .session
-        .call(format!("second_{name}"))
-        .buf(x)
-        .buf(y)
-        .buf(&out)
-        .real(a)
-        .real(b)
-        .words([x.len]);
+    let call =
+        cl.call(format!("second_{name}")).buf(x).buf(y).buf(&out).real(a).real(b).words([x.len]);
     call.flat(x.len).into(&cl.session, out)
 }
 
@@ -102,20 +94,21 @@ pub(crate) fn binary<E: Scalar>(
     }
     let axes = merged(out, [&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
     if let [(n, [1, 1])] = axes[..] {
-        let call =
-            cl.session.call(format!("binary_flat_{name}")).buf(a).buf(b).buf(&result).words([n]);
+        let call = cl.call(format!("binary_flat_{name}")).buf(a).buf(b).buf(&result).words([n]);
         return call.flat(n).into(&cl.session, result);
     }
     let Axes { inner: (n, [p, q]), rank, lens, steps: [a_steps, b_steps], rows } = Axes::new(&axes);
-    let call = cl.session.call(format!("binary_{name}")).buf(a).buf(b).buf(&result);
-    let call = call.words([n, p, q, rows]).words([rank]).words(lens).words(a_steps).words(b_steps);
+    let (wide, suffix) = width(rank);
+    let call = cl.call(format!("binary_{name}{suffix}")).buf(a).buf(b).buf(&result);
+    let call = call.words([n, p, q, rows]).words([rank]);
+    let call = call.axes(wide, lens).axes(wide, a_steps).axes(wide, b_steps);
     call.rows(n, rows).into(&cl.session, result)
 }
 
 pub(crate) fn axpy<E: Scalar>(cl: &OpenCl<E>, alpha: f64, x: &Buf<E>, y: &mut Buf<E>) {
     assert_eq!(x.len, y.len, "axpy of different lengths");
     cl.session.own(y);
-    let outcome = cl.session.call("axpy").buf(x).buf(y).real(alpha).words([x.len]).flat(x.len);
+    let outcome = cl.call("axpy").buf(x).buf(y).real(alpha).words([x.len]).flat(x.len);
     cl.keep(outcome, y);
 }
 
@@ -138,7 +131,6 @@ pub(crate) fn add_tiled_product<E: Scalar>(
     cl.session.own(acc);
     let blocks = cols / n;
     let outcome = cl
-        .session
         .call("add_tiled_product")
         .buf(acc)
         .buf(x)

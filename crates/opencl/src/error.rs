@@ -1,6 +1,6 @@
 //! What can go wrong between asking for a device and having one.
 
-use crate::DeviceInfo;
+use crate::info::DeviceInfo;
 
 /// What to install where nothing is found.
 pub(crate) const INSTALL: &str = "install the vendor's driver, or PoCL for the CPU (Debian: \
@@ -52,15 +52,6 @@ pub enum Error {
         device: String,
         /// The version as it tells it.
         version: String,
-    },
-    /// The device does not compute with doubles.
-    #[error(
-        "{device} lacks cl_khr_fp64, so it can't compute with f64: use f32, or choose another \
-         device"
-    )]
-    NoDoubles {
-        /// The device.
-        device: String,
     },
     /// The device runs too few work-items together.
     #[error("{device} runs {size} work-items together; {needed} are needed: choose another device")]

@@ -1,5 +1,5 @@
-// What all kernels share. The host defines REAL (float or double), DOUBLE for the latter, VECTOR and WIDTH (a vector of REAL and its length)
-// and HEIGHT (rows of the register tile on cores).
+// What all kernels share. The host defines REAL (float or double), DOUBLE for the latter, VECTOR
+// and WIDTH (a vector of REAL and its length) and HEIGHT (rows of the register tile on cores).
 //
 // A buffer is a pointer and the position of its first entry; shapes are counts of 32 bits.
 
@@ -21,3 +21,10 @@ typedef VECTOR vector;
 
 // Takes the index along an axis of length LEN off AT.
 #define AXIS(AT, LEN, INTO) uint INTO = (AT) % (LEN); AT /= (LEN)
+
+// Steps along the outer axes of vectors of 8 and of 16, innermost first: at most seven axes, which
+// is usual, and at most eleven. (Unused axes have length one, but cost a division.)
+#define NARROW(STEP) STEP(s7) STEP(s6) STEP(s5)                                                    \
+    if (rank > 3) { STEP(s4) STEP(s3) STEP(s2) STEP(s1) }
+#define WIDE(STEP) STEP(sf) STEP(se) STEP(sd) STEP(sc) STEP(sb) STEP(sa) STEP(s9)                  \
+    STEP(s8) STEP(s7) STEP(s6) STEP(s5)

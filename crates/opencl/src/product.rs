@@ -2,10 +2,11 @@
 
 use vivit_tensor::{BatchAxis, Gemm, Scalar, Strides};
 
-use crate::Kernels;
 use crate::buffer::Buf;
 use crate::device::OpenCl;
-use crate::session::{Lanes, Outcome};
+use crate::info::Kernels;
+use crate::program::Lanes;
+use crate::session::Outcome;
 
 /// Batch axes that a kernel takes: kept by C, and summed over.
 const KEPT: usize = 4;
@@ -114,8 +115,7 @@ fn launch<E: Scalar>(
         }
         Kernels::Groups => "product_large_tiles",
     };
-    let call =
-        cl.session.call(kernel).buf(&a).buf(&b).buf(&c).real(g.alpha).words([g.m, g.n, g.k, 0]);
+    let call = cl.call(kernel).buf(&a).buf(&b).buf(&c).real(g.alpha).words([g.m, g.n, g.k, 0]);
     let call = call.words([g.a.row, g.a.col]).words([g.b.row, g.b.col]).words([g.c.row, g.c.col]);
     let call = call
         .words(of_kept(|x| x.len, 1))
@@ -131,7 +131,7 @@ fn launch<E: Scalar>(
         Kernels::Cores => {
             let numbers = cl.info().local_memory as usize / size_of::<E>();
             let [rows, cols] =
-                shape.lane_tile(cl.session.lanes, cl.info().compute_units as usize, numbers);
+                shape.lane_tile(cl.compiled.lanes, cl.info().compute_units as usize, numbers);
             let call = call.words([rows, cols, DEPTH, 0]).local(rows * DEPTH).local(cols * DEPTH);
             call.run([g.m.div_ceil(rows) * g.n.div_ceil(cols), items], [1, 1])
         }
@@ -169,7 +169,6 @@ fn split<E: Scalar>(
     let axis = BatchAxis { len: pieces, a: depth * g.a.col, b: depth * g.b.row, c: g.m * g.n };
     let target = c.slice(g.c.offset, 0);
     let add = cl
-        .session
         .call("add_parts")
         .buf(&sums)
         .buf(&target)

@@ -9,42 +9,45 @@
 #define ITSELF(A) (A)
 #define SQUARE_OF(A) ((A) * (A))
 
-// x [outer, axis, inner] to [outer, inner], a work-item per result; shape = (outer * inner, axis, inner).
-#define REDUCTION(NAME, OF, F, EMPTY)                                                                                                      \
-    __kernel void reduce_##NAME(IN(xs), OUT(out), const uint4 shape) {                                                                    \
-        const uint i = get_global_id(0);                                                                                                   \
-        if (i >= shape.x) return;                                                                                                          \
-        __global const real *x = xs + xs_start + (i / shape.z * shape.y) * shape.z + i % shape.z;                                          \
-        real whole = EMPTY;                                                                                                                \
-        for (uint first = 0; first < shape.y; first += RUN) {                                                                              \
-            const uint end = min(first + RUN, shape.y);                                                                                    \
-            real part = EMPTY;                                                                                                             \
-            for (uint a = first; a < end; a++) {                                                                                           \
-                const real next = OF(x[a * shape.z]);                                                                                      \
-                part = F(part, next);                                                                                                      \
-            }                                                                                                                              \
-            whole = F(whole, part);                                                                                                        \
-        }                                                                                                                                  \
-        out[out_start + i] = whole;                                                                                                        \
-    }                                                                                                                                      \
-    /* A team per result. Each work-item takes `shape.w` neighbours or, with 0, every TEAM-th entry. */                                    \
-    __kernel __attribute__((reqd_work_group_size(TEAM, 1, 1))) void reduce_long_##NAME(IN(xs), OUT(out), const uint4 shape) {             \
-        __local real parts[TEAM];                                                                                                          \
-        const uint i = get_group_id(0), own = get_local_id(0);                                                                             \
-        __global const real *x = xs + xs_start + (i / shape.z * shape.y) * shape.z + i % shape.z;                                          \
-        const uint first = shape.w ? own * shape.w : own, step = shape.w ? 1 : TEAM;                                                       \
-        const uint end = shape.w ? min(first + shape.w, shape.y) : shape.y;                                                                \
-        real part = EMPTY;                                                                                                                 \
-        for (uint a = first; a < end; a += step) {                                                                                         \
-            const real next = OF(x[a * shape.z]);                                                                                          \
-            part = F(part, next);                                                                                                          \
-        }                                                                                                                                  \
-        parts[own] = part;                                                                                                                 \
-        for (uint half_team = TEAM / 2; half_team > 0; half_team /= 2) {                                                                   \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                                                                  \
-            if (own < half_team) parts[own] = F(parts[own], parts[own + half_team]);                                                       \
-        }                                                                                                                                  \
-        if (own == 0) out[out_start + i] = parts[0];                                                                                       \
+// x [outer, axis, inner] to [outer, inner], a work-item per result; shape = (outer * inner, axis,
+// inner).
+#define REDUCTION(NAME, OF, F, EMPTY)                                                              \
+    __kernel void reduce_##NAME(IN(xs), OUT(out), const uint4 shape) {                             \
+        const uint i = get_global_id(0);                                                           \
+        if (i >= shape.x) return;                                                                  \
+        __global const real *x = xs + xs_start + (i / shape.z * shape.y) * shape.z + i % shape.z;  \
+        real whole = EMPTY;                                                                        \
+        for (uint first = 0; first < shape.y; first += RUN) {                                      \
+            const uint end = min(first + RUN, shape.y);                                            \
+            real part = EMPTY;                                                                     \
+            for (uint a = first; a < end; a++) {                                                   \
+                const real next = OF(x[a * shape.z]);                                              \
+                part = F(part, next);                                                              \
+            }                                                                                      \
+            whole = F(whole, part);                                                                \
+        }                                                                                          \
+        out[out_start + i] = whole;                                                                \
+    }                                                                                              \
+    /* A team per result. Each work-item takes `shape.w` neighbours or, with 0, every TEAM-th      \
+       entry. */                                                                                   \
+    __kernel __attribute__((reqd_work_group_size(TEAM, 1, 1)))                                     \
+    void reduce_long_##NAME(IN(xs), OUT(out), const uint4 shape) {                                 \
+        __local real parts[TEAM];                                                                  \
+        const uint i = get_group_id(0), own = get_local_id(0);                                     \
+        __global const real *x = xs + xs_start + (i / shape.z * shape.y) * shape.z + i % shape.z;  \
+        const uint first = shape.w ? own * shape.w : own, step = shape.w ? 1 : TEAM;               \
+        const uint end = shape.w ? min(first + shape.w, shape.y) : shape.y;                        \
+        real part = EMPTY;                                                                         \
+        for (uint a = first; a < end; a += step) {                                                 \
+            const real next = OF(x[a * shape.z]);                                                  \
+            part = F(part, next);                                                                  \
+        }                                                                                          \
+        parts[own] = part;                                                                         \
+        for (uint half_team = TEAM / 2; half_team > 0; half_team /= 2) {                           \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                          \
+            if (own < half_team) parts[own] = F(parts[own], parts[own + half_team]);               \
+        }                                                                                          \
+        if (own == 0) out[out_start + i] = parts[0];                                               \
     }
 
 REDUCTION(sum, ITSELF, PLUS, ZERO)
@@ -77,7 +80,8 @@ __kernel void softmax(IN(xs), OUT(out), const uint4 shape) {
     for (uint a = 0; a < shape.y; a++) y[a * shape.z] /= sum;
 }
 
-// One-hot draws: p [outer, axis, inner], u [m, outer, inner], out [m, outer, axis, inner]; shape = (m * outer * inner, axis, inner, outer).
+// One-hot draws: p [outer, axis, inner], u [m, outer, inner], out [m, outer, axis, inner]; shape =
+// (m * outer * inner, axis, inner, outer).
 __kernel void draw_one_hot(IN(ps), IN(us), OUT(out), const uint4 shape) {
     const uint i = get_global_id(0);
     if (i >= shape.x) return;
@@ -98,8 +102,9 @@ __kernel void draw_one_hot(IN(ps), IN(us), OUT(out), const uint4 shape) {
     if (shape.y > 0) y[drawn * shape.z] = ONE;
 }
 
-// The least position of a NaN or infinity in each of `count` parts of n entries, ~0 if there is none; shape = (n, count, entries of a part).
-// Parts are neighbours or, with 0 entries, every count-th.
+// The least position of a NaN or infinity in each of `count` parts of n entries, ~0 if there is
+// none; shape = (n, count, entries of a part). Parts are neighbours or, with 0 entries, every
+// count-th.
 __kernel void non_finite(IN(xs), __global uint *found, const ulong found_start, const uint4 shape) {
     const uint own = get_global_id(0);
     if (own >= shape.y) return;

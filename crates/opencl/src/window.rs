@@ -2,11 +2,12 @@
 
 use vivit_tensor::{ConvDims, ConvWeights, Gemm, Scalar, Window};
 
-use crate::Kernels;
 use crate::buffer::Buf;
+use crate::call::Call;
 use crate::device::OpenCl;
+use crate::info::Kernels;
 use crate::product;
-use crate::session::{Call, Outcome};
+use crate::session::Outcome;
 
 /// Planes of a group where a core takes them one after the other.
 const PLANES: usize = 8;
@@ -32,7 +33,7 @@ impl<'s> Call<'s> {
 pub(crate) fn unfold<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<E> {
     assert_eq!(x.len, planes * w.input_len(), "unfold of {planes} planes of {w:?}");
     let out = cl.session.allocate(planes * w.kernel_len() * w.output_len());
-    let call = cl.session.call("unfold").buf(x).buf(&out).window(w).words([planes]);
+    let call = cl.call("unfold").buf(x).buf(&out).window(w).words([planes]);
     call.outputs(planes * w.kernel_len(), w).into(&cl.session, out)
 }
 
@@ -47,8 +48,7 @@ fn fold_into<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window, o
         x.len == planes * w.kernel_len() * w.output_len() && out.len == planes * w.input_len(),
         "fold of {planes} planes of {w:?}"
     );
-    let outcome =
-        cl.session.call("fold").buf(x).buf(out).window(w).words([planes]).inputs(planes, w);
+    let outcome = cl.call("fold").buf(x).buf(out).window(w).words([planes]).inputs(planes, w);
     cl.keep(outcome, out);
 }
 
@@ -60,8 +60,7 @@ pub(crate) fn window_sum<E: Scalar>(
 ) -> Buf<E> {
     assert_eq!(x.len, planes * w.input_len(), "window sum of {planes} planes of {w:?}");
     let out = cl.session.allocate(planes * w.output_len());
-    cl.session
-        .call("window_sum")
+    cl.call("window_sum")
         .buf(x)
         .buf(&out)
         .window(w)
@@ -78,8 +77,7 @@ pub(crate) fn window_spread<E: Scalar>(
 ) -> Buf<E> {
     assert_eq!(x.len, planes * w.output_len(), "window spread of {planes} planes of {w:?}");
     let out = cl.session.allocate(planes * w.input_len());
-    cl.session
-        .call("window_spread")
+    cl.call("window_spread")
         .buf(x)
         .buf(&out)
         .window(w)
@@ -91,8 +89,7 @@ pub(crate) fn window_spread<E: Scalar>(
 pub(crate) fn argmax<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &Window) -> Buf<u32> {
     assert_eq!(x.len, planes * w.input_len(), "argmax of {planes} planes of {w:?}");
     let out = cl.session.allocate(planes * w.output_len());
-    cl.session
-        .call("argmax")
+    cl.call("argmax")
         .buf(x)
         .buf(&out)
         .window(w)
@@ -101,7 +98,7 @@ pub(crate) fn argmax<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, planes: usize, w: &W
         .into(&cl.session, out)
 }
 
-pub(crate) fn take<E: Scalar>(
+pub(crate) fn gather<E: Scalar>(
     cl: &OpenCl<E>,
     x: &Buf<E>,
     index: &Buf<u32>,
@@ -112,11 +109,10 @@ pub(crate) fn take<E: Scalar>(
     let all = x.len / from.max(1);
     assert!(
         index.len == planes * to && all * from == x.len && (planes == 0 || all % planes == 0),
-        "take from {planes} planes of {w:?}"
+        "gather from {planes} planes of {w:?}"
     );
     let out = cl.session.allocate(all * to);
-    cl.session
-        .call("take")
+    cl.call("gather")
         .buf(x)
         .buf(index)
         .buf(&out)
@@ -125,7 +121,7 @@ pub(crate) fn take<E: Scalar>(
         .into(&cl.session, out)
 }
 
-pub(crate) fn put<E: Scalar>(
+pub(crate) fn scatter_add<E: Scalar>(
     cl: &OpenCl<E>,
     x: &Buf<E>,
     index: &Buf<u32>,
@@ -136,13 +132,12 @@ pub(crate) fn put<E: Scalar>(
     let all = x.len / from.max(1);
     assert!(
         index.len == planes * from && all * from == x.len && (planes == 0 || all % planes == 0),
-        "put into {planes} planes of {w:?}"
+        "scatter into {planes} planes of {w:?}"
     );
     let out = cl.session.allocate(all * to);
     if cl.kernels == Kernels::Cores {
         let call = cl
-            .session
-            .call("put_planes")
+            .call("scatter_add_planes")
             .buf(x)
             .buf(index)
             .buf(&out)
@@ -150,7 +145,7 @@ pub(crate) fn put<E: Scalar>(
         return call.groups(all.div_ceil(PLANES), [PLANES, 1]).into(&cl.session, out);
     }
     let call =
-        cl.session.call("put").buf(x).buf(index).buf(&out).window(w).words([all]).words([planes]);
+        cl.call("scatter_add").buf(x).buf(index).buf(&out).window(w).words([all]).words([planes]);
     call.inputs(all, w).into(&cl.session, out)
 }
 
@@ -264,6 +259,29 @@ pub(crate) fn conv_weights<E: Scalar>(
         product::product(cl, &p.gemm_of(some), s, &unfolded, &mut out, false);
         if first >= p.samples.end {
             return out;
+        }
+    }
+}
+
+/// Indices of planes of shape `from` as those of planes of shape `to`, whose first entry lies at
+/// `first` of the others, and 1 where they stay inside, 0 elsewhere.
+pub(crate) fn translate_index<E: Scalar>(
+    cl: &OpenCl<E>,
+    index: &Buf<u32>,
+    entries: usize,
+    from: [usize; 3],
+    first: [isize; 3],
+    to: [usize; 3],
+) -> (Buf<u32>, Buf<E>) {
+    assert!(entries <= index.len, "{entries} of {} indices", index.len);
+    let (moved, inside) = (cl.session.allocate(entries), cl.session.allocate(entries));
+    let ([f0, f1, f2], [a, b, c], [t0, t1, t2]) = (from, first, to);
+    let call = cl.call("translate_index").buf(index).buf(&moved).buf(&inside);
+    let call = call.words([f0, f1, f2, entries]).signed([a, b, c, 0]).words([t0, t1, t2, 0]);
+    match call.flat(entries).0 {
+        Ok(()) => (moved, inside),
+        Err(error) => {
+            (cl.session.spoiled(entries, error.clone()), cl.session.spoiled(entries, error))
         }
     }
 }
