@@ -2,8 +2,8 @@
 //! in a model's output.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use vivit_tensor::{Device, Tensor};
 
@@ -283,8 +283,27 @@ impl Tape {
 }
 
 /// A recorded computation: a tape and the output `[N, *]` on it. What a sweep starts from.
+/// Cloning shares it.
+///
+/// ```
+/// use vivit_autodiff::{CrossEntropy, Graph, Probe, Seed, Tape};
+/// use vivit_tensor::{Device, Tensor};
+///
+/// let cpu = Device::cpu();
+/// let mut tape = Tape::new(&cpu);
+/// let x = tape.input(Tensor::from_vec(&cpu, [2, 3], vec![1.0, 0.0, 2.0, 0.0, 1.0, 1.0])?);
+/// let w = tape.named_param("weight", Tensor::zeros(&cpu, [4, 3]));
+/// let y = tape.linear(x, w, None);
+/// let graph = Graph::new(tape, y)?;
+/// let gradient = graph.backward(&CrossEntropy::mean([0, 3]))?;
+/// assert_eq!(*gradient[graph.param_id(w)?].shape(), [4, 3]);
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Graph(Arc<Closed>);
+
 #[derive(Debug)]
-pub struct Graph {
+struct Closed {
     tape: Tape,
     output: Var,
     /// Positions that the output depends on.
@@ -331,22 +350,22 @@ impl Graph {
         let mut active =
             depends_on(&tape, |at| matches!(tape.nodes[at].origin, Origin::Param { .. }));
         active.iter_mut().zip(&reached).for_each(|(active, reached)| *active &= reached);
-        Ok(Graph { tape, output, reached, active, finite: OnceLock::new() })
+        Ok(Graph(Arc::new(Closed { tape, output, reached, active, finite: OnceLock::new() })))
     }
 
     /// The tape.
     pub fn tape(&self) -> &Tape {
-        &self.tape
+        &self.0.tape
     }
 
     /// The output variable.
     pub fn output(&self) -> Var {
-        self.output
+        self.0.output
     }
 
     /// The output's value, `[N, *]`.
     pub fn value(&self) -> &Tensor {
-        self.tape.value(self.output)
+        self.0.tape.value(self.0.output)
     }
 
     /// Number of samples N.
@@ -356,8 +375,8 @@ impl Graph {
 
     /// The parameters that the output depends on, in the order in which they were recorded.
     pub fn params(&self) -> Vec<ParamId> {
-        let is_active = |param: &ParamId| self.active[self.tape.params[param.index()].index()];
-        self.tape.params().into_iter().filter(is_active).collect()
+        let is_active = |param: &ParamId| self.0.active[self.0.tape.params[param.index()].index()];
+        self.0.tape.params().into_iter().filter(is_active).collect()
     }
 
     /// The number of a parameter that the output depends on.
@@ -365,7 +384,7 @@ impl Graph {
     /// # Errors
     /// If the variable is of another tape, no parameter, or the output does not depend on it.
     pub fn param_id(&self, var: Var) -> Result<ParamId, Error> {
-        let param = self.tape.param_id(var)?;
+        let param = self.0.tape.param_id(var)?;
         self.check_param(param)?;
         Ok(param)
     }
@@ -374,7 +393,7 @@ impl Graph {
     pub fn params_where(&self, mut choose: impl FnMut(&str) -> bool) -> Vec<ParamId> {
         self.params()
             .into_iter()
-            .filter(|&param| self.tape.param_name(param).is_ok_and(&mut choose))
+            .filter(|&param| self.0.tape.param_name(param).is_ok_and(&mut choose))
             .collect()
     }
 
@@ -383,11 +402,11 @@ impl Graph {
     /// # Errors
     /// If not.
     pub fn check_param(&self, param: ParamId) -> Result<(), Error> {
-        let var = self.tape.param_var(param)?;
-        if self.active[var.index()] {
+        let var = self.0.tape.param_var(param)?;
+        if self.0.active[var.index()] {
             Ok(())
         } else {
-            Err(Error::Unreached { name: self.tape.param_name(param)?.into() })
+            Err(Error::Unreached { name: self.0.tape.param_name(param)?.into() })
         }
     }
 
@@ -402,11 +421,11 @@ impl Graph {
     /// That inputs, parameters, output and what the tape's operations claim are finite; nothing
     /// once that is known.
     pub(crate) fn claims(&self) -> Vec<FiniteCheck> {
-        if self.finite.get().is_some() {
+        if self.0.finite.get().is_some() {
             return Vec::new();
         }
         let (mut claims, mut inputs) = (Vec::new(), 0);
-        for node in &self.tape.nodes {
+        for node in &self.0.tape.nodes {
             match &node.origin {
                 Origin::Param { name, .. } => {
                     claims.push(FiniteCheck::finite(&node.value, format!("parameter {name}")))
@@ -418,19 +437,19 @@ impl Graph {
                 Origin::Constant | Origin::Op(_) => {}
             }
         }
-        claims.extend(self.tape.claims.iter().cloned());
+        claims.extend(self.0.tape.claims.iter().cloned());
         claims.push(FiniteCheck::finite(self.value(), "the model's output"));
         claims
     }
 
     /// Remembers that all claims hold.
     pub(crate) fn is_finite(&self) {
-        let _ = self.finite.set(());
+        let _ = self.0.finite.set(());
     }
 
     /// The operations that the output depends on.
     pub(crate) fn ops(&self) -> impl Iterator<Item = &dyn Op> {
-        self.tape.nodes.iter().zip(&self.reached).filter_map(|(node, &reached)| {
+        self.0.tape.nodes.iter().zip(&self.0.reached).filter_map(|(node, &reached)| {
             match &node.origin {
                 Origin::Op(op) if reached => Some(op.as_ref()),
                 _ => None,
@@ -440,12 +459,12 @@ impl Graph {
 
     /// Positions that lie between one of the `wanted` parameters and the output.
     pub(crate) fn path_to(&self, wanted: &[ParamId]) -> Vec<bool> {
-        let mut leaf = vec![false; self.tape.nodes.len()];
-        for var in wanted.iter().filter_map(|param| self.tape.params.get(param.index())) {
+        let mut leaf = vec![false; self.0.tape.nodes.len()];
+        for var in wanted.iter().filter_map(|param| self.0.tape.params.get(param.index())) {
             leaf[var.index()] = true;
         }
-        let mut path = depends_on(&self.tape, |at| leaf[at]);
-        path.iter_mut().zip(&self.active).for_each(|(path, active)| *path &= active);
+        let mut path = depends_on(&self.0.tape, |at| leaf[at]);
+        path.iter_mut().zip(&self.0.active).for_each(|(path, active)| *path &= active);
         path
     }
 }

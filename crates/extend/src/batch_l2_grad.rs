@@ -6,7 +6,7 @@
 //! less, `T O I`, they are formed, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Positions};
-use vivit_tensor::{Device, Gemm, Reduce, Strides, Tensor};
+use vivit_tensor::{Gemm, Reduce, Strides, Tensor};
 
 use crate::constructors::{of_gradient, per_parameter};
 

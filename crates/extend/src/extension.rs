@@ -1,7 +1,6 @@
 //! What a quantity is to the sweep.
 
 use vivit_autodiff::{Graph, Loss, ParamId, ParamMap, Probe, Site};
-use vivit_tensor::Device;
 
 /// Errors of a sweep with extensions.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! The gradient `∂L/∂θ = Σ_n g_n`.
 
 use vivit_autodiff::{Batch, ParamMap, Probe, Seed, Site};
-use vivit_tensor::{Device, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::{Error, Extension};
 

@@ -1,7 +1,7 @@
 //! Jacobians of the model's outputs in its parameters, per sample.
 
 use vivit_autodiff::{Batch, Seed};
-use vivit_tensor::{Device, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::constructors::{of_seed, per_parameter};
 

@@ -15,7 +15,7 @@
 //! For one sample and one position `B ⊗ A` is the GGN's block.
 
 use vivit_autodiff::{Batch, Order, Outer, Positions};
-use vivit_tensor::{Device, Gemm, Strides, Tensor};
+use vivit_tensor::{Gemm, Strides, Tensor};
 
 use crate::Kronecker;
 use crate::constructors::{of_root, per_parameter};

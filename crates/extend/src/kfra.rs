@@ -10,12 +10,13 @@
 use std::fmt;
 
 use vivit_autodiff::{Graph, KfraSite, Loss, Order, ParamId, ParamMap, Probe, Site};
-use vivit_tensor::{Device, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::kfac::input_factor;
 use crate::{Error, Extension, Kronecker};
 
 /// KFRA: a [`Kronecker`] per parameter.
+#[derive(Default)]
 pub struct Kfra {
     factors: ParamMap<Kronecker>,
 }
@@ -28,14 +29,13 @@ impl fmt::Debug for Kfra {
 
 impl Kfra {
     /// Of all samples.
-    #[allow(clippy::new_without_default)] // an extension is asked for by name
     pub fn new() -> Self {
         Kfra { factors: ParamMap::new() }
     }
 
-    fn factors(graph: &Graph, at: &KfraSite<'_>) -> Kronecker {
+    fn factors(graph: &Graph, at: &KfraSite<'_>) -> Result<Kronecker, Error> {
         let shape = *graph.tape().param_value(at.param)?.shape();
-        match (at.outer(), at.output_factor()) {
+        Ok(match (at.outer(), at.output_factor()) {
             (Some(outer), Some(b)) => {
                 Kronecker::new(b, Some(input_factor(&outer)), outer.order(), shape)
             }
@@ -44,7 +44,7 @@ impl Kfra {
                 let d = shape.size();
                 Kronecker::new(block.reshape([1, d, d]), None, Order::OutIn, shape)
             }
-        }
+        })
     }
 }
 
@@ -66,7 +66,7 @@ impl Extension for Kfra {
             if !params.contains(&at.param) {
                 return Ok(());
             }
-            if factors.insert(at.param, Self::factors(graph, at)).is_some() {
+            if factors.insert(at.param, Self::factors(graph, at)?).is_some() {
                 let reason = format!(
                     "parameter {} is used more than once, for which the approximation is not \
                      defined; use Kfac",

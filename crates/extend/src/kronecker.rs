@@ -8,7 +8,7 @@
 
 use vivit_autodiff::Order;
 use vivit_eigh::eigh;
-use vivit_tensor::{Device, Gemm, HostVec, Matrix, Scalar, Shape, Tensor, with_dtype};
+use vivit_tensor::{Gemm, HostVec, Matrix, Scalar, Shape, Tensor, with_dtype};
 
 use crate::Error;
 

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use vivit_autodiff::{ParamMap, Probe, Site};
-use vivit_tensor::Device;
 
 use crate::{Error, Extension};
 

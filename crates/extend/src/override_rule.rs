@@ -4,7 +4,6 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use vivit_autodiff::{Graph, Loss, Op, ParamId, ParamMap, Probe, Site};
-use vivit_tensor::Device;
 
 use crate::{Error, Extension};
 

@@ -1,7 +1,6 @@
 //! Running any set of extensions in one sweep.
 
 use vivit_autodiff::{Graph, Loss, ParamId, ParamMap, Probe, Seed, Site};
-use vivit_tensor::Device;
 
 use crate::{Error, Extension};
 

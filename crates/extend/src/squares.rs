@@ -5,7 +5,7 @@
 //! expanded, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Share};
-use vivit_tensor::{Device, Reduce, Tensor, Unary};
+use vivit_tensor::{Reduce, Tensor, Unary};
 
 /// Numbers of V that are expanded at a time.
 const BLOCK: usize = 1 << 22;
