@@ -17,52 +17,29 @@
 //! ordinary backward pass. Nor do gradients travel beside V where the loss knows them as
 //! combinations of its root's columns, `g_n = S_n α_n`: then `g_nᵀ V ẽ_k = λ_k α_nᵀ ẽ_k[n]`.
 //!
-//! [`Ggn`] is the entrance, [`Group`] says which parameters and which directions.
+//! [`Ggn`] is the entrance, for all parameters or block by block; criteria such as [`top_k`] choose
+//! directions.
 
-mod basis;
-mod criterion;
-mod damping;
-mod directions;
 mod error;
 mod ggn;
-mod gradient_gram;
 mod gram;
-mod group;
-mod lanczos;
-mod ntk;
-mod on_product;
-mod operator;
-mod plan;
-mod power_iteration;
-mod product;
-mod quadrature;
-mod slices;
-mod space;
-mod span;
-mod spectral_density;
-mod trace;
+mod kernels;
+mod matrix_free;
+mod params;
 
-pub use criterion::{above, nonzero, top_k, top_k_nonzero};
-pub use damping::constant;
-pub use directions::DirectionalDerivatives;
 pub use error::Error;
-pub use ggn::Ggn;
-pub use gradient_gram::GradientGram;
+pub use ggn::{
+    DirectionalDerivatives, Eigenpairs, Ggn, GgnBlocks, GramSpace, NewtonStep, Plan, Progress,
+    Slices, above, constant, nonzero, top_k, top_k_nonzero,
+};
 pub use gram::{
     Contraction, ContractionCost, ContractionDims, ContractionOrder, GramBlock, GramReport, GramRow,
 };
-pub use group::Group;
-pub use lanczos::{LanczosOptions, LeadingEigenpairs, SpectrumEnd, lanczos};
-pub use ntk::Ntk;
-pub use on_product::OnProduct;
-pub use operator::LinearOperator;
-pub use plan::{Plan, Slices};
-pub use power_iteration::{PowerIterationOptions, power_iteration};
-pub use product::{CurvatureOperator, Positive, Product};
-pub use quadrature::{LanczosQuadrature, Node, QuadratureOptions};
-pub use space::{Eigenpairs, GramSpace, NewtonStep, Progress};
-pub use spectral_density::{DensityOptions, LogDensityOptions, SpectralDensity};
-pub use trace::{
-    DiagonalEstimate, Estimate, ProbeVectors, TraceOptions, hutch_plus_plus, hutchinson_diagonal,
-    hutchinson_trace,
+pub use kernels::{GradientGram, Ntk};
+pub use matrix_free::{
+    CurvatureOperator, CurvatureProduct, DensityOptions, DiagonalEstimate, Estimate,
+    LanczosOptions, LanczosQuadrature, LeadingEigenpairs, LinearOperator, LogDensityOptions, Node,
+    OnProduct, Positive, PowerIterationOptions, ProbeVectors, QuadratureOptions, SpectralDensity,
+    SpectrumEnd, TraceOptions, hutch_plus_plus, hutchinson_diagonal, hutchinson_trace, lanczos,
+    power_iteration,
 };

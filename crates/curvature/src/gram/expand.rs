@@ -2,7 +2,7 @@
 //! dropped.
 
 use vivit_autodiff::Outer;
-use vivit_tensor::{Device, Gemm, Tensor};
+use vivit_tensor::{Gemm, Tensor};
 
 use super::cost::ContractionDims;
 use super::{blocks_of, dims_between};
@@ -28,24 +28,14 @@ pub(super) fn add_symmetric(
 }
 
 /// `cross += VᵀW`
-pub(super) fn add_between(
-    cross: &mut Tensor,
-    v: &Outer,
-    w: &Outer,
-    limit: usize,
-) {
+pub(super) fn add_between(cross: &mut Tensor, v: &Outer, w: &Outer, limit: usize) {
     for rows in blocks_of(v, dims_between(v, w).slice(limit)) {
         add_raw_between(cross, &v.expand(rows.clone()), &w.expand(rows));
     }
 }
 
 /// `cross[c] += V_cᵀ W_c`
-pub(super) fn add_by_column(
-    cross: &mut Tensor,
-    v: &Outer,
-    w: &Outer,
-    limit: usize,
-) {
+pub(super) fn add_by_column(cross: &mut Tensor, v: &Outer, w: &Outer, limit: usize) {
     for rows in blocks_of(v, dims_between(v, w).slice(limit)) {
         add_raw_by_column(cross, &v.expand(rows.clone()), &w.expand(rows));
     }

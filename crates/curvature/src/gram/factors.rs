@@ -2,12 +2,10 @@
 //! Nothing is expanded.
 
 use vivit_autodiff::Outer;
-use vivit_tensor::{Device, Gemm, Scalar, Tensor};
+use vivit_tensor::{Gemm, Tensor};
 
 /// The factors of every group: `s: [V·N, O]` and `z: [N, I]`.
-fn of_groups(
-    outer: &Outer,
-) -> impl Iterator<Item = (Tensor, Tensor)> + use {
+fn of_groups(outer: &Outer) -> impl Iterator<Item = (Tensor, Tensor)> + use<> {
     let d = outer.dims();
     let group_first = |x: &Tensor, rows: usize, features: usize| {
         let x = x.reshape([rows, d.g, features]);
@@ -24,7 +22,7 @@ fn of_groups(
 pub(super) fn add_symmetric(lower: &mut Tensor, v: &Outer) {
     let (r, d, device) = (lower.shape()[0], v.dims(), lower.device().clone());
     for (s, z) in of_groups(v) {
-        let mut ss = device.fill(r * r, B::Elem::of(0.0));
+        let mut ss = device.fill(r * r, 0.0);
         device.syrk(r, d.o, s.buf(), &mut ss);
         let zz = z.gemm(&Gemm::nt(d.n, d.n, d.i), &z, [d.n, d.n]);
         device.add_tiled_product(lower.buf_mut(), &ss, (r, r), zz.buf(), (d.n, d.n));
@@ -49,12 +47,6 @@ pub(super) fn add_by_column(cross: &mut Tensor, v: &Outer, w: &Outer) {
         let g = Gemm::nt(d.n, e.n, d.o).batch(d.v, d.n * d.o, e.n * d.o, d.n * e.n);
         let ss = s.gemm(&g, &s_w, [d.v * d.n, e.n]);
         let zz = z.gemm(&Gemm::nt(d.n, e.n, d.i), &z_w, [d.n, e.n]);
-        device.add_tiled_product(
-            cross.buf_mut(),
-            ss.buf(),
-            (d.v * d.n, e.n),
-            zz.buf(),
-            (d.n, e.n),
-        );
+        device.add_tiled_product(cross.buf_mut(), ss.buf(), (d.v * d.n, e.n), zz.buf(), (d.n, e.n));
     }
 }

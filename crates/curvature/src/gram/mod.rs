@@ -12,7 +12,7 @@ mod report;
 
 use std::ops::Range;
 
-use vivit_autodiff::{Batch, Error, Outer, OuterDims, Site, Var};
+use vivit_autodiff::{Batch, Error, Outer, OuterDims, ParamId, Site};
 use vivit_tensor::{Device, Tensor};
 
 pub use cost::{Contraction, ContractionCost, ContractionDims, ContractionOrder, GramBlock};
@@ -37,7 +37,12 @@ pub(crate) struct GramBlocks {
 
 impl GramBlocks {
     /// For sites like the given one: probe 0 is V, probe 1 (with `gradients`) the gradient.
-    pub fn new(device: &Device, site: &Site<'_>, gradients: bool, contraction: Contraction) -> Self {
+    pub fn new(
+        device: &Device,
+        site: &Site<'_>,
+        gradients: bool,
+        contraction: Contraction,
+    ) -> Self {
         let rows = site.rows(0);
         let n = if gradients { site.rows(1) } else { 0 };
         let apart = gradients && site.stacked().is_none();
@@ -51,7 +56,7 @@ impl GramBlocks {
     pub fn add(&mut self, site: &Site<'_>, group: usize) -> Result<GramRow, Error> {
         let share =
             site.stacked().filter(|_| self.cross.is_none()).unwrap_or_else(|| site.share(0));
-        let (samples, size) = (site.samples(0), size_of::<B::Elem>());
+        let (samples, size) = (site.samples(0), site.value().dtype().size());
         let v = share.outer();
         let target =
             Target { param: site.param(), name: site.name(), entries: site.value().len(), group };
@@ -126,7 +131,7 @@ pub(crate) fn add_between(
     contraction: Contraction,
 ) {
     if let Some((a, b, order)) = structure(site, (v, w), contraction, dims_between) {
-        return add_outer_between(cross, &a, &b, order, contraction.memory / size_of::<B::Elem>());
+        return add_outer_between(cross, &a, &b, order, contraction.memory / size_of(site));
     }
     expand::add_raw_between(cross, &site.jac_t(v, Batch::Keep), &site.jac_t(w, Batch::Keep));
 }
@@ -163,7 +168,7 @@ fn as_rows(
 
 /// Whose share a row of a report is about.
 pub(crate) struct Target<'a> {
-    pub param: Var,
+    pub param: ParamId,
     pub name: &'a str,
     pub entries: usize,
     pub group: usize,
@@ -225,7 +230,7 @@ pub(crate) fn add_by_column(
             &site.jac_t(w, Batch::Keep),
         );
     };
-    let limit = contraction.memory / size_of::<B::Elem>();
+    let limit = contraction.memory / size_of(site);
     match order {
         ContractionOrder::Factors => factors::add_by_column(cross, &a, &b),
         ContractionOrder::Expand | ContractionOrder::Raw => {
@@ -239,6 +244,11 @@ pub(crate) fn add_by_column(
     }
 }
 
+/// Bytes of a number of a site.
+fn size_of(site: &Site<'_>) -> usize {
+    site.value().dtype().size()
+}
+
 /// Two probes' structures and the order to contract them in; `None` if V is to be used as it is.
 fn structure(
     site: &Site<'_>,
@@ -247,7 +257,7 @@ fn structure(
     dims: impl Fn(&Outer, &Outer) -> ContractionDims,
 ) -> Option<(Outer, Outer, ContractionOrder)> {
     let (a, b) = (site.outer(v)?, site.outer(w)?);
-    let (order, _) = contraction.choose(&dims(&a, &b), size_of::<B::Elem>());
+    let (order, _) = contraction.choose(&dims(&a, &b), size_of(site));
     (order != ContractionOrder::Raw).then_some((a, b, order))
 }
 
@@ -284,10 +294,7 @@ fn dims_between(v: &Outer, w: &Outer) -> ContractionDims {
 }
 
 /// Ranges of `rows` out-features.
-fn blocks_of(
-    outer: &Outer,
-    rows: usize,
-) -> impl Iterator<Item = Range<usize>> + use<> {
+fn blocks_of(outer: &Outer, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
     let o = outer.dims().o;
     (0..o).step_by(rows).map(move |first| first..(first + rows).min(o))
 }

@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use vivit_autodiff::Outer;
-use vivit_tensor::{Device, Gemm, PositionPairs, Scalar, Strides, Tensor};
+use vivit_tensor::{Buffer, Gemm, PositionPairs, Strides, Tensor};
 
 use super::cost::{ContractionDims, GramBlock};
 
@@ -132,8 +132,7 @@ pub(super) fn add(
                 continue;
             }
             let p = p.get_or_insert_with(|| {
-                device
-                    .fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, B::Elem::of(0.0))
+                device.fill(tiles.tile[0] * tiles.tile[1] * d.v * d.g * d.t * d.o, 0.0)
             });
             for n in ranges(ns, tiles.tile[0]).filter(|n| !symmetric || n.end > seen.start) {
                 let diagonal =
@@ -205,13 +204,7 @@ impl<'o> Prepared<'o> {
 
     /// Adds all pairs with the samples m that K has, leaving out where all columns are zero, if the
     /// backend can; whether it could.
-    fn add_pairs(
-        &self,
-        c: &mut Tensor,
-        place: Place,
-        right: &Side<'_>,
-        symmetric: bool,
-    ) -> bool {
+    fn add_pairs(&self, c: &mut Tensor, place: Place, right: &Side<'_>, symmetric: bool) -> bool {
         let Prepared::Positions(left, k, line) = self else { return false };
         let [v, n, groups, t, o] = **left.s.shape() else { unreachable!("made with five axes") };
         let pairs = PositionPairs {
@@ -236,7 +229,7 @@ impl<'o> Prepared<'o> {
     }
 
     /// Writes `P: [n, V, G, m, T, O]`.
-    fn fill_p(&self, to: &mut B::Buf, n: Range<usize>, right: &Side<'_>, m: Range<usize>) {
+    fn fill_p(&self, to: &mut Buffer, n: Range<usize>, right: &Side<'_>, m: Range<usize>) {
         let first = m.start - right.samples.start;
         match self {
             Prepared::Positions(left, k, line) => {
@@ -280,7 +273,7 @@ impl<'o> Prepared<'o> {
 
 /// `c += alpha · ⟨P[n, m][v], s[w, m]⟩`; with `ByColumn` for w = v only.
 fn contract(
-    (p, v, n): (&B::Buf, usize, Range<usize>),
+    (p, v, n): (&Buffer, usize, Range<usize>),
     (right, m): (&Side<'_>, Range<usize>),
     c: &mut Tensor,
     place: Place,

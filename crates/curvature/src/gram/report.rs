@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use vivit_autodiff::{OuterDims, Var};
+use vivit_autodiff::{OuterDims, ParamId};
 
 use super::cost::{ContractionCost, ContractionOrder};
 
@@ -11,7 +11,7 @@ use super::cost::{ContractionCost, ContractionOrder};
 #[non_exhaustive]
 pub struct GramRow {
     /// The parameter.
-    pub param: Var,
+    pub param: ParamId,
     /// Its name.
     pub name: String,
     /// Its group.
@@ -46,6 +46,12 @@ impl GramReport {
     /// One row per parameter.
     pub fn rows(&self) -> &[GramRow] {
         &self.rows
+    }
+
+    /// The rows of a group's parameters.
+    #[must_use]
+    pub fn of_group(&self, group: usize) -> Self {
+        GramReport { rows: self.rows.iter().filter(|row| row.group == group).cloned().collect() }
     }
 
     /// Multiply-adds of all parameters.

@@ -4,14 +4,14 @@
 use std::fmt;
 use std::ops::Range;
 
-use vivit_autodiff::{Factor, ParamMap, SitePlan, StreamShape, SweepPlan, Var};
-use vivit_tensor::Device;
+use vivit_autodiff::{Factor, ParamId, ParamMap, SitePlan, StreamShape, SweepPlan};
 
+use super::settings::Settings;
 use crate::gram::{Target, cost_between};
-use crate::{Contraction, ContractionOrder, Error, Ggn, GramReport, GramRow, Group};
+use crate::{Contraction, ContractionOrder, Error, GramReport, GramRow};
 
 /// The least memory that contractions are asked to work in before the sweep is cut.
-const LEAST: usize = 1 << 20;
+const MIN_CONTRACTION_BYTES: usize = 1 << 20;
 
 /// How the rows of V, (column, sample) pairs, are cut: every slice is swept with every other one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,9 +142,9 @@ impl fmt::Display for Plan {
 
 /// What is planned for: groups and the shapes of the seeds.
 pub(crate) struct Job<'j, 'a> {
-    pub ggn: &'j Ggn<'a>,
-    pub groups: &'j [Group<'j>],
-    pub wanted: &'j [Var],
+    pub settings: &'j Settings<'a>,
+    pub groups: &'j [Vec<ParamId>],
+    pub wanted: &'j [ParamId],
     pub group_of: &'j ParamMap<usize>,
     /// V's columns, and the gradient's if it travels.
     pub seeds: &'j [Factor],
@@ -152,7 +152,7 @@ pub(crate) struct Job<'j, 'a> {
 
 impl Job<'_, '_> {
     fn size(&self) -> usize {
-        size_of::<B::Elem>()
+        self.settings.graph.tape().device().dtype().size()
     }
 
     /// Columns and samples of a seed.
@@ -168,22 +168,22 @@ impl Job<'_, '_> {
     /// The coarsest way of working that fits the budget.
     pub fn plan(&self) -> Result<Plan, Error> {
         let (columns, samples) = self.shape(0);
-        let budget = self.ggn.budget();
+        let budget = self.settings.budget();
         let mut least: Option<Plan> = None;
         for slices in Slices::all(samples, columns) {
-            let mut memory = self.ggn.contraction.memory;
+            let mut memory = self.settings.contraction.memory;
             loop {
-                let plan = self.plan_for(slices, self.ggn.contraction.within(memory), budget);
+                let plan = self.plan_for(slices, self.settings.contraction.memory(memory), budget);
                 if plan.peak <= budget {
                     return Ok(plan);
                 }
                 if least.as_ref().is_none_or(|least| plan.peak < least.peak) {
                     least = Some(plan);
                 }
-                if memory <= LEAST {
+                if memory <= MIN_CONTRACTION_BYTES {
                     break;
                 }
-                memory = (memory / 8).max(LEAST);
+                memory = (memory / 8).max(MIN_CONTRACTION_BYTES);
             }
         }
         let Plan { peak: need, tape, gram, .. } = least.expect("there is a sample and a column");
@@ -191,11 +191,11 @@ impl Job<'_, '_> {
     }
 
     fn plan_for(&self, slices: Slices, contraction: Contraction, budget: usize) -> Plan {
-        let (tape, count) = (self.ggn.graph.held_bytes(), slices.count());
+        let (tape, count) = (self.settings.graph.held_bytes(), slices.count());
         let mut report = GramReport::default();
         let whole = count == 1;
         let streams = if whole { self.streams() } else { self.slice_streams(slices) };
-        let sweep = self.ggn.graph.plan_sweep(&streams, self.wanted, |site| {
+        let sweep = self.settings.graph.plan_sweep(&streams, self.wanted, |site| {
             let (row, bytes) = if whole {
                 self.whole_row(site, contraction)
             } else {
@@ -223,7 +223,7 @@ impl Job<'_, '_> {
         }
     }
 
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         let (columns, samples) = self.shape(0);
         columns * samples
     }

@@ -28,7 +28,7 @@ impl<'a> Products<'a> {
         self.operator.dim()
     }
 
-    pub(crate) fn device(&self) -> &'a B {
+    pub(crate) fn device(&self) -> &'a Device {
         self.operator.device()
     }
 
@@ -75,12 +75,7 @@ pub(crate) fn with_signs(x: &Tensor) -> Result<Tensor, Error> {
 }
 
 /// Standard normal vectors `[k, d]`.
-pub(crate) fn normal(
-    device: &Device,
-    rng: &mut Rng,
-    k: usize,
-    d: usize,
-) -> Result<Tensor, Error> {
+pub(crate) fn normal(device: &Device, rng: &mut Rng, k: usize, d: usize) -> Result<Tensor, Error> {
     Ok(Tensor::from_vec(device, &[k, d], rng.normal(k * d))?)
 }
 
@@ -186,7 +181,7 @@ impl Basis {
     /// Appends up to `count` random directions, fewer if there are not so many left.
     pub(crate) fn push_random(&mut self, rng: &mut Rng, count: usize) -> Result<usize, Error> {
         let d = self.dim();
-        let (floor, mut pushed) = (10.0 * B::Elem::EPSILON.f64() * (d as f64).sqrt(), 0);
+        let (floor, mut pushed) = (10.0 * self.rows.dtype().epsilon() * (d as f64).sqrt(), 0);
         while pushed < count && self.len < d {
             let x = normal(self.rows.device(), rng, 1, d)?;
             let (_, norm) = self.push_orthogonal(x, floor)?;

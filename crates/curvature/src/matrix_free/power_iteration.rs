@@ -2,8 +2,8 @@
 
 use vivit_tensor::{Device, Rng, Scalar, Tensor};
 
-use crate::basis::{Basis, Products, normal, row_dots, row_norms, with_signs};
-use crate::lanczos::{at_least_one, check_search};
+use super::basis::{Basis, Products, normal, row_dots, row_norms, with_signs};
+use super::lanczos::{at_least_one, check_search};
 use crate::{Error, LeadingEigenpairs, LinearOperator};
 
 vivit_tensor::options! {
@@ -36,16 +36,17 @@ vivit_tensor::options! {
 /// `k + 3` vectors. Repeated eigenvalues are found with their multiplicity.
 ///
 /// Cost: a product and `4 k D` multiply-adds per iteration, and k products for the residuals that
-/// are returned. The same seed gives the same bits on the same backend. Eigenpairs are in the order
-/// in which they are found, which is that of magnitude up to the tolerance.
+/// are returned. The same seed gives the same bits on the same device.
 ///
 /// ```
 /// use vivit_curvature::{PowerIterationOptions, power_iteration};
 /// use vivit_tensor::{Device, Tensor};
 ///
-/// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[1.0, 2.0, 2.0, 1.0])?; // eigenvalues 3 and −1
-/// let pairs = power_iteration(&a, 2, &PowerIterationOptions { tolerance: 1e-10, ..Default::default() })?;
-/// assert!((pairs.eigenvalues[0] - 3.0).abs() < 1e-9 && (pairs.eigenvalues[1] + 1.0).abs() < 1e-9);
+/// // Eigenvalues −1 and 3.
+/// let a = Tensor::from_vec(&Device::cpu_f64(), [2, 2], vec![1.0, 2.0, 2.0, 1.0])?;
+/// let pairs = power_iteration(&a, 2, &PowerIterationOptions::default().tolerance(1e-10))?;
+/// assert!((pairs.eigenvalues[0] + 1.0).abs() < 1e-9);
+/// assert!((pairs.eigenvalues[1] - 3.0).abs() < 1e-9);
 /// # Ok::<(), vivit_curvature::Error>(())
 /// ```
 ///
@@ -79,7 +80,7 @@ pub fn power_iteration(
             let (residual, norm) = (row_norms(&residual)?[0], row_norms(&w)?[0]);
             let allowed = options.tolerance * scale;
             // Nothing but rounding along the found eigenvectors is left: v is in the null space.
-            let null = norm <= 10.0 * B::Elem::EPSILON.f64() * norms[0].max(scale);
+            let null = norm <= 10.0 * w.dtype().epsilon() * norms[0].max(scale);
             if residual <= allowed || null {
                 found.push_orthogonal(v, 0.0)?;
                 break;
@@ -101,14 +102,14 @@ pub fn power_iteration(
     let (w, _) = products.apply(&vectors)?;
     let eigenvalues = row_dots(&vectors, &w)?;
     let mut residuals = w;
-    residuals.axpy(-1.0, &crate::basis::scale_rows(&vectors, &eigenvalues)?);
+    residuals.axpy(-1.0, &super::basis::scale_rows(&vectors, &eigenvalues)?);
     let residuals = row_norms(&residuals)?;
-    Ok(LeadingEigenpairs {
-        eigenvalues,
-        eigenvectors: with_signs(&vectors)?,
-        residuals,
-        products: products.done,
-    })
+    Ok(LeadingEigenpairs::ascending(
+        &eigenvalues,
+        &with_signs(&vectors)?,
+        &residuals,
+        products.done,
+    ))
 }
 
 /// A random unit vector orthogonal to the rows of `found`.

@@ -2,11 +2,11 @@
 //! Gabriel & Hongler, NeurIPS 2018), through the Gram engine: Jacobians are not stored, and not
 //! even formed where a weight is used once per sample.
 
-use vivit_autodiff::{Factor, Graph, Probe, Seed, Site, Var};
-use vivit_tensor::{Device, Matrix, Tensor};
+use vivit_autodiff::{Factor, Graph, ParamId, Probe, Seed, Site};
+use vivit_tensor::{Matrix, Tensor};
 
 use crate::gram::{GramBlocks, add_between, add_by_column};
-use crate::group::chosen_params;
+use crate::params::chosen_params;
 use crate::{Contraction, Error};
 
 /// The tangent kernel between the samples of a graph, or between two choices of them.
@@ -34,7 +34,7 @@ use crate::{Contraction, Error};
 #[derive(Debug)]
 pub struct Ntk<'a> {
     graph: &'a Graph,
-    params: Option<Vec<Var>>,
+    params: Option<Vec<ParamId>>,
     outputs: Option<Vec<usize>>,
     rows: Option<Vec<usize>>,
     columns: Option<Vec<usize>>,
@@ -56,7 +56,7 @@ impl<'a> Ntk<'a> {
 
     /// Of these parameters only: kernels of disjoint choices add up.
     #[must_use]
-    pub fn params(mut self, params: impl Into<Vec<Var>>) -> Self {
+    pub fn params(mut self, params: impl Into<Vec<ParamId>>) -> Self {
         self.params = Some(params.into());
         self
     }
@@ -83,7 +83,7 @@ impl<'a> Ntk<'a> {
     }
 
     /// In which order products of Jacobians are contracted, and in how much memory. Default: the
-    /// cheapest, parameter by parameter, in 128 MiB.
+    /// cheapest, parameter by parameter, in 64 MiB.
     #[must_use]
     pub fn contraction(mut self, contraction: Contraction) -> Self {
         self.contraction = contraction;
@@ -95,7 +95,7 @@ impl<'a> Ntk<'a> {
     /// # Errors
     /// If parameters, samples or outputs do not fit, a number is NaN or infinite, or an operation
     /// couples samples.
-    pub fn matrix(&self) -> Result<Matrix<B::Elem>, Error> {
+    pub fn matrix(&self) -> Result<Matrix<f64>, Error> {
         let device = self.graph.tape().device();
         if self.rows == self.columns {
             let mut blocks: Option<GramBlocks> = None;
@@ -106,7 +106,7 @@ impl<'a> Ntk<'a> {
                 Ok(())
             })?;
             let (lower, _) = blocks.expect("at least one parameter was visited").finish();
-            let lower = lower.to_matrix()?;
+            let lower: Matrix<f64> = lower.to_matrix()?;
             let n = lower.rows();
             return Ok(Matrix::from_fn(n, n, |i, j| lower[(i.max(j), i.min(j))]));
         }
@@ -124,7 +124,7 @@ impl<'a> Ntk<'a> {
     ///
     /// # Errors
     /// As [`matrix`](Ntk::matrix).
-    pub fn diagonal(&self) -> Result<Vec<Matrix<B::Elem>>, Error> {
+    pub fn diagonal(&self) -> Result<Vec<Matrix<f64>>, Error> {
         let kernels = self.by_column()?;
         (0..kernels.shape()[0])
             .map(|c| Ok(kernels.slice(c, c + 1).reshape(kernels.shape().tail()).to_matrix()?))
@@ -135,7 +135,7 @@ impl<'a> Ntk<'a> {
     ///
     /// # Errors
     /// As [`matrix`](Ntk::matrix).
-    pub fn trace(&self) -> Result<Matrix<B::Elem>, Error> {
+    pub fn trace(&self) -> Result<Matrix<f64>, Error> {
         Ok(self.by_column()?.sum(0).to_matrix()?)
     }
 

@@ -4,11 +4,11 @@
 //! Its eigenvalues are those of the uncentred gradient covariance `Σ_n g_n g_nᵀ` (up to the factor
 //! that makes a mean of it); centred, `⟨g_n − ḡ, g_m − ḡ⟩`, those of the covariance.
 
-use vivit_autodiff::{Graph, Loss, Probe, Seed, Site, Var};
-use vivit_tensor::{Device, Matrix, Scalar};
+use vivit_autodiff::{Graph, Loss, ParamId, Probe, Seed, Site};
+use vivit_tensor::{Matrix, Scalar};
 
 use crate::gram::GramBlocks;
-use crate::group::chosen_params;
+use crate::params::chosen_params;
 use crate::{Contraction, Error};
 
 /// The Gram matrix of the gradients `g_n = ∂L_n/∂θ` of the samples, the reduction's factor
@@ -35,7 +35,7 @@ use crate::{Contraction, Error};
 pub struct GradientGram<'a> {
     graph: &'a Graph,
     loss: &'a dyn Loss,
-    params: Option<Vec<Var>>,
+    params: Option<Vec<ParamId>>,
     samples: Option<Vec<usize>>,
     centred: bool,
     contraction: Contraction,
@@ -56,7 +56,7 @@ impl<'a> GradientGram<'a> {
 
     /// Of these parameters only.
     #[must_use]
-    pub fn params(mut self, params: impl Into<Vec<Var>>) -> Self {
+    pub fn params(mut self, params: impl Into<Vec<ParamId>>) -> Self {
         self.params = Some(params.into());
         self
     }
@@ -88,7 +88,7 @@ impl<'a> GradientGram<'a> {
     /// # Errors
     /// If parameters, samples or targets do not fit, a number is NaN or infinite, or an operation
     /// couples samples.
-    pub fn matrix(self) -> Result<Matrix<B::Elem>, Error> {
+    pub fn matrix(self) -> Result<Matrix<f64>, Error> {
         let graph = self.graph;
         let params = chosen_params(graph, self.params)?;
         let n = self.samples.as_ref().map_or(graph.samples(), Vec::len);

@@ -1,9 +1,9 @@
 //! Leading eigenpairs by the block Lanczos method with thick restarts.
 
 use vivit_eigh::eigh;
-use vivit_tensor::{Device, Matrix, Rng, Scalar, Tensor};
+use vivit_tensor::{Matrix, Rng, Scalar, Tensor};
 
-use crate::basis::{Basis, Products, row_norms, scale_rows, with_signs};
+use super::basis::{Basis, Products, row_norms, scale_rows, with_signs};
 use crate::{Error, LinearOperator};
 
 /// Blocks that the search for missed copies of an eigenvalue takes at least.
@@ -13,12 +13,12 @@ const SEARCH: usize = 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpectrumEnd {
-    /// The largest eigenvalues, descending.
+    /// The largest eigenvalues.
     #[default]
     Largest,
-    /// The smallest (most negative) eigenvalues, ascending.
+    /// The smallest (most negative) eigenvalues.
     Smallest,
-    /// The eigenvalues largest in magnitude, descending in it.
+    /// The eigenvalues largest in magnitude.
     LargestMagnitude,
 }
 
@@ -37,7 +37,7 @@ vivit_tensor::options! {
     /// How [`lanczos`] searches.
     #[derive(Clone, Copy, Debug, PartialEq)]
     pub struct LanczosOptions {
-        /// SpectrumEnd eigenvalues. Default: the largest.
+        /// The end of the spectrum that is searched. Default: the largest eigenvalues.
         pub which: SpectrumEnd = SpectrumEnd::Largest,
         /// A pair counts as found if `|A q − λ q| ≤ tolerance · max |θ|` over all approximate
         /// eigenvalues θ. Default: 1e-5, which f32 reaches; f64 reaches 1e-10.
@@ -65,7 +65,7 @@ vivit_tensor::options! {
 /// Eigenpairs at one end of an operator's spectrum.
 #[derive(Clone, Debug)]
 pub struct LeadingEigenpairs {
-    /// The eigenvalues `[K]`, the leading one first.
+    /// The eigenvalues `[K]`, ascending.
     pub eigenvalues: Vec<f64>,
     /// The orthonormal eigenvectors `[K, D]`, the entry of largest magnitude positive.
     pub eigenvectors: Tensor,
@@ -74,6 +74,25 @@ pub struct LeadingEigenpairs {
     pub residuals: Vec<f64>,
     /// Products with vectors that were needed.
     pub products: usize,
+}
+
+impl LeadingEigenpairs {
+    /// Sorts what was found in any order.
+    pub(crate) fn ascending(
+        eigenvalues: &[f64],
+        eigenvectors: &Tensor,
+        residuals: &[f64],
+        products: usize,
+    ) -> Self {
+        let mut order: Vec<usize> = (0..eigenvalues.len()).collect();
+        order.sort_by(|&i, &j| eigenvalues[i].total_cmp(&eigenvalues[j]));
+        LeadingEigenpairs {
+            eigenvalues: order.iter().map(|&i| eigenvalues[i]).collect(),
+            eigenvectors: eigenvectors.index_select(0, &order),
+            residuals: order.iter().map(|&i| residuals[i]).collect(),
+            products,
+        }
+    }
 }
 
 /// The `k` leading eigenpairs of a symmetric operator, by block Lanczos with thick restarts.
@@ -101,11 +120,12 @@ pub struct LeadingEigenpairs {
 /// use vivit_curvature::{LanczosOptions, SpectrumEnd, lanczos};
 /// use vivit_tensor::{Device, Tensor};
 ///
-/// let a = Tensor::from_vec(&Device::cpu_f64(), &[3, 3], &[2.0, -1.0, 0.0, -1.0, 2.0, -1.0, 0.0, -1.0, 2.0])?;
+/// let entries = vec![2.0, -1.0, 0.0, -1.0, 2.0, -1.0, 0.0, -1.0, 2.0];
+/// let a = Tensor::from_vec(&Device::cpu_f64(), [3, 3], entries)?;
 /// let top = lanczos(&a, 2, &LanczosOptions::default())?;
-/// assert!((top.eigenvalues[0] - (2.0 + 2f64.sqrt())).abs() < 1e-12);
-/// assert!((top.eigenvalues[1] - 2.0).abs() < 1e-12);
-/// let low = lanczos(&a, 1, &LanczosOptions { which: SpectrumEnd::Smallest, ..Default::default() })?;
+/// assert!((top.eigenvalues[1] - (2.0 + 2f64.sqrt())).abs() < 1e-12);
+/// assert!((top.eigenvalues[0] - 2.0).abs() < 1e-12);
+/// let low = lanczos(&a, 1, &LanczosOptions::default().which(SpectrumEnd::Smallest))?;
 /// assert!((low.eigenvalues[0] - (2.0 - 2f64.sqrt())).abs() < 1e-12);
 /// # Ok::<(), vivit_curvature::Error>(())
 /// ```
@@ -179,11 +199,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(
-        products: Products<'a>,
-        k: usize,
-        options: &'a LanczosOptions,
-    ) -> Result<Self, Error> {
+    fn new(products: Products<'a>, k: usize, options: &'a LanczosOptions) -> Result<Self, Error> {
         let (d, block) = (products.dim(), options.block.min(products.dim()));
         let capacity = (k + k.max(options.extra).max(block) + 3 * block).min(d);
         let basis = Basis::new(products.device(), capacity, d);
@@ -284,7 +300,7 @@ impl<'a> Search<'a> {
         let (m, len, d) = (self.m, self.basis.len(), self.basis.dim());
         let (mut w, norms) = self.products.apply(&self.basis.slice(m, len))?;
         self.norm = norms.into_iter().fold(self.norm, f64::max);
-        let floor = 10.0 * B::Elem::EPSILON.f64() * self.norm;
+        let floor = 10.0 * w.dtype().epsilon() * self.norm;
         let first = self.basis.project_out(&mut w)?;
         let rows: Vec<Tensor> = (0..len - m).map(|i| w.slice(i, i + 1)).collect();
         drop(w);
@@ -340,8 +356,7 @@ impl<'a> Search<'a> {
         let (m, len) = (self.m, self.basis.len());
         let s = Matrix::from_fn(keep, m, |i, j| ritz.vectors[(i, j)]);
         let vectors = self.basis.combine(&s)?;
-        let mut basis =
-            Basis::new(self.products.device(), self.basis.capacity(), self.basis.dim());
+        let mut basis = Basis::new(self.products.device(), self.basis.capacity(), self.basis.dim());
         (0..keep).for_each(|i| basis.push(&vectors, i, 1.0));
         drop(vectors);
         let mut h = Matrix::zeros(self.h.rows(), self.h.cols());
@@ -377,14 +392,14 @@ impl<'a> Search<'a> {
         let residuals = row_norms(&products)?;
         // The whole space gives what the element type can: nothing is left to search.
         let rounding =
-            if all { 100.0 * B::Elem::EPSILON.f64() * (d as f64) * ritz.scale } else { 0.0 };
+            if all { 100.0 * vectors.dtype().epsilon() * (d as f64) * ritz.scale } else { 0.0 };
         if residuals.iter().all(|&residual| residual <= allowed.max(rounding)) {
-            return Ok(Some(LeadingEigenpairs {
-                eigenvalues: ritz.values[..k].to_vec(),
-                eigenvectors: with_signs(&vectors)?,
-                residuals,
-                products: self.products.done,
-            }));
+            return Ok(Some(LeadingEigenpairs::ascending(
+                &ritz.values[..k],
+                &with_signs(&vectors)?,
+                &residuals,
+                self.products.done,
+            )));
         }
         if all {
             return Err(self.no_convergence()?);

@@ -2,8 +2,8 @@
 
 use vivit_tensor::{Device, Rng, Scalar, Tensor, Unary};
 
-use crate::basis::{Basis, Products, row_dots};
-use crate::lanczos::at_least_one;
+use super::basis::{Basis, Products, row_dots};
+use super::lanczos::at_least_one;
 use crate::{Error, LinearOperator};
 
 /// What random vectors are drawn from; both have `E[v vᵀ] = I`.
@@ -19,16 +19,10 @@ pub enum ProbeVectors {
 
 impl ProbeVectors {
     /// `[k, d]`.
-    fn draw(
-        self,
-        device: &Device,
-        rng: &mut Rng,
-        k: usize,
-        d: usize,
-    ) -> Result<Tensor, Error> {
+    fn draw(self, device: &Device, rng: &mut Rng, k: usize, d: usize) -> Result<Tensor, Error> {
         let data = match self {
             ProbeVectors::Rademacher => {
-                (0..k * d).map(|_| B::Elem::of(if rng.unit() < 0.5 { -1.0 } else { 1.0 })).collect()
+                (0..k * d).map(|_| if rng.unit() < 0.5 { -1.0 } else { 1.0 }).collect::<Vec<f64>>()
             }
             ProbeVectors::Gaussian => rng.normal(k * d),
         };
@@ -105,7 +99,7 @@ pub(crate) fn mean_with_error(terms: &[f64]) -> (f64, Option<f64>) {
 /// use vivit_tensor::{Device, Tensor};
 ///
 /// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 1.0, 1.0, 3.0])?;
-/// let trace = hutchinson_trace(&a, &TraceOptions { vectors: 1000, ..Default::default() })?;
+/// let trace = hutchinson_trace(&a, &TraceOptions::default().vectors(1000))?;
 /// assert!((trace.value - 5.0).abs() < 5.0 * trace.standard_error.unwrap());
 /// # Ok::<(), vivit_curvature::Error>(())
 /// ```
@@ -149,7 +143,7 @@ pub fn hutchinson_trace(
 /// use vivit_tensor::{Device, Tensor};
 ///
 /// let ones = Tensor::full(&Device::cpu_f64(), [50, 50], 1.0); // rank 1
-/// let trace = hutch_plus_plus(&ones, &TraceOptions { vectors: 6, ..Default::default() })?;
+/// let trace = hutch_plus_plus(&ones, &TraceOptions::default().vectors(6))?;
 /// assert!((trace.value - 50.0).abs() < 1e-10);
 /// # Ok::<(), vivit_curvature::Error>(())
 /// ```
@@ -175,7 +169,7 @@ pub fn hutch_plus_plus(
     for size in batches(sketch, options.batch) {
         let (mut w, norms) = products.apply(&options.probes.draw(device, &mut rng, size, d)?)?;
         largest = norms.into_iter().fold(largest, f64::max);
-        let floor = 10.0 * B::Elem::EPSILON.f64() * largest;
+        let floor = 10.0 * device.dtype().epsilon() * largest;
         basis.project_out(&mut w)?;
         for i in 0..size {
             basis.push_orthogonal(w.slice(i, i + 1), floor)?;
@@ -214,7 +208,7 @@ pub fn hutch_plus_plus(
 /// use vivit_tensor::{Device, Tensor};
 ///
 /// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 0.1, 0.1, 3.0])?;
-/// let estimate = hutchinson_diagonal(&a, &TraceOptions { vectors: 1000, ..Default::default() })?;
+/// let estimate = hutchinson_diagonal(&a, &TraceOptions::default().vectors(1000))?;
 /// let diagonal = estimate.diagonal.to_vec()?;
 /// assert!((diagonal[0] - 2.0).abs() < 0.02 && (diagonal[1] - 3.0).abs() < 0.02);
 /// # Ok::<(), vivit_curvature::Error>(())

@@ -1,11 +1,11 @@
 //! Stochastic Lanczos quadrature: an operator's spectrum as a few weighted points.
 
 use vivit_eigh::eigh;
-use vivit_tensor::{Device, Matrix, Rng, Scalar};
+use vivit_tensor::{Matrix, Rng, Scalar};
 
-use crate::basis::{Basis, Products, normal, row_dots, row_norms};
-use crate::lanczos::at_least_one;
-use crate::trace::mean_with_error;
+use super::basis::{Basis, Products, normal, row_dots, row_norms};
+use super::lanczos::at_least_one;
+use super::trace::mean_with_error;
 use crate::{Error, Estimate, LinearOperator};
 
 vivit_tensor::options! {
@@ -74,7 +74,7 @@ impl LanczosQuadrature {
     /// use vivit_tensor::{Device, Tensor};
     ///
     /// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 1.0, 1.0, 2.0])?; // eigenvalues 1 and 3
-    /// let points = LanczosQuadrature::new(&a, &QuadratureOptions { repeats: 100, ..Default::default() })?;
+    /// let points = LanczosQuadrature::new(&a, &QuadratureOptions::default().repeats(100))?;
     /// let log_det = points.trace(f64::ln);
     /// assert!((log_det.value - 3f64.ln()).abs() < 5.0 * log_det.standard_error.unwrap());
     /// # Ok::<(), vivit_curvature::Error>(())
@@ -82,10 +82,7 @@ impl LanczosQuadrature {
     ///
     /// # Errors
     /// If an option is out of range, or a product fails or is not finite.
-    pub fn new(
-        operator: &dyn LinearOperator,
-        options: &QuadratureOptions,
-    ) -> Result<Self, Error> {
+    pub fn new(operator: &dyn LinearOperator, options: &QuadratureOptions) -> Result<Self, Error> {
         if options.vectors < 2 {
             return Err(Error::InvalidOption {
                 name: "vectors",
@@ -99,7 +96,7 @@ impl LanczosQuadrature {
         let runs: Vec<Vec<Node>> = (0..options.repeats)
             .map(|_| run(&mut products, options, &mut rng))
             .collect::<Result<_, Error>>()?;
-        let rounding = 100.0 * B::Elem::EPSILON.f64();
+        let rounding = 100.0 * operator.device().dtype().epsilon();
         Ok(LanczosQuadrature {
             dim: products.dim(),
             vectors: options.vectors,
@@ -154,7 +151,7 @@ fn run(
     let last = loop {
         let (mut w, norms) = products.apply(&v)?;
         norm = norm.max(norms[0]);
-        let floor = 10.0 * B::Elem::EPSILON.f64() * norm;
+        let floor = 10.0 * w.dtype().epsilon() * norm;
         let alpha = row_dots(&w, &v)?[0];
         alphas.push(alpha);
         w.axpy(-alpha, &v);

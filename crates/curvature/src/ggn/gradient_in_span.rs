@@ -10,34 +10,35 @@
 //! No gradient travels beside V's columns.
 
 use vivit_autodiff::{Factor, Root};
-use vivit_tensor::{Device, Matrix, Reduce, Scalar, Tensor, Unary};
+use vivit_tensor::{Matrix, Reduce, Tensor, Unary};
 
-use crate::{Error, Ggn};
+use super::settings::Settings;
+use crate::Error;
 
 /// Most columns that a gradient is combined from: beside more of them, one that travels costs
 /// little.
-const MOST: usize = 32;
-/// By how much the combination's terms may exceed the gradient: as much more does rounding weigh.
-const SPREAD: f64 = 128.0;
+const MAX_COLUMNS: usize = 32;
+/// Largest allowed `Σ‖αᵢ Sᵢ‖ / ‖g‖`; beyond it, cancellation amplifies rounding by more than this.
+const MAX_CANCELLATION: f64 = 128.0;
 
 /// Every gradient's combination.
 #[derive(Debug)]
-pub(crate) struct Span {
+pub(crate) struct GradientInSpan {
     /// α, `[N_grad, V]`.
     weights: Matrix<f64>,
     /// Where the gradient's sample is among V's.
     samples: Vec<usize>,
 }
 
-impl Span {
+impl GradientInSpan {
     /// The combinations of V's columns that make the gradients, if all are known and none suffers
     /// from rounding.
-    pub fn new(ggn: &Ggn<'_>, v: &Factor) -> Result<Option<Self>, Error> {
-        let (graph, loss) = (ggn.graph, ggn.loss);
-        let Root::Exact(columns) = ggn.root else { return Ok(None) };
+    pub fn new(settings: &Settings<'_>, v: &Factor) -> Result<Option<Self>, Error> {
+        let (graph, loss) = (settings.graph, settings.loss);
+        let Root::Exact(columns) = settings.root else { return Ok(None) };
         let (columns_len, chosen, n) =
             (v.columns.shape()[0], v.columns.shape()[1], graph.samples());
-        if columns_len > MOST {
+        if columns_len > MAX_COLUMNS {
             return Ok(None);
         }
         let mut places: Vec<Option<usize>> = vec![None; n];
@@ -47,14 +48,14 @@ impl Span {
             }
             None => places.iter_mut().enumerate().for_each(|(at, place)| *place = Some(at)),
         }
-        let wanted: Vec<usize> = ggn.grad_samples.clone().unwrap_or_else(|| (0..n).collect());
+        let wanted: Vec<usize> = settings.grad_samples.clone().unwrap_or_else(|| (0..n).collect());
         let Some(samples) =
             wanted.iter().map(|&sample| places[sample]).collect::<Option<Vec<usize>>>()
         else {
             return Ok(None);
         };
         let Some(weights) = loss.gradient_weights(graph.value(), columns) else { return Ok(None) };
-        if **weights.shape() != [columns_len, n] {
+        if *weights.shape() != [columns_len, n] {
             return Err(Error::Autodiff(vivit_autodiff::Error::LossShape {
                 loss: loss.name().into(),
                 what: "gradient weights",
@@ -75,19 +76,18 @@ impl Span {
         let gradient = chosen_of(&norms(&loss.gradient(graph.value()), n), 0);
         // All in one read.
         let rows = [alphas, spread.reshape([1, chosen]), gradient.reshape([1, chosen])];
-        let read: Vec<f64> =
-            Tensor::concat(&rows, 0).to_vec()?.into_iter().map(Scalar::f64).collect();
+        let read: Vec<f64> = Tensor::concat(&rows, 0).to_vec()?;
         let mut weights = Matrix::zeros(wanted.len(), columns_len);
         for (row, &at) in samples.iter().enumerate() {
             let of = |column: usize| read[column * chosen + at];
             (0..columns_len).for_each(|column| weights[(row, column)] = of(column));
             // False of NaN too.
-            let tame = of(columns_len) <= SPREAD * of(columns_len + 1);
+            let tame = of(columns_len) <= MAX_CANCELLATION * of(columns_len + 1);
             if !tame {
                 return Ok(None);
             }
         }
-        Ok(Some(Span { weights, samples }))
+        Ok(Some(GradientInSpan { weights, samples }))
     }
 
     /// Number of gradients.
@@ -96,11 +96,11 @@ impl Span {
     }
 
     /// `ẽ[n]ᵀ α_n` of every gradient, for a direction `ẽ: [V·N]` in Gram space.
-    pub fn along<E: Scalar>(&self, direction: &[E]) -> impl Iterator<Item = f64> {
+    pub fn along(&self, direction: &[f64]) -> impl Iterator<Item = f64> {
         let n = direction.len() / self.weights.cols().max(1);
         self.samples.iter().enumerate().map(move |(row, at)| {
             let entries = direction[*at..].iter().step_by(n);
-            self.weights.row(row).iter().zip(entries).map(|(alpha, e)| alpha * e.f64()).sum()
+            self.weights.row(row).iter().zip(entries).map(|(alpha, e)| alpha * e).sum()
         })
     }
 }

@@ -4,11 +4,12 @@
 use std::ops::Range;
 
 use vivit_autodiff::{Factor, Site};
-use vivit_tensor::{Device, Matrix, Scalar, Tensor};
+use vivit_tensor::{Matrix, Scalar, Tensor};
 
+use super::plan::{Job, Plan, cut};
+use super::progress::Progress;
+use crate::Error;
 use crate::gram::{GramBlocks, add_between};
-use crate::plan::{Job, Plan, cut};
-use crate::{Error, Progress};
 
 /// A slice of V's rows: columns and positions among the chosen samples.
 type Rows = (Range<usize>, Range<usize>);
@@ -42,15 +43,12 @@ pub(crate) fn part(factor: &Factor, (columns, samples): &Rows) -> Factor {
 }
 
 /// All groups' matrices, slice by slice.
-pub(crate) fn run(
-    job: &Job<'_, '_>,
-    plan: &Plan,
-) -> Result<Vec<HostBlocks<B::Elem>>, Error> {
+pub(crate) fn run<E: Scalar>(job: &Job<'_, '_>, plan: &Plan) -> Result<Vec<HostBlocks<E>>, Error> {
     let (v, gradient) = (&job.seeds[0], job.seeds.get(1));
     let (columns, n) = (v.columns.shape()[0], v.columns.shape()[1]);
     let n_grad = gradient.map(|gradient| gradient.columns.shape()[1]);
     let rows = columns * n;
-    let mut blocks: Vec<HostBlocks<B::Elem>> = (job.groups.iter())
+    let mut blocks: Vec<HostBlocks<E>> = (job.groups.iter())
         .map(|_| HostBlocks {
             ggn: Matrix::zeros(rows, rows),
             cross: n_grad.map(|n| Matrix::zeros(rows, n)),
@@ -104,20 +102,20 @@ pub(crate) fn run(
 /// Tells how far the work has come.
 fn step(job: &Job<'_, '_>, (done, total): &mut (usize, usize)) {
     *done += 1;
-    job.ggn.report(Progress::Gram { done: *done, total: *total });
+    job.settings.listener.report(Progress::Gram { done: *done, total: *total });
 }
 
 /// A slice with itself.
-fn within(
+fn within<E: Scalar>(
     job: &Job<'_, '_>,
     plan: &Plan,
     factors: Vec<Factor>,
     rows: &Rows,
     (gradient, offset): (Option<usize>, usize),
-    blocks: &mut [HostBlocks<B::Elem>],
+    blocks: &mut [HostBlocks<E>],
     progress: &mut (usize, usize),
 ) -> Result<(), Error> {
-    let graph = job.ggn.graph;
+    let graph = job.settings.graph;
     let mut parts: Vec<Option<GramBlocks>> = blocks.iter().map(|_| None).collect();
     graph.propagate(factors, job.wanted, true, |site: &Site<'_>| {
         let group = job.group_of[site.param()];
@@ -141,17 +139,17 @@ fn within(
 }
 
 /// Two slices.
-fn between(
+fn between<E: Scalar>(
     job: &Job<'_, '_>,
     plan: &Plan,
     factors: Vec<Factor>,
     rows: [&Rows; 2],
     gradients: [Option<usize>; 2],
     offsets: [usize; 2],
-    blocks: &mut [HostBlocks<B::Elem>],
+    blocks: &mut [HostBlocks<E>],
     progress: &mut (usize, usize),
 ) -> Result<(), Error> {
-    let graph = job.ggn.graph;
+    let graph = job.settings.graph;
     let device = graph.tape().device();
     let count = |at: usize| factors[at].columns.shape()[..2].iter().product::<usize>();
     let zeros = |v: usize, w: usize| Tensor::zeros(device, [count(v), count(w)]);

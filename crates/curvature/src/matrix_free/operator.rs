@@ -6,7 +6,7 @@ use crate::Error;
 
 /// A symmetric `D × D` matrix A that can be multiplied with vectors: what matrix-free methods need
 /// to know of it.
-pub trait LinearOperator {
+pub trait LinearOperator: Send + Sync {
     /// The dimension D.
     fn dim(&self) -> usize;
 
@@ -28,13 +28,13 @@ impl LinearOperator for Tensor {
     }
 
     fn device(&self) -> &Device {
-        Tensor::backend(self)
+        Tensor::device(self)
     }
 
     fn apply(&self, x: &Tensor) -> Result<Tensor, Error> {
         let d = self.dim();
         check_vectors(x, d)?;
-        if **self.shape() != [d, d] {
+        if *self.shape() != [d, d] {
             return Err(Error::NotSquare { shape: self.shape().to_vec() });
         }
         let k = x.shape()[0];

@@ -8,20 +8,20 @@
 //!
 //! | matrix | S of sample n, with the reduction's factor | source |
 //! | --- | --- | --- |
-//! | [`ggn`](Product::ggn) | `S_n S_nᵀ = ∂²L_n/∂f_n²` | Schraudolph, Neural Computation 14 (2002) |
-//! | [`fisher`](Product::fisher) | Monte-Carlo columns with the same expectation | Martens, JMLR 21 (2020) |
-//! | [`empirical_fisher`](Product::empirical_fisher) | `√s ∂L_n/∂f_n` (s = N for a mean, 1 for a sum) | Kunstner, Balles & Hennig, NeurIPS 2019 |
-//! | [`hessian`](Product::hessian) | as the GGN, and residuals | Pearlmutter, Neural Computation 6 (1994) |
-//! | [`positive_curvature`](Product::positive_curvature) | as the GGN, and residuals made positive | Chen, arXiv 1104.0416 (2011) |
+//! | [`ggn`](CurvatureProduct::ggn) | `S_n S_nᵀ = ∂²L_n/∂f_n²` | Schraudolph, Neural Computation 14 (2002) |
+//! | [`fisher`](CurvatureProduct::fisher) | Monte-Carlo columns with the same expectation | Martens, JMLR 21 (2020) |
+//! | [`empirical_fisher`](CurvatureProduct::empirical_fisher) | `√s ∂L_n/∂f_n` (s = N for a mean, 1 for a sum) | Kunstner, Balles & Hennig, NeurIPS 2019 |
+//! | [`hessian`](CurvatureProduct::hessian) | as the GGN, and residuals | Pearlmutter, Neural Computation 6 (1994) |
+//! | [`positive_curvature`](CurvatureProduct::positive_curvature) | as the GGN, and residuals made positive | Chen, arXiv 1104.0416 (2011) |
 
 use vivit_autodiff::{
-    Gradients, Graph, Linearization, Loss, ParamMap, Probe, Reduction, Residuals, Root,
-    RootColumns, Seed, Var,
+    Gradients, Graph, Linearization, Loss, ParamId, ParamMap, Probe, Reduction, Residuals, Root,
+    RootColumns, Seed,
 };
 use vivit_tensor::{Device, Gemm, Shape, Strides, Tensor};
 
-use crate::group::chosen_params;
-use crate::operator::check_vectors;
+use super::operator::check_vectors;
+use crate::params::chosen_params;
 use crate::{Error, LinearOperator};
 
 /// Vectors that travel at once; more are taken in turns, which bounds the memory.
@@ -51,7 +51,7 @@ enum Kind {
 ///
 /// ```
 /// use vivit_autodiff::{CrossEntropy, Graph, Tape};
-/// use vivit_curvature::{LinearOperator, Product};
+/// use vivit_curvature::{LinearOperator, CurvatureProduct};
 /// use vivit_tensor::{Device, Rng, Tensor};
 ///
 /// let (cpu, mut rng) = (Device::cpu_f64(), Rng::new(0));
@@ -64,24 +64,24 @@ enum Kind {
 ///
 /// // For a linear model the Hessian is the GGN.
 /// let v = Tensor::from_vec(&cpu, &[2, 12], rng.normal(24))?;
-/// let ggn = Product::ggn(&graph, &loss).build()?.apply(&v)?;
-/// let hessian = Product::hessian(&graph, &loss).build()?.apply(&v)?;
+/// let ggn = CurvatureProduct::ggn(&graph, &loss).build()?.apply(&v)?;
+/// let hessian = CurvatureProduct::hessian(&graph, &loss).build()?.apply(&v)?;
 /// let difference = ggn.sub(&hessian).to_vec()?;
 /// assert!(difference.iter().all(|d| d.abs() < 1e-14));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Product<'a> {
+pub struct CurvatureProduct<'a> {
     graph: &'a Graph,
     loss: &'a dyn Loss,
     kind: Kind,
-    params: Option<Vec<Var>>,
+    params: Option<Vec<ParamId>>,
     samples: Option<Vec<usize>>,
 }
 
-impl<'a> Product<'a> {
+impl<'a> CurvatureProduct<'a> {
     fn new(graph: &'a Graph, loss: &'a dyn Loss, kind: Kind) -> Self {
-        Product { graph, loss, kind, params: None, samples: None }
+        CurvatureProduct { graph, loss, kind, params: None, samples: None }
     }
 
     /// The generalized Gauss-Newton matrix `Σ_n J_nᵀ H_n J_n`.
@@ -108,17 +108,13 @@ impl<'a> Product<'a> {
 
     /// The positive-curvature Hessian: the GGN and the second derivatives of entry-by-entry
     /// operations, made positive semi-definite. (BackPACK's `PCHMP`.)
-    pub fn positive_curvature(
-        graph: &'a Graph,
-        loss: &'a dyn Loss,
-        positive: Positive,
-    ) -> Self {
+    pub fn positive_curvature(graph: &'a Graph, loss: &'a dyn Loss, positive: Positive) -> Self {
         Self::new(graph, loss, Kind::Positive(positive))
     }
 
     /// The block of these parameters, in this order.
     #[must_use]
-    pub fn params(mut self, params: impl Into<Vec<Var>>) -> Self {
+    pub fn params(mut self, params: impl Into<Vec<ParamId>>) -> Self {
         self.params = Some(params.into());
         self
     }
@@ -162,12 +158,12 @@ impl<'a> Product<'a> {
         let bend = bend
             .map(|residuals| Ok::<_, Error>((linear.gradients(loss, residuals)?, residuals)))
             .transpose()?;
-        let layout = Layout::new(graph, &params);
+        let layout = Layout::new(graph, &params)?;
         Ok(CurvatureOperator { linear, root, bend, layout })
     }
 }
 
-/// A curvature matrix, ready for products; see [`Product`].
+/// A curvature matrix, ready for products; see [`CurvatureProduct`].
 ///
 /// As a [`LinearOperator`] it acts on flat vectors `[K, D]`, the parameters' entries one after the
 /// other; [`flatten`](Self::flatten) and [`unflatten`](Self::unflatten) translate.
@@ -182,7 +178,7 @@ pub struct CurvatureOperator<'g> {
 
 impl CurvatureOperator<'_> {
     /// The parameters of the block, in the order of their entries.
-    pub fn params(&self) -> &[Var] {
+    pub fn params(&self) -> &[ParamId] {
         self.linear.params()
     }
 
@@ -243,34 +239,32 @@ impl LinearOperator for CurvatureOperator<'_> {
 /// Where each parameter's entries lie in a flat vector.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    params: Vec<(Var, Shape)>,
+    params: Vec<(ParamId, Shape)>,
     pub dim: usize,
 }
 
 impl Layout {
-    pub fn new(graph: &Graph, params: &[Var]) -> Self {
-        let params: Vec<_> =
-            params.iter().map(|&var| (var, *graph.tape().value(var).shape())).collect();
+    pub fn new(graph: &Graph, params: &[ParamId]) -> Result<Self, Error> {
+        let params: Vec<_> = params
+            .iter()
+            .map(|&param| Ok((param, *graph.tape().param_value(param)?.shape())))
+            .collect::<Result<_, Error>>()?;
         let dim = params.iter().map(|(_, shape)| shape.size()).sum();
-        Layout { params, dim }
+        Ok(Layout { params, dim })
     }
 
-    pub fn flatten(
-        &self,
-        graph: &Graph,
-        vectors: &ParamMap<Tensor>,
-    ) -> Result<Tensor, Error> {
+    pub fn flatten(&self, graph: &Graph, vectors: &ParamMap<Tensor>) -> Result<Tensor, Error> {
         let mut parts = Vec::with_capacity(self.params.len());
         let mut k = None;
-        for (var, shape) in &self.params {
-            let got = vectors.get(*var).map(|vector| *vector.shape());
+        for (param, shape) in &self.params {
+            let got = vectors.get(*param).map(|vector| *vector.shape());
             let rows = got.filter(|got| got.rank() > 0 && got.tail() == *shape).map(|got| got[0]);
-            match (rows, vectors.get(*var)) {
+            match (rows, vectors.get(*param)) {
                 (Some(rows), Some(vector)) if rows == *k.get_or_insert(rows) => {
                     parts.push(vector.reshape([rows, shape.size()]))
                 }
                 _ => {
-                    let name = graph.tape().param_name(*var)?.into();
+                    let name = graph.tape().param_name(*param)?.into();
                     let got = got.map_or_else(Vec::new, |got| got.to_vec());
                     return Err(vivit_autodiff::Error::TangentShape {
                         name,
@@ -287,12 +281,12 @@ impl Layout {
     /// `rows: [K, D]`.
     pub fn unflatten(&self, rows: &Tensor) -> ParamMap<Tensor> {
         let (k, mut first) = (rows.shape()[0], 0);
-        let part = |(var, shape): &(Var, Shape)| {
+        let part = |(param, shape): &(ParamId, Shape)| {
             let len = shape.size();
             let part =
                 rows.pad(&[(0, 0), (-(first as isize), -((self.dim - first - len) as isize))]);
             first += len;
-            (*var, part.reshape(shape.prefixed(&[k])))
+            (*param, part.reshape(shape.prefixed(&[k])))
         };
         self.params.iter().map(part).collect()
     }

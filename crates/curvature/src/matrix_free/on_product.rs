@@ -1,7 +1,7 @@
 //! A closure that is told of every product with an operator: progress of matrix-free methods.
 
-use std::cell::Cell;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vivit_tensor::{Device, Tensor};
 
@@ -13,31 +13,32 @@ use crate::{Error, LinearOperator};
 /// Matrix-free methods spend their time in products, so this shows the progress of any of them.
 ///
 /// ```
-/// use std::cell::Cell;
+/// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+///
 /// use vivit_curvature::{OnProduct, TraceOptions, hutchinson_trace};
 /// use vivit_tensor::{Device, Tensor};
 ///
 /// let a = Tensor::eye(&Device::cpu_f64(), 5);
-/// let seen = Cell::new(0);
-/// let watched = OnProduct::new(&a, |products| seen.set(products));
-/// let trace = hutchinson_trace(&watched, &TraceOptions { vectors: 20, ..Default::default() })?;
-/// assert_eq!((seen.get(), trace.value), (20, 5.0));
+/// let seen = AtomicUsize::new(0);
+/// let watched = OnProduct::new(&a, |products| seen.store(products, Relaxed));
+/// let trace = hutchinson_trace(&watched, &TraceOptions::default().vectors(20))?;
+/// assert_eq!((seen.into_inner(), trace.value), (20, 5.0));
 /// # Ok::<(), vivit_curvature::Error>(())
 /// ```
 pub struct OnProduct<'a, F> {
     operator: &'a dyn LinearOperator,
     report: F,
-    done: Cell<usize>,
+    done: AtomicUsize,
 }
 
-impl<'a, F: Fn(usize)> OnProduct<'a, B, F> {
+impl<'a, F: Fn(usize) + Send + Sync> OnProduct<'a, F> {
     /// Watches an operator.
     pub fn new(operator: &'a dyn LinearOperator, report: F) -> Self {
-        OnProduct { operator, report, done: Cell::new(0) }
+        OnProduct { operator, report, done: AtomicUsize::new(0) }
     }
 }
 
-impl<F> fmt::Debug for OnProduct<'_, B, F> {
+impl<F> fmt::Debug for OnProduct<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnProduct")
             .field("dim", &self.operator.dim())
@@ -46,7 +47,7 @@ impl<F> fmt::Debug for OnProduct<'_, B, F> {
     }
 }
 
-impl<F: Fn(usize)> LinearOperator for OnProduct<'_, B, F> {
+impl<F: Fn(usize) + Send + Sync> LinearOperator for OnProduct<'_, F> {
     fn dim(&self) -> usize {
         self.operator.dim()
     }
@@ -57,8 +58,8 @@ impl<F: Fn(usize)> LinearOperator for OnProduct<'_, B, F> {
 
     fn apply(&self, x: &Tensor) -> Result<Tensor, Error> {
         let y = self.operator.apply(x)?;
-        self.done.set(self.done.get() + x.shape()[0]);
-        (self.report)(self.done.get());
+        let k = x.shape()[0];
+        (self.report)(self.done.fetch_add(k, Ordering::Relaxed) + k);
         Ok(y)
     }
 }

@@ -1,0 +1,23 @@
+//! Matrices that are known by their products: eigenpairs, traces, spectral densities.
+
+mod basis;
+mod curvature_product;
+mod lanczos;
+mod on_product;
+mod operator;
+mod power_iteration;
+mod quadrature;
+mod spectral_density;
+mod trace;
+
+pub use curvature_product::{CurvatureOperator, CurvatureProduct, Positive};
+pub use lanczos::{LanczosOptions, LeadingEigenpairs, SpectrumEnd, lanczos};
+pub use on_product::OnProduct;
+pub use operator::LinearOperator;
+pub use power_iteration::{PowerIterationOptions, power_iteration};
+pub use quadrature::{LanczosQuadrature, Node, QuadratureOptions};
+pub use spectral_density::{DensityOptions, LogDensityOptions, SpectralDensity};
+pub use trace::{
+    DiagonalEstimate, Estimate, ProbeVectors, TraceOptions, hutch_plus_plus, hutchinson_diagonal,
+    hutchinson_trace,
+};
