@@ -1,11 +1,11 @@
 //! What a layer is to a model, and rows of layers.
 
 use std::fmt::Debug;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value;
 use vivit_autodiff::{Tape, Var};
-use vivit_tensor::{Device, Rng, Tensor};
+use vivit_tensor::{Rng, Tensor};
 
 use crate::description::{DescriptionError, DescriptionProblem};
 use crate::{Error, Init, ShapeError};
@@ -62,7 +62,7 @@ pub struct Own<'r> {
 
 /// A part of a model: what it needs, what shapes it takes, and how it is recorded. It owns no
 /// numbers; the model does.
-pub trait Layer: Debug {
+pub trait Layer: Debug + Send + Sync {
     /// The layer in words, for errors: `linear 7→5`.
     fn name(&self) -> String;
 
@@ -121,15 +121,8 @@ pub trait Layer: Debug {
 
 /// A row of layers: what sequential models and residual bodies have in common. A layer's name is
 /// its position.
-#[derive(Debug)]
-pub(crate) struct Row(pub Rc<[Box<dyn Layer>]>);
-
-// By hand: a derive would ask for `B: Clone` layers.
-impl Clone for Row {
-    fn clone(&self) -> Self {
-        Row(Rc::clone(&self.0))
-    }
-}
+#[derive(Clone, Debug)]
+pub(crate) struct Row(pub Arc<[Box<dyn Layer>]>);
 
 impl Row {
     /// The layer that position `at` runs, and whether its parameters are its own.

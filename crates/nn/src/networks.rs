@@ -1,7 +1,5 @@
 //! Reference networks of the field, as rows of layers.
 
-use vivit_tensor::Device;
-
 use crate::{
     Conv2d, Flatten, Join, Layer, avg_pool2d, batch_norm, branches, conv2d, embedding, flatten,
     gelu, layer_norm, linear, max_pool2d, mean_over, permute, positional_embedding, relu, residual,
@@ -153,11 +151,7 @@ fn resnet(blocks: usize) -> Network {
 
 /// A transformer block before which the input is normalised: attention and a two-layer perceptron,
 /// each around a shortcut.
-fn transformer_block(
-    features: usize,
-    heads: usize,
-    causal: bool,
-) -> [Box<dyn Layer>; 2] {
+fn transformer_block(features: usize, heads: usize, causal: bool) -> [Box<dyn Layer>; 2] {
     [
         residual(vec![layer_norm(&[features]), self_attention(features, heads, causal)]),
         residual(vec![

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
-use vivit_tensor::{Device, Scalar, Tensor};
+use vivit_tensor::{DType, Scalar, Tensor, with_dtype};
 
 use crate::{Error, Param, Sequential};
 
@@ -111,9 +111,9 @@ fn words<const W: usize>(data: &[u8], number: impl Fn([u8; W]) -> f64) -> Vec<f6
         .collect()
 }
 
-/// The first number that is not finite in the element type `E`.
-fn non_finite<E: Scalar>(name: &str, shape: &[usize], data: &[f64]) -> Option<StateProblem> {
-    let at = data.iter().position(|&x| !E::of(x).is_finite())?;
+/// The first number that is not finite in a precision.
+fn non_finite(dtype: DType, name: &str, shape: &[usize], data: &[f64]) -> Option<StateProblem> {
+    let at = data.iter().position(|&x| with_dtype!(dtype, E => !E::of(x).is_finite()))?;
     let mut rest = at;
     let mut index: Vec<usize> = Vec::with_capacity(shape.len());
     for &len in shape.iter().rev() {
@@ -154,11 +154,12 @@ impl Sequential {
 
     /// The model's arrays, in its own element type.
     fn state_bytes(&self) -> Result<Vec<(&str, Bytes)>, Error> {
-        let dtype = if B::Elem::NAME == "f32" { Dtype::F32 } else { Dtype::F64 };
+        let precision = self.device().dtype();
+        let dtype = if precision == DType::F32 { Dtype::F32 } else { Dtype::F64 };
         let (mut arrays, mut problems) = (Vec::new(), Vec::new());
         for Param { name, value } in self.state() {
-            let numbers: Vec<f64> = value.to_vec()?.into_iter().map(Scalar::f64).collect();
-            problems.extend(non_finite::<B::Elem>(name, value.shape(), &numbers));
+            let numbers: Vec<f64> = value.to_vec()?;
+            problems.extend(non_finite(precision, name, value.shape(), &numbers));
             let data = match dtype {
                 Dtype::F32 => numbers.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect(),
                 _ => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -225,12 +226,14 @@ impl Sequential {
             match numbers {
                 None => problems
                     .push(StateProblem::ElementType { name, got: format!("{:?}", view.dtype()) }),
-                Some(numbers) => match non_finite::<B::Elem>(&name, view.shape(), &numbers) {
-                    Some(problem) => problems.push(problem),
-                    None if fits => values
-                        .push((name, Tensor::from_vec(self.device(), view.shape(), &numbers)?)),
-                    None => {}
-                },
+                Some(numbers) => {
+                    match non_finite(self.device().dtype(), &name, view.shape(), &numbers) {
+                        Some(problem) => problems.push(problem),
+                        None if fits => values
+                            .push((name, Tensor::from_vec(self.device(), view.shape(), numbers)?)),
+                        None => {}
+                    }
+                }
             }
         }
         let mut names = file.names();

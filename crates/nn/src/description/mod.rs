@@ -174,9 +174,8 @@ pub fn parse(text: &str) -> Result<Value, DescriptionError> {
 /// # Examples
 /// ```
 /// use vivit_nn::{description, linear, relu};
-/// use vivit_tensor::Device;
 ///
-/// let layers = vec![linear::(4, 3), relu()];
+/// let layers = vec![linear(4, 3), relu()];
 /// let text = r#"[{"op": "linear", "in": 4, "out": 3, "bias": true}, {"op": "relu"}]"#;
 /// assert_eq!(description::of(&layers)?, description::parse(text)?);
 /// # Ok::<(), vivit_nn::Error>(())
@@ -227,7 +226,11 @@ impl Sequential {
     /// assert!(error.to_string().contains("linear has no option \"biass\""));
     /// # Ok::<(), vivit_nn::Error>(())
     /// ```
-    pub fn from_description(device: &Device, description: &Value, seed: u64) -> Result<Self, Error> {
+    pub fn from_description(
+        device: &Device,
+        description: &Value,
+        seed: u64,
+    ) -> Result<Self, Error> {
         Sequential::new(device, layers(description)?, seed)
     }
 

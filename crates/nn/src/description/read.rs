@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use vivit_autodiff::ops::PoolOptions;
-use vivit_tensor::{Device, Unary};
+use vivit_tensor::Unary;
 
 use super::{DescriptionError, DescriptionProblem, Options, shown};
 use crate::{
@@ -23,10 +23,9 @@ type Boxed = Box<dyn Layer>;
 /// # Examples
 /// ```
 /// use vivit_nn::description;
-/// use vivit_tensor::Device;
 ///
 /// let text = r#"[{"op": "linear", "in": 4, "out": 4}, {"op": "residual", "body": [{"op": "linear", "in": 4}]}]"#;
-/// let error = description::layers::(&description::parse(text)?).unwrap_err();
+/// let error = description::layers(&description::parse(text)?).unwrap_err();
 /// assert_eq!(error.path, "1.body.0");
 /// assert!(error.to_string().contains("linear needs the option \"out\""));
 /// # Ok::<(), vivit_nn::description::DescriptionError>(())
@@ -236,9 +235,7 @@ fn conv<const R: usize>(o: Options<'_>) -> Result<Boxed, DescriptionError> {
     Ok(Box::new(conv_options::<R>(o)?))
 }
 
-fn conv_transpose<const R: usize>(
-    o: Options<'_>,
-) -> Result<Boxed, DescriptionError> {
+fn conv_transpose<const R: usize>(o: Options<'_>) -> Result<Boxed, DescriptionError> {
     o.only(&[&CONV[..], &["output_padding"]].concat())?;
     let output_padding = fixed(o.per_axis_or("output_padding", R, 0)?);
     Ok(Box::new(ConvTranspose { conv: conv_options::<R>(o)?, output_padding }))

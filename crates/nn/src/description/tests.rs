@@ -10,8 +10,6 @@ use crate::{
     residual,
 };
 
-type Host = Cpu<f64>;
-
 /// One entry per op, few options at their defaults.
 const EVERY_OP: &str = r#"[
     {"op": "linear", "in": 3, "out": 4, "bias": false},
@@ -80,13 +78,13 @@ fn within(given: &Value, full: &Value) -> bool {
 #[test]
 fn every_op_comes_back() {
     let given = parse(EVERY_OP).unwrap();
-    let first = layers::<Host>(&given).unwrap();
+    let first = layers(&given).unwrap();
     let described = of(&first).unwrap();
     for (given, described) in given.as_array().unwrap().iter().zip(described.as_array().unwrap()) {
         assert!(within(given, described), "{given} became {described}");
     }
     // Through text: numbers are not to lose a bit. A layer's `Debug` form shows all that it is.
-    let second = layers::<Host>(&parse(&described.to_string()).unwrap()).unwrap();
+    let second = layers(&parse(&described.to_string()).unwrap()).unwrap();
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
 }
 
@@ -99,27 +97,27 @@ fn options_have_defaults() {
         {"op": "layer_norm", "shape": 4, "affine": false},
         {"op": "conv1d", "in": 3, "out": 3, "kernel": 1},
     ]);
-    let full: Vec<Box<dyn Layer<Host>>> = vec![
+    let full: Vec<Box<dyn Layer>> = vec![
         crate::Conv2d::new(2, 3, 3).padded(1).boxed(),
         Box::new(AvgPool(vivit_autodiff::ops::PoolOptions::new(&[2, 3]))),
         Box::new(BatchNorm { axes: Some(2), ..BatchNorm::new(3) }),
         Box::new(crate::LayerNorm { shape: vec![4], epsilon: 1e-5, weight: false, bias: false }),
         Conv1d::new(3, 3, 1).boxed(),
     ];
-    assert_eq!(format!("{:?}", layers::<Host>(&short).unwrap()), format!("{full:?}"));
+    assert_eq!(format!("{:?}", layers(&short).unwrap()), format!("{full:?}"));
 }
 
 #[test]
 fn a_described_model_computes_the_same() {
-    let host = Host::new();
+    let host = Device::cpu_f64();
     let layers =
         vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)]), crate::shared(1)];
     let model = Sequential::new(&host, layers, 7).unwrap();
     let again = Sequential::from_description(&host, &model.description().unwrap(), 7).unwrap();
-    let x = Tensor::from_vec(&host, &[2, 3], &[0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
-    let output = |model: &Sequential<Host>| model.forward(&x).unwrap().value().to_vec().unwrap();
+    let x = Tensor::from_vec(&host, &[2, 3], vec![0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
+    let output = |model: &Sequential| model.forward(&x).unwrap().value().to_vec().unwrap();
     assert_eq!(output(&model), output(&again));
-    let names = |model: &Sequential<Host>| {
+    let names = |model: &Sequential| {
         model.params().iter().map(|param| param.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&model), names(&again));
@@ -127,15 +125,15 @@ fn a_described_model_computes_the_same() {
 
 #[test]
 fn networks_can_be_described() {
-    for network in [networks::demo::<Host>(), networks::net3c3d(), networks::mlp()] {
-        let again = layers::<Host>(&of(&network.layers).unwrap()).unwrap();
+    for network in [networks::demo(), networks::net3c3d(), networks::mlp()] {
+        let again = layers(&of(&network.layers).unwrap()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{:?}", network.layers));
     }
 }
 
 #[track_caller]
 fn refused(text: &str, path: &str, named: &[&str]) {
-    let outcome = parse(text).and_then(|description| layers::<Host>(&description));
+    let outcome = parse(text).and_then(|description| layers(&description));
     let error = outcome.map(|layers| format!("{layers:?}")).unwrap_err();
     assert_eq!(error.path, path, "{error}");
     for name in named {
@@ -196,7 +194,7 @@ fn what_is_wrong_is_named_with_its_path() {
 #[test]
 fn sharing_what_is_not_there_is_an_error_of_the_model() {
     let description = json!([{"op": "linear", "in": 2, "out": 2}, {"op": "shared", "layer": 5}]);
-    let error = Sequential::from_description(&Host::new(), &description, 0).unwrap_err();
+    let error = Sequential::from_description(&Device::cpu_f64(), &description, 0).unwrap_err();
     assert_eq!(error, Error::Shared { path: "1".into(), layer: 5 });
 }
 
@@ -204,7 +202,7 @@ fn sharing_what_is_not_there_is_an_error_of_the_model() {
 fn what_does_not_fit_into_memory_is_an_error_of_the_model() {
     for inputs in [usize::MAX, 1 << 50] {
         let description = json!([{"op": "relu"}, {"op": "linear", "in": inputs, "out": 2000}]);
-        let error = Sequential::from_description(&Host::new(), &description, 0).unwrap_err();
+        let error = Sequential::from_description(&Device::cpu_f64(), &description, 0).unwrap_err();
         assert_eq!(error, Error::TooLarge { name: "1.weight".into(), shape: vec![2000, inputs] });
     }
 }
@@ -213,7 +211,7 @@ fn what_does_not_fit_into_memory_is_an_error_of_the_model() {
 #[derive(Debug)]
 struct Undescribed;
 
-impl Layer<Host> for Undescribed {
+impl Layer for Undescribed {
     fn name(&self) -> String {
         "a layer of one's own".into()
     }
@@ -222,14 +220,14 @@ impl Layer<Host> for Undescribed {
         Ok(input.to_vec())
     }
 
-    fn record(&self, _: &mut Recorder<'_, Host>, _: Own<'_, Host>, x: Var) -> Var {
+    fn record(&self, _: &mut Recorder<'_>, _: Own<'_>, x: Var) -> Var {
         x
     }
 }
 
 #[test]
 fn a_layer_without_description_is_named_with_its_path() {
-    let undescribed: [Box<dyn Layer<Host>>; 4] = [
+    let undescribed: [Box<dyn Layer>; 4] = [
         Box::new(Undescribed),
         Box::new(Activation(Unary::Exp)),
         // JSON has no infinities, and nothing would be read as the default.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::{Device, Unary};
+use vivit_tensor::Unary;
 
 use crate::description::{DescriptionError, DescriptionProblem};
 use crate::{Layer, Own, Recorder, ShapeError};

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{ConvOptions, ConvTranspose as TransposedOp};
-use vivit_tensor::{Device, Window};
+use vivit_tensor::Window;
 
 use crate::description::DescriptionError;
 use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::{Device, Scalar, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::description::DescriptionError;
 use crate::{Error, Layer, Mode, Own, Recorder, ShapeError};
@@ -34,13 +34,12 @@ impl Layer for Dropout {
             return x;
         }
         let (shape, kept) = (*recorder.tape.value(x).shape(), 1.0 - self.p);
-        let uniform: Vec<f64> = recorder.rng.uniform(shape.size(), 0.0, 1.0);
-        let mask = uniform
-            .into_iter()
-            .map(|u| B::Elem::of(if u < kept { 1.0 / kept } else { 0.0 }))
-            .collect();
+        let uniform = recorder.rng.uniform(shape.size(), 0.0, 1.0);
+        let keep = |u| if u < kept { 1.0 / kept } else { 0.0 };
+        let mask: Vec<f64> = uniform.into_iter().map(keep).collect();
         let device = recorder.tape.device().clone();
-        let mask = recorder.tape.input(Tensor::from_buf(&device, shape, device.upload(mask)));
+        let mask = Tensor::from_buf(&device, shape, device.upload(mask.into()));
+        let mask = recorder.tape.input(mask);
         recorder.tape.mul(x, mask)
     }
 

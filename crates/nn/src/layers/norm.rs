@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::BatchNormalize;
-use vivit_tensor::{Device, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::description::DescriptionError;
 use crate::{Init, Layer, Mode, Own, ParamSpec, Recorder, ShapeError};

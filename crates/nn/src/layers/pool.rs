@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::PoolOptions;
-use vivit_tensor::Device;
 
 use crate::description::DescriptionError;
 use crate::{Layer, Own, Recorder, ShapeError};

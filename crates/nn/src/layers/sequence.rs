@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{AttentionParams, RecurrentParams};
-use vivit_tensor::{Device, Scalar, Search, Tensor};
+use vivit_tensor::{NonFiniteSearch, Tensor};
 
 use crate::description::DescriptionError;
 use crate::{Error, Init, Layer, Own, ParamSpec, Recorder, ShapeError};
@@ -53,12 +53,12 @@ impl Layer for Embedding {
         // A device that does not know at once is asked with everything else, before any result is
         // returned.
         let rows = x.device().row_or_nan(x.buf(), self.vocabulary)?;
-        let Search::Done(Some((_, at))) = x.device().search_non_finite(&[&rows])? else {
+        let NonFiniteSearch::Done(Some((_, at))) = x.device().search_non_finite(&[&rows])? else {
             return Ok(());
         };
         let (shape, strides) = (x.shape(), x.shape().strides());
         let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
-        Err(Error::Vocabulary { value: x.to_vec()?[at].f64(), index, vocabulary: self.vocabulary })
+        Err(Error::Vocabulary { value: x.to_host()?.at(at), index, vocabulary: self.vocabulary })
     }
 
     fn describe(&self) -> Result<Value, DescriptionError> {
@@ -135,11 +135,7 @@ pub struct SelfAttention {
 }
 
 /// A [`SelfAttention`] layer with biases.
-pub fn self_attention(
-    features: usize,
-    heads: usize,
-    causal: bool,
-) -> Box<dyn Layer> {
+pub fn self_attention(features: usize, heads: usize, causal: bool) -> Box<dyn Layer> {
     Box::new(SelfAttention { features, heads, causal, bias: true })
 }
 
@@ -202,7 +198,7 @@ impl Layer for SelfAttention {
     }
 }
 
-/// SpectrumEnd recurrence.
+/// A recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
     /// `h = tanh(W x + b + U h + c)`

@@ -23,7 +23,6 @@
 //! ```
 
 use vivit_autodiff::Var;
-use vivit_tensor::Device;
 
 use crate::layers::branches::{join, joined_shape};
 use crate::{Error, Join, Layer, Own, ParamSpec, Recorder, ShapeError};

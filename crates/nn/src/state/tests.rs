@@ -7,16 +7,13 @@ use vivit_tensor::Device;
 use super::*;
 use crate::{batch_norm, linear, relu, residual};
 
-fn model<E: Scalar>(seed: u64) -> Sequential<Cpu<E>>
-where
-    Cpu<E>: Backend<Elem = E>,
-{
+fn model(device: &Device, seed: u64) -> Sequential {
     let layers = vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)])];
-    Sequential::new(&Cpu::new(), layers, seed).unwrap()
+    Sequential::new(device, layers, seed).unwrap()
 }
 
 fn entries(model: &Sequential) -> Vec<f64> {
-    model.params().iter().flat_map(|param| param.value.to_vec().unwrap()).map(Scalar::f64).collect()
+    model.params().iter().flat_map(|param| param.value.to_vec().unwrap()).collect()
 }
 
 /// The bytes of a file with these arrays.
@@ -55,13 +52,13 @@ impl Drop for Folder {
 fn a_saved_model_comes_back() {
     let folder = Folder::new("round");
     let path = folder.0.join("model.safetensors");
-    let saved = model::<f64>(1);
+    let saved = model(&Device::cpu_f64(), 1);
     // Over an older file, too.
     std::fs::write(&path, "something else").unwrap();
     saved.save(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), saved.to_safetensors().unwrap());
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
-    let mut loaded = model::<f64>(2);
+    let mut loaded = model(&Device::cpu_f64(), 2);
     assert_ne!(entries(&loaded), entries(&saved));
     loaded.load(&path).unwrap();
     assert_eq!(entries(&loaded), entries(&saved));
@@ -69,11 +66,11 @@ fn a_saved_model_comes_back() {
 
 #[test]
 fn element_types_are_converted() {
-    let (doubles, mut floats) = (model::<f64>(1), model::<f32>(2));
+    let (doubles, mut floats) = (model(&Device::cpu_f64(), 1), model(&Device::cpu(), 2));
     floats.load_safetensors(&doubles.to_safetensors().unwrap()).unwrap();
     let rounded: Vec<f64> = entries(&doubles).into_iter().map(|x| f64::from(x as f32)).collect();
     assert_eq!(entries(&floats), rounded);
-    let mut back = model::<f64>(3);
+    let mut back = model(&Device::cpu_f64(), 3);
     back.load_safetensors(&floats.to_safetensors().unwrap()).unwrap();
     assert_eq!(entries(&back), rounded);
 }
@@ -84,7 +81,7 @@ fn buffers_belong_to_the_state() {
     let model = |seed| Sequential::new(&host, vec![linear(2, 3), batch_norm(3)], seed).unwrap();
     let mut trained = model(1);
     trained
-        .forward_training(&Tensor::from_vec(&host, &[2, 2], &[0.1, 0.2, -0.3, 0.5]).unwrap())
+        .forward_training(&Tensor::from_vec(&host, &[2, 2], vec![0.1, 0.2, -0.3, 0.5]).unwrap())
         .unwrap();
     let running = |model: &Sequential| -> Vec<f64> {
         model.buffers().iter().flat_map(|buffer| buffer.value.to_vec().unwrap()).collect()
@@ -113,7 +110,7 @@ fn buffers_belong_to_the_state() {
 
 #[test]
 fn names_are_pytorchs() {
-    let bytes = model::<f32>(0).to_safetensors().unwrap();
+    let bytes = model(&Device::cpu(), 0).to_safetensors().unwrap();
     let mut names: Vec<String> =
         SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(String::from).collect();
     names.sort();
@@ -132,7 +129,7 @@ fn names_are_pytorchs() {
 
 #[test]
 fn one_error_lists_all_problems() {
-    let mut model = model::<f32>(1);
+    let mut model = model(&Device::cpu(), 1);
     let before = entries(&model);
     let mut weight = vec![0.5; 12];
     weight[7] = f64::NAN;
@@ -177,9 +174,9 @@ fn one_error_lists_all_problems() {
 
 #[test]
 fn a_diverged_model_is_not_saved() {
-    let mut model = model::<f64>(1);
+    let mut model = model(&Device::cpu_f64(), 1);
     for (name, value) in [("0.bias", f64::INFINITY), ("2.body.1.bias", f64::NAN)] {
-        model.set_param(name, Tensor::full(&Cpu::new(), [4], value)).unwrap();
+        model.set_param(name, Tensor::full(&Device::cpu_f64(), [4], value)).unwrap();
     }
     let folder = Folder::new("diverged");
     let path = folder.0.join("model.safetensors");
@@ -194,7 +191,7 @@ fn a_diverged_model_is_not_saved() {
 #[test]
 fn files_that_are_none_are_refused_with_their_path() {
     let folder = Folder::new("broken");
-    let whole = model::<f32>(0).to_safetensors().unwrap();
+    let whole = model(&Device::cpu(), 0).to_safetensors().unwrap();
     let header = 8 + usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
     let mut huge = whole.clone();
     huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
@@ -208,7 +205,7 @@ fn files_that_are_none_are_refused_with_their_path() {
         ("trailing", [whole.clone(), vec![0]].concat()),
         ("huge", huge),
     ];
-    let mut model = model::<f32>(1);
+    let mut model = model(&Device::cpu(), 1);
     let before = entries(&model);
     for (name, bytes) in broken {
         assert!(
