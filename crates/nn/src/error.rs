@@ -7,7 +7,7 @@ use crate::StateProblem;
 use crate::description::DescriptionError;
 
 /// A layer that can't take its input: where in the model, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ShapeError {
     /// The layer's path in the model, `"2.body.0"`; empty for the layer itself.
     pub path: String,
@@ -34,14 +34,17 @@ impl ShapeError {
 
 impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "layer {} ({}): {}", self.path, self.layer, self.reason)
+        match self.path.as_str() {
+            "" => write!(f, "layer {}: {}", self.layer, self.reason),
+            path => write!(f, "layer {path} ({}): {}", self.layer, self.reason),
+        }
     }
 }
 
 impl std::error::Error for ShapeError {}
 
 /// Errors of building, running and changing models.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A layer can't take what reaches it.
@@ -171,3 +174,5 @@ impl From<vivit_tensor::Error> for Error {
         Error::Autodiff(error.into())
     }
 }
+
+crate::error_debug::debug_is_message!(ShapeError, Error);

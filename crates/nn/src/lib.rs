@@ -6,8 +6,10 @@
 
 pub mod description;
 mod error;
+mod error_debug;
 mod init;
 mod layer;
+mod layer_list;
 mod layers;
 pub mod networks;
 pub mod optim;
@@ -16,7 +18,7 @@ mod state;
 
 pub use error::{Error, ShapeError};
 pub use init::Init;
-pub use layer::{Layer, Mode, Own, ParamSpec, Recorder};
+pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};
 pub use layers::*;
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use sequential::{Param, Sequential};

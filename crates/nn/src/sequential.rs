@@ -3,7 +3,8 @@
 use vivit_autodiff::{Graph, ParamId, ParamMap, Tape, Var};
 use vivit_tensor::{Device, Rng, Tensor};
 
-use crate::layer::{Mode, Own, Recorder, Row};
+use crate::layer::{LayerState, Mode, Recorder};
+use crate::layer_list::LayerList;
 use crate::{Error, Layer, ParamSpec};
 
 /// A parameter of a model.
@@ -20,7 +21,7 @@ pub struct Param {
 #[derive(Clone, Debug)]
 pub struct Sequential {
     device: Device,
-    row: Row,
+    row: LayerList,
     params: Vec<Param>,
     buffers: Vec<Param>,
     /// Random numbers of training passes.
@@ -34,7 +35,19 @@ impl Sequential {
     /// If a layer shares the parameters of one that does not come before it, or a parameter does
     /// not fit into memory.
     pub fn new(device: &Device, layers: Vec<Box<dyn Layer>>, seed: u64) -> Result<Self, Error> {
-        let row = Row(layers.into());
+        Self::of(device, layers.into(), seed)
+    }
+
+    /// A model that is one layer, whose parameters bear the layer's own names: a finished
+    /// [`Wiring`](crate::Wiring) with `layer1.0.conv1.weight`, not `0.layer1.0.conv1.weight`.
+    ///
+    /// # Errors
+    /// As [`new`](Sequential::new).
+    pub fn wired(device: &Device, layer: Box<dyn Layer>, seed: u64) -> Result<Self, Error> {
+        Self::of(device, LayerList::bare(layer), seed)
+    }
+
+    fn of(device: &Device, row: LayerList, seed: u64) -> Result<Self, Error> {
         row.check("")?;
         let mut rng = Rng::new(seed);
         let mut draw = |spec: ParamSpec| {
@@ -48,10 +61,15 @@ impl Sequential {
 
     /// The layers.
     pub fn layers(&self) -> &[Box<dyn Layer>] {
-        &self.row.0
+        self.row.layers()
     }
 
-    /// The backend.
+    /// Whether the model was made by [`wired`](Sequential::wired).
+    pub(crate) fn is_wired(&self) -> bool {
+        self.row.is_bare()
+    }
+
+    /// The device, with the precision of the model's arrays.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -160,7 +178,7 @@ impl Sequential {
             .collect();
         let input = tape.input(x.clone());
         let mut recorder = Recorder { tape: &mut tape, mode, rng };
-        let output = self.row.record(&mut recorder, Own { params: &params, buffers }, input);
+        let output = self.row.record(&mut recorder, LayerState { params: &params, buffers }, input);
         Ok(Graph::new(tape, output)?)
     }
 

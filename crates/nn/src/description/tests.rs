@@ -6,7 +6,7 @@ use vivit_tensor::{Device, Tensor, Unary};
 
 use super::*;
 use crate::{
-    Activation, AvgPool, BatchNorm, Conv1d, Own, Recorder, ShapeError, linear, networks, relu,
+    Activation, BatchNorm, Conv1d, Layer, LayerState, Recorder, ShapeError, linear, networks, relu,
     residual,
 };
 
@@ -55,6 +55,9 @@ const EVERY_OP: &str = r#"[
     {"op": "self_attention", "features": 8, "heads": 2, "causal": true, "bias": false},
     {"op": "rnn", "in": 3, "hidden": 4, "bias": false},
     {"op": "lstm", "in": 3, "hidden": 4, "bias": true},
+    {"op": "lstm", "in": 3, "hidden": 4, "num_layers": 2, "bidirectional": true},
+    {"op": "select", "axis": 1, "index": -1},
+    {"op": "flip", "axis": 2},
     {"op": "residual", "body": [{"op": "relu"}, {"op": "residual", "body": []}]},
     {"op": "branches", "rows": [[{"op": "relu"}], []]},
     {"op": "branches", "rows": [[{"op": "tanh"}]], "concat": 2},
@@ -99,9 +102,9 @@ fn options_have_defaults() {
     ]);
     let full: Vec<Box<dyn Layer>> = vec![
         crate::Conv2d::new(2, 3, 3).padded(1).boxed(),
-        Box::new(AvgPool(vivit_autodiff::ops::PoolOptions::new(&[2, 3]))),
-        Box::new(BatchNorm { axes: Some(2), ..BatchNorm::new(3) }),
-        Box::new(crate::LayerNorm { shape: vec![4], epsilon: 1e-5, weight: false, bias: false }),
+        crate::AvgPool2d::new([2, 3]).boxed(),
+        BatchNorm::new(3).over_axes(2).boxed(),
+        crate::LayerNorm::new(&[4]).without_affine().boxed(),
         Conv1d::new(3, 3, 1).boxed(),
     ];
     assert_eq!(format!("{:?}", layers(&short).unwrap()), format!("{full:?}"));
@@ -114,7 +117,7 @@ fn a_described_model_computes_the_same() {
         vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)]), crate::shared(1)];
     let model = Sequential::new(&host, layers, 7).unwrap();
     let again = Sequential::from_description(&host, &model.description().unwrap(), 7).unwrap();
-    let x = Tensor::from_vec(&host, &[2, 3], vec![0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
+    let x = Tensor::from_vec(&host, [2, 3], vec![0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
     let output = |model: &Sequential| model.forward(&x).unwrap().value().to_vec().unwrap();
     assert_eq!(output(&model), output(&again));
     let names = |model: &Sequential| {
@@ -150,7 +153,7 @@ fn what_is_wrong_is_named_with_its_path() {
     refused(r#"[{"op": "relu"}, {}]"#, "1", &["op"]);
     refused(r#"[{"op": 3}]"#, "0", &["op"]);
     refused(r#"[{"op": "relu"}, {"op": "perceptron"}]"#, "1", &["\"perceptron\""]);
-    refused(r#"[{"op": "conv4d"}]"#, "0", &["\"conv4d\""]);
+    refused(r#"[{"op": "conv4d"}]"#, "0", &["\"conv4d\"", "conv3d"]);
     refused(r#"[{"op": "relu", "slope": 0.1}]"#, "0", &["relu has no options", "slope"]);
     refused(
         r#"[{"op": "linear", "in": 1, "out": 2, "biass": true}]"#,
@@ -220,7 +223,7 @@ impl Layer for Undescribed {
         Ok(input.to_vec())
     }
 
-    fn record(&self, _: &mut Recorder<'_>, _: Own<'_>, x: Var) -> Var {
+    fn record(&self, _: &mut Recorder<'_>, _: LayerState<'_>, x: Var) -> Var {
         x
     }
 }

@@ -27,8 +27,8 @@ use crate::{Error, Sequential};
 /// use vivit_tensor::{Device, Tensor};
 ///
 /// let cpu = Device::cpu_f64();
-/// let x = Tensor::from_vec(&cpu, &[4, 1], vec![0.0, 0.3, 0.6, 1.0])?;
-/// let loss = Mse::mean(Tensor::from_vec(&cpu, &[4, 1], vec![0.0, 0.2, 0.4, 0.5])?);
+/// let x = Tensor::from_vec(&cpu, [4, 1], vec![0.0, 0.3, 0.6, 1.0])?;
+/// let loss = Mse::mean(Tensor::from_vec(&cpu, [4, 1], vec![0.0, 0.2, 0.4, 0.5])?);
 ///
 /// let optimizers: [Box<dyn Optimizer>; 2] = [Box::new(Sgd::new(0.1, 0.9)?), Box::new(Adam::new(0.01)?)];
 /// for mut optimizer in optimizers {

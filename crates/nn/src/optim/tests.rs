@@ -4,7 +4,7 @@ use vivit_autodiff::{Mse, ParamId, ParamMap};
 use vivit_tensor::{Device, Tensor};
 
 use super::*;
-use crate::{Linear, Sequential, linear};
+use crate::{Layer, Linear, Sequential, linear};
 
 const START: [f64; 2] = [0.7, -1.2];
 /// `L(θ) = Σ_i (a_i θ_i − y_i)²`, so that every coordinate is a quadratic of its own.
@@ -13,18 +13,14 @@ const TARGETS: [f64; 2] = [2.0, -0.5];
 
 fn quadratic(device: &Device) -> Sequential {
     let mut model =
-        Sequential::new(device, vec![Box::new(Linear { inputs: 2, outputs: 1, bias: false })], 0)
-            .unwrap();
-    model
-        .set_param("0.weight", Tensor::from_vec(device, &[1, 2], START.to_vec()).unwrap())
-        .unwrap();
+        Sequential::new(device, vec![Linear::new(2, 1).without_bias().boxed()], 0).unwrap();
+    model.set_param("0.weight", Tensor::from_vec(device, [1, 2], START.to_vec()).unwrap()).unwrap();
     model
 }
 
 fn gradient(model: &Sequential) -> ParamMap<Tensor> {
-    let x =
-        Tensor::from_vec(model.device(), &[2, 2], vec![SCALES[0], 0.0, 0.0, SCALES[1]]).unwrap();
-    let y = Tensor::from_vec(model.device(), &[2, 1], TARGETS.to_vec()).unwrap();
+    let x = Tensor::from_vec(model.device(), [2, 2], vec![SCALES[0], 0.0, 0.0, SCALES[1]]).unwrap();
+    let y = Tensor::from_vec(model.device(), [2, 1], TARGETS.to_vec()).unwrap();
     model.forward(&x).unwrap().backward(&Mse::sum(y)).unwrap()
 }
 
@@ -153,7 +149,7 @@ fn a_parameter_without_gradient_stays_put() {
         [Box::new(Sgd::with_options(decayed).unwrap()), Box::new(AdamW::new(0.1).unwrap())];
     for mut optimizer in optimizers {
         let mut model = Sequential::new(&host, vec![linear(2, 3), linear(3, 1)], 1).unwrap();
-        let x = Tensor::from_vec(&host, &[2, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+        let x = Tensor::from_vec(&host, [2, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
         let full =
             model.forward(&x).unwrap().backward(&Mse::sum(Tensor::zeros(&host, [2, 1]))).unwrap();
         optimizer.step(&mut model, &full).unwrap();

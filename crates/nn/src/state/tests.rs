@@ -81,7 +81,7 @@ fn buffers_belong_to_the_state() {
     let model = |seed| Sequential::new(&host, vec![linear(2, 3), batch_norm(3)], seed).unwrap();
     let mut trained = model(1);
     trained
-        .forward_training(&Tensor::from_vec(&host, &[2, 2], vec![0.1, 0.2, -0.3, 0.5]).unwrap())
+        .forward_training(&Tensor::from_vec(&host, [2, 2], vec![0.1, 0.2, -0.3, 0.5]).unwrap())
         .unwrap();
     let running = |model: &Sequential| -> Vec<f64> {
         model.buffers().iter().flat_map(|buffer| buffer.value.to_vec().unwrap()).collect()
