@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::StateProblem;
 use crate::description::DescriptionError;
+use crate::state::problem::{StateProblem, listed};
 
 /// A layer that can't take its input: where in the model, and why.
 #[derive(Clone, PartialEq, Eq)]
@@ -128,10 +128,32 @@ pub enum Error {
     #[error(transparent)]
     Description(#[from] DescriptionError),
     /// A state dictionary that is not this model's.
-    #[error("the state dictionary does not fit: {}", listed(.problems))]
+    #[error("the state dictionary does not fit the model:{}", listed(.problems, .hint.as_deref()))]
     State {
         /// All that is wrong with it.
         problems: Vec<StateProblem>,
+        /// What may help, if the names differ by one pattern.
+        hint: Option<String>,
+    },
+    /// A name of which a file has no array.
+    #[error("there is no array {name}; there are {}", .known.join(", "))]
+    NoArray {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// An array of another element type than what is asked for.
+    #[error("array {name} of shape {shape:?} has element type {dtype}, but {expected} are needed")]
+    ArrayType {
+        /// Its name.
+        name: String,
+        /// Its element type, as safetensors calls it.
+        dtype: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// What it may be.
+        expected: &'static str,
     },
     /// Bytes that are no state dictionary.
     #[error("this is no safetensors file, or not all of one: {reason}")]
@@ -163,10 +185,6 @@ impl Error {
     pub(crate) fn in_file(self, path: &Path) -> Self {
         Error::File { path: path.into(), source: Box::new(self) }
     }
-}
-
-fn listed(problems: &[StateProblem]) -> String {
-    problems.iter().map(StateProblem::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl From<vivit_tensor::Error> for Error {

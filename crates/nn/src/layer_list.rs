@@ -67,12 +67,12 @@ impl LayerList {
         if self.bare {
             return specs(self.layers[0].as_ref());
         }
-        let layers = self.layers.iter().enumerate();
-        let of = |(at, layer): (usize, &Box<dyn Layer>)| {
+        let mut all = Vec::new();
+        for (at, layer) in self.layers.iter().enumerate() {
             let path = at.to_string();
-            specs(layer.as_ref()).into_iter().map(move |spec| spec.inside(&path))
-        };
-        layers.flat_map(of).collect()
+            all.extend(specs(layer.as_ref()).into_iter().map(|spec| spec.inside(&path)));
+        }
+        all
     }
 
     pub fn check_input(&self, x: &Tensor) -> Result<(), Error> {
