@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::StateProblem;
 use crate::description::DescriptionError;
+use crate::state::problem::{StateProblem, listed};
 
 /// A layer that can't take its input: where in the model, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ShapeError {
     /// The layer's path in the model, `"2.body.0"`; empty for the layer itself.
     pub path: String,
@@ -34,14 +34,17 @@ impl ShapeError {
 
 impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "layer {} ({}): {}", self.path, self.layer, self.reason)
+        match self.path.as_str() {
+            "" => write!(f, "layer {}: {}", self.layer, self.reason),
+            path => write!(f, "layer {path} ({}): {}", self.layer, self.reason),
+        }
     }
 }
 
 impl std::error::Error for ShapeError {}
 
 /// Errors of building, running and changing models.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A layer can't take what reaches it.
@@ -125,10 +128,32 @@ pub enum Error {
     #[error(transparent)]
     Description(#[from] DescriptionError),
     /// A state dictionary that is not this model's.
-    #[error("the state dictionary does not fit: {}", listed(.problems))]
+    #[error("the state dictionary does not fit the model:{}", listed(.problems, .hint.as_deref()))]
     State {
         /// All that is wrong with it.
         problems: Vec<StateProblem>,
+        /// What may help, if the names differ by one pattern.
+        hint: Option<String>,
+    },
+    /// A name of which a file has no array.
+    #[error("there is no array {name}; there are {}", .known.join(", "))]
+    NoArray {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// An array of another element type than what is asked for.
+    #[error("array {name} of shape {shape:?} has element type {dtype}, but {expected} are needed")]
+    ArrayType {
+        /// Its name.
+        name: String,
+        /// Its element type, as safetensors calls it.
+        dtype: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// What it may be.
+        expected: &'static str,
     },
     /// Bytes that are no state dictionary.
     #[error("this is no safetensors file, or not all of one: {reason}")]
@@ -162,12 +187,10 @@ impl Error {
     }
 }
 
-fn listed(problems: &[StateProblem]) -> String {
-    problems.iter().map(StateProblem::to_string).collect::<Vec<_>>().join("; ")
-}
-
 impl From<vivit_tensor::Error> for Error {
     fn from(error: vivit_tensor::Error) -> Self {
         Error::Autodiff(error.into())
     }
 }
+
+crate::error_debug::debug_is_message!(ShapeError, Error);

@@ -1,6 +1,6 @@
 //! Initial parameter values.
 
-use vivit_tensor::{Rng, Scalar};
+use vivit_tensor::Rng;
 
 /// How a parameter's entries are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,13 +27,13 @@ impl Init {
     }
 
     /// Draws `len` entries.
-    pub fn draw<E: Scalar>(self, len: usize, rng: &mut Rng) -> Vec<E> {
+    pub fn draw(self, len: usize, rng: &mut Rng) -> Vec<f64> {
         match self {
             Init::Uniform { bound } => rng.uniform(len, -bound, bound),
             Init::Normal { deviation } => {
-                rng.normal::<f64>(len).into_iter().map(|x| E::of(deviation * x)).collect()
+                rng.normal(len).into_iter().map(|x| deviation * x).collect()
             }
-            Init::Constant(value) => vec![E::of(value); len],
+            Init::Constant(value) => vec![value; len],
         }
     }
 }

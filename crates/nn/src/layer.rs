@@ -1,19 +1,17 @@
-//! What a layer is to a model, and rows of layers.
+//! What a layer is to a model.
 
 use std::fmt::Debug;
-use std::rc::Rc;
 
-use serde_json::Value;
 use vivit_autodiff::{Tape, Var};
-use vivit_tensor::{Device, Rng, Tensor};
+use vivit_tensor::{AsAny, Rng, Tensor};
 
-use crate::description::{DescriptionError, DescriptionProblem};
 use crate::{Error, Init, ShapeError};
 
 /// A parameter that a layer needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParamSpec {
-    /// Its name within the layer (PyTorch's: `weight`, `bias`).
+    /// Its name within the layer (PyTorch's: `weight`, `bias`). An empty name makes it bear the
+    /// layer's own name.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
@@ -25,6 +23,21 @@ impl ParamSpec {
     /// A parameter of the given name, shape and initialisation.
     pub fn new(name: &str, shape: &[usize], init: Init) -> Self {
         ParamSpec { name: name.into(), shape: shape.to_vec(), init }
+    }
+
+    /// The same parameter, seen from the container that calls the layer `layer`.
+    ///
+    /// ```
+    /// use vivit_nn::{Init, ParamSpec};
+    ///
+    /// let weight = ParamSpec::new("weight", &[2, 3], Init::fan_in(3));
+    /// assert_eq!(weight.inside("conv1").inside("0").name, "0.conv1.weight");
+    /// ```
+    #[must_use]
+    pub fn inside(self, layer: &str) -> Self {
+        let name =
+            if self.name.is_empty() { layer.into() } else { format!("{layer}.{}", self.name) };
+        ParamSpec { name, ..self }
     }
 }
 
@@ -50,9 +63,9 @@ pub struct Recorder<'r> {
     pub rng: &'r mut Rng,
 }
 
-/// What belongs to a layer in a model.
+/// A layer's parameters and buffers in a model.
 #[derive(Debug)]
-pub struct Own<'r> {
+pub struct LayerState<'r> {
     /// Its parameters on the tape, in the order of [`Layer::params`].
     pub params: &'r [Var],
     /// Its buffers, in the order of [`Layer::buffers`]. What a layer writes here in training mode
@@ -62,7 +75,38 @@ pub struct Own<'r> {
 
 /// A part of a model: what it needs, what shapes it takes, and how it is recorded. It owns no
 /// numbers; the model does.
-pub trait Layer: Debug {
+///
+/// # Examples
+/// A layer of one's own, with a learned factor, in a model:
+///
+/// ```
+/// use vivit_autodiff::Var;
+/// use vivit_nn::{Init, Layer, LayerState, ParamSpec, Recorder, Sequential, ShapeError, linear};
+/// use vivit_tensor::Device;
+///
+/// #[derive(Debug)]
+/// struct Scale;
+///
+/// impl Layer for Scale {
+///     fn name(&self) -> String {
+///         "scale".into()
+///     }
+///     fn params(&self) -> Vec<ParamSpec> {
+///         vec![ParamSpec::new("factor", &[1], Init::Constant(1.0))]
+///     }
+///     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+///         Ok(input.to_vec())
+///     }
+///     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+///         recorder.tape.mul(x, state.params[0])
+///     }
+/// }
+///
+/// let model = Sequential::new(&Device::cpu(), vec![linear(4, 3), Scale.boxed()], 0)?;
+/// assert_eq!(model.params()[2].name, "1.factor");
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
+pub trait Layer: AsAny + Debug + Send + Sync {
     /// The layer in words, for errors: `linear 7→5`.
     fn name(&self) -> String;
 
@@ -82,8 +126,9 @@ pub trait Layer: Debug {
     /// If the layer can't take such an input.
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError>;
 
-    /// Records the layer. Shapes have been checked.
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var;
+    /// Records the layer. Shapes have been checked. `x` is `[N, *]`: the tape counts the sample
+    /// axis as axis 0.
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var;
 
     /// Checks the numbers of a model's input, where this layer is the first: the vocabulary of an
     /// embedding.
@@ -101,6 +146,14 @@ pub trait Layer: Debug {
         None
     }
 
+    /// The layer as a part of a model.
+    fn boxed(self) -> Box<dyn Layer>
+    where
+        Self: Sized,
+    {
+        Box::new(self)
+    }
+
     /// Checks what can be checked without an input.
     ///
     /// # Errors
@@ -108,90 +161,17 @@ pub trait Layer: Debug {
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
+}
 
-    /// The layer as an entry of a [description](crate::description): its `op` and all options.
+impl dyn Layer {
+    /// The layer as one of type `L`, if it is one.
     ///
-    /// # Errors
-    /// If it, or a layer in it, can't be described; as a layer of one's own, unless it says
-    /// otherwise.
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Err(DescriptionError::new(DescriptionProblem::NotDescribed { layer: self.name() }))
-    }
-}
-
-/// A row of layers: what sequential models and residual bodies have in common. A layer's name is
-/// its position.
-#[derive(Debug)]
-pub(crate) struct Row(pub Rc<[Box<dyn Layer>]>);
-
-// By hand: a derive would ask for `B: Clone` layers.
-impl Clone for Row {
-    fn clone(&self) -> Self {
-        Row(Rc::clone(&self.0))
-    }
-}
-
-impl Row {
-    /// The layer that position `at` runs, and whether its parameters are its own.
-    fn layer(&self, at: usize) -> &dyn Layer {
-        let layer = self.0[at].as_ref();
-        layer.shares().map_or(layer, |shared| self.0[shared].as_ref())
-    }
-
-    pub fn check(&self, path: &str) -> Result<(), Error> {
-        for (at, layer) in self.0.iter().enumerate() {
-            layer.check()?;
-            if let Some(shared) = layer.shares() {
-                if shared >= at || self.0[shared].shares().is_some() {
-                    return Err(Error::Shared { path: format!("{path}{at}"), layer: shared });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub fn params(&self) -> Vec<ParamSpec> {
-        self.named(|layer| layer.params())
-    }
-
-    pub fn buffers(&self) -> Vec<ParamSpec> {
-        self.named(|layer| layer.buffers())
-    }
-
-    fn named(&self, specs: impl Fn(&dyn Layer) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
-        let mut all = Vec::new();
-        for (at, layer) in self.0.iter().enumerate() {
-            let named = |spec: ParamSpec| ParamSpec { name: format!("{at}.{}", spec.name), ..spec };
-            all.extend(specs(layer.as_ref()).into_iter().map(named));
-        }
-        all
-    }
-
-    pub fn check_input(&self, x: &Tensor) -> Result<(), Error> {
-        self.0.first().map_or(Ok(()), |layer| layer.check_input(x))
-    }
-
-    pub fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        (0..self.0.len()).try_fold(input.to_vec(), |shape, at| {
-            self.layer(at).output_shape(&shape).map_err(|error| error.inside(&at.to_string()))
-        })
-    }
-
-    pub fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        // Where each layer's parameters and buffers begin.
-        let mut firsts = vec![[0, 0]];
-        for layer in self.0.iter() {
-            let [params, buffers] = firsts[firsts.len() - 1];
-            firsts.push([params + layer.params().len(), buffers + layer.buffers().len()]);
-        }
-        (0..self.0.len()).fold(x, |x, at| {
-            let owner = self.0[at].shares().unwrap_or(at);
-            let ([param, buffer], [last_param, last_buffer]) = (firsts[owner], firsts[owner + 1]);
-            let own = Own {
-                params: &own.params[param..last_param],
-                buffers: &mut own.buffers[buffer..last_buffer],
-            };
-            self.layer(at).record(recorder, own, x)
-        })
+    /// ```
+    /// use vivit_nn::{Linear, linear};
+    ///
+    /// assert_eq!(linear(4, 3).downcast_ref::<Linear>().map(|linear| linear.outputs), Some(3));
+    /// ```
+    pub fn downcast_ref<L: Layer>(&self) -> Option<&L> {
+        self.as_any().downcast_ref()
     }
 }

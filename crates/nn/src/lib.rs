@@ -4,20 +4,24 @@
 //! row of layers, under PyTorch's names, and records a forward pass as a
 //! [`Graph`](vivit_autodiff::Graph). Shapes are checked for the whole model before any work.
 
+mod arrays;
 pub mod description;
 mod error;
+mod error_debug;
 mod init;
 mod layer;
+mod layer_list;
 mod layers;
 pub mod networks;
 pub mod optim;
 mod sequential;
 mod state;
 
+pub use arrays::Arrays;
 pub use error::{Error, ShapeError};
 pub use init::Init;
-pub use layer::{Layer, Mode, Own, ParamSpec, Recorder};
+pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};
 pub use layers::*;
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use sequential::{Param, Sequential};
-pub use state::StateProblem;
+pub use state::{StateProblem, Unmatched};

@@ -1,7 +1,5 @@
 //! Reference networks of the field, as rows of layers.
 
-use vivit_tensor::Device;
-
 use crate::{
     Conv2d, Flatten, Join, Layer, avg_pool2d, batch_norm, branches, conv2d, embedding, flatten,
     gelu, layer_norm, linear, max_pool2d, mean_over, permute, positional_embedding, relu, residual,
@@ -86,7 +84,7 @@ pub fn net3c3d() -> Network {
 /// All-CNN-C for CIFAR-100 (Springenberg et al. 2015; 1,387,108 parameters).
 pub fn allcnnc() -> Network {
     let conv = |inputs, outputs| Conv2d::new(inputs, outputs, 3).padded(1);
-    let halving = |inputs, outputs| Conv2d { stride: [2; 2], ..conv(inputs, outputs) };
+    let halving = |inputs, outputs| conv(inputs, outputs).strided(2);
     let convolutions = [
         conv(3, 96),
         conv(96, 96),
@@ -121,8 +119,7 @@ pub fn resnet56() -> Network {
 /// Three stages of `blocks` residual blocks with 16, 32 and 64 channels.
 fn resnet(blocks: usize) -> Network {
     let conv = |inputs, outputs, stride| {
-        Conv2d { stride: [stride; 2], bias: false, ..Conv2d::new(inputs, outputs, 3).padded(1) }
-            .boxed()
+        Conv2d::new(inputs, outputs, 3).padded(1).strided(stride).without_bias().boxed()
     };
     let mut layers = vec![conv(3, 16, 1), batch_norm(16), relu()];
     let mut inputs = 16;
@@ -153,11 +150,7 @@ fn resnet(blocks: usize) -> Network {
 
 /// A transformer block before which the input is normalised: attention and a two-layer perceptron,
 /// each around a shortcut.
-fn transformer_block(
-    features: usize,
-    heads: usize,
-    causal: bool,
-) -> [Box<dyn Layer>; 2] {
+fn transformer_block(features: usize, heads: usize, causal: bool) -> [Box<dyn Layer>; 2] {
     [
         residual(vec![layer_norm(&[features]), self_attention(features, heads, causal)]),
         residual(vec![
@@ -190,10 +183,10 @@ pub fn language_model() -> Network {
 /// features and 4 heads, 10 classes.
 pub fn vision_transformer() -> Network {
     let features = 64;
-    let patches = Conv2d { stride: [4; 2], ..Conv2d::new(3, features, 4) }.boxed();
+    let patches = Conv2d::new(3, features, 4).strided(4).boxed();
     let mut layers: Vec<Box<dyn Layer>> = vec![
         patches,
-        Box::new(Flatten { start: 2 }),
+        Flatten::new().from_axis(2).boxed(),
         permute(&[2, 1]),
         positional_embedding(64, features),
     ];

@@ -1,9 +1,10 @@
 //! Models: a row of layers and the numbers they need.
 
-use vivit_autodiff::{Graph, ParamMap, Tape, Var};
+use vivit_autodiff::{Graph, ParamId, ParamMap, Tape, Var};
 use vivit_tensor::{Device, Rng, Tensor};
 
-use crate::layer::{Mode, Own, Recorder, Row};
+use crate::layer::{LayerState, Mode, Recorder};
+use crate::layer_list::LayerList;
 use crate::{Error, Layer, ParamSpec};
 
 /// A parameter of a model.
@@ -20,7 +21,7 @@ pub struct Param {
 #[derive(Clone, Debug)]
 pub struct Sequential {
     device: Device,
-    row: Row,
+    row: LayerList,
     params: Vec<Param>,
     buffers: Vec<Param>,
     /// Random numbers of training passes.
@@ -28,17 +29,29 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// A model with PyTorch's default initialisation, drawn from `seed`.
+    /// A model with PyTorch's default initialisation, drawn from `seed`, in the device's precision.
     ///
     /// # Errors
     /// If a layer shares the parameters of one that does not come before it, or a parameter does
     /// not fit into memory.
     pub fn new(device: &Device, layers: Vec<Box<dyn Layer>>, seed: u64) -> Result<Self, Error> {
-        let row = Row(layers.into());
+        Self::of(device, layers.into(), seed)
+    }
+
+    /// A model that is one layer, whose parameters bear the layer's own names: a finished
+    /// [`Wiring`](crate::Wiring) with `layer1.0.conv1.weight`, not `0.layer1.0.conv1.weight`.
+    ///
+    /// # Errors
+    /// As [`new`](Sequential::new).
+    pub fn wired(device: &Device, layer: Box<dyn Layer>, seed: u64) -> Result<Self, Error> {
+        Self::of(device, LayerList::bare(layer), seed)
+    }
+
+    fn of(device: &Device, row: LayerList, seed: u64) -> Result<Self, Error> {
         row.check("")?;
         let mut rng = Rng::new(seed);
         let mut draw = |spec: ParamSpec| {
-            let entries = spec.init.draw(entries_of::<B::Elem>(&spec)?, &mut rng);
+            let entries = spec.init.draw(entries_of(&spec)?, &mut rng);
             Ok(Param { name: spec.name, value: Tensor::from_vec(device, &spec.shape, entries)? })
         };
         let params = row.params().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
@@ -48,10 +61,15 @@ impl Sequential {
 
     /// The layers.
     pub fn layers(&self) -> &[Box<dyn Layer>] {
-        &self.row.0
+        self.row.layers()
     }
 
-    /// The backend.
+    /// Whether the model was made by [`wired`](Sequential::wired).
+    pub(crate) fn is_wired(&self) -> bool {
+        self.row.is_bare()
+    }
+
+    /// The device, with the precision of the model's arrays.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -74,8 +92,9 @@ impl Sequential {
     /// Replaces a parameter's or a buffer's value.
     ///
     /// # Errors
-    /// If there is none of that name or it has another shape.
+    /// If there is none of that name, or it has another shape, device or precision.
     pub fn set_param(&mut self, name: &str, value: Tensor) -> Result<(), Error> {
+        self.check_device(|| format!("the value of {name}"), &value)?;
         let mut all = self.params.iter_mut().chain(&mut self.buffers);
         let Some(param) = all.find(|param| param.name == name) else {
             let known =
@@ -90,6 +109,15 @@ impl Sequential {
         Ok(())
     }
 
+    /// Refuses an array of another device or precision than the model's.
+    fn check_device(&self, what: impl FnOnce() -> String, value: &Tensor) -> Result<(), Error> {
+        if value.device() == &self.device {
+            return Ok(());
+        }
+        let (got, expected) = (value.device().to_string(), self.device.to_string());
+        Err(vivit_tensor::Error::DeviceMismatch { what: what(), got, expected }.into())
+    }
+
     /// The shape of one sample's output for the shape of one sample's input.
     ///
     /// # Errors
@@ -102,7 +130,8 @@ impl Sequential {
     /// model's, in the same order, under the same names.
     ///
     /// # Errors
-    /// If the batch is empty or a layer can't take what reaches it; before any work.
+    /// If the batch is empty or on another device or precision than the model, or a layer can't
+    /// take what reaches it; before any work.
     pub fn forward(&self, x: &Tensor) -> Result<Graph, Error> {
         // Buffers are shared until somebody writes; nobody does in evaluation mode.
         let mut buffers: Vec<Tensor> =
@@ -138,6 +167,7 @@ impl Sequential {
                 vivit_autodiff::Error::EmptyBatch { input: 0, shape: shape.to_vec() }.into()
             );
         }
+        self.check_device(|| "the input".into(), x)?;
         self.output_shape(&shape[1..])?;
         self.row.check_input(x)?;
         let mut tape = Tape::new(&self.device);
@@ -148,15 +178,15 @@ impl Sequential {
             .collect();
         let input = tape.input(x.clone());
         let mut recorder = Recorder { tape: &mut tape, mode, rng };
-        let output = self.row.record(&mut recorder, Own { params: &params, buffers }, input);
+        let output = self.row.record(&mut recorder, LayerState { params: &params, buffers }, input);
         Ok(Graph::new(tape, output)?)
     }
 
-    /// `θ += alpha · change`, for the parameters that `change` has; its keys are those of a graph
-    /// of this model.
+    /// `θ += alpha · change`, for the parameters that `change` has.
     ///
     /// # Errors
-    /// If a key is none of the model's parameters, or a value has another shape.
+    /// If a key is none of the model's parameters, or a value has another shape, device or
+    /// precision.
     pub fn add_scaled(&mut self, alpha: f64, change: &ParamMap<Tensor>) -> Result<(), Error> {
         self.update(change, |_, value, change| value.axpy(alpha, change))
     }
@@ -170,19 +200,21 @@ impl Sequential {
     pub(crate) fn update(
         &mut self,
         change: &ParamMap<Tensor>,
-        mut each: impl FnMut(Var, &mut Tensor, &Tensor),
+        mut each: impl FnMut(ParamId, &mut Tensor, &Tensor),
     ) -> Result<(), Error> {
-        for (var, value) in change.iter() {
-            let Some(param) = self.params.get(var.index()) else {
-                return Err(vivit_autodiff::Error::NotAParameter { index: var.index() }.into());
+        for (param, value) in change.iter() {
+            let known = self.params.len();
+            let Some(param) = self.params.get(param.index()) else {
+                return Err(vivit_autodiff::Error::NoParameter { param, known }.into());
             };
             if param.value.shape() != value.shape() {
                 let (expected, got) = (param.value.shape().to_vec(), value.shape().to_vec());
                 return Err(Error::ParameterShape { name: param.name.clone(), expected, got });
             }
+            self.check_device(|| format!("the change of {}", param.name), value)?;
         }
-        for (var, change) in change.iter() {
-            each(var, &mut self.params[var.index()].value, change);
+        for (param, change) in change.iter() {
+            each(param, &mut self.params[param.index()].value, change);
         }
         Ok(())
     }
@@ -190,8 +222,8 @@ impl Sequential {
 
 /// The number of entries of a parameter. A shape may come from a file: what can't be had is an
 /// error, not the end of the program.
-fn entries_of<E>(spec: &ParamSpec) -> Result<usize, Error> {
+fn entries_of(spec: &ParamSpec) -> Result<usize, Error> {
     let product = spec.shape.iter().try_fold(1usize, |product, &len| product.checked_mul(len));
-    let possible = product.filter(|&len| Vec::<E>::new().try_reserve_exact(len).is_ok());
+    let possible = product.filter(|&len| Vec::<f64>::new().try_reserve_exact(len).is_ok());
     possible.ok_or_else(|| Error::TooLarge { name: spec.name.clone(), shape: spec.shape.clone() })
 }

@@ -1,119 +1,48 @@
 //! State dictionaries: a model's numbers under their names, as safetensors.
 
-use std::borrow::Cow;
-use std::fmt;
+pub(crate) mod problem;
+
+pub use problem::StateProblem;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
-use vivit_tensor::{Device, Scalar, Tensor};
+use safetensors::SafeTensorError;
+use vivit_tensor::{DType, HostVec, Tensor};
 
+use crate::arrays::{Arrays, Bytes, not_safetensors};
 use crate::{Error, Param, Sequential};
+use problem::hint;
 
-/// One thing that keeps a state dictionary and a model apart.
-#[derive(Clone, Debug, PartialEq)]
+/// What a state dictionary and a model do not have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum StateProblem {
-    /// The dictionary lacks an array of the model.
-    Missing {
-        /// Its name.
-        name: String,
-        /// The shape that it should have.
-        shape: Vec<usize>,
-    },
-    /// The dictionary has an array that the model does not know.
-    Unexpected {
-        /// Its name.
-        name: String,
-        /// Its shape.
-        shape: Vec<usize>,
-    },
-    /// An array has another shape than the model's.
-    Shape {
-        /// Its name.
-        name: String,
-        /// The model's shape.
-        expected: Vec<usize>,
-        /// The dictionary's.
-        got: Vec<usize>,
-    },
-    /// An array holds something else than floats of 32 or 64 bits.
-    ElementType {
-        /// Its name.
-        name: String,
-        /// The element type, as safetensors calls it.
-        got: String,
-    },
-    /// An array holds a number that is NaN or infinite, or would be in the model's element type.
-    NonFinite {
-        /// Its name.
-        name: String,
-        /// Where in it.
-        index: Vec<usize>,
-        /// The number.
-        value: f64,
-    },
+pub struct Unmatched {
+    /// Names of the model's arrays that the dictionary lacks; they stayed as they were.
+    pub missing: Vec<String>,
+    /// Names of the dictionary's arrays, after renaming, that the model lacks; they were passed
+    /// over.
+    pub unexpected: Vec<String>,
 }
 
-impl fmt::Display for StateProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StateProblem::Missing { name, shape } => {
-                write!(f, "{name} of shape {shape:?} is missing")
-            }
-            StateProblem::Unexpected { name, shape } => {
-                write!(f, "{name} of shape {shape:?} is unexpected")
-            }
-            StateProblem::Shape { name, expected, got } => {
-                write!(f, "{name} has shape {got:?} instead of {expected:?}")
-            }
-            StateProblem::ElementType { name, got } => {
-                write!(f, "{name} has element type {got} instead of F32 or F64")
-            }
-            StateProblem::NonFinite { name, index, value } => {
-                write!(
-                    f,
-                    "{name} holds {value} at index {index:?}, which is no finite number of the \
-                     model's element type"
-                )
-            }
-        }
-    }
+/// What a state dictionary brings to a model.
+struct Incoming {
+    values: Vec<(String, Tensor)>,
+    problems: Vec<StateProblem>,
 }
 
-/// An array on its way into a file.
-struct Bytes {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-impl View for &Bytes {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.data.as_slice().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
-}
-
-fn words<const W: usize>(data: &[u8], number: impl Fn([u8; W]) -> f64) -> Vec<f64> {
-    data.chunks_exact(W)
-        .map(|word| number(word.try_into().expect("a chunk of its length")))
-        .collect()
-}
-
-/// The first number that is not finite in the element type `E`.
-fn non_finite<E: Scalar>(name: &str, shape: &[usize], data: &[f64]) -> Option<StateProblem> {
-    let at = data.iter().position(|&x| !E::of(x).is_finite())?;
+/// The first number that is not finite in a precision.
+fn non_finite(
+    dtype: DType,
+    name: &str,
+    shape: &[usize],
+    numbers: &HostVec,
+) -> Option<StateProblem> {
+    let finite = |&at: &usize| match dtype {
+        DType::F32 => (numbers.at(at) as f32).is_finite(),
+        DType::F64 => numbers.at(at).is_finite(),
+    };
+    let at = (0..numbers.len()).find(|at| !finite(at))?;
     let mut rest = at;
     let mut index: Vec<usize> = Vec::with_capacity(shape.len());
     for &len in shape.iter().rev() {
@@ -121,15 +50,30 @@ fn non_finite<E: Scalar>(name: &str, shape: &[usize], data: &[f64]) -> Option<St
         rest /= len;
     }
     index.reverse();
-    Some(StateProblem::NonFinite { name: name.into(), index, value: data[at] })
+    Some(StateProblem::NonFinite { name: name.into(), index, value: numbers.at(at) })
 }
 
 fn refuse(problems: Vec<StateProblem>) -> Result<(), Error> {
-    if problems.is_empty() { Ok(()) } else { Err(Error::State { problems }) }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let hint = hint(&problems);
+    Err(Error::State { problems, hint })
 }
 
-fn not_safetensors(error: SafeTensorError) -> Error {
-    Error::NotSafetensors { reason: error.to_string() }
+/// The name that an array of a model had in files of earlier versions.
+fn former(name: &str) -> String {
+    let (path, last) = name.rsplit_once('.').map_or(("", name), |(path, last)| (path, last));
+    let dot = if path.is_empty() { "" } else { "." };
+    let recurrent = ["weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l"];
+    if recurrent.iter().any(|kind| last.starts_with(kind)) {
+        format!("{path}{dot}m.{last}")
+    } else if let Some(kind) = last.strip_prefix("in_proj_") {
+        format!("{path}{dot}in_proj.{kind}")
+    } else {
+        // A positional embedding's table.
+        format!("{name}.weight")
+    }
 }
 
 /// # State dictionaries
@@ -137,7 +81,8 @@ fn not_safetensors(error: SafeTensorError) -> Error {
 /// The arrays of a model, parameters and buffers, under their names, in the format
 /// [safetensors](https://github.com/huggingface/safetensors). Where the names agree with PyTorch's,
 /// so do the files: what `safetensors.torch.save_file(model.state_dict(), path)` writes can be
-/// loaded, and the other way round. (PyTorch's batch norm also counts its batches, in
+/// loaded, and the other way round. Where they do not,
+/// [`load_with`](Sequential::load_with) renames. (PyTorch's batch norm also counts its batches, in
 /// `num_batches_tracked`; nothing here needs the counter, so it is passed over.)
 impl Sequential {
     /// Everything that a state dictionary holds: whatever of a model has to survive.
@@ -145,32 +90,100 @@ impl Sequential {
         self.params().iter().chain(self.buffers())
     }
 
-    /// Whether a state dictionary of this model may hold an array of this name.
-    fn knows(&self, name: &str) -> bool {
-        let counted =
-            name.strip_suffix("num_batches_tracked").map(|layer| format!("{layer}running_mean"));
-        self.state().any(|array| array.name == name || Some(&array.name) == counted.as_ref())
-    }
-
-    /// The model's arrays, in its own element type.
+    /// The model's arrays, in its own precision.
     fn state_bytes(&self) -> Result<Vec<(&str, Bytes)>, Error> {
-        let dtype = if B::Elem::NAME == "f32" { Dtype::F32 } else { Dtype::F64 };
         let (mut arrays, mut problems) = (Vec::new(), Vec::new());
         for Param { name, value } in self.state() {
-            let numbers: Vec<f64> = value.to_vec()?.into_iter().map(Scalar::f64).collect();
-            problems.extend(non_finite::<B::Elem>(name, value.shape(), &numbers));
-            let data = match dtype {
-                Dtype::F32 => numbers.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect(),
-                _ => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            };
-            arrays.push((name.as_str(), Bytes { dtype, shape: value.shape().to_vec(), data }));
+            let numbers = value.to_host()?;
+            problems.extend(non_finite(numbers.dtype(), name, value.shape(), &numbers));
+            arrays.push((name.as_str(), Bytes::of(value.shape(), numbers)));
         }
         refuse(problems)?;
         Ok(arrays)
     }
 
-    /// The model's state dictionary as the bytes of a safetensors file, in the model's element
-    /// type.
+    /// What a dictionary brings, its arrays renamed.
+    fn incoming(
+        &self,
+        arrays: &Arrays,
+        rename: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Incoming, Error> {
+        let names: Vec<&str> = self.state().map(|array| array.name.as_str()).collect();
+        let formers: BTreeMap<String, &str> =
+            names.iter().map(|name| (former(name), *name)).collect();
+        let own = |name: &str| {
+            let now = names.iter().find(|own| **own == name);
+            now.or_else(|| formers.get(name)).map(|own| own.to_string())
+        };
+        // PyTorch's counter goes wherever the statistics beside it go.
+        let counted = |name: &str| {
+            let layer = name.strip_suffix("num_batches_tracked")?;
+            rename(&format!("{layer}running_mean")).and_then(|name| own(&name))
+        };
+        let (mut sources, mut unexpected) = (BTreeMap::<String, Vec<&str>>::new(), Vec::new());
+        for source in arrays.names() {
+            let Some(name) = rename(source) else { continue };
+            if let Some(own) = own(&name) {
+                sources.entry(own).or_default().push(source);
+            } else if counted(source).is_none() {
+                unexpected
+                    .push(StateProblem::Unexpected { name, shape: arrays.shape(source)?.to_vec() });
+            }
+        }
+        let (mut values, mut problems) = (Vec::new(), Vec::new());
+        for Param { name, value } in self.state() {
+            let (name, expected) = (name.clone(), value.shape().to_vec());
+            let source = match sources.get(&name).map(Vec::as_slice) {
+                None => {
+                    problems.push(StateProblem::Missing { name, shape: expected });
+                    continue;
+                }
+                Some([source]) => source,
+                Some(several) => {
+                    let sources = several.iter().map(|source| source.to_string()).collect();
+                    problems.push(StateProblem::Repeated { name, sources });
+                    continue;
+                }
+            };
+            let (shape, dtype, numbers) = arrays.parts(source)?;
+            let fits = shape == expected;
+            if !fits {
+                let (name, got) = (name.clone(), shape.to_vec());
+                problems.push(StateProblem::Shape { name, expected, got });
+            }
+            let Some(numbers) = numbers else {
+                problems.push(StateProblem::ElementType { name, got: dtype });
+                continue;
+            };
+            match non_finite(self.device().dtype(), &name, shape, &numbers) {
+                Some(problem) => problems.push(problem),
+                None if fits => {
+                    values.push((name, Tensor::from_vec(self.device(), shape, numbers)?));
+                }
+                None => {}
+            }
+        }
+        problems.extend(unexpected);
+        Ok(Incoming { values, problems })
+    }
+
+    fn take(&mut self, values: Vec<(String, Tensor)>) -> Result<(), Error> {
+        // Nothing can fail here: names, shapes and device are the model's.
+        values.into_iter().try_for_each(|(name, value)| self.set_param(&name, value))
+    }
+
+    /// Takes all arrays from a file's.
+    fn load_strictly(
+        &mut self,
+        arrays: &Arrays,
+        rename: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), Error> {
+        let Incoming { values, problems } = self.incoming(arrays, rename)?;
+        refuse(problems)?;
+        self.take(values)
+    }
+
+    /// The model's state dictionary as the bytes of a safetensors file, in the model's precision.
     ///
     /// # Errors
     /// If an array holds a NaN or an infinity (all that do are listed), or the device failed.
@@ -180,11 +193,12 @@ impl Sequential {
     /// use vivit_nn::{Sequential, linear, relu};
     /// use vivit_tensor::Device;
     ///
-    /// let model = Sequential::new(&Device::cpu(), vec![linear(4, 3), relu(), linear(3, 2)], 0)?;
+    /// let layers = || vec![linear(4, 3), relu(), linear(3, 2)];
+    /// let model = Sequential::new(&Device::cpu(), layers(), 0)?;
     /// let bytes = model.to_safetensors()?;
     ///
-    /// // A model of another element type takes it, too.
-    /// let mut copy = Sequential::new(&Device::cpu_f64(), vec![linear(4, 3), relu(), linear(3, 2)], 1)?;
+    /// // A model of another precision takes it, too.
+    /// let mut copy = Sequential::new(&Device::cpu_f64(), layers(), 1)?;
     /// copy.load_safetensors(&bytes)?;
     /// # Ok::<(), vivit_nn::Error>(())
     /// ```
@@ -195,56 +209,16 @@ impl Sequential {
     }
 
     /// Takes all arrays from the bytes of a safetensors file of 32- or 64-bit floats, rounded to
-    /// the model's element type. An error leaves the model as it was.
+    /// the model's precision. An error leaves the model as it was.
     ///
     /// # Errors
     /// If the bytes are no safetensors file, or do not hold exactly this model's arrays, with
     /// finite numbers: one [`Error::State`] with all that is wrong.
     pub fn load_safetensors(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let file = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
-        let (mut values, mut problems) = (Vec::new(), Vec::new());
-        for Param { name, value } in self.state() {
-            let (name, expected) = (name.clone(), value.shape().to_vec());
-            let Ok(view) = file.tensor(&name) else {
-                problems.push(StateProblem::Missing { name, shape: expected });
-                continue;
-            };
-            let numbers = match view.dtype() {
-                Dtype::F32 => Some(words(view.data(), |word| f64::from(f32::from_le_bytes(word)))),
-                Dtype::F64 => Some(words(view.data(), f64::from_le_bytes)),
-                _ => None,
-            };
-            let fits = view.shape() == expected;
-            if !fits {
-                problems.push(StateProblem::Shape {
-                    name: name.clone(),
-                    expected,
-                    got: view.shape().to_vec(),
-                });
-            }
-            match numbers {
-                None => problems
-                    .push(StateProblem::ElementType { name, got: format!("{:?}", view.dtype()) }),
-                Some(numbers) => match non_finite::<B::Elem>(&name, view.shape(), &numbers) {
-                    Some(problem) => problems.push(problem),
-                    None if fits => values
-                        .push((name, Tensor::from_vec(self.device(), view.shape(), &numbers)?)),
-                    None => {}
-                },
-            }
-        }
-        let mut names = file.names();
-        names.sort_unstable();
-        for name in names.into_iter().filter(|name| !self.knows(name)) {
-            let shape = file.tensor(name).map_err(not_safetensors)?.shape().to_vec();
-            problems.push(StateProblem::Unexpected { name: name.into(), shape });
-        }
-        refuse(problems)?;
-        // Nothing can fail from here on: names and shapes are the model's.
-        values.into_iter().try_for_each(|(name, value)| self.set_param(&name, value))
+        self.load_strictly(&Arrays::from_bytes(bytes.to_vec())?, &|name| Some(name.into()))
     }
 
-    /// Writes the model's state dictionary to a safetensors file, in the model's element type. A
+    /// Writes the model's state dictionary to a safetensors file, in the model's precision. A
     /// file that was there is replaced once the new one is complete. On Unix only its owner may
     /// read the new file.
     ///
@@ -263,7 +237,7 @@ impl Sequential {
     /// model.save(&path)?;
     /// model.load(&path)?;
     ///
-    /// // A model that does not fit is refused, with everything that is wrong.
+    /// // A model that does not fit is refused, with everything that is wrong, one per line.
     /// let mut larger = Sequential::new(&Device::cpu(), vec![linear(4, 5), linear(5, 3)], 0)?;
     /// println!("{}", larger.load(&path).unwrap_err());
     /// # std::fs::remove_dir_all(&folder).unwrap();
@@ -292,9 +266,88 @@ impl Sequential {
     /// # Errors
     /// As there, and if the file can't be read; always with the path.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.load_with(path, |name| Some(name.into()))
+    }
+
+    /// As [`load`](Sequential::load), with the file's arrays renamed first: `rename` gives the
+    /// model's name for a name of the file, or `None` to leave that array out.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Examples
+    /// ```
+    /// use vivit_nn::{Sequential, Wiring, linear};
+    /// use vivit_tensor::Device;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("vivit-nn-with-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// # let path = folder.join("model.safetensors");
+    /// let cpu = Device::cpu();
+    /// let mut net = Wiring::new();
+    /// let y = net.layer("head", linear(4, 3), net.input());
+    /// Sequential::wired(&cpu, net.output(y), 0)?.save(&path)?; // head.weight, head.bias
+    ///
+    /// let mut model = Sequential::new(&cpu, vec![linear(4, 3)], 0)?; // 0.weight, 0.bias
+    /// model.load_with(&path, |name| Some(name.replace("head.", "0.")))?;
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), vivit_nn::Error>(())
+    /// ```
+    pub fn load_with(
+        &mut self,
+        path: impl AsRef<Path>,
+        rename: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), Error> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::Io { reason: error.to_string() });
-        bytes.and_then(|bytes| self.load_safetensors(&bytes)).map_err(|error| error.in_file(path))
+        let arrays = Arrays::read(path)?;
+        self.load_strictly(&arrays, &rename).map_err(|error| error.in_file(path))
+    }
+
+    /// As [`load_with`](Sequential::load_with), but takes those arrays that model and file have in
+    /// common, and returns the names of the others: PyTorch's `strict=False`.
+    ///
+    /// # Errors
+    /// If the file can't be read, or an array that both have is of another shape, no array of
+    /// finite floats, or several are renamed to it; an error leaves the model as it was.
+    ///
+    /// # Examples
+    /// ```
+    /// use vivit_nn::{Sequential, linear};
+    /// use vivit_tensor::Device;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("vivit-nn-part-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// # let path = folder.join("model.safetensors");
+    /// let cpu = Device::cpu();
+    /// Sequential::new(&cpu, vec![linear(4, 3), linear(3, 2)], 0)?.save(&path)?;
+    /// let mut model = Sequential::new(&cpu, vec![linear(4, 3)], 1)?;
+    /// let rest = model.load_matching(&path, |name| Some(name.into()))?;
+    /// assert_eq!(rest.unexpected, ["1.bias", "1.weight"]);
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), vivit_nn::Error>(())
+    /// ```
+    pub fn load_matching(
+        &mut self,
+        path: impl AsRef<Path>,
+        rename: impl Fn(&str) -> Option<String>,
+    ) -> Result<Unmatched, Error> {
+        let path = path.as_ref();
+        let arrays = Arrays::read(path)?;
+        let mut load = || {
+            let Incoming { values, problems } = self.incoming(&arrays, &rename)?;
+            let (mut rest, mut real) = (Unmatched::default(), Vec::new());
+            for problem in problems {
+                match problem {
+                    StateProblem::Missing { name, .. } => rest.missing.push(name),
+                    StateProblem::Unexpected { name, .. } => rest.unexpected.push(name),
+                    other => real.push(other),
+                }
+            }
+            refuse(real)?;
+            self.take(values)?;
+            Ok(rest)
+        };
+        load().map_err(|error: Error| error.in_file(path))
     }
 }
 

@@ -12,150 +12,28 @@
 //! ```
 //!
 //! Options that PyTorch has a default for may be left out; what belongs to spatial axes is one
-//! number for all of them or a list. A layer's `op` and options are in [`layers`]' source, one arm
-//! per op. Unknown ops and options are errors, so that no description is half understood.
+//! number for all of them or a list. An op is called as the function that makes the layer, a layer's
+//! options are fields of its struct, with `in` and `out` for `inputs` and `outputs`. Unknown ops and
+//! options are errors, so that no description is half understood; the error lists what there is.
 
+mod entry;
+mod error;
+mod nested;
 mod options;
-mod read;
+mod registry;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
+pub(crate) use entry::{Described, OptionValue, described};
+pub use error::{DescriptionError, DescriptionProblem};
 pub use options::Options;
-pub use read::layers;
+pub use registry::{layers, of};
 pub use serde_json::Value;
 
 use serde_json::Map;
 use vivit_tensor::Device;
 
-use crate::{Error, Layer, Sequential};
-
-/// What keeps a description and layers apart: where, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DescriptionError {
-    /// The layer's path in the list, `"2.body.0"`; empty for the list as a whole.
-    pub path: String,
-    /// What is wrong.
-    pub problem: DescriptionProblem,
-}
-
-/// What is wrong with a description.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum DescriptionProblem {
-    /// The text is no JSON.
-    Json {
-        /// Why not.
-        reason: String,
-    },
-    /// Something that should be a list of layers is not.
-    NotAList {
-        /// What it is.
-        got: String,
-    },
-    /// A layer without `op`.
-    NoOp {
-        /// What there is.
-        got: String,
-    },
-    /// An `op` that the library does not have.
-    UnknownOp {
-        /// The op.
-        op: String,
-    },
-    /// An option that the op does not have.
-    UnknownOption {
-        /// The op.
-        op: String,
-        /// The option.
-        option: String,
-        /// The options that it has.
-        known: Vec<String>,
-    },
-    /// An option that must be there and is not.
-    MissingOption {
-        /// The op.
-        op: String,
-        /// The option.
-        option: String,
-    },
-    /// An option with a value that it can't have.
-    InvalidOption {
-        /// The op.
-        op: String,
-        /// The option.
-        option: String,
-        /// What it may be.
-        expected: String,
-        /// What it was.
-        got: String,
-    },
-    /// A layer that has no description.
-    NotDescribed {
-        /// The layer, in words.
-        layer: String,
-    },
-}
-
-impl DescriptionError {
-    /// An error of the layer itself; containers prepend the path.
-    pub fn new(problem: DescriptionProblem) -> Self {
-        DescriptionError { path: String::new(), problem }
-    }
-
-    /// The same error, seen from the container that calls the layer `name`.
-    #[must_use]
-    pub fn inside(mut self, name: &str) -> Self {
-        self.path =
-            if self.path.is_empty() { name.into() } else { format!("{name}.{}", self.path) };
-        self
-    }
-}
-
-impl fmt::Display for DescriptionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.path.as_str() {
-            "" => write!(f, "the model's description: {}", self.problem),
-            path => write!(f, "layer {path} of the model's description: {}", self.problem),
-        }
-    }
-}
-
-impl fmt::Display for DescriptionProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DescriptionProblem::Json { reason } => write!(f, "this is no JSON: {reason}"),
-            DescriptionProblem::NotAList { got } => {
-                write!(f, "expected a list of layers, got {got}")
-            }
-            DescriptionProblem::NoOp { got } => {
-                write!(
-                    f,
-                    "expected a layer, an object with the name of an op under \"op\", got {got}"
-                )
-            }
-            DescriptionProblem::UnknownOp { op } => write!(f, "there is no op {op:?}"),
-            DescriptionProblem::UnknownOption { op, option, known } if known.is_empty() => {
-                write!(f, "{op} has no options, but {option:?} is given")
-            }
-            DescriptionProblem::UnknownOption { op, option, known } => {
-                write!(f, "{op} has no option {option:?}; it has {}", known.join(", "))
-            }
-            DescriptionProblem::MissingOption { op, option } => {
-                write!(f, "{op} needs the option {option:?}")
-            }
-            DescriptionProblem::InvalidOption { op, option, expected, got } => {
-                write!(f, "{option:?} of {op} must be {expected}, got {got}")
-            }
-            DescriptionProblem::NotDescribed { layer } => {
-                write!(f, "{layer} can't be described in JSON")
-            }
-        }
-    }
-}
-
-impl std::error::Error for DescriptionError {}
+use crate::{Error, Sequential};
 
 /// Reads a text as JSON.
 ///
@@ -164,40 +42,6 @@ impl std::error::Error for DescriptionError {}
 pub fn parse(text: &str) -> Result<Value, DescriptionError> {
     let json = |error: serde_json::Error| DescriptionProblem::Json { reason: error.to_string() };
     serde_json::from_str(text).map_err(|error| DescriptionError::new(json(error)))
-}
-
-/// The description of layers: what [`layers`] reads, with all options.
-///
-/// # Errors
-/// If one has no description, with its path.
-///
-/// # Examples
-/// ```
-/// use vivit_nn::{description, linear, relu};
-/// use vivit_tensor::Device;
-///
-/// let layers = vec![linear::(4, 3), relu()];
-/// let text = r#"[{"op": "linear", "in": 4, "out": 3, "bias": true}, {"op": "relu"}]"#;
-/// assert_eq!(description::of(&layers)?, description::parse(text)?);
-/// # Ok::<(), vivit_nn::Error>(())
-/// ```
-pub fn of(layers: &[Box<dyn Layer>]) -> Result<Value, DescriptionError> {
-    let mut list = Vec::with_capacity(layers.len());
-    for (at, layer) in layers.iter().enumerate() {
-        let description =
-            layer.describe().and_then(|description| complete(layer.name(), description));
-        list.push(description.map_err(|error| error.inside(&at.to_string()))?);
-    }
-    Ok(Value::Array(list))
-}
-
-/// Refuses the nothing that a NaN or an infinity becomes in JSON: read back, it would be the
-/// option's default.
-fn complete(layer: String, description: Value) -> Result<Value, DescriptionError> {
-    if description.as_object().is_some_and(|options| options.values().any(Value::is_null)) {
-        return Err(DescriptionError::new(DescriptionProblem::NotDescribed { layer }));
-    }
-    Ok(description)
 }
 
 /// # Descriptions
@@ -227,16 +71,25 @@ impl Sequential {
     /// assert!(error.to_string().contains("linear has no option \"biass\""));
     /// # Ok::<(), vivit_nn::Error>(())
     /// ```
-    pub fn from_description(device: &Device, description: &Value, seed: u64) -> Result<Self, Error> {
+    pub fn from_description(
+        device: &Device,
+        description: &Value,
+        seed: u64,
+    ) -> Result<Self, Error> {
         Sequential::new(device, layers(description)?, seed)
     }
 
     /// The model's layers as a description.
     ///
     /// # Errors
-    /// If a layer has none, with its path: layers of one's own, unless they implement
-    /// [`Layer::describe`].
+    /// If a layer has none, with its path: a layer of one's own or a wiring; or the model was made
+    /// by [`wired`](Sequential::wired).
     pub fn description(&self) -> Result<Value, Error> {
+        if self.is_wired() {
+            // Read back, its parameters would have other names.
+            let problem = DescriptionProblem::NotDescribed { layer: self.layers()[0].name() };
+            return Err(DescriptionError::new(problem).into());
+        }
         Ok(of(self.layers())?)
     }
 }

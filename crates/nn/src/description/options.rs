@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{DescriptionError, DescriptionProblem, object, shown};
+use super::{DescriptionError, DescriptionProblem, OptionValue, object, shown};
 
 /// An entry of a description: an op and its options. An option that is `null` counts as left out.
 ///
@@ -67,79 +67,25 @@ impl<'d> Options<'d> {
         self.get(option).ok_or_else(|| DescriptionError::new(missing()))
     }
 
-    /// A whole number from 0 on.
+    /// An option's value.
     ///
     /// # Errors
-    /// If it is not given or no such number.
-    pub fn size(&self, option: &str) -> Result<usize, DescriptionError> {
+    /// If it is not given, or no value of this type.
+    pub(crate) fn value<T: OptionValue>(&self, option: &str) -> Result<T, DescriptionError> {
         let value = self.required(option)?;
-        whole(value).ok_or_else(|| self.invalid(option, "a whole number from 0 on", value))
+        T::from_json(value).ok_or_else(|| self.invalid(option, &T::expected(), value))
     }
 
-    /// A whole number from 0 on, or its default.
+    /// An option's value, or its default.
     ///
     /// # Errors
-    /// If it is no such number.
-    pub fn size_or(&self, option: &str, default: usize) -> Result<usize, DescriptionError> {
-        if self.get(option).is_some() { self.size(option) } else { Ok(default) }
-    }
-
-    /// Whole numbers from 0 on: a list of any length, or one number for a list of one.
-    ///
-    /// # Errors
-    /// If it is not given or no such list.
-    pub fn sizes(&self, option: &str) -> Result<Vec<usize>, DescriptionError> {
-        let value = self.required(option)?;
-        let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        list.iter()
-            .map(whole)
-            .collect::<Option<_>>()
-            .ok_or_else(|| self.invalid(option, "a list of whole numbers", value))
-    }
-
-    /// A whole number per spatial axis: a list, or one number for all `axes`.
-    ///
-    /// # Errors
-    /// If it is not given or no such list.
-    pub fn per_axis(&self, option: &str, axes: usize) -> Result<Vec<usize>, DescriptionError> {
-        let value = self.required(option)?;
-        let list = match value {
-            Value::Array(list) if list.len() == axes => list.iter().map(whole).collect(),
-            one => whole(one).map(|one| vec![one; axes]),
-        };
-        list.ok_or_else(|| {
-            self.invalid(option, &format!("a whole number or a list of {axes} of them"), value)
-        })
-    }
-
-    /// As [`per_axis`](Options::per_axis), or the default for all `axes`.
-    ///
-    /// # Errors
-    /// If it is no such list.
-    pub fn per_axis_or(
+    /// If it is no value of this type.
+    pub(crate) fn value_or<T: OptionValue>(
         &self,
         option: &str,
-        axes: usize,
-        default: usize,
-    ) -> Result<Vec<usize>, DescriptionError> {
-        if self.get(option).is_some() {
-            self.per_axis(option, axes)
-        } else {
-            Ok(vec![default; axes])
-        }
-    }
-
-    /// A list of `len` whole numbers, negative or not.
-    ///
-    /// # Errors
-    /// If it is not given or no such list.
-    pub fn offsets(&self, option: &str, len: usize) -> Result<Vec<isize>, DescriptionError> {
-        let value = self.required(option)?;
-        let offset = |entry: &Value| isize::try_from(entry.as_i64()?).ok();
-        let list = value.as_array().filter(|list| list.len() == len);
-        let offsets = list.and_then(|list| list.iter().map(offset).collect());
-        offsets
-            .ok_or_else(|| self.invalid(option, &format!("a list of {len} whole numbers"), value))
+        default: T,
+    ) -> Result<T, DescriptionError> {
+        if self.get(option).is_some() { self.value(option) } else { Ok(default) }
     }
 
     /// A number, or its default.
@@ -147,8 +93,7 @@ impl<'d> Options<'d> {
     /// # Errors
     /// If it is no number.
     pub fn number(&self, option: &str, default: f64) -> Result<f64, DescriptionError> {
-        let Some(value) = self.get(option) else { return Ok(default) };
-        value.as_f64().ok_or_else(|| self.invalid(option, "a number", value))
+        self.value_or(option, default)
     }
 
     /// A yes or no, or its default.
@@ -156,8 +101,15 @@ impl<'d> Options<'d> {
     /// # Errors
     /// If it is neither.
     pub fn flag(&self, option: &str, default: bool) -> Result<bool, DescriptionError> {
-        let Some(value) = self.get(option) else { return Ok(default) };
-        value.as_bool().ok_or_else(|| self.invalid(option, "true or false", value))
+        self.value_or(option, default)
+    }
+
+    /// A whole number from 0 on.
+    ///
+    /// # Errors
+    /// If it is not given or no such number.
+    pub fn size(&self, option: &str) -> Result<usize, DescriptionError> {
+        self.value(option)
     }
 
     /// The error of an option that is not what it must be.
@@ -169,8 +121,4 @@ impl<'d> Options<'d> {
             got: shown(got),
         })
     }
-}
-
-fn whole(value: &Value) -> Option<usize> {
-    usize::try_from(value.as_u64()?).ok()
 }

@@ -6,11 +6,9 @@ use vivit_tensor::{Device, Tensor, Unary};
 
 use super::*;
 use crate::{
-    Activation, AvgPool, BatchNorm, Conv1d, Own, Recorder, ShapeError, linear, networks, relu,
+    Activation, BatchNorm, Conv1d, Layer, LayerState, Recorder, ShapeError, linear, networks, relu,
     residual,
 };
-
-type Host = Cpu<f64>;
 
 /// One entry per op, few options at their defaults.
 const EVERY_OP: &str = r#"[
@@ -57,6 +55,9 @@ const EVERY_OP: &str = r#"[
     {"op": "self_attention", "features": 8, "heads": 2, "causal": true, "bias": false},
     {"op": "rnn", "in": 3, "hidden": 4, "bias": false},
     {"op": "lstm", "in": 3, "hidden": 4, "bias": true},
+    {"op": "lstm", "in": 3, "hidden": 4, "num_layers": 2, "bidirectional": true},
+    {"op": "select", "axis": 1, "index": -1},
+    {"op": "flip", "axis": 2},
     {"op": "residual", "body": [{"op": "relu"}, {"op": "residual", "body": []}]},
     {"op": "branches", "rows": [[{"op": "relu"}], []]},
     {"op": "branches", "rows": [[{"op": "tanh"}]], "concat": 2},
@@ -80,13 +81,13 @@ fn within(given: &Value, full: &Value) -> bool {
 #[test]
 fn every_op_comes_back() {
     let given = parse(EVERY_OP).unwrap();
-    let first = layers::<Host>(&given).unwrap();
+    let first = layers(&given).unwrap();
     let described = of(&first).unwrap();
     for (given, described) in given.as_array().unwrap().iter().zip(described.as_array().unwrap()) {
         assert!(within(given, described), "{given} became {described}");
     }
     // Through text: numbers are not to lose a bit. A layer's `Debug` form shows all that it is.
-    let second = layers::<Host>(&parse(&described.to_string()).unwrap()).unwrap();
+    let second = layers(&parse(&described.to_string()).unwrap()).unwrap();
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
 }
 
@@ -99,27 +100,27 @@ fn options_have_defaults() {
         {"op": "layer_norm", "shape": 4, "affine": false},
         {"op": "conv1d", "in": 3, "out": 3, "kernel": 1},
     ]);
-    let full: Vec<Box<dyn Layer<Host>>> = vec![
+    let full: Vec<Box<dyn Layer>> = vec![
         crate::Conv2d::new(2, 3, 3).padded(1).boxed(),
-        Box::new(AvgPool(vivit_autodiff::ops::PoolOptions::new(&[2, 3]))),
-        Box::new(BatchNorm { axes: Some(2), ..BatchNorm::new(3) }),
-        Box::new(crate::LayerNorm { shape: vec![4], epsilon: 1e-5, weight: false, bias: false }),
+        crate::AvgPool2d::new([2, 3]).boxed(),
+        BatchNorm::new(3).over_axes(2).boxed(),
+        crate::LayerNorm::new(&[4]).without_affine().boxed(),
         Conv1d::new(3, 3, 1).boxed(),
     ];
-    assert_eq!(format!("{:?}", layers::<Host>(&short).unwrap()), format!("{full:?}"));
+    assert_eq!(format!("{:?}", layers(&short).unwrap()), format!("{full:?}"));
 }
 
 #[test]
 fn a_described_model_computes_the_same() {
-    let host = Host::new();
+    let host = Device::cpu_f64();
     let layers =
         vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)]), crate::shared(1)];
     let model = Sequential::new(&host, layers, 7).unwrap();
     let again = Sequential::from_description(&host, &model.description().unwrap(), 7).unwrap();
-    let x = Tensor::from_vec(&host, &[2, 3], &[0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
-    let output = |model: &Sequential<Host>| model.forward(&x).unwrap().value().to_vec().unwrap();
+    let x = Tensor::from_vec(&host, [2, 3], vec![0.1, -0.2, 0.3, 0.4, 0.5, -0.6]).unwrap();
+    let output = |model: &Sequential| model.forward(&x).unwrap().value().to_vec().unwrap();
     assert_eq!(output(&model), output(&again));
-    let names = |model: &Sequential<Host>| {
+    let names = |model: &Sequential| {
         model.params().iter().map(|param| param.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&model), names(&again));
@@ -127,15 +128,15 @@ fn a_described_model_computes_the_same() {
 
 #[test]
 fn networks_can_be_described() {
-    for network in [networks::demo::<Host>(), networks::net3c3d(), networks::mlp()] {
-        let again = layers::<Host>(&of(&network.layers).unwrap()).unwrap();
+    for network in [networks::demo(), networks::net3c3d(), networks::mlp()] {
+        let again = layers(&of(&network.layers).unwrap()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{:?}", network.layers));
     }
 }
 
 #[track_caller]
 fn refused(text: &str, path: &str, named: &[&str]) {
-    let outcome = parse(text).and_then(|description| layers::<Host>(&description));
+    let outcome = parse(text).and_then(|description| layers(&description));
     let error = outcome.map(|layers| format!("{layers:?}")).unwrap_err();
     assert_eq!(error.path, path, "{error}");
     for name in named {
@@ -152,7 +153,7 @@ fn what_is_wrong_is_named_with_its_path() {
     refused(r#"[{"op": "relu"}, {}]"#, "1", &["op"]);
     refused(r#"[{"op": 3}]"#, "0", &["op"]);
     refused(r#"[{"op": "relu"}, {"op": "perceptron"}]"#, "1", &["\"perceptron\""]);
-    refused(r#"[{"op": "conv4d"}]"#, "0", &["\"conv4d\""]);
+    refused(r#"[{"op": "conv4d"}]"#, "0", &["\"conv4d\"", "conv3d"]);
     refused(r#"[{"op": "relu", "slope": 0.1}]"#, "0", &["relu has no options", "slope"]);
     refused(
         r#"[{"op": "linear", "in": 1, "out": 2, "biass": true}]"#,
@@ -196,7 +197,7 @@ fn what_is_wrong_is_named_with_its_path() {
 #[test]
 fn sharing_what_is_not_there_is_an_error_of_the_model() {
     let description = json!([{"op": "linear", "in": 2, "out": 2}, {"op": "shared", "layer": 5}]);
-    let error = Sequential::from_description(&Host::new(), &description, 0).unwrap_err();
+    let error = Sequential::from_description(&Device::cpu_f64(), &description, 0).unwrap_err();
     assert_eq!(error, Error::Shared { path: "1".into(), layer: 5 });
 }
 
@@ -204,7 +205,7 @@ fn sharing_what_is_not_there_is_an_error_of_the_model() {
 fn what_does_not_fit_into_memory_is_an_error_of_the_model() {
     for inputs in [usize::MAX, 1 << 50] {
         let description = json!([{"op": "relu"}, {"op": "linear", "in": inputs, "out": 2000}]);
-        let error = Sequential::from_description(&Host::new(), &description, 0).unwrap_err();
+        let error = Sequential::from_description(&Device::cpu_f64(), &description, 0).unwrap_err();
         assert_eq!(error, Error::TooLarge { name: "1.weight".into(), shape: vec![2000, inputs] });
     }
 }
@@ -213,7 +214,7 @@ fn what_does_not_fit_into_memory_is_an_error_of_the_model() {
 #[derive(Debug)]
 struct Undescribed;
 
-impl Layer<Host> for Undescribed {
+impl Layer for Undescribed {
     fn name(&self) -> String {
         "a layer of one's own".into()
     }
@@ -222,14 +223,14 @@ impl Layer<Host> for Undescribed {
         Ok(input.to_vec())
     }
 
-    fn record(&self, _: &mut Recorder<'_, Host>, _: Own<'_, Host>, x: Var) -> Var {
+    fn record(&self, _: &mut Recorder<'_>, _: LayerState<'_>, x: Var) -> Var {
         x
     }
 }
 
 #[test]
 fn a_layer_without_description_is_named_with_its_path() {
-    let undescribed: [Box<dyn Layer<Host>>; 4] = [
+    let undescribed: [Box<dyn Layer>; 4] = [
         Box::new(Undescribed),
         Box::new(Activation(Unary::Exp)),
         // JSON has no infinities, and nothing would be read as the default.

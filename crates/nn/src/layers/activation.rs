@@ -1,26 +1,85 @@
 //! Activations.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use vivit_autodiff::Var;
-use vivit_tensor::{Device, Unary};
+use vivit_tensor::Unary;
 
-use crate::description::{DescriptionError, DescriptionProblem};
-use crate::{Layer, Own, Recorder, ShapeError};
+use crate::description::{Described, DescriptionError, OptionValue, Options};
+use crate::{Layer, LayerState, Recorder, ShapeError};
 
-/// An elementwise map.
+/// An elementwise map: the result has the shape of the input.
+///
+/// ```
+/// use vivit_nn::{Activation, Layer};
+/// use vivit_tensor::Unary;
+///
+/// assert_eq!(Activation(Unary::Exp).output_shape(&[2, 3])?, [2, 3]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Activation(pub Unary);
 
+/// One line per activation: its op in descriptions, its map, and its options with their defaults.
 macro_rules! activations {
-    ($($(#[$doc:meta])* $name:ident($($par:ident),*) => $unary:expr;)+) => {
-        $($(#[$doc])*
-        pub fn $name($($par: f64),*) -> Box<dyn Layer> {
-            Box::new(Activation($unary))
-        })+
+    ($($op:literal => $map:ident $(($($var:ident: $option:literal = $default:expr),+))?;)+) => {
+        impl Described for Activation {
+            const OPS: &'static [&'static str] = &[$($op),+];
+
+            fn op(&self) -> Option<&'static str> {
+                match self.0 {
+                    $(Unary::$map $(($($var),+))? => {
+                        $($(let _ = $var;)+)?
+                        Some($op)
+                    })+
+                    _ => None,
+                }
+            }
+
+            fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
+                $(if o.op() == $op {
+                    o.only(&[$($($option),+)?])?;
+                    return Ok(Activation(Unary::$map $(($(o.value_or($option, $default)?),+))?));
+                })+
+                unreachable!("all ops are listed")
+            }
+
+            fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
+                Ok(match self.0 {
+                    $(Unary::$map $(($($var),+))? => {
+                        vec![$($(($option, $var.to_json())),+)?]
+                    })+
+                    _ => Vec::new(),
+                })
+            }
+        }
     };
 }
 
 activations! {
+    "relu" => Relu;
+    "sigmoid" => Sigmoid;
+    "tanh" => Tanh;
+    "selu" => Selu;
+    "log_sigmoid" => LogSigmoid;
+    "silu" => Silu;
+    "gelu" => Gelu;
+    "gelu_tanh" => GeluTanh;
+    "leaky_relu" => LeakyRelu(slope: "slope" = 0.01);
+    "elu" => Elu(alpha: "alpha" = 1.0);
+    "softplus" => Softplus(beta: "beta" = 1.0);
+    "hard_tanh" => HardTanh(low: "min" = -1.0, high: "max" = 1.0);
+}
+
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident($($par:ident),*) => $unary:expr;)+) => {
+        $($(#[$doc])*
+        pub fn $name($($par: f64),*) -> Box<dyn Layer> {
+            Activation($unary).boxed()
+        })+
+    };
+}
+
+functions! {
     /// `max(x, 0)`.
     relu() => Unary::Relu;
     /// `1 / (1 + e⁻ˣ)`.
@@ -56,28 +115,7 @@ impl Layer for Activation {
         Ok(input.to_vec())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.map(self.0, x)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(match self.0 {
-            Unary::Relu => json!({"op": "relu"}),
-            Unary::Sigmoid => json!({"op": "sigmoid"}),
-            Unary::Tanh => json!({"op": "tanh"}),
-            Unary::Selu => json!({"op": "selu"}),
-            Unary::LogSigmoid => json!({"op": "log_sigmoid"}),
-            Unary::Silu => json!({"op": "silu"}),
-            Unary::Gelu => json!({"op": "gelu"}),
-            Unary::GeluTanh => json!({"op": "gelu_tanh"}),
-            Unary::LeakyRelu(slope) => json!({"op": "leaky_relu", "slope": slope}),
-            Unary::Elu(alpha) => json!({"op": "elu", "alpha": alpha}),
-            Unary::Softplus(beta) => json!({"op": "softplus", "beta": beta}),
-            Unary::HardTanh(min, max) => json!({"op": "hard_tanh", "min": min, "max": max}),
-            _ => {
-                let layer = Layer::name(self);
-                return Err(DescriptionError::new(DescriptionProblem::NotDescribed { layer }));
-            }
-        })
     }
 }

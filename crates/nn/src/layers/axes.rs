@@ -1,23 +1,35 @@
 //! Layers along the axes of a sample. Axes are counted as PyTorch counts them: 0 is the sample
 //! axis, 1 the first of a sample.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use vivit_autodiff::Var;
-use vivit_tensor::Device;
 
-use crate::description::DescriptionError;
-use crate::{Layer, Own, Recorder, ShapeError};
+use crate::description::{Described, DescriptionError, OptionValue, Options, described};
+use crate::{Layer, LayerState, Recorder, ShapeError};
 
 /// The axes of a sample in another order.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Permute {
     /// Axis `i + 1` of the result is axis `axes[i]`.
     pub axes: Vec<usize>,
 }
 
+impl Permute {
+    /// Axis `i + 1` of the result is axis `axes[i]`.
+    pub fn new(axes: &[usize]) -> Self {
+        Permute { axes: axes.to_vec() }
+    }
+}
+
+described! {
+    impl Permute as &["permute"];
+    axes: "axes",
+}
+
 /// A [`Permute`] layer: axis `i + 1` of the result is axis `axes[i]`.
 pub fn permute(axes: &[usize]) -> Box<dyn Layer> {
-    Box::new(Permute { axes: axes.to_vec() })
+    Permute::new(axes).boxed()
 }
 
 impl Layer for Permute {
@@ -35,16 +47,12 @@ impl Layer for Permute {
             "must name each axis from 1 to {} once for samples of shape {input:?}",
             input.len()
         );
-        Err(ShapeError::new(Layer::name(self), reason))
+        Err(ShapeError::new(self.name(), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         let order: Vec<usize> = [0].into_iter().chain(self.axes.iter().copied()).collect();
         recorder.tape.permute(x, &order)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(json!({"op": "permute", "axes": self.axes}))
     }
 }
 
@@ -61,8 +69,14 @@ pub enum Along {
     LogSoftmax,
 }
 
+impl Along {
+    /// In the order of the ops.
+    const ALL: [Along; 4] = [Along::Mean, Along::Sum, Along::Softmax, Along::LogSoftmax];
+}
+
 /// Something along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AxisMap {
     /// What.
     pub along: Along,
@@ -70,24 +84,49 @@ pub struct AxisMap {
     pub axis: usize,
 }
 
+impl AxisMap {
+    /// Something along an axis, at least 1.
+    pub fn new(along: Along, axis: usize) -> Self {
+        AxisMap { along, axis }
+    }
+}
+
+impl Described for AxisMap {
+    const OPS: &'static [&'static str] = &["mean", "sum", "softmax", "log_softmax"];
+
+    fn op(&self) -> Option<&'static str> {
+        Along::ALL.iter().position(|along| *along == self.along).map(|at| Self::OPS[at])
+    }
+
+    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
+        o.only(&["axis"])?;
+        let at = Self::OPS.iter().position(|op| *op == o.op()).unwrap_or_default();
+        Ok(AxisMap { along: Along::ALL[at], axis: o.value("axis")? })
+    }
+
+    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
+        Ok(vec![("axis", self.axis.to_json())])
+    }
+}
+
 /// The mean over an axis, which disappears.
 pub fn mean_over(axis: usize) -> Box<dyn Layer> {
-    Box::new(AxisMap { along: Along::Mean, axis })
+    AxisMap::new(Along::Mean, axis).boxed()
 }
 
 /// The sum over an axis, which disappears.
 pub fn sum_over(axis: usize) -> Box<dyn Layer> {
-    Box::new(AxisMap { along: Along::Sum, axis })
+    AxisMap::new(Along::Sum, axis).boxed()
 }
 
 /// Softmax along an axis.
 pub fn softmax(axis: usize) -> Box<dyn Layer> {
-    Box::new(AxisMap { along: Along::Softmax, axis })
+    AxisMap::new(Along::Softmax, axis).boxed()
 }
 
 /// The logarithm of softmax along an axis.
 pub fn log_softmax(axis: usize) -> Box<dyn Layer> {
-    Box::new(AxisMap { along: Along::LogSoftmax, axis })
+    AxisMap::new(Along::LogSoftmax, axis).boxed()
 }
 
 impl Layer for AxisMap {
@@ -96,11 +135,7 @@ impl Layer for AxisMap {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        if self.axis == 0 || self.axis > input.len() {
-            let reason =
-                format!("needs an axis from 1 to {} for samples of shape {input:?}", input.len());
-            return Err(ShapeError::new(Layer::name(self), reason));
-        }
+        axis_of(self, self.axis, input)?;
         let mut shape = input.to_vec();
         if matches!(self.along, Along::Mean | Along::Sum) {
             shape.remove(self.axis - 1);
@@ -108,7 +143,7 @@ impl Layer for AxisMap {
         Ok(shape)
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         let (tape, axis) = (&mut *recorder.tape, self.axis);
         match self.along {
             Along::Mean => tape.mean(x, axis),
@@ -117,14 +152,133 @@ impl Layer for AxisMap {
             Along::LogSoftmax => tape.log_softmax(x, axis),
         }
     }
+}
 
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let op = match self.along {
-            Along::Mean => "mean",
-            Along::Sum => "sum",
-            Along::Softmax => "softmax",
-            Along::LogSoftmax => "log_softmax",
-        };
-        Ok(json!({"op": op, "axis": self.axis}))
+/// One entry of an axis, which disappears: `x[:, -1]` is `select(1, -1)`.
+///
+/// ```
+/// use vivit_nn::{Layer, Select};
+///
+/// // The last position's features.
+/// assert_eq!(Select::new(1, -1).output_shape(&[7, 4])?, [4]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Select {
+    /// The axis, at least 1.
+    pub axis: usize,
+    /// The entry, counted from 0 or, where negative, from the end: −1 is the last.
+    pub index: isize,
+}
+
+impl Select {
+    /// Entry `index` of axis `axis`, at least 1.
+    pub fn new(axis: usize, index: isize) -> Self {
+        Select { axis, index }
+    }
+
+    /// The entry of an axis of length `len`, counted from 0.
+    fn position(&self, len: usize) -> Option<usize> {
+        let from_start = if self.index < 0 { len.checked_add_signed(self.index) } else { None };
+        from_start.or(usize::try_from(self.index).ok()).filter(|&at| at < len)
+    }
+}
+
+/// A [`Select`] layer: entry `index` of axis `axis`, from the end where negative.
+pub fn select(axis: usize, index: isize) -> Box<dyn Layer> {
+    Select::new(axis, index).boxed()
+}
+
+described! {
+    impl Select as &["select"];
+    axis: "axis", index: "index",
+}
+
+/// The length of an axis of a sample, or why there is none.
+fn axis_of(layer: &dyn Layer, axis: usize, input: &[usize]) -> Result<usize, ShapeError> {
+    let len = axis.checked_sub(1).and_then(|at| input.get(at)).copied();
+    len.ok_or_else(|| {
+        let reason =
+            format!("needs an axis from 1 to {} for samples of shape {input:?}", input.len());
+        ShapeError::new(layer.name(), reason)
+    })
+}
+
+impl Layer for Select {
+    fn name(&self) -> String {
+        format!("select {} of axis {}", self.index, self.axis)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        let len = axis_of(self, self.axis, input)?;
+        if self.position(len).is_none() {
+            let reason = format!(
+                "is out of range: the axis has {len} entries in samples of shape {input:?}"
+            );
+            return Err(ShapeError::new(self.name(), reason));
+        }
+        let mut shape = input.to_vec();
+        shape.remove(self.axis - 1);
+        Ok(shape)
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
+        let mut shape = recorder.tape.value(x).shape().tail().to_vec();
+        let len = shape.remove(self.axis - 1);
+        let at = self.position(len).expect("checked with the shapes");
+        let entry = recorder.tape.slice(x, self.axis, at, at + 1);
+        recorder.tape.reshape(entry, &shape)
+    }
+}
+
+/// The entries of an axis in reverse order.
+///
+/// ```
+/// use vivit_nn::{Sequential, flip};
+/// use vivit_tensor::{Device, Tensor};
+///
+/// let cpu = Device::cpu();
+/// let model = Sequential::new(&cpu, vec![flip(1)], 0)?;
+/// let x = Tensor::from_vec(&cpu, [1, 3], vec![1.0, 2.0, 3.0])?;
+/// assert_eq!(model.forward(&x)?.value().to_vec()?, [3.0, 2.0, 1.0]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Flip {
+    /// The axis, at least 1.
+    pub axis: usize,
+}
+
+impl Flip {
+    /// Along an axis, at least 1.
+    pub fn new(axis: usize) -> Self {
+        Flip { axis }
+    }
+}
+
+/// A [`Flip`] layer.
+pub fn flip(axis: usize) -> Box<dyn Layer> {
+    Flip::new(axis).boxed()
+}
+
+described! {
+    impl Flip as &["flip"];
+    axis: "axis",
+}
+
+impl Layer for Flip {
+    fn name(&self) -> String {
+        format!("flip of axis {}", self.axis)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+        axis_of(self, self.axis, input)?;
+        Ok(input.to_vec())
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
+        recorder.tape.flip(x, self.axis)
     }
 }

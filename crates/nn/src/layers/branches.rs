@@ -1,12 +1,9 @@
 //! Parallel branches.
 
-use serde_json::{Value, json};
 use vivit_autodiff::{Tape, Var};
-use vivit_tensor::Device;
 
-use crate::description::{self, DescriptionError};
-use crate::layer::Row;
-use crate::{Error, Layer, Own, ParamSpec, Recorder, ShapeError};
+use crate::layer_list::LayerList;
+use crate::{Error, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
 /// How the results of branches become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,26 +49,38 @@ pub(crate) fn join(join: Join, tape: &mut Tape, values: &[Var]) -> Var {
 /// are called `i.0.weight` and so on.
 #[derive(Debug)]
 pub struct Branches {
-    rows: Vec<Row>,
+    rows: Vec<LayerList>,
     join: Join,
 }
 
 /// [`Branches`] with the given rows of layers.
 pub fn branches(rows: Vec<Vec<Box<dyn Layer>>>, join: Join) -> Box<dyn Layer> {
-    Box::new(Branches { rows: rows.into_iter().map(|row| Row(row.into())).collect(), join })
+    Branches::new(rows, join).boxed()
 }
 
 impl Branches {
-    fn named(&self, specs: impl Fn(&Row) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
-        let mut all = Vec::new();
-        for (at, row) in self.rows.iter().enumerate() {
-            all.extend(
-                specs(row)
-                    .into_iter()
-                    .map(|spec| ParamSpec { name: format!("{at}.{}", spec.name), ..spec }),
-            );
-        }
-        all
+    /// Rows of layers whose results are joined.
+    pub fn new(rows: Vec<Vec<Box<dyn Layer>>>, join: Join) -> Self {
+        Branches { rows: rows.into_iter().map(LayerList::from).collect(), join }
+    }
+
+    /// The rows of layers.
+    pub fn rows(&self) -> impl Iterator<Item = &[Box<dyn Layer>]> {
+        self.rows.iter().map(LayerList::layers)
+    }
+
+    /// How the results become one.
+    pub fn join(&self) -> Join {
+        self.join
+    }
+
+    fn named(&self, specs: impl Fn(&LayerList) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
+        let rows = self.rows.iter().enumerate();
+        let of = |(at, row): (usize, &LayerList)| {
+            let path = at.to_string();
+            specs(row).into_iter().map(move |spec| spec.inside(&path))
+        };
+        rows.flat_map(of).collect()
     }
 }
 
@@ -81,11 +90,11 @@ impl Layer for Branches {
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        self.named(Row::params)
+        self.named(LayerList::params)
     }
 
     fn buffers(&self) -> Vec<ParamSpec> {
-        self.named(Row::buffers)
+        self.named(LayerList::buffers)
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
@@ -93,17 +102,20 @@ impl Layer for Branches {
         for (at, row) in self.rows.iter().enumerate() {
             shapes.push(row.output_shape(input).map_err(|error| error.inside(&at.to_string()))?);
         }
-        joined_shape(self.join, &shapes)
-            .map_err(|reason| ShapeError::new(Layer::name(self), reason))
+        joined_shape(self.join, &shapes).map_err(|reason| ShapeError::new(self.name(), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        let (mut params, mut buffers) = (own.params, own.buffers);
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        let (mut params, mut buffers) = (state.params, state.buffers);
         let mut results = Vec::with_capacity(self.rows.len());
         for row in &self.rows {
             let (here, rest) = params.split_at(row.params().len());
             let (here_buffers, rest_buffers) = buffers.split_at_mut(row.buffers().len());
-            results.push(row.record(recorder, Own { params: here, buffers: here_buffers }, x));
+            results.push(row.record(
+                recorder,
+                LayerState { params: here, buffers: here_buffers },
+                x,
+            ));
             (params, buffers) = (rest, rest_buffers);
         }
         join(self.join, recorder.tape, &results)
@@ -111,16 +123,5 @@ impl Layer for Branches {
 
     fn check(&self) -> Result<(), Error> {
         self.rows.iter().enumerate().try_for_each(|(at, row)| row.check(&format!("{at}.")))
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let row = |(at, row): (usize, &Row)| {
-            description::of(&row.0).map_err(|error| error.inside(&at.to_string()))
-        };
-        let rows = self.rows.iter().enumerate().map(row).collect::<Result<Vec<_>, _>>()?;
-        Ok(match self.join {
-            Join::Sum => json!({"op": "branches", "rows": rows}),
-            Join::Concat(axis) => json!({"op": "branches", "rows": rows, "concat": axis}),
-        })
     }
 }

@@ -1,16 +1,26 @@
 //! Convolutions and transposed convolutions over one to three spatial axes.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{ConvOptions, ConvTranspose as TransposedOp};
-use vivit_tensor::{Device, Window};
+use vivit_tensor::Window;
 
-use crate::description::DescriptionError;
-use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
+use crate::description::{Described, DescriptionError, OptionValue, Options};
+use crate::{Init, Layer, LayerState, ParamSpec, PerAxis, Recorder, ShapeError};
 
-/// A convolution of `[C, *in]` samples over R spatial axes. Lists have one entry per spatial axis,
-/// outermost first.
+/// A convolution of `[C, *in]` samples over R spatial axes, to `[outputs, *out]` with
+/// `out = ⌊(in + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1`. Its parameters are
+/// `weight [outputs, inputs/groups, *kernel]` and `bias [outputs]`.
+///
+/// ```
+/// use vivit_nn::{Conv2d, Layer};
+///
+/// let layer = Conv2d::new(3, 8, 3).padded(1).strided([2, 1]).without_bias();
+/// assert_eq!(layer.output_shape(&[3, 8, 8])?, [8, 4, 8]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conv<const R: usize> {
     /// In-channels.
     pub inputs: usize,
@@ -38,13 +48,13 @@ pub type Conv2d = Conv<2>;
 pub type Conv3d = Conv<3>;
 
 impl<const R: usize> Conv<R> {
-    /// A cubic kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields
-    /// for anything else.
-    pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
+    /// Stride 1, no padding, no dilation, one group, with a bias. The kernel is a number for all
+    /// axes, or an array; so are stride, padding and dilation.
+    pub fn new(inputs: usize, outputs: usize, kernel: impl Into<PerAxis<R>>) -> Self {
         Conv {
             inputs,
             outputs,
-            kernel: [kernel; R],
+            kernel: kernel.into().0,
             stride: [1; R],
             padding: [0; R],
             dilation: [1; R],
@@ -53,15 +63,34 @@ impl<const R: usize> Conv<R> {
         }
     }
 
-    /// The same with `padding` zeros on all sides.
+    /// The same with zeros on both sides of every axis.
     #[must_use]
-    pub fn padded(self, padding: usize) -> Self {
-        Conv { padding: [padding; R], ..self }
+    pub fn padded(self, padding: impl Into<PerAxis<R>>) -> Self {
+        Conv { padding: padding.into().0, ..self }
     }
 
-    /// As a layer of a model.
-    pub fn boxed(self) -> Box<dyn Layer> {
-        Box::new(self)
+    /// The same with another distance of consecutive windows.
+    #[must_use]
+    pub fn strided(self, stride: impl Into<PerAxis<R>>) -> Self {
+        Conv { stride: stride.into().0, ..self }
+    }
+
+    /// The same with another distance of consecutive kernel elements.
+    #[must_use]
+    pub fn dilated(self, dilation: impl Into<PerAxis<R>>) -> Self {
+        Conv { dilation: dilation.into().0, ..self }
+    }
+
+    /// The same with groups of channels that do not see each other.
+    #[must_use]
+    pub fn grouped(self, groups: usize) -> Self {
+        Conv { groups, ..self }
+    }
+
+    /// The same without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        Conv { bias: false, ..self }
     }
 
     fn options(&self) -> ConvOptions {
@@ -97,19 +126,31 @@ impl<const R: usize> Conv<R> {
         }
     }
 
-    /// The entry of a description.
-    fn entry(&self, kind: &str) -> Value {
-        json!({
-            "op": format!("{kind}{R}d"),
-            "in": self.inputs,
-            "out": self.outputs,
-            "kernel": &self.kernel[..],
-            "stride": &self.stride[..],
-            "padding": &self.padding[..],
-            "dilation": &self.dilation[..],
-            "groups": self.groups,
-            "bias": self.bias,
+    /// The options that all convolutions share.
+    fn read_options(o: Options<'_>) -> Result<Self, DescriptionError> {
+        Ok(Conv {
+            inputs: o.value("in")?,
+            outputs: o.value("out")?,
+            kernel: o.value("kernel")?,
+            stride: o.value_or("stride", [1; R])?,
+            padding: o.value_or("padding", [0; R])?,
+            dilation: o.value_or("dilation", [1; R])?,
+            groups: o.value_or("groups", 1)?,
+            bias: o.value_or("bias", true)?,
         })
+    }
+
+    fn write_options(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("in", self.inputs.to_json()),
+            ("out", self.outputs.to_json()),
+            ("kernel", self.kernel.to_json()),
+            ("stride", self.stride.to_json()),
+            ("padding", self.padding.to_json()),
+            ("dilation", self.dilation.to_json()),
+            ("groups", self.groups.to_json()),
+            ("bias", self.bias.to_json()),
+        ]
     }
 
     fn name_of(&self, kind: &str) -> String {
@@ -118,18 +159,34 @@ impl<const R: usize> Conv<R> {
 }
 
 /// A [`Conv1d`] layer with stride 1, no padding, with a bias.
-pub fn conv1d(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer> {
+pub fn conv1d(inputs: usize, outputs: usize, kernel: impl Into<PerAxis<1>>) -> Box<dyn Layer> {
     Conv1d::new(inputs, outputs, kernel).boxed()
 }
 
 /// A [`Conv2d`] layer with a square kernel, stride 1, no padding, with a bias.
-pub fn conv2d(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer> {
+pub fn conv2d(inputs: usize, outputs: usize, kernel: impl Into<PerAxis<2>>) -> Box<dyn Layer> {
     Conv2d::new(inputs, outputs, kernel).boxed()
 }
 
 /// A [`Conv3d`] layer with a cubic kernel, stride 1, no padding, with a bias.
-pub fn conv3d(inputs: usize, outputs: usize, kernel: usize) -> Box<dyn Layer> {
+pub fn conv3d(inputs: usize, outputs: usize, kernel: impl Into<PerAxis<3>>) -> Box<dyn Layer> {
     Conv3d::new(inputs, outputs, kernel).boxed()
+}
+
+const SHARED: [&str; 8] =
+    ["in", "out", "kernel", "stride", "padding", "dilation", "groups", "bias"];
+
+impl<const R: usize> Described for Conv<R> {
+    const OPS: &'static [&'static str] = &[["conv1d", "conv2d", "conv3d"][R - 1]];
+
+    fn read(options: Options<'_>) -> Result<Self, DescriptionError> {
+        options.only(&SHARED)?;
+        Self::read_options(options)
+    }
+
+    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
+        Ok(self.write_options())
+    }
 }
 
 impl<const R: usize> Layer for Conv<R> {
@@ -150,7 +207,7 @@ impl<const R: usize> Layer for Conv<R> {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let name = Layer::name(self);
+        let name = self.name();
         let spatial = self.spatial(&name, input)?;
         let window =
             Window::new(spatial, &self.kernel, &self.stride, &self.padding, &self.dilation, false)
@@ -160,18 +217,24 @@ impl<const R: usize> Layer for Conv<R> {
         Ok([&[self.outputs], &window.output[3 - R..]].concat())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        recorder.tape.conv(x, own.params[0], own.params.get(1).copied(), &self.options())
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(self.entry("conv"))
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        recorder.tape.conv(x, state.params[0], state.params.get(1).copied(), &self.options())
     }
 }
 
-/// A transposed convolution of `[C, *in]` samples over R spatial axes:
-/// `out = (in − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding`.
+/// A transposed convolution of `[C, *in]` samples over R spatial axes, to `[outputs, *out]` with
+/// `out = (in − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding`. Its parameters
+/// are `weight [inputs, outputs/groups, *kernel]` and `bias [outputs]`.
+///
+/// ```
+/// use vivit_nn::{ConvTranspose2d, Layer};
+///
+/// let layer = ConvTranspose2d::new(8, 4, 2).strided(2);
+/// assert_eq!(layer.output_shape(&[8, 5, 5])?, [4, 10, 10]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConvTranspose<const R: usize> {
     /// Channels, kernel, stride, padding, dilation, groups, bias.
     pub conv: Conv<R>,
@@ -187,15 +250,70 @@ pub type ConvTranspose2d = ConvTranspose<2>;
 pub type ConvTranspose3d = ConvTranspose<3>;
 
 impl<const R: usize> ConvTranspose<R> {
-    /// A cubic kernel, stride 1, no padding, no dilation, one group, with a bias. Change the fields
-    /// for anything else.
-    pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
-        ConvTranspose { conv: Conv::new(inputs, outputs, kernel), output_padding: [0; R] }
+    /// Stride 1, no padding, no dilation, one group, with a bias. The kernel is a number for all
+    /// axes, or an array; so are stride, padding, dilation and output padding.
+    pub fn new(inputs: usize, outputs: usize, kernel: impl Into<PerAxis<R>>) -> Self {
+        Conv::new(inputs, outputs, kernel).into()
     }
 
-    /// As a layer of a model.
-    pub fn boxed(self) -> Box<dyn Layer> {
-        Box::new(self)
+    /// The same with entries cropped on both sides of every axis.
+    #[must_use]
+    pub fn padded(self, padding: impl Into<PerAxis<R>>) -> Self {
+        ConvTranspose { conv: self.conv.padded(padding), ..self }
+    }
+
+    /// The same with another distance of consecutive windows.
+    #[must_use]
+    pub fn strided(self, stride: impl Into<PerAxis<R>>) -> Self {
+        ConvTranspose { conv: self.conv.strided(stride), ..self }
+    }
+
+    /// The same with another distance of consecutive kernel elements.
+    #[must_use]
+    pub fn dilated(self, dilation: impl Into<PerAxis<R>>) -> Self {
+        ConvTranspose { conv: self.conv.dilated(dilation), ..self }
+    }
+
+    /// The same with groups of channels that do not see each other.
+    #[must_use]
+    pub fn grouped(self, groups: usize) -> Self {
+        ConvTranspose { conv: self.conv.grouped(groups), ..self }
+    }
+
+    /// The same without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        ConvTranspose { conv: self.conv.without_bias(), ..self }
+    }
+
+    /// The same with entries added at the end of every spatial axis.
+    #[must_use]
+    pub fn output_padded(self, output_padding: impl Into<PerAxis<R>>) -> Self {
+        ConvTranspose { output_padding: output_padding.into().0, ..self }
+    }
+}
+
+/// The convolution whose adjoint it is, without output padding.
+impl<const R: usize> From<Conv<R>> for ConvTranspose<R> {
+    fn from(conv: Conv<R>) -> Self {
+        ConvTranspose { conv, output_padding: [0; R] }
+    }
+}
+
+impl<const R: usize> Described for ConvTranspose<R> {
+    const OPS: &'static [&'static str] =
+        &[["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"][R - 1]];
+
+    fn read(options: Options<'_>) -> Result<Self, DescriptionError> {
+        options.only(&[&SHARED[..], &["output_padding"]].concat())?;
+        let output_padding = options.value_or("output_padding", [0; R])?;
+        Ok(ConvTranspose { conv: Conv::read_options(options)?, output_padding })
+    }
+
+    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
+        let mut options = self.conv.write_options();
+        options.push(("output_padding", self.output_padding.to_json()));
+        Ok(options)
     }
 }
 
@@ -216,7 +334,7 @@ impl<const R: usize> Layer for ConvTranspose<R> {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let name = Layer::name(self);
+        let name = self.name();
         let spatial = self.conv.spatial(&name, input)?;
         let error = |reason: String| Err(ShapeError::new(name.clone(), reason));
         let Conv { kernel, stride, dilation, .. } = &self.conv;
@@ -250,14 +368,8 @@ impl<const R: usize> Layer for ConvTranspose<R> {
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        let (weight, bias) = (own.params[0], own.params.get(1).copied());
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        let (weight, bias) = (state.params[0], state.params.get(1).copied());
         recorder.tape.conv_transpose(x, weight, bias, &self.conv.options(), &self.output_padding)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let mut entry = self.conv.entry("conv_transpose");
-        entry["output_padding"] = json!(&self.output_padding[..]);
-        Ok(entry)
     }
 }

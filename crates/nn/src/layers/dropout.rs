@@ -1,23 +1,43 @@
 //! Dropout.
 
-use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::{Device, Scalar, Tensor};
+use vivit_tensor::Tensor;
 
-use crate::description::DescriptionError;
-use crate::{Error, Layer, Mode, Own, Recorder, ShapeError};
+use crate::description::described;
+use crate::{Error, Layer, LayerState, Mode, Recorder, ShapeError};
 
 /// In training mode, zeroes each entry with probability p and divides the others by 1 − p; in
 /// evaluation mode, nothing. The mask stays on the tape, so that every sweep sees the same one.
+///
+/// ```
+/// use vivit_nn::{Dropout, Layer, Sequential, linear};
+/// use vivit_tensor::Device;
+///
+/// let layers = vec![linear(4, 8), Dropout::new(0.2).boxed()];
+/// assert!(Sequential::new(&Device::cpu(), layers, 0).is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Dropout {
     /// The probability, at least 0 and below 1.
     pub p: f64,
 }
 
+impl Dropout {
+    /// With probability p, which the model checks.
+    pub fn new(p: f64) -> Self {
+        Dropout { p }
+    }
+}
+
 /// A [`Dropout`] layer.
 pub fn dropout(p: f64) -> Box<dyn Layer> {
-    Box::new(Dropout { p })
+    Dropout::new(p).boxed()
+}
+
+described! {
+    impl Dropout as &["dropout"];
+    p: "p" = 0.5,
 }
 
 impl Layer for Dropout {
@@ -29,18 +49,17 @@ impl Layer for Dropout {
         Ok(input.to_vec())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         if recorder.mode == Mode::Evaluation || self.p == 0.0 {
             return x;
         }
         let (shape, kept) = (*recorder.tape.value(x).shape(), 1.0 - self.p);
-        let uniform: Vec<f64> = recorder.rng.uniform(shape.size(), 0.0, 1.0);
-        let mask = uniform
-            .into_iter()
-            .map(|u| B::Elem::of(if u < kept { 1.0 / kept } else { 0.0 }))
-            .collect();
+        let uniform = recorder.rng.uniform(shape.size(), 0.0, 1.0);
+        let keep = |u| if u < kept { 1.0 / kept } else { 0.0 };
+        let mask: Vec<f64> = uniform.into_iter().map(keep).collect();
         let device = recorder.tape.device().clone();
-        let mask = recorder.tape.input(Tensor::from_buf(&device, shape, device.upload(mask)));
+        let mask = Tensor::from_buf(&device, shape, device.upload(mask.into()));
+        let mask = recorder.tape.input(mask);
         recorder.tape.mul(x, mask)
     }
 
@@ -53,9 +72,5 @@ impl Layer for Dropout {
             expected: "at least 0 and below 1",
             value: self.p,
         })
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(json!({"op": "dropout", "p": self.p}))
     }
 }

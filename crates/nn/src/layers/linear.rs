@@ -1,14 +1,22 @@
 //! Affine maps of the last axis.
 
-use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::Device;
 
-use crate::description::DescriptionError;
-use crate::{Init, Layer, Own, ParamSpec, Recorder, ShapeError};
+use crate::description::described;
+use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
-/// `x Wᵀ + b` along the last axis; any number of axes between it and the sample axis.
+/// `x Wᵀ + b` along the last axis: samples `[*, inputs]` to `[*, outputs]`. Its parameters are
+/// `weight [outputs, inputs]` and `bias [outputs]`, uniform in `±1/√inputs` at first.
+///
+/// ```
+/// use vivit_nn::{Layer, Linear};
+///
+/// let layer = Linear::new(4, 3).without_bias();
+/// assert_eq!(layer.output_shape(&[5, 4])?, [5, 3]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Linear {
     /// In-features.
     pub inputs: usize,
@@ -18,9 +26,27 @@ pub struct Linear {
     pub bias: bool,
 }
 
+impl Linear {
+    /// With a bias.
+    pub fn new(inputs: usize, outputs: usize) -> Self {
+        Linear { inputs, outputs, bias: true }
+    }
+
+    /// The same without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        Linear { bias: false, ..self }
+    }
+}
+
 /// A [`Linear`] layer with a bias.
 pub fn linear(inputs: usize, outputs: usize) -> Box<dyn Layer> {
-    Box::new(Linear { inputs, outputs, bias: true })
+    Linear::new(inputs, outputs).boxed()
+}
+
+described! {
+    impl Linear as &["linear"];
+    inputs: "in", outputs: "out", bias: "bias" = true,
 }
 
 impl Layer for Linear {
@@ -37,15 +63,12 @@ impl Layer for Linear {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.inputs == 0 || self.outputs == 0 {
-            return Err(ShapeError::new(
-                Layer::name(self),
-                "needs at least one feature on both sides",
-            ));
+            return Err(ShapeError::new(self.name(), "needs at least one feature on both sides"));
         }
         match input.split_last() {
             Some((&last, front)) if last == self.inputs => Ok([front, &[self.outputs]].concat()),
             _ => Err(ShapeError::new(
-                Layer::name(self),
+                self.name(),
                 format!(
                     "needs {} features on the last axis, but a sample has shape {input:?}",
                     self.inputs
@@ -54,11 +77,7 @@ impl Layer for Linear {
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        recorder.tape.linear(x, own.params[0], own.params.get(1).copied())
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(json!({"op": "linear", "in": self.inputs, "out": self.outputs, "bias": self.bias}))
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        recorder.tape.linear(x, state.params[0], state.params.get(1).copied())
     }
 }

@@ -7,7 +7,9 @@ mod conv;
 mod dropout;
 mod linear;
 mod norm;
+mod per_axis;
 mod pool;
+mod recurrent;
 mod residual;
 mod sequence;
 mod shape;
@@ -17,7 +19,10 @@ pub use activation::{
     Activation, elu, gelu, gelu_tanh, hard_tanh, leaky_relu, log_sigmoid, relu, selu, sigmoid,
     silu, softplus, tanh,
 };
-pub use axes::{Along, AxisMap, Permute, log_softmax, mean_over, permute, softmax, sum_over};
+pub use axes::{
+    Along, AxisMap, Flip, Permute, Select, flip, log_softmax, mean_over, permute, select, softmax,
+    sum_over,
+};
 pub use branches::{Branches, Join, branches};
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d,
@@ -28,14 +33,17 @@ pub use linear::{Linear, linear};
 pub use norm::{
     BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, layer_norm, rms_norm,
 };
+pub use per_axis::PerAxis;
 pub use pool::{
-    AdaptiveAvgPool, AvgPool, MaxPool, adaptive_avg_pool, avg_pool1d, avg_pool2d, avg_pool3d,
-    max_pool1d, max_pool2d, max_pool3d,
+    AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AvgPool, AvgPool1d,
+    AvgPool2d, AvgPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d, adaptive_avg_pool1d,
+    adaptive_avg_pool2d, adaptive_avg_pool3d, avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d,
+    max_pool2d, max_pool3d,
 };
+pub use recurrent::{Cell, Recurrent, lstm, rnn};
 pub use residual::{Residual, Shared, residual, shared};
 pub use sequence::{
-    Cell, Embedding, PositionalEmbedding, Recurrent, SelfAttention, embedding, lstm,
-    positional_embedding, rnn, self_attention,
+    Embedding, PositionalEmbedding, SelfAttention, embedding, positional_embedding, self_attention,
 };
 pub use shape::{Flatten, ZeroPad, flatten, zero_pad, zero_pad2d};
 pub use wired::{Wire, Wiring};

@@ -1,12 +1,12 @@
 //! Normalisation layers.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::BatchNormalize;
-use vivit_tensor::{Device, Tensor};
+use vivit_tensor::Tensor;
 
-use crate::description::DescriptionError;
-use crate::{Init, Layer, Mode, Own, ParamSpec, Recorder, ShapeError};
+use crate::description::{Described, DescriptionError, OptionValue, Options, described};
+use crate::{Init, Layer, LayerState, Mode, ParamSpec, Recorder, ShapeError};
 
 /// Weight 1 and bias 0 of the given shape.
 fn affine(shape: &[usize], weight: bool, bias: bool) -> Vec<ParamSpec> {
@@ -19,6 +19,7 @@ fn affine(shape: &[usize], weight: bool, bias: bool) -> Vec<ParamSpec> {
 /// statistics and treats samples separately; in training mode it couples them, so that there are
 /// plain gradients only.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct BatchNorm {
     /// Channels.
     pub features: usize,
@@ -37,11 +38,66 @@ impl BatchNorm {
     pub fn new(features: usize) -> Self {
         BatchNorm { features, axes: None, epsilon: 1e-5, momentum: 0.1, affine: true }
     }
+
+    /// The same for samples of a number of spatial axes, as PyTorch's `BatchNorm1d` to
+    /// `BatchNorm3d`; a sample with others is an error.
+    #[must_use]
+    pub fn over_axes(self, axes: usize) -> Self {
+        BatchNorm { axes: Some(axes), ..self }
+    }
+
+    /// The same with another number added to the variance.
+    #[must_use]
+    pub fn epsilon(self, epsilon: f64) -> Self {
+        BatchNorm { epsilon, ..self }
+    }
+
+    /// The same with another share of the batch's statistics in the new running ones.
+    #[must_use]
+    pub fn momentum(self, momentum: f64) -> Self {
+        BatchNorm { momentum, ..self }
+    }
+
+    /// The same without weight and bias.
+    #[must_use]
+    pub fn without_affine(self) -> Self {
+        BatchNorm { affine: false, ..self }
+    }
 }
 
 /// A [`BatchNorm`] layer.
 pub fn batch_norm(features: usize) -> Box<dyn Layer> {
-    Box::new(BatchNorm::new(features))
+    BatchNorm::new(features).boxed()
+}
+
+impl Described for BatchNorm {
+    const OPS: &'static [&'static str] =
+        &["batch_norm", "batch_norm1d", "batch_norm2d", "batch_norm3d"];
+
+    fn op(&self) -> Option<&'static str> {
+        Self::OPS.get(self.axes.unwrap_or(0)).copied()
+    }
+
+    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
+        o.only(&["features", "eps", "momentum", "affine"])?;
+        let norm = BatchNorm::new(o.value("features")?);
+        Ok(BatchNorm {
+            axes: Self::OPS.iter().position(|op| *op == o.op()).filter(|&axes| axes > 0),
+            epsilon: o.value_or("eps", norm.epsilon)?,
+            momentum: o.value_or("momentum", norm.momentum)?,
+            affine: o.value_or("affine", norm.affine)?,
+            ..norm
+        })
+    }
+
+    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
+        Ok(vec![
+            ("features", self.features.to_json()),
+            ("eps", self.epsilon.to_json()),
+            ("momentum", self.momentum.to_json()),
+            ("affine", self.affine.to_json()),
+        ])
+    }
 }
 
 impl Layer for BatchNorm {
@@ -68,13 +124,13 @@ impl Layer for BatchNorm {
             "needs {} channels on a sample's first axis, but a sample has shape {input:?}",
             self.features
         );
-        Err(ShapeError::new(Layer::name(self), reason))
+        Err(ShapeError::new(self.name(), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        let (weight, bias) = (own.params.first().copied(), own.params.get(1).copied());
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        let (weight, bias) = (state.params.first().copied(), state.params.get(1).copied());
         if recorder.mode == Mode::Evaluation {
-            let statistics = (&own.buffers[0], &own.buffers[1]);
+            let statistics = (&state.buffers[0], &state.buffers[1]);
             return recorder.tape.batch_norm(x, statistics, weight, bias, self.epsilon);
         }
         let value = recorder.tape.value(x);
@@ -87,22 +143,15 @@ impl Layer for BatchNorm {
             updated.axpy(self.momentum * factor, new);
             updated
         };
-        own.buffers[0] = update(&own.buffers[0], &mean, 1.0);
-        own.buffers[1] = update(&own.buffers[1], &variance, unbiased);
+        state.buffers[0] = update(&state.buffers[0], &mean, 1.0);
+        state.buffers[1] = update(&state.buffers[1], &variance, unbiased);
         recorder.tape.batch_norm_training(x, weight, bias, self.epsilon)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let op = self.axes.map_or("batch_norm".into(), |axes| format!("batch_norm{axes}d"));
-        let BatchNorm { features, epsilon, momentum, affine, .. } = self;
-        Ok(
-            json!({"op": op, "features": features, "eps": epsilon, "momentum": momentum, "affine": affine}),
-        )
     }
 }
 
 /// Layer norm over the last axes of a sample.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LayerNorm {
     /// Lengths of those axes.
     pub shape: Vec<usize>,
@@ -114,9 +163,58 @@ pub struct LayerNorm {
     pub bias: bool,
 }
 
+impl LayerNorm {
+    /// PyTorch's defaults over the last axes, of the given lengths: ε = 1e-5, with weight and bias.
+    pub fn new(shape: &[usize]) -> Self {
+        LayerNorm { shape: shape.to_vec(), epsilon: 1e-5, weight: true, bias: true }
+    }
+
+    /// The same with another number added to the variance.
+    #[must_use]
+    pub fn epsilon(self, epsilon: f64) -> Self {
+        LayerNorm { epsilon, ..self }
+    }
+
+    /// The same without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        LayerNorm { bias: false, ..self }
+    }
+
+    /// The same without weight and bias.
+    #[must_use]
+    pub fn without_affine(self) -> Self {
+        LayerNorm { weight: false, bias: false, ..self }
+    }
+}
+
 /// A [`LayerNorm`] layer over the last axes, of the given lengths, with PyTorch's defaults.
 pub fn layer_norm(shape: &[usize]) -> Box<dyn Layer> {
-    Box::new(LayerNorm { shape: shape.to_vec(), epsilon: 1e-5, weight: true, bias: true })
+    LayerNorm::new(shape).boxed()
+}
+
+impl Described for LayerNorm {
+    const OPS: &'static [&'static str] = &["layer_norm"];
+
+    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
+        o.only(&["shape", "eps", "affine", "weight", "bias"])?;
+        let affine = o.value_or("affine", true)?;
+        Ok(LayerNorm {
+            shape: o.value("shape")?,
+            epsilon: o.value_or("eps", 1e-5)?,
+            weight: o.value_or("weight", true)? && affine,
+            bias: o.value_or("bias", true)? && affine,
+        })
+    }
+
+    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
+        Ok(vec![
+            ("shape", self.shape.to_json()),
+            ("eps", self.epsilon.to_json()),
+            ("weight", self.weight.to_json()),
+            ("bias", self.bias.to_json()),
+        ])
+    }
 }
 
 impl Layer for LayerNorm {
@@ -134,25 +232,19 @@ impl Layer for LayerNorm {
         }
         let reason =
             format!("needs samples that end in {:?}, but a sample has shape {input:?}", self.shape);
-        Err(ShapeError::new(Layer::name(self), reason))
+        Err(ShapeError::new(self.name(), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        let weight = self.weight.then(|| own.params[0]);
-        let bias = self.bias.then(|| own.params[usize::from(self.weight)]);
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        let weight = self.weight.then(|| state.params[0]);
+        let bias = self.bias.then(|| state.params[usize::from(self.weight)]);
         recorder.tape.layer_norm(x, self.shape.len(), weight, bias, self.epsilon)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let LayerNorm { shape, epsilon, weight, bias } = self;
-        Ok(
-            json!({"op": "layer_norm", "shape": shape, "eps": epsilon, "weight": weight, "bias": bias}),
-        )
     }
 }
 
 /// Group norm of `[C, *]` samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct GroupNorm {
     /// Groups of channels that are normalised together.
     pub groups: usize,
@@ -164,9 +256,33 @@ pub struct GroupNorm {
     pub affine: bool,
 }
 
+impl GroupNorm {
+    /// PyTorch's defaults: ε = 1e-5, with weight and bias.
+    pub fn new(groups: usize, channels: usize) -> Self {
+        GroupNorm { groups, channels, epsilon: 1e-5, affine: true }
+    }
+
+    /// The same with another number added to the variance.
+    #[must_use]
+    pub fn epsilon(self, epsilon: f64) -> Self {
+        GroupNorm { epsilon, ..self }
+    }
+
+    /// The same without weight and bias.
+    #[must_use]
+    pub fn without_affine(self) -> Self {
+        GroupNorm { affine: false, ..self }
+    }
+}
+
+described! {
+    impl GroupNorm as &["group_norm"];
+    groups: "groups", channels: "channels", epsilon: "eps" = 1e-5, affine: "affine" = true,
+}
+
 /// A [`GroupNorm`] layer with PyTorch's defaults.
 pub fn group_norm(groups: usize, channels: usize) -> Box<dyn Layer> {
-    Box::new(GroupNorm { groups, channels, epsilon: 1e-5, affine: true })
+    GroupNorm::new(groups, channels).boxed()
 }
 
 impl Layer for GroupNorm {
@@ -179,7 +295,7 @@ impl Layer for GroupNorm {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| Err(ShapeError::new(Layer::name(self), reason));
+        let error = |reason| Err(ShapeError::new(self.name(), reason));
         if self.groups == 0 || self.channels % self.groups != 0 {
             return error(format!(
                 "{} groups do not divide {} channels",
@@ -195,21 +311,15 @@ impl Layer for GroupNorm {
         Ok(input.to_vec())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        let (weight, bias) = (own.params.first().copied(), own.params.get(1).copied());
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        let (weight, bias) = (state.params.first().copied(), state.params.get(1).copied());
         recorder.tape.group_norm(x, self.groups, weight, bias, self.epsilon)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let GroupNorm { groups, channels, epsilon, affine } = self;
-        Ok(
-            json!({"op": "group_norm", "groups": groups, "channels": channels, "eps": epsilon, "affine": affine}),
-        )
     }
 }
 
 /// RMS norm over the last axis: `x / √(mean(x²) + ε)` times a weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RmsNorm {
     /// Length of the last axis.
     pub features: usize,
@@ -217,9 +327,27 @@ pub struct RmsNorm {
     pub epsilon: f64,
 }
 
+impl RmsNorm {
+    /// Over the last axis, of length `features`, with ε = 1e-6.
+    pub fn new(features: usize) -> Self {
+        RmsNorm { features, epsilon: 1e-6 }
+    }
+
+    /// The same with another number added to the mean square.
+    #[must_use]
+    pub fn epsilon(self, epsilon: f64) -> Self {
+        RmsNorm { epsilon, ..self }
+    }
+}
+
+described! {
+    impl RmsNorm as &["rms_norm"];
+    features: "features", epsilon: "eps" = 1e-6,
+}
+
 /// An [`RmsNorm`] layer.
 pub fn rms_norm(features: usize, epsilon: f64) -> Box<dyn Layer> {
-    Box::new(RmsNorm { features, epsilon })
+    RmsNorm::new(features).epsilon(epsilon).boxed()
 }
 
 impl Layer for RmsNorm {
@@ -239,14 +367,10 @@ impl Layer for RmsNorm {
             "needs {} features on the last axis, but a sample has shape {input:?}",
             self.features
         );
-        Err(ShapeError::new(Layer::name(self), reason))
+        Err(ShapeError::new(self.name(), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        recorder.tape.rms_norm(x, Some(own.params[0]), self.epsilon)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(json!({"op": "rms_norm", "features": self.features, "eps": self.epsilon}))
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        recorder.tape.rms_norm(x, Some(state.params[0]), self.epsilon)
     }
 }

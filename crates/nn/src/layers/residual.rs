@@ -1,22 +1,32 @@
 //! Layers made of layers, and layers that repeat others.
 
-use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_tensor::Device;
 
-use crate::description::{self, DescriptionError};
-use crate::layer::Row;
-use crate::{Error, Layer, Own, ParamSpec, Recorder, ShapeError};
+use crate::description::described;
+use crate::layer_list::LayerList;
+use crate::{Error, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
 /// `x + body(x)`. Its parameters are called `body.0.weight` and so on.
 #[derive(Debug)]
 pub struct Residual {
-    body: Row,
+    body: LayerList,
+}
+
+impl Residual {
+    /// Around a row of layers.
+    pub fn new(body: Vec<Box<dyn Layer>>) -> Self {
+        Residual { body: body.into() }
+    }
+
+    /// The row of layers.
+    pub fn body(&self) -> &[Box<dyn Layer>] {
+        self.body.layers()
+    }
 }
 
 /// A [`Residual`] block around a row of layers.
 pub fn residual(body: Vec<Box<dyn Layer>>) -> Box<dyn Layer> {
-    Box::new(Residual { body: Row(body.into()) })
+    Residual::new(body).boxed()
 }
 
 impl Layer for Residual {
@@ -25,13 +35,11 @@ impl Layer for Residual {
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        let named = |spec: ParamSpec| ParamSpec { name: format!("body.{}", spec.name), ..spec };
-        self.body.params().into_iter().map(named).collect()
+        self.body.params().into_iter().map(|spec| spec.inside("body")).collect()
     }
 
     fn buffers(&self) -> Vec<ParamSpec> {
-        let named = |spec: ParamSpec| ParamSpec { name: format!("body.{}", spec.name), ..spec };
-        self.body.buffers().into_iter().map(named).collect()
+        self.body.buffers().into_iter().map(|spec| spec.inside("body")).collect()
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
@@ -43,34 +51,42 @@ impl Layer for Residual {
             "its body turns samples of shape {input:?} into {output:?}, which can't be added to \
              them"
         );
-        Err(ShapeError::new(Layer::name(self), reason))
+        Err(ShapeError::new(self.name(), reason))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        let y = self.body.record(recorder, own, x);
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        let y = self.body.record(recorder, state, x);
         recorder.tape.add(x, y)
     }
 
     fn check(&self) -> Result<(), Error> {
         self.body.check("body.")
     }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let body = description::of(&self.body.0).map_err(|error| error.inside("body"))?;
-        Ok(json!({"op": "residual", "body": body}))
-    }
 }
 
 /// An earlier layer of the same row once more, with the same parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shared {
     /// Position of the earlier layer.
     pub layer: usize,
 }
 
+impl Shared {
+    /// The layer at position `layer` of the same row once more.
+    pub fn new(layer: usize) -> Self {
+        Shared { layer }
+    }
+}
+
+described! {
+    impl Shared as &["shared"];
+    layer: "layer",
+}
+
 /// The layer at position `layer` of the same row once more, with the same parameters.
 pub fn shared(layer: usize) -> Box<dyn Layer> {
-    Box::new(Shared { layer })
+    Shared::new(layer).boxed()
 }
 
 impl Layer for Shared {
@@ -79,18 +95,14 @@ impl Layer for Shared {
     }
 
     fn output_shape(&self, _input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        Err(ShapeError::new(Layer::name(self), "stands outside a row of layers"))
+        Err(ShapeError::new(self.name(), "stands outside a row of layers"))
     }
 
-    fn record(&self, _recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+    fn record(&self, _recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         x // never reached: the row runs the layer that this one names
     }
 
     fn shares(&self) -> Option<usize> {
         Some(self.layer)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(json!({"op": "shared", "layer": self.layer}))
     }
 }

@@ -1,15 +1,15 @@
 //! Layers over sequences: embeddings, attention, recurrent layers.
 
-use serde_json::{Value, json};
 use vivit_autodiff::Var;
-use vivit_autodiff::ops::{AttentionParams, RecurrentParams};
-use vivit_tensor::{Device, Scalar, Search, Tensor};
+use vivit_autodiff::ops::AttentionParams;
+use vivit_tensor::{NonFiniteSearch, Tensor};
 
-use crate::description::DescriptionError;
-use crate::{Error, Init, Layer, Own, ParamSpec, Recorder, ShapeError};
+use crate::description::described;
+use crate::{Error, Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
 /// Rows of a table: samples `[*]` of whole numbers below `vocabulary`, to `[*, features]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Embedding {
     /// Rows of the table.
     pub vocabulary: usize,
@@ -17,9 +17,21 @@ pub struct Embedding {
     pub features: usize,
 }
 
+impl Embedding {
+    /// A table of `vocabulary` rows of `features` numbers.
+    pub fn new(vocabulary: usize, features: usize) -> Self {
+        Embedding { vocabulary, features }
+    }
+}
+
+described! {
+    impl Embedding as &["embedding"];
+    vocabulary: "vocabulary", features: "features",
+}
+
 /// An [`Embedding`] layer.
 pub fn embedding(vocabulary: usize, features: usize) -> Box<dyn Layer> {
-    Box::new(Embedding { vocabulary, features })
+    Embedding::new(vocabulary, features).boxed()
 }
 
 impl Layer for Embedding {
@@ -37,37 +49,47 @@ impl Layer for Embedding {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         if self.vocabulary == 0 || self.features == 0 {
-            return Err(ShapeError::new(
-                Layer::name(self),
-                "needs at least one row and one feature",
-            ));
+            return Err(ShapeError::new(self.name(), "needs at least one row and one feature"));
         }
         Ok([input, &[self.features]].concat())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        recorder.tape.embedding(x, own.params[0])
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        recorder.tape.embedding(x, state.params[0])
     }
 
     fn check_input(&self, x: &Tensor) -> Result<(), Error> {
         // A device that does not know at once is asked with everything else, before any result is
         // returned.
         let rows = x.device().row_or_nan(x.buf(), self.vocabulary)?;
-        let Search::Done(Some((_, at))) = x.device().search_non_finite(&[&rows])? else {
+        let NonFiniteSearch::Done(Some((_, at))) = x.device().search_non_finite(&[&rows])? else {
             return Ok(());
         };
         let (shape, strides) = (x.shape(), x.shape().strides());
         let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
-        Err(Error::Vocabulary { value: x.to_vec()?[at].f64(), index, vocabulary: self.vocabulary })
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(json!({"op": "embedding", "vocabulary": self.vocabulary, "features": self.features}))
+        Err(Error::Vocabulary { value: x.to_host()?.at(at), index, vocabulary: self.vocabulary })
     }
 }
 
 /// Adds a learned vector to each position of `[T, F]` samples.
+///
+/// In PyTorch this is a bare parameter of a module, `self.positions = nn.Parameter(…)`. Its only
+/// parameter, `[positions, features]`, therefore bears the layer's own name: in a wiring where the
+/// layer is called `positions`, `positions`; in a row, its place, `1`.
+///
+/// ```
+/// use vivit_nn::{Sequential, Wiring, positional_embedding};
+/// use vivit_tensor::Device;
+///
+/// let mut net = Wiring::new();
+/// let x = net.input();
+/// let y = net.layer("positions", positional_embedding(16, 8), x);
+/// let model = Sequential::wired(&Device::cpu(), net.output(y), 0)?;
+/// assert_eq!(model.params()[0].name, "positions");
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PositionalEmbedding {
     /// Positions T.
     pub positions: usize,
@@ -75,9 +97,21 @@ pub struct PositionalEmbedding {
     pub features: usize,
 }
 
+impl PositionalEmbedding {
+    /// Of at most `positions` positions.
+    pub fn new(positions: usize, features: usize) -> Self {
+        PositionalEmbedding { positions, features }
+    }
+}
+
+described! {
+    impl PositionalEmbedding as &["positional_embedding"];
+    positions: "positions", features: "features",
+}
+
 /// A [`PositionalEmbedding`] layer.
 pub fn positional_embedding(positions: usize, features: usize) -> Box<dyn Layer> {
-    Box::new(PositionalEmbedding { positions, features })
+    PositionalEmbedding::new(positions, features).boxed()
 }
 
 impl Layer for PositionalEmbedding {
@@ -86,11 +120,7 @@ impl Layer for PositionalEmbedding {
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        vec![ParamSpec::new(
-            "weight",
-            &[self.positions, self.features],
-            Init::Normal { deviation: 1.0 },
-        )]
+        vec![ParamSpec::new("", &[self.positions, self.features], Init::Normal { deviation: 1.0 })]
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
@@ -103,26 +133,34 @@ impl Layer for PositionalEmbedding {
                     "needs samples [T, {}] with T from 1 to {}, but a sample has shape {input:?}",
                     self.features, self.positions
                 );
-                Err(ShapeError::new(Layer::name(self), reason))
+                Err(ShapeError::new(self.name(), reason))
             }
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         let t = recorder.tape.value(x).shape()[1];
-        let table = recorder.tape.slice(own.params[0], 0, 0, t);
+        let table = recorder.tape.slice(state.params[0], 0, 0, t);
         recorder.tape.add(x, table)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(
-            json!({"op": "positional_embedding", "positions": self.positions, "features": self.features}),
-        )
     }
 }
 
-/// Multi-head self-attention of `[T, F]` samples with a packed projection (queries, keys, values).
+/// Multi-head self-attention of `[T, F]` samples: `softmax(q kᵀ/√d) v` per head.
+///
+/// Its parameters are those of PyTorch's `nn.MultiheadAttention`: `in_proj_weight [3F, F]` and
+/// `in_proj_bias [3F]`, which pack queries, keys and values; `out_proj.weight [F, F]` and
+/// `out_proj.bias [F]`.
+///
+/// ```
+/// use vivit_nn::{Layer, SelfAttention};
+///
+/// let layer = SelfAttention::new(8, 2).causal().without_bias();
+/// assert_eq!(layer.output_shape(&[5, 8])?, [5, 8]);
+/// assert_eq!(layer.params()[0].name, "in_proj_weight");
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SelfAttention {
     /// Features F.
     pub features: usize,
@@ -134,13 +172,33 @@ pub struct SelfAttention {
     pub bias: bool,
 }
 
+impl SelfAttention {
+    /// With biases; every position sees all of them.
+    pub fn new(features: usize, heads: usize) -> Self {
+        SelfAttention { features, heads, causal: false, bias: true }
+    }
+
+    /// The same, where a position sees only itself and those before it.
+    #[must_use]
+    pub fn causal(self) -> Self {
+        SelfAttention { causal: true, ..self }
+    }
+
+    /// The same without biases.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        SelfAttention { bias: false, ..self }
+    }
+}
+
+described! {
+    impl SelfAttention as &["self_attention"];
+    features: "features", heads: "heads", causal: "causal" = false, bias: "bias" = true,
+}
+
 /// A [`SelfAttention`] layer with biases.
-pub fn self_attention(
-    features: usize,
-    heads: usize,
-    causal: bool,
-) -> Box<dyn Layer> {
-    Box::new(SelfAttention { features, heads, causal, bias: true })
+pub fn self_attention(features: usize, heads: usize, causal: bool) -> Box<dyn Layer> {
+    SelfAttention { causal, ..SelfAttention::new(features, heads) }.boxed()
 }
 
 impl Layer for SelfAttention {
@@ -152,9 +210,9 @@ impl Layer for SelfAttention {
         let f = self.features;
         // PyTorch: Xavier for the packed projection, biases zero.
         let xavier = Init::Uniform { bound: (6.0 / (4 * f.max(1)) as f64).sqrt() };
-        let mut params = vec![ParamSpec::new("in_proj.weight", &[3 * f, f], xavier)];
+        let mut params = vec![ParamSpec::new("in_proj_weight", &[3 * f, f], xavier)];
         params.extend(
-            self.bias.then(|| ParamSpec::new("in_proj.bias", &[3 * f], Init::Constant(0.0))),
+            self.bias.then(|| ParamSpec::new("in_proj_bias", &[3 * f], Init::Constant(0.0))),
         );
         params.push(ParamSpec::new("out_proj.weight", &[f, f], Init::fan_in(f)));
         params
@@ -163,7 +221,7 @@ impl Layer for SelfAttention {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| Err(ShapeError::new(Layer::name(self), reason));
+        let error = |reason| Err(ShapeError::new(self.name(), reason));
         if self.heads == 0 || self.features % self.heads != 0 {
             return error(format!("{} heads do not divide {} features", self.heads, self.features));
         }
@@ -176,8 +234,8 @@ impl Layer for SelfAttention {
         }
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        let params = match *own.params {
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
+        let params = match *state.params {
             [in_weight, in_bias, out_weight, out_bias] => AttentionParams {
                 in_weight,
                 in_bias: Some(in_bias),
@@ -185,104 +243,12 @@ impl Layer for SelfAttention {
                 out_bias: Some(out_bias),
             },
             _ => AttentionParams {
-                in_weight: own.params[0],
+                in_weight: state.params[0],
                 in_bias: None,
-                out_weight: own.params[1],
+                out_weight: state.params[1],
                 out_bias: None,
             },
         };
         recorder.tape.self_attention(x, params, self.heads, self.causal)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let SelfAttention { features, heads, causal, bias } = self;
-        Ok(
-            json!({"op": "self_attention", "features": features, "heads": heads, "causal": causal, "bias": bias}),
-        )
-    }
-}
-
-/// SpectrumEnd recurrence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// `h = tanh(W x + b + U h + c)`
-    Rnn,
-    /// Long short-term memory.
-    Lstm,
-}
-
-/// One recurrent layer over `[T, inputs]` samples, to all hidden states `[T, hidden]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recurrent {
-    /// The recurrence.
-    pub cell: Cell,
-    /// In-features.
-    pub inputs: usize,
-    /// Hidden features.
-    pub hidden: usize,
-    /// Whether there are biases.
-    pub bias: bool,
-}
-
-/// A [`Recurrent`] layer with the tanh recurrence.
-pub fn rnn(inputs: usize, hidden: usize) -> Box<dyn Layer> {
-    Box::new(Recurrent { cell: Cell::Rnn, inputs, hidden, bias: true })
-}
-
-/// A [`Recurrent`] layer of long short-term memory.
-pub fn lstm(inputs: usize, hidden: usize) -> Box<dyn Layer> {
-    Box::new(Recurrent { cell: Cell::Lstm, inputs, hidden, bias: true })
-}
-
-impl Layer for Recurrent {
-    fn name(&self) -> String {
-        let kind = if self.cell == Cell::Rnn { "rnn" } else { "lstm" };
-        format!("{kind} {}→{}", self.inputs, self.hidden)
-    }
-
-    fn params(&self) -> Vec<ParamSpec> {
-        let rows = if self.cell == Cell::Rnn { self.hidden } else { 4 * self.hidden };
-        let init = Init::fan_in(self.hidden);
-        let mut params = vec![
-            ParamSpec::new("m.weight_ih_l0", &[rows, self.inputs], init),
-            ParamSpec::new("m.weight_hh_l0", &[rows, self.hidden], init),
-        ];
-        if self.bias {
-            params.extend(
-                ["m.bias_ih_l0", "m.bias_hh_l0"].map(|name| ParamSpec::new(name, &[rows], init)),
-            );
-        }
-        params
-    }
-
-    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        match *input {
-            [t, i] if t > 0 && i == self.inputs && i > 0 && self.hidden > 0 => {
-                Ok(vec![t, self.hidden])
-            }
-            _ => {
-                let reason =
-                    format!("needs samples [T, {}], but a sample has shape {input:?}", self.inputs);
-                Err(ShapeError::new(Layer::name(self), reason))
-            }
-        }
-    }
-
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
-        let params = RecurrentParams {
-            input_weight: own.params[0],
-            hidden_weight: own.params[1],
-            input_bias: own.params.get(2).copied(),
-            hidden_bias: own.params.get(3).copied(),
-        };
-        match self.cell {
-            Cell::Rnn => recorder.tape.rnn(x, params),
-            Cell::Lstm => recorder.tape.lstm(x, params),
-        }
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        let op = if self.cell == Cell::Rnn { "rnn" } else { "lstm" };
-        Ok(json!({"op": op, "in": self.inputs, "hidden": self.hidden, "bias": self.bias}))
     }
 }

@@ -1,22 +1,46 @@
 //! Layers that only move entries.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use vivit_autodiff::Var;
-use vivit_tensor::Device;
 
-use crate::description::DescriptionError;
-use crate::{Layer, Own, Recorder, ShapeError};
+use crate::description::{Described, DescriptionError, OptionValue, Options, described};
+use crate::{Layer, LayerState, Recorder, ShapeError};
 
 /// The axes of a sample from one on, in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flatten {
     /// The first of them, at least 1 (0 is the sample axis).
     pub start: usize,
 }
 
+impl Flatten {
+    /// All axes of a sample in one.
+    pub fn new() -> Self {
+        Flatten { start: 1 }
+    }
+
+    /// The axes from `start` on, at least 1, in one: PyTorch's `start_dim`.
+    #[must_use]
+    pub fn from_axis(self, start: usize) -> Self {
+        Flatten { start }
+    }
+}
+
+impl Default for Flatten {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+described! {
+    impl Flatten as &["flatten"];
+    start: "start" = 1,
+}
+
 /// A [`Flatten`] layer that joins all axes of a sample.
 pub fn flatten() -> Box<dyn Layer> {
-    Box::new(Flatten { start: 1 })
+    Flatten::new().boxed()
 }
 
 impl Layer for Flatten {
@@ -31,29 +55,61 @@ impl Layer for Flatten {
                 self.start,
                 input.len()
             );
-            return Err(ShapeError::new(Layer::name(self), reason));
+            return Err(ShapeError::new(self.name(), reason));
         }
         let (front, rest) = input.split_at(self.start - 1);
         Ok([front, &[rest.iter().product()]].concat())
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         let sample = recorder.tape.value(x).shape().tail();
         let (front, rest) = sample.split_at(self.start - 1);
         let shape = [front, &[rest.iter().product()]].concat();
         recorder.tape.reshape(x, &shape)
     }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        Ok(json!({"op": "flatten", "start": self.start}))
-    }
 }
 
 /// Zeros around the last axes, one to three; negative numbers crop.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ZeroPad {
     /// `(before, after)` for each of the last axes, outermost first.
     pub padding: Vec<(isize, isize)>,
+}
+
+impl ZeroPad {
+    /// `(before, after)` for each of the last axes, outermost first.
+    pub fn new(padding: &[(isize, isize)]) -> Self {
+        ZeroPad { padding: padding.to_vec() }
+    }
+}
+
+impl Described for ZeroPad {
+    const OPS: &'static [&'static str] = &["zero_pad1d", "zero_pad2d", "zero_pad3d"];
+
+    fn op(&self) -> Option<&'static str> {
+        Self::OPS.get(self.padding.len().checked_sub(1)?).copied()
+    }
+
+    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
+        o.only(&["padding"])?;
+        let axes = Self::OPS.iter().take_while(|op| **op != o.op()).count() + 1;
+        let value = o.required("padding")?;
+        let list: Option<Vec<isize>> = value
+            .as_array()
+            .filter(|list| list.len() == 2 * axes)
+            .and_then(|list| list.iter().map(isize::from_json).collect());
+        let expected = format!("a list of {} whole numbers", 2 * axes);
+        let list = list.ok_or_else(|| o.invalid("padding", &expected, value))?;
+        // PyTorch's order: the last axis first.
+        Ok(ZeroPad { padding: list.chunks(2).rev().map(|pair| (pair[0], pair[1])).collect() })
+    }
+
+    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
+        let list: Vec<isize> =
+            self.padding.iter().rev().flat_map(|&(before, after)| [before, after]).collect();
+        Ok(vec![("padding", list.into())])
+    }
 }
 
 /// A [`ZeroPad`] layer over the last two axes; `padding` is left, right, top, bottom: PyTorch's
@@ -65,7 +121,7 @@ pub fn zero_pad2d(padding: [isize; 4]) -> Box<dyn Layer> {
 
 /// A [`ZeroPad`] layer: `(before, after)` for each of the last axes, outermost first.
 pub fn zero_pad(padding: &[(isize, isize)]) -> Box<dyn Layer> {
-    Box::new(ZeroPad { padding: padding.to_vec() })
+    ZeroPad::new(padding).boxed()
 }
 
 impl Layer for ZeroPad {
@@ -74,7 +130,7 @@ impl Layer for ZeroPad {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| ShapeError::new(Layer::name(self), reason);
+        let error = |reason| ShapeError::new(self.name(), reason);
         let Some(front) = input.len().checked_sub(self.padding.len()) else {
             return Err(error(format!(
                 "needs {} axes, but a sample has shape {input:?}",
@@ -91,14 +147,7 @@ impl Layer for ZeroPad {
         Ok(shape)
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, _own: Own<'_>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.zero_pad(x, &self.padding)
-    }
-
-    fn describe(&self) -> Result<Value, DescriptionError> {
-        // PyTorch's order: the last axis first.
-        let list: Vec<isize> =
-            self.padding.iter().rev().flat_map(|&(before, after)| [before, after]).collect();
-        Ok(json!({"op": format!("zero_pad{}d", self.padding.len()), "padding": list}))
     }
 }

@@ -1,32 +1,9 @@
 //! Layers wired into a graph: for models that are no row of layers.
-//!
-//! ```
-//! use vivit_nn::{Join, Sequential, Wiring, linear, relu, tanh};
-//! use vivit_tensor::{Device, Tensor};
-//!
-//! let mut net = Wiring::new();
-//! let x = net.input();
-//! let hidden = net.layer("hidden", linear(3, 4), x);
-//! let left = net.layer("left", relu(), hidden);
-//! let right = net.layer("right", tanh(), hidden);
-//! let both = net.join(Join::Concat(1), &[left, right]);
-//! let first = net.layer("first", linear(8, 4), both);
-//! let twice = net.again("hidden", x); // the same parameters once more
-//! let sum = net.join(Join::Sum, &[first, twice]);
-//!
-//! let cpu = Device::cpu();
-//! let model = Sequential::new(&cpu, vec![net.output(sum)], 0)?;
-//! assert_eq!(model.params()[0].name, "0.hidden.weight");
-//! assert_eq!(model.output_shape(&[3])?, [4]);
-//! # model.forward(&Tensor::zeros(&cpu, [2, 3]))?;
-//! # Ok::<(), vivit_nn::Error>(())
-//! ```
 
 use vivit_autodiff::Var;
-use vivit_tensor::Device;
 
 use crate::layers::branches::{join, joined_shape};
-use crate::{Error, Join, Layer, Own, ParamSpec, Recorder, ShapeError};
+use crate::{Error, Join, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
 /// A value in a [`Wiring`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +19,27 @@ enum Step {
     Join { join: Join, inputs: Vec<usize> },
 }
 
-/// Builds a layer from layers that read each other's results in any order without a cycle.
+/// Builds a layer from layers that read each other's results in any order without a cycle: for
+/// models that are no row of layers.
+///
+/// ```
+/// use vivit_nn::{Join, Sequential, Wiring, linear, relu, tanh};
+/// use vivit_tensor::Device;
+///
+/// let mut net = Wiring::new();
+/// let x = net.input();
+/// let hidden = net.layer("hidden", linear(3, 4), x);
+/// let (left, right) = (net.layer("left", relu(), hidden), net.layer("right", tanh(), hidden));
+/// let both = net.join(Join::Concat(1), &[left, right]);
+/// let first = net.layer("first", linear(8, 4), both);
+/// let twice = net.again("hidden", x); // the same parameters once more
+/// let sum = net.join(Join::Sum, &[first, twice]);
+///
+/// let model = Sequential::wired(&Device::cpu(), net.output(sum), 0)?;
+/// assert_eq!(model.params()[0].name, "hidden.weight");
+/// assert_eq!(model.output_shape(&[3])?, [4]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Wiring {
     steps: Vec<Step>,
@@ -106,9 +103,7 @@ impl Wired {
 
     fn named(&self, specs: impl Fn(&dyn Layer) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
         let named = |(owner, layer)| {
-            let rename =
-                move |spec: ParamSpec| ParamSpec { name: format!("{owner}.{}", spec.name), ..spec };
-            specs(layer).into_iter().map(rename).collect::<Vec<_>>()
+            specs(layer).into_iter().map(move |spec| spec.inside(owner)).collect::<Vec<_>>()
         };
         self.owners().flat_map(named).collect()
     }
@@ -144,7 +139,7 @@ impl Layer for Wired {
                 Step::Join { join, inputs } => {
                     let inputs: Vec<_> = inputs.iter().map(|&at| shapes[at].clone()).collect();
                     joined_shape(*join, &inputs)
-                        .map_err(|reason| ShapeError::new(Layer::name(self), reason))?
+                        .map_err(|reason| ShapeError::new(self.name(), reason))?
                 }
             };
             shapes.push(shape);
@@ -152,7 +147,7 @@ impl Layer for Wired {
         Ok(shapes.swap_remove(self.output))
     }
 
-    fn record(&self, recorder: &mut Recorder<'_>, own: Own<'_>, x: Var) -> Var {
+    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         // Where each owner's parameters and buffers begin.
         let mut firsts = Vec::new();
         let (mut param, mut buffer) = (0, 0);
@@ -169,11 +164,11 @@ impl Layer for Wired {
                         .iter()
                         .find(|(owner, ..)| owner == name)
                         .expect("checked when the model was built");
-                    let own = Own {
-                        params: &own.params[params.clone()],
-                        buffers: &mut own.buffers[buffers.clone()],
+                    let state = LayerState {
+                        params: &state.params[params.clone()],
+                        buffers: &mut state.buffers[buffers.clone()],
                     };
-                    layer.record(recorder, own, values[*input])
+                    layer.record(recorder, state, values[*input])
                 }
                 Step::Join { join: how, inputs } => {
                     let inputs: Vec<Var> = inputs.iter().map(|&at| values[at]).collect();

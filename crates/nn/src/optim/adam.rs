@@ -1,7 +1,7 @@
 //! Adam, and the moments that it shares with its relatives.
 
-use vivit_autodiff::{ParamMap, Var};
-use vivit_tensor::{Device, Binary, Scalar, Tensor, Unary};
+use vivit_autodiff::{ParamId, ParamMap};
+use vivit_tensor::{Binary, DType, Scalar, Tensor, Unary, with_dtype};
 
 use super::{
     Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
@@ -28,15 +28,15 @@ impl Default for AdamOptions {
 }
 
 impl AdamOptions {
-    pub(super) fn check<E: Scalar>(&self) -> Result<(), Error> {
+    pub(super) fn check(&self, dtype: DType) -> Result<(), Error> {
         check_learning_rate(self.learning_rate)?;
         check_memory("the first beta", self.betas[0])?;
         check_memory("the second beta", self.betas[1])?;
-        // An ε that is zero in the element type turns a gradient that was always zero into 0/0.
-        let eps = E::of(self.eps).f64();
+        // An ε that is zero in the model's precision turns a gradient that was always zero into 0/0.
+        let eps = with_dtype!(dtype, E => E::of(self.eps).f64());
         option(
             "eps",
-            "positive and finite, in the element type",
+            "positive and finite, in the model's precision",
             self.eps,
             eps > 0.0 && eps.is_finite(),
         )?;
@@ -61,19 +61,15 @@ impl Moments {
         Moments(ParamMap::new())
     }
 
-    pub fn check(
-        &self,
-        model: &Sequential,
-        gradient: &ParamMap<Tensor>,
-    ) -> Result<(), Error> {
-        check_remembered(model, gradient, |var| self.0.get(var).map(|moment| &moment.first))
+    pub fn check(&self, model: &Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
+        check_remembered(model, gradient, |param| self.0.get(param).map(|moment| &moment.first))
     }
 
     /// Takes a gradient into the moments and moves the parameter: `θ ← θ − η m̂ / (√v̂ + ε)`.
     pub fn step(
         &mut self,
         options: &AdamOptions,
-        var: Var,
+        param: ParamId,
         value: &mut Tensor,
         gradient: &Tensor,
     ) {
@@ -81,7 +77,7 @@ impl Moments {
         let mut first = gradient.scale(1.0 - beta1);
         let mut second = gradient.unary(Unary::Square).scale(1.0 - beta2);
         let mut steps = 1;
-        if let Some(before) = self.0.get(var) {
+        if let Some(before) = self.0.get(param) {
             first.axpy(beta1, &before.first);
             second.axpy(beta2, &before.second);
             steps = before.steps.saturating_add(1);
@@ -92,7 +88,7 @@ impl Moments {
             .scale(corrections[1].sqrt().recip())
             .unary(Unary::Shift(options.eps));
         value.axpy(-options.learning_rate / corrections[0], &first.binary(Binary::Div, &root));
-        self.0.insert(var, Moment { first, second, steps });
+        self.0.insert(param, Moment { first, second, steps });
     }
 }
 
@@ -111,10 +107,9 @@ impl Moments {
 /// # Examples
 /// ```
 /// use vivit_nn::optim::{Adam, AdamOptions};
-/// use vivit_tensor::Device;
 ///
-/// let usual = Adam::::new(1e-3)?;
-/// let slow = Adam::::with_options(AdamOptions { betas: [0.99, 0.9999], ..AdamOptions::default() })?;
+/// let usual = Adam::new(1e-3)?;
+/// let slow = Adam::with_options(AdamOptions { betas: [0.99, 0.9999], ..AdamOptions::default() })?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -137,7 +132,7 @@ impl Adam {
     /// # Errors
     /// If one is out of its range.
     pub fn with_options(options: AdamOptions) -> Result<Self, Error> {
-        options.check::<B::Elem>()?;
+        options.check(DType::F64)?;
         Ok(Adam { options, moments: Moments::new() })
     }
 
@@ -148,18 +143,15 @@ impl Adam {
 }
 
 impl Optimizer for Adam {
-    fn step(
-        &mut self,
-        model: &mut Sequential,
-        gradient: &ParamMap<Tensor>,
-    ) -> Result<(), Error> {
+    fn step(&mut self, model: &mut Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
+        self.options.check(model.device().dtype())?;
         self.moments.check(model, gradient)?;
-        model.update(gradient, |var, value, gradient| {
+        model.update(gradient, |param, value, gradient| {
             let mut gradient = gradient.clone();
             if self.options.weight_decay > 0.0 {
                 gradient.axpy(self.options.weight_decay, value);
             }
-            self.moments.step(&self.options, var, value, &gradient);
+            self.moments.step(&self.options, param, value, &gradient);
         })
     }
 

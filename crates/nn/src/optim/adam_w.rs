@@ -1,7 +1,7 @@
 //! Adam with the weight decay outside of its moments.
 
 use vivit_autodiff::ParamMap;
-use vivit_tensor::{Device, Tensor};
+use vivit_tensor::{DType, Tensor};
 
 use super::adam::Moments;
 use super::{AdamOptions, Optimizer, check_learning_rate};
@@ -13,11 +13,10 @@ use crate::{Error, Sequential};
 /// # Examples
 /// ```
 /// use vivit_nn::optim::{AdamOptions, AdamW};
-/// use vivit_tensor::Device;
 ///
-/// let usual = AdamW::::new(1e-3)?;
+/// let usual = AdamW::new(1e-3)?;
 /// assert_eq!(usual.options().weight_decay, 0.01);
-/// let stronger = AdamW::::with_options(AdamOptions { weight_decay: 0.1, ..AdamOptions::default() })?;
+/// let stronger = AdamW::with_options(AdamOptions { weight_decay: 0.1, ..AdamOptions::default() })?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -45,7 +44,7 @@ impl AdamW {
     /// # Errors
     /// If one is out of its range.
     pub fn with_options(options: AdamOptions) -> Result<Self, Error> {
-        options.check::<B::Elem>()?;
+        options.check(DType::F64)?;
         Ok(AdamW { options, moments: Moments::new() })
     }
 
@@ -56,15 +55,12 @@ impl AdamW {
 }
 
 impl Optimizer for AdamW {
-    fn step(
-        &mut self,
-        model: &mut Sequential,
-        gradient: &ParamMap<Tensor>,
-    ) -> Result<(), Error> {
+    fn step(&mut self, model: &mut Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
+        self.options.check(model.device().dtype())?;
         self.moments.check(model, gradient)?;
-        model.update(gradient, |var, value, gradient| {
+        model.update(gradient, |param, value, gradient| {
             *value = value.scale(1.0 - self.options.learning_rate * self.options.weight_decay);
-            self.moments.step(&self.options, var, value, gradient);
+            self.moments.step(&self.options, param, value, gradient);
         })
     }
 

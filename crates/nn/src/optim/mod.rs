@@ -12,8 +12,8 @@ pub use adam::{Adam, AdamOptions};
 pub use adam_w::AdamW;
 pub use sgd::{Sgd, SgdOptions};
 
-use vivit_autodiff::{ParamMap, Var};
-use vivit_tensor::{Device, Tensor};
+use vivit_autodiff::{ParamId, ParamMap};
+use vivit_tensor::Tensor;
 
 use crate::{Error, Sequential};
 
@@ -27,8 +27,8 @@ use crate::{Error, Sequential};
 /// use vivit_tensor::{Device, Tensor};
 ///
 /// let cpu = Device::cpu_f64();
-/// let x = Tensor::from_vec(&cpu, &[4, 1], &[0.0, 0.3, 0.6, 1.0])?;
-/// let loss = Mse::mean(Tensor::from_vec(&cpu, &[4, 1], &[0.0, 0.2, 0.4, 0.5])?);
+/// let x = Tensor::from_vec(&cpu, [4, 1], vec![0.0, 0.3, 0.6, 1.0])?;
+/// let loss = Mse::mean(Tensor::from_vec(&cpu, [4, 1], vec![0.0, 0.2, 0.4, 0.5])?);
 ///
 /// let optimizers: [Box<dyn Optimizer>; 2] = [Box::new(Sgd::new(0.1, 0.9)?), Box::new(Adam::new(0.01)?)];
 /// for mut optimizer in optimizers {
@@ -42,16 +42,12 @@ use crate::{Error, Sequential};
 /// }
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
-pub trait Optimizer {
+pub trait Optimizer: Send + Sync {
     /// One step along the gradient of a graph of this model.
     ///
     /// # Errors
     /// If the gradient is not this model's, or an earlier step was another model's.
-    fn step(
-        &mut self,
-        model: &mut Sequential,
-        gradient: &ParamMap<Tensor>,
-    ) -> Result<(), Error>;
+    fn step(&mut self, model: &mut Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error>;
 
     /// The learning rate η.
     fn learning_rate(&self) -> f64;
@@ -92,16 +88,16 @@ fn check_memory(what: &'static str, value: f64) -> Result<(), Error> {
 fn check_remembered<'t>(
     model: &Sequential,
     gradient: &'t ParamMap<Tensor>,
-    remembered: impl Fn(Var) -> Option<&'t Tensor>,
+    remembered: impl Fn(ParamId) -> Option<&'t Tensor>,
 ) -> Result<(), Error> {
-    for (var, gradient) in gradient.iter() {
+    for (param, gradient) in gradient.iter() {
         if let Some(remembered) =
-            remembered(var).filter(|remembered| remembered.shape() != gradient.shape())
+            remembered(param).filter(|remembered| remembered.shape() != gradient.shape())
         {
             // A key beyond the model's parameters is refused by the model.
-            let Some(param) = model.params().get(var.index()) else { continue };
+            let Some(known) = model.params().get(param.index()) else { continue };
             return Err(Error::OtherModel {
-                name: param.name.clone(),
+                name: known.name.clone(),
                 shape: gradient.shape().to_vec(),
                 before: remembered.shape().to_vec(),
             });

@@ -1,7 +1,7 @@
 //! Stochastic gradient descent.
 
 use vivit_autodiff::ParamMap;
-use vivit_tensor::{Device, Tensor};
+use vivit_tensor::Tensor;
 
 use super::{
     Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
@@ -38,11 +38,10 @@ impl Default for SgdOptions {
 /// # Examples
 /// ```
 /// use vivit_nn::optim::{Sgd, SgdOptions};
-/// use vivit_tensor::Device;
 ///
-/// let plain = Sgd::::new(0.1, 0.9)?;
+/// let plain = Sgd::new(0.1, 0.9)?;
 /// let options = SgdOptions { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
-/// let nesterov = Sgd::::with_options(options)?;
+/// let nesterov = Sgd::with_options(options)?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -80,15 +79,11 @@ impl Sgd {
 }
 
 impl Optimizer for Sgd {
-    fn step(
-        &mut self,
-        model: &mut Sequential,
-        gradient: &ParamMap<Tensor>,
-    ) -> Result<(), Error> {
+    fn step(&mut self, model: &mut Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
         let SgdOptions { learning_rate, momentum, nesterov, weight_decay } = self.options;
         let velocity = &mut self.velocity;
-        check_remembered(model, gradient, |var| velocity.get(var))?;
-        model.update(gradient, |var, value, gradient| {
+        check_remembered(model, gradient, |param| velocity.get(param))?;
+        model.update(gradient, |param, value, gradient| {
             let mut gradient = gradient.clone();
             if weight_decay > 0.0 {
                 gradient.axpy(weight_decay, value);
@@ -97,7 +92,7 @@ impl Optimizer for Sgd {
                 return value.axpy(-learning_rate, &gradient);
             }
             let mut moved = gradient.clone();
-            if let Some(before) = velocity.get(var) {
+            if let Some(before) = velocity.get(param) {
                 moved.axpy(momentum, before);
             }
             if nesterov {
@@ -106,7 +101,7 @@ impl Optimizer for Sgd {
             } else {
                 value.axpy(-learning_rate, &moved);
             }
-            velocity.insert(var, moved);
+            velocity.insert(param, moved);
         })
     }
 

@@ -1,12 +1,10 @@
 //! Every optimizer against the scalar recurrences of PyTorch's documentation.
 
-use vivit_autodiff::{Mse, ParamMap, Var};
-use vivit_tensor::{Device, Device, Tensor};
+use vivit_autodiff::{Mse, ParamId, ParamMap};
+use vivit_tensor::{Device, Tensor};
 
 use super::*;
-use crate::{Linear, Sequential, linear};
-
-type Host = Cpu<f64>;
+use crate::{Layer, Linear, Sequential, linear};
 
 const START: [f64; 2] = [0.7, -1.2];
 /// `L(θ) = Σ_i (a_i θ_i − y_i)²`, so that every coordinate is a quadratic of its own.
@@ -15,30 +13,26 @@ const TARGETS: [f64; 2] = [2.0, -0.5];
 
 fn quadratic(device: &Device) -> Sequential {
     let mut model =
-        Sequential::new(device, vec![Box::new(Linear { inputs: 2, outputs: 1, bias: false })], 0)
-            .unwrap();
-    model.set_param("0.weight", Tensor::from_vec(device, &[1, 2], &START).unwrap()).unwrap();
+        Sequential::new(device, vec![Linear::new(2, 1).without_bias().boxed()], 0).unwrap();
+    model.set_param("0.weight", Tensor::from_vec(device, [1, 2], START.to_vec()).unwrap()).unwrap();
     model
 }
 
 fn gradient(model: &Sequential) -> ParamMap<Tensor> {
-    let x = Tensor::from_vec(model.device(), &[2, 2], &[SCALES[0], 0.0, 0.0, SCALES[1]]).unwrap();
-    let y = Tensor::from_vec(model.device(), &[2, 1], &TARGETS).unwrap();
+    let x = Tensor::from_vec(model.device(), [2, 2], vec![SCALES[0], 0.0, 0.0, SCALES[1]]).unwrap();
+    let y = Tensor::from_vec(model.device(), [2, 1], TARGETS.to_vec()).unwrap();
     model.forward(&x).unwrap().backward(&Mse::sum(y)).unwrap()
 }
 
 fn values(model: &Sequential) -> Vec<f64> {
-    model.params()[0].value.to_vec().unwrap().into_iter().map(vivit_tensor::Scalar::f64).collect()
+    model.params()[0].value.to_vec().unwrap()
 }
 
 /// Compares five steps with `rule`, which moves one coordinate: it gets step number (from 1), value
 /// and gradient, and may remember two numbers, zero at first.
 #[track_caller]
-fn follows(
-    mut optimizer: impl Optimizer<Host>,
-    rule: impl Fn(i32, f64, f64, &mut [f64; 2]) -> f64,
-) {
-    let mut model = quadratic(&Host::new());
+fn follows(mut optimizer: impl Optimizer, rule: impl Fn(i32, f64, f64, &mut [f64; 2]) -> f64) {
+    let mut model = quadratic(&Device::cpu_f64());
     let (mut expected, mut memory) = (START, [[0.0; 2]; 2]);
     for step in 1..=5 {
         let gradient = gradient(&model);
@@ -149,23 +143,23 @@ fn all_find_the_minimum() {
 
 #[test]
 fn a_parameter_without_gradient_stays_put() {
-    let host = Host::new();
+    let host = Device::cpu_f64();
     let decayed = SgdOptions { momentum: 0.9, weight_decay: 0.5, ..SgdOptions::default() };
-    let optimizers: [Box<dyn Optimizer<Host>>; 2] =
+    let optimizers: [Box<dyn Optimizer>; 2] =
         [Box::new(Sgd::with_options(decayed).unwrap()), Box::new(AdamW::new(0.1).unwrap())];
     for mut optimizer in optimizers {
         let mut model = Sequential::new(&host, vec![linear(2, 3), linear(3, 1)], 1).unwrap();
-        let x = Tensor::from_vec(&host, &[2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let x = Tensor::from_vec(&host, [2, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
         let full =
             model.forward(&x).unwrap().backward(&Mse::sum(Tensor::zeros(&host, [2, 1]))).unwrap();
         optimizer.step(&mut model, &full).unwrap();
         let before = model.clone();
         let (kept, part): (Vec<_>, Vec<_>) =
-            full.into_iter().partition(|(var, _)| var.index() % 2 == 0);
+            full.into_iter().partition(|(param, _)| param.index() % 2 == 0);
         optimizer.step(&mut model, &part.into_iter().collect()).unwrap();
         for (at, (before, after)) in before.params().iter().zip(model.params()).enumerate() {
             let same = before.value.to_vec().unwrap() == after.value.to_vec().unwrap();
-            assert_eq!(same, kept.iter().any(|(var, _)| var.index() == at), "{}", after.name);
+            assert_eq!(same, kept.iter().any(|(param, _)| param.index() == at), "{}", after.name);
         }
     }
 }
@@ -180,55 +174,48 @@ fn options_are_checked() {
         assert!(what.contains(named), "{what} is not {named}");
     }
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        refused(Sgd::<Host>::new(bad, 0.0), "learning rate");
-        refused(Adam::<Host>::new(bad), "learning rate");
-        refused(AdamW::<Host>::new(bad), "learning rate");
-        refused(Adam::<Host>::with_options(AdamOptions { eps: bad, ..adam }), "eps");
-        for mut optimizer in all::<Host>() {
+        refused(Sgd::new(bad, 0.0), "learning rate");
+        refused(Adam::new(bad), "learning rate");
+        refused(AdamW::new(bad), "learning rate");
+        refused(Adam::with_options(AdamOptions { eps: bad, ..adam }), "eps");
+        for mut optimizer in all() {
             let before = optimizer.learning_rate();
             refused(optimizer.set_learning_rate(bad), "learning rate");
             assert_eq!(optimizer.learning_rate(), before);
         }
     }
     for bad in [-0.1, 1.0, f64::NAN] {
-        refused(Sgd::<Host>::new(0.1, bad), "momentum");
-        refused(
-            Adam::<Host>::with_options(AdamOptions { betas: [bad, 0.9], ..adam }),
-            "first beta",
-        );
-        refused(
-            AdamW::<Host>::with_options(AdamOptions { betas: [0.9, bad], ..adam }),
-            "second beta",
-        );
+        refused(Sgd::new(0.1, bad), "momentum");
+        refused(Adam::with_options(AdamOptions { betas: [bad, 0.9], ..adam }), "first beta");
+        refused(AdamW::with_options(AdamOptions { betas: [0.9, bad], ..adam }), "second beta");
     }
     for bad in [-0.1, f64::NAN, f64::INFINITY] {
-        refused(Sgd::<Host>::with_options(SgdOptions { weight_decay: bad, ..sgd }), "weight decay");
-        refused(
-            AdamW::<Host>::with_options(AdamOptions { weight_decay: bad, ..adam }),
-            "weight decay",
-        );
+        refused(Sgd::with_options(SgdOptions { weight_decay: bad, ..sgd }), "weight decay");
+        refused(AdamW::with_options(AdamOptions { weight_decay: bad, ..adam }), "weight decay");
     }
-    refused(Sgd::<Host>::with_options(SgdOptions { nesterov: true, ..sgd }), "momentum");
-    // Zero as a 32-bit float.
-    refused(Adam::::with_options(AdamOptions { eps: 1e-60, ..adam }), "eps");
-    assert!(Adam::<Host>::with_options(AdamOptions { eps: 1e-60, ..adam }).is_ok());
+    refused(Sgd::with_options(SgdOptions { nesterov: true, ..sgd }), "momentum");
+    // Zero as a 32-bit float: the model's precision decides.
+    let mut tiny = Adam::with_options(AdamOptions { eps: 1e-60, ..adam }).unwrap();
+    let [mut single, mut double] = [Device::cpu(), Device::cpu_f64()].map(|cpu| quadratic(&cpu));
+    let slope = gradient(&single);
+    refused(tiny.step(&mut single, &slope), "eps");
+    let slope = gradient(&double);
+    tiny.step(&mut double, &slope).unwrap();
 }
 
 #[test]
 fn a_gradient_of_another_model_changes_nothing() {
-    let host = Host::new();
+    let host = Device::cpu_f64();
     for mut optimizer in all() {
         let mut model = quadratic(&host);
         let good = gradient(&model);
-        let foreign: Var = Sequential::new(&host, vec![linear(1, 1)], 0)
-            .and_then(|model| model.forward(&Tensor::zeros(&host, [1, 1])))
-            .unwrap()
-            .params()[1];
         let mut unknown = good.clone();
-        unknown.insert(foreign, Tensor::zeros(&host, [1]));
+        unknown.insert(ParamId::new(1), Tensor::zeros(&host, [1]));
         let bad_shape: ParamMap<_> =
-            good.iter().map(|(var, _)| (var, Tensor::zeros(&host, [2]))).collect();
-        for bad in [&unknown, &bad_shape] {
+            good.iter().map(|(param, _)| (param, Tensor::zeros(&host, [2]))).collect();
+        let bad_device: ParamMap<_> =
+            good.iter().map(|(param, _)| (param, Tensor::zeros(&Device::cpu(), [1, 2]))).collect();
+        for bad in [&unknown, &bad_shape, &bad_device] {
             assert!(optimizer.step(&mut model, bad).is_err());
             assert_eq!(values(&model), START);
         }

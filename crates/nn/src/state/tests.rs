@@ -2,21 +2,21 @@
 
 use std::path::PathBuf;
 
+use safetensors::{Dtype, SafeTensors};
 use vivit_tensor::Device;
 
 use super::*;
-use crate::{batch_norm, linear, relu, residual};
+use crate::{
+    Layer, Wiring, batch_norm, linear, lstm, positional_embedding, relu, residual, self_attention,
+};
 
-fn model<E: Scalar>(seed: u64) -> Sequential<Cpu<E>>
-where
-    Cpu<E>: Backend<Elem = E>,
-{
+fn model(device: &Device, seed: u64) -> Sequential {
     let layers = vec![linear(3, 4), relu(), residual(vec![linear(4, 2), linear(2, 4)])];
-    Sequential::new(&Cpu::new(), layers, seed).unwrap()
+    Sequential::new(device, layers, seed).unwrap()
 }
 
 fn entries(model: &Sequential) -> Vec<f64> {
-    model.params().iter().flat_map(|param| param.value.to_vec().unwrap()).map(Scalar::f64).collect()
+    model.params().iter().flat_map(|param| param.value.to_vec().unwrap()).collect()
 }
 
 /// The bytes of a file with these arrays.
@@ -55,13 +55,13 @@ impl Drop for Folder {
 fn a_saved_model_comes_back() {
     let folder = Folder::new("round");
     let path = folder.0.join("model.safetensors");
-    let saved = model::<f64>(1);
+    let saved = model(&Device::cpu_f64(), 1);
     // Over an older file, too.
     std::fs::write(&path, "something else").unwrap();
     saved.save(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), saved.to_safetensors().unwrap());
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
-    let mut loaded = model::<f64>(2);
+    let mut loaded = model(&Device::cpu_f64(), 2);
     assert_ne!(entries(&loaded), entries(&saved));
     loaded.load(&path).unwrap();
     assert_eq!(entries(&loaded), entries(&saved));
@@ -69,11 +69,11 @@ fn a_saved_model_comes_back() {
 
 #[test]
 fn element_types_are_converted() {
-    let (doubles, mut floats) = (model::<f64>(1), model::<f32>(2));
+    let (doubles, mut floats) = (model(&Device::cpu_f64(), 1), model(&Device::cpu(), 2));
     floats.load_safetensors(&doubles.to_safetensors().unwrap()).unwrap();
     let rounded: Vec<f64> = entries(&doubles).into_iter().map(|x| f64::from(x as f32)).collect();
     assert_eq!(entries(&floats), rounded);
-    let mut back = model::<f64>(3);
+    let mut back = model(&Device::cpu_f64(), 3);
     back.load_safetensors(&floats.to_safetensors().unwrap()).unwrap();
     assert_eq!(entries(&back), rounded);
 }
@@ -84,7 +84,7 @@ fn buffers_belong_to_the_state() {
     let model = |seed| Sequential::new(&host, vec![linear(2, 3), batch_norm(3)], seed).unwrap();
     let mut trained = model(1);
     trained
-        .forward_training(&Tensor::from_vec(&host, &[2, 2], &[0.1, 0.2, -0.3, 0.5]).unwrap())
+        .forward_training(&Tensor::from_vec(&host, [2, 2], vec![0.1, 0.2, -0.3, 0.5]).unwrap())
         .unwrap();
     let running = |model: &Sequential| -> Vec<f64> {
         model.buffers().iter().flat_map(|buffer| buffer.value.to_vec().unwrap()).collect()
@@ -107,13 +107,13 @@ fn buffers_belong_to_the_state() {
         StateProblem::Unexpected { name: "0.num_batches_tracked".into(), shape: vec![] };
     assert_eq!(
         model(2).load_safetensors(&file(&arrays)),
-        Err(Error::State { problems: vec![unexpected] })
+        Err(Error::State { problems: vec![unexpected], hint: None })
     );
 }
 
 #[test]
 fn names_are_pytorchs() {
-    let bytes = model::<f32>(0).to_safetensors().unwrap();
+    let bytes = model(&Device::cpu(), 0).to_safetensors().unwrap();
     let mut names: Vec<String> =
         SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(String::from).collect();
     names.sort();
@@ -132,7 +132,7 @@ fn names_are_pytorchs() {
 
 #[test]
 fn one_error_lists_all_problems() {
-    let mut model = model::<f32>(1);
+    let mut model = model(&Device::cpu(), 1);
     let before = entries(&model);
     let mut weight = vec![0.5; 12];
     weight[7] = f64::NAN;
@@ -146,7 +146,7 @@ fn one_error_lists_all_problems() {
         ("3.weight", Dtype::F64, &[], doubles(&[1.0])),
     ]);
     let error = model.load_safetensors(&bytes).unwrap_err();
-    let Error::State { problems } = &error else { panic!("{error}") };
+    let Error::State { problems, .. } = &error else { panic!("{error}") };
     let name = String::from;
     let rest = problems.as_slice();
     assert!(matches!(&rest[0], StateProblem::NonFinite { name, index, value }
@@ -177,9 +177,9 @@ fn one_error_lists_all_problems() {
 
 #[test]
 fn a_diverged_model_is_not_saved() {
-    let mut model = model::<f64>(1);
+    let mut model = model(&Device::cpu_f64(), 1);
     for (name, value) in [("0.bias", f64::INFINITY), ("2.body.1.bias", f64::NAN)] {
-        model.set_param(name, Tensor::full(&Cpu::new(), [4], value)).unwrap();
+        model.set_param(name, Tensor::full(&Device::cpu_f64(), [4], value)).unwrap();
     }
     let folder = Folder::new("diverged");
     let path = folder.0.join("model.safetensors");
@@ -187,14 +187,14 @@ fn a_diverged_model_is_not_saved() {
         panic!("it was saved")
     };
     assert_eq!(named, path);
-    assert!(matches!(*source, Error::State { problems } if problems.len() == 2));
+    assert!(matches!(*source, Error::State { problems, .. } if problems.len() == 2));
     assert!(!path.exists());
 }
 
 #[test]
 fn files_that_are_none_are_refused_with_their_path() {
     let folder = Folder::new("broken");
-    let whole = model::<f32>(0).to_safetensors().unwrap();
+    let whole = model(&Device::cpu(), 0).to_safetensors().unwrap();
     let header = 8 + usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
     let mut huge = whole.clone();
     huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
@@ -208,7 +208,7 @@ fn files_that_are_none_are_refused_with_their_path() {
         ("trailing", [whole.clone(), vec![0]].concat()),
         ("huge", huge),
     ];
-    let mut model = model::<f32>(1);
+    let mut model = model(&Device::cpu(), 1);
     let before = entries(&model);
     for (name, bytes) in broken {
         assert!(
@@ -231,4 +231,145 @@ fn files_that_are_none_are_refused_with_their_path() {
     let nowhere = folder.0.join("absent/model.safetensors");
     assert!(matches!(model.save(&nowhere), Err(Error::File { path, .. }) if path == nowhere));
     assert_eq!(entries(&model), before);
+}
+
+#[test]
+fn an_error_has_one_line_per_array_in_groups() {
+    let mut model = model(&Device::cpu(), 1);
+    let bytes = file(&[
+        ("0.weight", Dtype::F64, &[4, 3], doubles(&[0.5; 12])),
+        ("0.bias", Dtype::F64, &[3], doubles(&[0.0; 3])),
+        ("other", Dtype::F64, &[1], doubles(&[1.0])),
+    ]);
+    let text = model.load_safetensors(&bytes).unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "the state dictionary does not fit the model:
+  the model's arrays that the dictionary lacks:
+    2.body.0.weight of shape [2, 4] is missing
+    2.body.0.bias of shape [2] is missing
+    2.body.1.weight of shape [4, 2] is missing
+    2.body.1.bias of shape [4] is missing
+  the dictionary's arrays that the model lacks:
+    other of shape [1] is unexpected
+  arrays of another shape:
+    0.bias has shape [3] instead of [4]"
+    );
+}
+
+/// What loading the first model's file into the second says.
+fn hint_of(saved: &Sequential, loaded: &mut Sequential) -> String {
+    let error = loaded.load_safetensors(&saved.to_safetensors().unwrap()).unwrap_err();
+    let Error::State { hint, .. } = &error else { panic!("{error}") };
+    hint.clone().unwrap_or_default()
+}
+
+/// A wiring of one linear layer, called `name`.
+fn wired(name: &str) -> Box<dyn Layer> {
+    let mut net = Wiring::new();
+    let y = net.layer(name, linear(4, 3), net.input());
+    net.output(y)
+}
+
+#[test]
+fn names_that_differ_by_a_pattern_are_a_hint() {
+    let cpu = Device::cpu();
+    let mut bare = Sequential::wired(&cpu, wired("head"), 0).unwrap();
+    let mut row = Sequential::new(&cpu, vec![wired("head")], 0).unwrap();
+    assert!(hint_of(&row, &mut bare).contains("names of the dictionary begin with `0.`"));
+    assert!(hint_of(&bare, &mut row).contains("names of the model begin with `0.`"));
+
+    let mut other = Sequential::wired(&cpu, wired("classifier"), 0).unwrap();
+    let hint = hint_of(&bare, &mut other);
+    for pair in ["head.weight → classifier.weight", "head.bias → classifier.bias"] {
+        assert!(hint.contains(pair), "{hint}");
+    }
+    // Another number of arrays: no pattern.
+    let mut larger = Sequential::new(&cpu, vec![linear(4, 3), linear(3, 3)], 0).unwrap();
+    assert_eq!(hint_of(&other, &mut larger), "");
+}
+
+#[test]
+fn arrays_are_renamed_and_left_out() {
+    let folder = Folder::new("renamed");
+    let path = folder.0.join("model.safetensors");
+    let cpu = Device::cpu_f64();
+    let saved = Sequential::new(&cpu, vec![linear(2, 3), batch_norm(3)], 1).unwrap();
+    let mut arrays = saved.state_bytes().unwrap();
+    let counter = Bytes { dtype: Dtype::I64, shape: Vec::new(), data: vec![0; 8] };
+    arrays.push(("1.num_batches_tracked", counter));
+    let views = arrays.iter().map(|(name, bytes)| (*name, bytes));
+    std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+
+    // The counter goes where the statistics go, even if the renaming does not know it.
+    let layers = || vec![batch_norm(3), linear(2, 3)];
+    let swapped = |name: &str| {
+        Some(match name {
+            "1.num_batches_tracked" => name.into(),
+            _ => match name.split_at(1) {
+                ("0", rest) => format!("1{rest}"),
+                (_, rest) => format!("0{rest}"),
+            },
+        })
+    };
+    let mut loaded = Sequential::new(&cpu, layers(), 2).unwrap();
+    loaded.load_with(&path, swapped).unwrap();
+    let value = |model: &Sequential, name: &str| {
+        let param = model.params().iter().find(|param| param.name == name).unwrap();
+        param.value.to_vec().unwrap()
+    };
+    assert_eq!(value(&loaded, "1.weight"), value(&saved, "0.weight"));
+
+    // Left out: missing in the strict form, listed in the other one.
+    let without = |name: &str| if name == "0.bias" { None } else { swapped(name) };
+    let before = entries(&loaded);
+    let error = loaded.load_with(&path, without).unwrap_err().to_string();
+    assert!(error.contains("1.bias of shape [3] is missing"), "{error}");
+    assert_eq!(entries(&loaded), before);
+    let rest = loaded.load_matching(&path, without).unwrap();
+    assert_eq!(rest, Unmatched { missing: vec!["1.bias".into()], unexpected: vec![] });
+
+    // Everything to one name.
+    let error = loaded.load_matching(&path, |_| Some("1.bias".into())).unwrap_err().to_string();
+    assert!(error.contains("1.bias is what several arrays are renamed to: 0.bias"), "{error}");
+}
+
+#[test]
+fn files_with_former_names_are_read() {
+    let cpu = Device::cpu();
+    let layers =
+        || vec![positional_embedding(3, 4), residual(vec![self_attention(4, 2, true)]), lstm(4, 2)];
+    let saved = Sequential::new(&cpu, layers(), 1).unwrap();
+    let names = |model: &Sequential| -> Vec<String> {
+        model.params().iter().map(|param| param.name.clone()).collect()
+    };
+    let now = [
+        "0",
+        "1.body.0.in_proj_weight",
+        "1.body.0.in_proj_bias",
+        "1.body.0.out_proj.weight",
+        "1.body.0.out_proj.bias",
+        "2.weight_ih_l0",
+        "2.weight_hh_l0",
+        "2.bias_ih_l0",
+        "2.bias_hh_l0",
+    ];
+    assert_eq!(names(&saved), now);
+    let formerly = [
+        "0.weight",
+        "1.body.0.in_proj.weight",
+        "1.body.0.in_proj.bias",
+        "1.body.0.out_proj.weight",
+        "1.body.0.out_proj.bias",
+        "2.m.weight_ih_l0",
+        "2.m.weight_hh_l0",
+        "2.m.bias_ih_l0",
+        "2.m.bias_hh_l0",
+    ];
+    let arrays = saved.state_bytes().unwrap();
+    let views = arrays.iter().zip(formerly).map(|((_, bytes), name)| (name, bytes));
+    let bytes = safetensors::serialize(views, None).unwrap();
+    let mut loaded = Sequential::new(&cpu, layers(), 2).unwrap();
+    loaded.load_safetensors(&bytes).unwrap();
+    assert_eq!(entries(&loaded), entries(&saved));
 }
