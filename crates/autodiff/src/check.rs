@@ -4,9 +4,8 @@ use std::fmt;
 
 use vivit_tensor::{Rng, Shape, Tensor};
 
+use crate::chain::{pull_back, residual};
 use crate::op::jac_by_columns;
-use crate::second::residual;
-use crate::sweep::pull_back;
 use crate::{Batch, Error, Io, Op, Second};
 
 /// One comparison: what was compared, in which argument, how far apart, and how far apart is fine.

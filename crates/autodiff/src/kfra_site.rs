@@ -242,7 +242,7 @@ fn over_samples(io: Io<'_>, entries: usize, f: impl Fn(Io<'_>, usize) -> Tensor)
     for first in (0..total).step_by(step) {
         let last = (first + step).min(total);
         let part = Rows::new(io, first..last).with(|io| f(io, last - first));
-        crate::sweep::add(&mut sum, part);
+        crate::chain::add(&mut sum, part);
     }
     sum.expect("a batch holds a sample").scale(1.0 / total as f64)
 }

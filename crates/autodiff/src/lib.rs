@@ -9,11 +9,14 @@
 //! Losses are sums over samples, `L = Σ_n L_n`, and `L_n` includes the reduction's factor; see
 //! [`Loss`].
 
+mod chain;
 pub mod check;
 mod device_cache;
 mod error;
 mod finite_check;
+mod graph;
 mod groups;
+mod io;
 mod kfra_site;
 mod linearization;
 pub mod loss;
@@ -21,6 +24,7 @@ mod map;
 mod op;
 pub mod ops;
 mod outer;
+mod pending_checks;
 mod plan;
 mod probe;
 mod residual;
@@ -29,20 +33,25 @@ mod second;
 mod site;
 mod sweep;
 mod tape;
+mod var;
 
 pub use error::Error;
-pub use finite_check::{FiniteCheck, PendingChecks};
+pub use finite_check::FiniteCheck;
+pub use graph::Graph;
+pub use io::{Batch, Effort, Io};
 pub use kfra_site::KfraSite;
 pub use linearization::{Gradients, Linearization, Residuals};
-pub use loss::{BceWithLogits, CrossEntropy, Labels, Loss, Mse, Reduction};
+pub use loss::{BceWithLogits, CrossEntropy, Labels, Loss, Mse, Reduction, RootColumns};
 pub use map::ParamMap;
-pub use op::{Batch, Effort, Io, Op};
+pub use op::Op;
 pub use outer::{Order, Outer, OuterDims, Positions};
+pub use pending_checks::PendingChecks;
 pub use plan::{SitePlan, StepPlan, StreamShape, SweepPlan};
-pub use probe::{Probe, Root, RootColumns, Seed};
+pub use probe::{Probe, Root, Seed};
 pub use scatter::ScatterJacobian;
 pub use second::Second;
 pub use site::{Share, Site, Use};
 pub use sweep::Factor;
-pub use tape::{Graph, ParamId, Tape, Var};
+pub use tape::Tape;
+pub use var::{ParamId, Var};
 pub use vivit_tensor::AsAny;

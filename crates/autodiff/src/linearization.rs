@@ -13,8 +13,7 @@
 
 use vivit_tensor::{Tensor, Unary};
 
-use crate::second::residual;
-use crate::sweep::{add, pull_back};
+use crate::chain::{add, pull_back, residual};
 use crate::tape::Origin;
 use crate::{Error, Graph, Io, Loss, ParamId, ParamMap, PendingChecks, Probe, Second, Seed, Var};
 

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use vivit_tensor::{ConvDims, ConvWeights, Gemm, Shape, Strides, Tensor, Window};
 
-/// SpectrumEnd of position and feature is the inner axis of a factor.
+/// Which of position and feature is the inner axis of a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positions {
     /// `s: [V, N, G, T, O]`, or `z: [N, G, T, I]`.
@@ -29,7 +29,7 @@ impl Positions {
     }
 }
 
-/// SpectrumEnd factor comes first in the parameter.
+/// Which factor comes first in the parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The parameter is `[G, O, I]`: Linear, convolutions.

@@ -2,7 +2,7 @@
 
 use vivit_tensor::Tensor;
 
-use crate::op::Io;
+use crate::Io;
 use crate::tape::Origin;
 use crate::{Effort, Graph, OuterDims, ParamId};
 

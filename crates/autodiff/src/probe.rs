@@ -2,19 +2,9 @@
 
 use vivit_tensor::{Rng, Shape, Tensor};
 
-use crate::{Error, FiniteCheck, Graph, Loss, PendingChecks};
+use crate::{Error, FiniteCheck, Graph, Loss, PendingChecks, RootColumns};
 
-/// Columns of the exact loss-Hessian root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum RootColumns {
-    /// As many as the Hessian has rank, where the loss knows it: C−1 for softmax cross-entropy.
-    #[default]
-    Rank,
-    /// One per output: C. The Gram matrix then shows the structural zeros too.
-    Outputs,
-}
-
-/// SpectrumEnd square root S of the loss Hessian, `H_n = S_n S_nᵀ`, stands for it.
+/// Which square root S of the loss Hessian, `H_n = S_n S_nᵀ`, stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Root {
     /// The exact one.

@@ -14,7 +14,7 @@
 
 use vivit_tensor::{Binary, Device, Reduce, Tensor, Unary};
 
-use crate::second::residual;
+use crate::chain::residual;
 use crate::{Io, Op, Second};
 
 /// Signed columns that start at an operation's arguments.

@@ -14,8 +14,7 @@ use std::fmt;
 
 use vivit_tensor::Tensor;
 
-use crate::sweep::pull_back;
-use crate::{Batch, Io, Op};
+use crate::{Batch, Io};
 
 /// `R_ab` of one pair of an operation's arguments.
 pub enum Second<'a> {
@@ -30,7 +29,7 @@ pub enum Second<'a> {
     /// with t in the place of argument b.
     Bilinear,
     /// The function returns `R_ab t` for a tangent `t: [K, *b]` of argument b and a gradient `m:
-    /// [1, *out]`, in the shape that [`Op::jac_t`] has for K columns: `[K, *a]`, or `[K, N, *a]`
+    /// [1, *out]`, in the shape that [`Op::jac_t`](crate::Op::jac_t) has for K columns: `[K, *a]`, or `[K, N, *a]`
     /// where a has no sample axis and is to keep it.
     Product(Box<Product<'a>>),
 }
@@ -67,57 +66,4 @@ impl fmt::Debug for Second<'_> {
             Second::Product(_) => "Product",
         })
     }
-}
-
-/// `R_ab t`, `a = wrt`, `b = along`: `mat: [1, N, *out]`, `tangent: [K, *b]`, to a factor `[K, N,
-/// *a]`; nothing if it vanishes.
-///
-/// As in [`pull_back`], where a value has no sample axis its factor has one all the same: N long
-/// with `apart`, else 1.
-pub(crate) fn residual(
-    op: &dyn Op,
-    io: Io<'_>,
-    (wrt, along): (usize, usize),
-    tangent: &Tensor,
-    mat: &Tensor,
-    apart: bool,
-) -> Option<Tensor> {
-    let k = tangent.shape()[0];
-    let value = io.args[along];
-    Some(match op.second(wrt, along) {
-        Second::Missing | Second::Zero => return None,
-        Second::Entrywise(f) => {
-            let bend = mat.mul(&f(io));
-            let tangent = if io.batched[along] {
-                tangent.clone()
-            } else {
-                tangent.reshape(value.shape().prefixed(&[k, 1]))
-            };
-            tangent.mul(&bend)
-        }
-        Second::Bilinear => {
-            let each = (0..k).map(|k| {
-                let direction = tangent.slice(k, k + 1).reshape(*value.shape());
-                let mut args = io.args.to_vec();
-                args[along] = &direction;
-                pull_back(op, Io { args: &args, ..io }, wrt, mat, apart)
-            });
-            Tensor::concat(&each.collect::<Vec<_>>(), 0)
-        }
-        Second::Product(f) if io.out_batched() => {
-            let product = f(io, mat, tangent, if apart { Batch::Keep } else { Batch::Sum });
-            if io.batched[wrt] || apart {
-                product
-            } else {
-                product.reshape(io.args[wrt].shape().prefixed(&[k, 1]))
-            }
-        }
-        Second::Product(f) => {
-            let each = (0..mat.shape()[1]).map(|n| {
-                let one = mat.index_select(1, &[n]).reshape(io.out.shape().prefixed(&[1]));
-                f(io, &one, tangent, Batch::Sum).reshape(io.args[wrt].shape().prefixed(&[k, 1]))
-            });
-            Tensor::concat(&each.collect::<Vec<_>>(), 1)
-        }
-    })
 }

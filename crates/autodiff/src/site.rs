@@ -25,7 +25,7 @@ impl<'a> Use<'a> {
         self.op
     }
 
-    /// SpectrumEnd of the operation's arguments the parameter is.
+    /// Which of the operation's arguments the parameter is.
     pub fn wrt(&self) -> usize {
         self.wrt
     }

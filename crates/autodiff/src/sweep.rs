@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use vivit_tensor::Tensor;
 
+use crate::chain::{add, pull_back};
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
 use crate::tape::{Node, Origin};
@@ -470,37 +471,4 @@ impl Graph {
         })?;
         Ok(gradient)
     }
-}
-
-/// Adds what has arrived.
-pub(crate) fn add(sum: &mut Option<Tensor>, more: Tensor) {
-    match sum {
-        Some(sum) => sum.axpy(1.0, &more),
-        empty => *empty = Some(more),
-    }
-}
-
-/// `Jᵀ` of one operation on a stacked factor `[V, N, *out]`, to `[V, N, *arg]`.
-///
-/// Where a value has no sample axis (it is computed from parameters alone), the factor has one all
-/// the same: N long with `apart`, else 1.
-pub(crate) fn pull_back(
-    op: &dyn crate::Op,
-    io: Io<'_>,
-    wrt: usize,
-    factor: &Tensor,
-    apart: bool,
-) -> Tensor {
-    if io.out_batched() {
-        let batch = if apart { Batch::Keep } else { Batch::Sum };
-        let product = op.jac_t(io, wrt, factor, batch);
-        if io.batched[wrt] || apart {
-            return product;
-        }
-        let shape = io.args[wrt].shape().prefixed(&[factor.shape()[0], 1]);
-        return product.reshape(shape);
-    }
-    let (v, n) = (factor.shape()[0], factor.shape()[1]);
-    let product = op.jac_t(io, wrt, &factor.reshape(io.out.shape().prefixed(&[v * n])), Batch::Sum);
-    product.reshape(io.args[wrt].shape().prefixed(&[v, n]))
 }

@@ -11,8 +11,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
-use crate::PARALLEL;
 use crate::kernels::{Element, Rows, cast, cast_mut, products, subtract};
+use crate::parallel::PARALLEL;
 use crate::tridiagonal::blocks;
 
 /// Reflectors that are applied together to many vectors; at most [`MAX_BLOCK`].

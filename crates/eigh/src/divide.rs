@@ -24,7 +24,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, gemm};
 
-use crate::PARALLEL;
+use crate::parallel::PARALLEL;
 use crate::ql;
 use crate::rows::{pair, rearrange};
 use crate::secular::{Root, Secular, length, vector};

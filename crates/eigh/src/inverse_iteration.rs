@@ -13,8 +13,8 @@
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Rng, Scalar, gemm};
 
-use crate::PARALLEL;
 use crate::kernels::dot;
+use crate::parallel::PARALLEL;
 use crate::tridiagonal::Tridiagonal;
 use crate::values::Values;
 

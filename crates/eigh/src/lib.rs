@@ -53,6 +53,7 @@ mod divide;
 mod error;
 mod inverse_iteration;
 mod kernels;
+mod parallel;
 mod ql;
 mod rows;
 mod scale;
@@ -64,12 +65,10 @@ mod values;
 pub use error::Error;
 
 use check::Original;
+use parallel::pooled;
 use tridiagonal::Tridiagonal;
 use values::Values;
 use vivit_tensor::{Matrix, Scalar};
-
-/// Size of a matrix from which on threads are worth while.
-pub(crate) const PARALLEL: usize = 256;
 
 vivit_tensor::options! {
     /// Options of all requests.
@@ -301,12 +300,6 @@ pub fn eigh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<
         householder.finish(&values, &mut vectors)?;
         Ok(Eigen { values: rounded, vectors })
     })
-}
-
-/// Runs `f` for an `n × n` matrix inside the thread pool if it is going to use threads, so that it
-/// changes threads only once.
-fn pooled<R: Send>(n: usize, f: impl FnOnce() -> R + Send) -> R {
-    if n < PARALLEL { f() } else { rayon::scope(|_| f()) }
 }
 
 /// All eigenvalues of a symmetric matrix, ascending, of which the lower triangle is read.

@@ -21,8 +21,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
 
-use crate::PARALLEL;
 use crate::kernels::{Element, Rows, axpy, cast_mut, dot, products, subtract, symmetric_product};
+use crate::parallel::PARALLEL;
 use crate::team::Team;
 
 /// Rows per panel.

@@ -1,99 +1,10 @@
-//! The element types, `f32` and `f64`, and their names as values.
+//! The element types, `f32` and `f64`, and numbers in host memory of either.
 
-use std::fmt::{self, Debug, Display};
-use std::str::FromStr;
+use std::fmt::{Debug, Display};
 
 use num_traits::{Float, NumAssign};
 
-use crate::HostVec;
-
-/// A precision: the element type of an array, as a value.
-///
-/// ```
-/// use vivit_tensor::DType;
-///
-/// assert_eq!("f64".parse::<DType>(), Ok(DType::F64));
-/// assert_eq!(DType::F32.to_string(), "f32");
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum DType {
-    /// Single precision, 4 bytes.
-    #[default]
-    F32,
-    /// Double precision, 8 bytes.
-    F64,
-}
-
-impl DType {
-    /// The type's name: `"f32"` or `"f64"`.
-    pub fn name(self) -> &'static str {
-        match self {
-            DType::F32 => f32::NAME,
-            DType::F64 => f64::NAME,
-        }
-    }
-
-    /// Bytes of one element.
-    pub fn size(self) -> usize {
-        match self {
-            DType::F32 => 4,
-            DType::F64 => 8,
-        }
-    }
-
-    /// Unit roundoff doubled, `2⁻²³` or `2⁻⁵²`.
-    pub fn epsilon(self) -> f64 {
-        match self {
-            DType::F32 => f64::from(f32::EPSILON),
-            DType::F64 => f64::EPSILON,
-        }
-    }
-}
-
-impl Display for DType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A text that names no precision.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no precision; f32 and f64 are")]
-pub struct ParseDTypeError(String);
-
-impl FromStr for DType {
-    type Err = ParseDTypeError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "f32" => Ok(DType::F32),
-            "f64" => Ok(DType::F64),
-            other => Err(ParseDTypeError(other.into())),
-        }
-    }
-}
-
-/// Runs code that is generic over the element type with the type that a [`DType`] names.
-///
-/// ```
-/// use vivit_tensor::{DType, Scalar, with_dtype};
-///
-/// assert_eq!(with_dtype!(DType::F32, E => E::NAME), "f32");
-/// ```
-#[macro_export]
-macro_rules! with_dtype {
-    ($dtype:expr, $elem:ident => $body:expr) => {
-        match $dtype {
-            $crate::DType::F32 => {
-                type $elem = f32;
-                $body
-            }
-            $crate::DType::F64 => {
-                type $elem = f64;
-                $body
-            }
-        }
-    };
-}
+use crate::DType;
 
 mod sealed {
     pub trait Sealed {}
@@ -168,3 +79,92 @@ macro_rules! scalar {
 }
 scalar!(f32, F32, F64, "f32", libm::erff);
 scalar!(f64, F64, F32, "f64", libm::erf);
+
+/// Numbers in host memory, of either precision.
+///
+/// ```
+/// use vivit_tensor::{DType, HostVec};
+///
+/// let numbers = HostVec::from(vec![1.5f32, 2.0]);
+/// assert_eq!(numbers.dtype(), DType::F32);
+/// assert_eq!(numbers.into_vec::<f64>(), [1.5, 2.0]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostVec {
+    /// Single precision.
+    F32(Vec<f32>),
+    /// Double precision.
+    F64(Vec<f64>),
+}
+
+impl HostVec {
+    /// `len` times `value`.
+    pub fn filled(dtype: DType, len: usize, value: f64) -> Self {
+        match dtype {
+            DType::F32 => HostVec::F32(vec![value as f32; len]),
+            DType::F64 => HostVec::F64(vec![value; len]),
+        }
+    }
+
+    /// The precision.
+    pub fn dtype(&self) -> DType {
+        match self {
+            HostVec::F32(_) => DType::F32,
+            HostVec::F64(_) => DType::F64,
+        }
+    }
+
+    /// Number of numbers.
+    pub fn len(&self) -> usize {
+        match self {
+            HostVec::F32(numbers) => numbers.len(),
+            HostVec::F64(numbers) => numbers.len(),
+        }
+    }
+
+    /// Returns `true` if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number at a position, widened to a double.
+    ///
+    /// # Panics
+    /// If the position is out of range.
+    #[track_caller]
+    pub fn at(&self, position: usize) -> f64 {
+        match self {
+            HostVec::F32(numbers) => f64::from(numbers[position]),
+            HostVec::F64(numbers) => numbers[position],
+        }
+    }
+
+    /// The numbers, rounded to the precision of `E`; free if it is their own.
+    pub fn into_vec<E: Scalar>(self) -> Vec<E> {
+        E::from_host(self)
+    }
+}
+
+impl From<Vec<f32>> for HostVec {
+    fn from(numbers: Vec<f32>) -> Self {
+        HostVec::F32(numbers)
+    }
+}
+
+impl From<Vec<f64>> for HostVec {
+    fn from(numbers: Vec<f64>) -> Self {
+        HostVec::F64(numbers)
+    }
+}
+
+impl From<&[f32]> for HostVec {
+    fn from(numbers: &[f32]) -> Self {
+        HostVec::F32(numbers.to_vec())
+    }
+}
+
+impl From<&[f64]> for HostVec {
+    fn from(numbers: &[f64]) -> Self {
+        HostVec::F64(numbers.to_vec())
+    }
+}

@@ -17,7 +17,7 @@ pub use labels::Labels;
 pub use mse::Mse;
 use vivit_tensor::{Rng, Tensor};
 
-use crate::{Error, FiniteCheck, RootColumns};
+use crate::{Error, FiniteCheck};
 
 /// How the samples' losses become one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -27,6 +27,16 @@ pub enum Reduction {
     Mean,
     /// Summed.
     Sum,
+}
+
+/// Columns of the exact loss-Hessian root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RootColumns {
+    /// As many as the Hessian has rank, where the loss knows it: C−1 for softmax cross-entropy.
+    #[default]
+    Rank,
+    /// One per output: C. The Gram matrix then shows the structural zeros too.
+    Outputs,
 }
 
 /// A loss that is a sum over samples, `L = Σ_n L_n(f_n)`, with `f: [N, *]` the model's output.

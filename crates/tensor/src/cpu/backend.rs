@@ -1,12 +1,12 @@
 //! The backend: every primitive by its kernel.
 
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rayon::prelude::*;
-use sysinfo::System;
 
 use super::fill::{CHUNK, filled, for_chunks, read, scratch, wide, wrap, write};
+use super::machine::machine_memory;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
 use super::{array, kernel, window};
@@ -34,17 +34,6 @@ impl<E: CpuScalar> Cpu<E> {
     pub fn release_memory(&self) -> usize {
         E::pool().release()
     }
-}
-
-/// Bytes of memory that the machine has, or the container.
-pub(super) fn machine_memory() -> usize {
-    static MEMORY: OnceLock<usize> = OnceLock::new();
-    *MEMORY.get_or_init(|| {
-        let mut system = System::new();
-        system.refresh_memory();
-        let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
-        usize::try_from(system.total_memory().min(group)).unwrap_or(usize::MAX)
-    })
 }
 
 /// The indices in host memory.

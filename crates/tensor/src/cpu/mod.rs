@@ -4,6 +4,7 @@ mod array;
 mod backend;
 mod fill;
 pub(crate) mod kernel;
+mod machine;
 pub(crate) mod pool;
 mod runs;
 pub(crate) mod scalar;

@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::{MmapMut, MmapOptions};
 
+use crate::cpu::machine::machine_memory;
+
 /// Bytes of a page: blocks are whole numbers of them. Large pages, where the system has such.
 const PAGE_BYTES: usize = 1 << 21;
 /// A block counts as large if the most that was live is at most so many times as much. Not
@@ -178,9 +180,7 @@ impl Arena {
             if !cfg!(unix) {
                 return None;
             }
-            let len = super::super::backend::machine_memory().checked_mul(ADDRESSES_PER_BYTE)?
-                / PAGE_BYTES
-                * PAGE_BYTES;
+            let len = machine_memory().checked_mul(ADDRESSES_PER_BYTE)? / PAGE_BYTES * PAGE_BYTES;
             let map = MmapOptions::new().len(len).no_reserve_swap().map_anon().ok()?;
             // Large pages are a matter of speed only: without them nothing is lost.
             #[cfg(target_os = "linux")]
