@@ -147,10 +147,7 @@ fn training(
 }
 
 /// Shows the loss's curvature on a batch, and tries a Newton step on a copy.
-fn show_curvature(
-    model: &Sequential,
-    batch: &Digits,
-) -> Result<(), vivit::Error> {
+fn show_curvature(model: &Sequential, batch: &Digits) -> Result<(), vivit::Error> {
     let graph = model.forward(&batch.images)?;
     let loss = batch.loss();
     let groups = [Group::new(graph.params(), top_k(DIRECTIONS))];
@@ -249,8 +246,7 @@ impl Options {
                 "--backend" => {
                     let name =
                         args.next().ok_or("--backend needs cpu or opencl[:DEVICE] after it")?;
-                    options.device =
-                        name.parse().map_err(|error| format!("--backend: {error}"))?;
+                    options.device = name.parse().map_err(|error| format!("--backend: {error}"))?;
                 }
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("unknown option {option:?}")),

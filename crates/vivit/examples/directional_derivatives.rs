@@ -143,11 +143,7 @@ impl Problem {
         for name in names {
             model.set_param(&name, tensor(device, data, &format!("param/{name}"))?)?;
         }
-        Ok(Problem {
-            model,
-            x: tensor(device, data, "input")?,
-            y: tensor(device, data, "target")?,
-        })
+        Ok(Problem { model, x: tensor(device, data, "input")?, y: tensor(device, data, "target")? })
     }
 
     /// The library's way: one sweep, a Gram matrix of 12 × 12, its eigenvectors.
@@ -290,11 +286,7 @@ fn table(
 }
 
 /// An array of the file, rounded to the backend's element type.
-fn tensor(
-    device: &Device,
-    data: &SafeTensors<'_>,
-    name: &str,
-) -> Result<Tensor, Box<dyn Error>> {
+fn tensor(device: &Device, data: &SafeTensors<'_>, name: &str) -> Result<Tensor, Box<dyn Error>> {
     let array = data.tensor(name)?;
     let bytes = array.data();
     let entries: Vec<f64> = match array.dtype() {

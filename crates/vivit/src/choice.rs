@@ -1,17 +1,26 @@
-//! A backend that a program's user chooses.
+//! A device that a program's user chooses.
 
 use std::fmt;
 use std::str::FromStr;
 
-use vivit_tensor::{Device, Device, Scalar};
+use vivit_tensor::{DType, Device};
 
 use crate::Error;
 
-/// A backend by name, as on a command line: `cpu`, or `opencl[:DEVICE]` with a device's index, type
+/// A device by name, as on a command line: `cpu`, or `opencl[:DEVICE]` with a device's index, type
 /// or part of its name.
+///
+/// ```
+/// use vivit::DeviceChoice;
+/// use vivit::tensor::DType;
+///
+/// let device = "cpu".parse::<DeviceChoice>()?.open(DType::F64)?;
+/// assert_eq!(device.dtype(), DType::F64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum BackendChoice {
+pub enum DeviceChoice {
     /// The host.
     #[default]
     Cpu,
@@ -20,37 +29,30 @@ pub enum BackendChoice {
     OpenCl(vivit_opencl::Selector),
 }
 
-/// A computation for any backend.
-pub trait OnBackend {
-    /// What it returns.
-    type Out;
-    /// Computes.
-    fn run(self, device: &Device) -> Self::Out;
-}
-
-impl BackendChoice {
-    /// Opens the backend for an element type and computes on it.
+impl DeviceChoice {
+    /// Opens the device.
     ///
     /// # Errors
-    /// If it can't be opened.
-    pub fn run<E: Scalar, C: OnBackend>(&self, computation: C) -> Result<C::Out, Error> {
-        match self {
-            BackendChoice::Cpu => Ok(computation.run(&Cpu::<E>::new())),
+    /// If it can't be opened, or does not compute in this precision.
+    pub fn open(&self, dtype: DType) -> Result<Device, Error> {
+        let device = match self {
+            DeviceChoice::Cpu => Device::cpu(),
             #[cfg(feature = "opencl")]
-            BackendChoice::OpenCl(selector) => {
-                Ok(computation.run(&vivit_opencl::OpenCl::<E>::new(selector.clone())?))
+            DeviceChoice::OpenCl(selector) => {
+                <Device as vivit_opencl::OpenClDevice>::opencl(selector.clone())?
             }
-        }
+        };
+        Ok(device.with_dtype(dtype)?)
     }
 }
 
-/// A backend's name that is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownBackend(String);
+/// A text that names no device.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnknownDevice(String);
 
-impl fmt::Display for UnknownBackend {
+impl fmt::Display for UnknownDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no backend {:?}; choose cpu or opencl[:DEVICE]", self.0)?;
+        write!(f, "there is no device {:?}; choose cpu or opencl[:DEVICE]", self.0)?;
         let missing = cfg!(not(feature = "opencl")) && self.0.starts_with("opencl");
         if missing {
             f.write_str(" (the latter needs a build with `--features opencl`)")
@@ -60,16 +62,22 @@ impl fmt::Display for UnknownBackend {
     }
 }
 
-impl std::error::Error for UnknownBackend {}
+impl fmt::Debug for UnknownDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
-impl FromStr for BackendChoice {
-    type Err = UnknownBackend;
-    fn from_str(text: &str) -> Result<Self, UnknownBackend> {
+impl std::error::Error for UnknownDevice {}
+
+impl FromStr for DeviceChoice {
+    type Err = UnknownDevice;
+    fn from_str(text: &str) -> Result<Self, UnknownDevice> {
         match text.split_once(':').unwrap_or((text, "")) {
-            ("cpu", "") => Ok(BackendChoice::Cpu),
+            ("cpu", "") => Ok(DeviceChoice::Cpu),
             #[cfg(feature = "opencl")]
-            ("opencl", device) => Ok(BackendChoice::OpenCl(device.into())),
-            _ => Err(UnknownBackend(text.into())),
+            ("opencl", device) => Ok(DeviceChoice::OpenCl(device.into())),
+            _ => Err(UnknownDevice(text.into())),
         }
     }
 }
@@ -79,20 +87,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn backends_are_named() {
-        assert_eq!("cpu".parse(), Ok(BackendChoice::Cpu));
+    fn devices_are_chosen_by_name() {
+        assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
         for wrong in ["", "gpu", "cpu:1", "openclx"] {
-            let message = wrong.parse::<BackendChoice>().unwrap_err().to_string();
+            let message = wrong.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(message.contains("cpu or opencl"), "{message}");
         }
     }
 
     #[cfg(feature = "opencl")]
     #[test]
-    fn devices_are_named() {
+    fn opencl_devices_are_chosen_by_selector() {
         use vivit_opencl::Selector;
         let chosen = |text: &str| match text.parse() {
-            Ok(BackendChoice::OpenCl(selector)) => selector,
+            Ok(DeviceChoice::OpenCl(selector)) => selector,
             other => panic!("{text}: {other:?}"),
         };
         assert_eq!(chosen("opencl"), Selector::Default);
@@ -103,7 +111,7 @@ mod tests {
     #[cfg(not(feature = "opencl"))]
     #[test]
     fn a_build_without_opencl_says_so() {
-        let message = "opencl:0".parse::<BackendChoice>().unwrap_err().to_string();
+        let message = "opencl:0".parse::<DeviceChoice>().unwrap_err().to_string();
         assert!(message.contains("--features opencl"), "{message}");
     }
 }

@@ -3,10 +3,9 @@
 
 use std::fmt;
 
-use vivit_autodiff::{Graph, Loss, Root, RootColumns, Var};
-use vivit_curvature::{DirectionalDerivatives, Ggn, Group};
+use vivit_autodiff::{Graph, Loss, ParamId, Root, RootColumns};
+use vivit_curvature::{DirectionalDerivatives, Ggn};
 use vivit_nn::Sequential;
-use vivit_tensor::Device;
 
 pub use vivit_nn::optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 
@@ -18,6 +17,8 @@ use crate::Error;
 ///
 /// # Examples
 /// ```
+/// use vivit::curvature::top_k_nonzero;
+/// use vivit::nn::{linear, tanh};
 /// use vivit::optim::{Adam, DampedNewton, Descent};
 /// use vivit::prelude::*;
 ///
@@ -38,7 +39,7 @@ use crate::Error;
 /// }
 /// # Ok::<(), vivit::Error>(())
 /// ```
-pub trait Descent {
+pub trait Descent: Send + Sync {
     /// One step down the loss at the end of a graph that [`Sequential::forward`] of this model
     /// recorded.
     ///
@@ -58,7 +59,12 @@ pub trait Descent {
 macro_rules! along_gradient {
     ($($optimizer:ident)+) => {
         $(impl Descent for $optimizer {
-            fn descend(&mut self, model: &mut Sequential, graph: &Graph, loss: &dyn Loss) -> Result<(), Error> {
+            fn descend(
+                &mut self,
+                model: &mut Sequential,
+                graph: &Graph,
+                loss: &dyn Loss,
+            ) -> Result<(), Error> {
                 Ok(self.step(model, &graph.backward(loss)?)?)
             }
         })+
@@ -67,14 +73,14 @@ macro_rules! along_gradient {
 
 along_gradient! { Sgd Adam AdamW }
 
-/// SpectrumEnd parameters belong together, for a graph.
-type Grouping = dyn Fn(&Graph) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error>;
+/// Which parameters belong together, for a graph.
+type Grouping = dyn Fn(&Graph) -> Result<Vec<Vec<ParamId>>, vivit_autodiff::Error> + Send + Sync;
 /// The samples to use of a batch of the given size.
-type Samples = dyn FnMut(usize) -> Vec<usize>;
+type Samples = dyn FnMut(usize) -> Vec<usize> + Send + Sync;
 /// Chooses directions among ascending eigenvalues.
-type Criterion = dyn Fn(&[f64]) -> Vec<usize>;
+type Criterion = dyn Fn(&[f64]) -> Vec<usize> + Send + Sync;
 /// The damping δ `[K]` along the directions of a group.
-type Damping<E> = dyn Fn(&DirectionalDerivatives<E>) -> Vec<f64>;
+type Damping = dyn Fn(&DirectionalDerivatives) -> Vec<f64> + Send + Sync;
 
 /// The directionally damped Newton step as an optimizer: `θ ← θ + η Σ_k −γ̄_k / (λ̄_k + δ_k) e_k`,
 /// a sum over the chosen eigenvectors of every group's GGN block (Dangel, Tatzel & Hennig, TMLR
@@ -85,6 +91,8 @@ type Damping<E> = dyn Fn(&DirectionalDerivatives<E>) -> Vec<f64>;
 ///
 /// # Examples
 /// ```
+/// use vivit::curvature::top_k_nonzero;
+/// use vivit::nn::{linear, relu};
 /// use vivit::optim::DampedNewton;
 /// use vivit::prelude::*;
 ///
@@ -93,7 +101,8 @@ type Damping<E> = dyn Fn(&DirectionalDerivatives<E>) -> Vec<f64>;
 /// let x = Tensor::from_vec(&cpu, &[8, 3], Rng::new(1).normal(24))?;
 /// let loss = CrossEntropy::mean(vec![0, 1, 2, 0, 1, 2, 0, 1]);
 ///
-/// // One GGN block per layer, estimated from half of the batch with one Monte-Carlo column per sample.
+/// // One GGN block per layer, estimated from half of the batch with one Monte-Carlo column per
+/// // sample.
 /// let mut newton = DampedNewton::new(top_k_nonzero(3, 1e-8), constant(1.0))
 ///     .groups(|graph| Ok(graph.groups_by_layer()))
 ///     .ggn_samples(|batch| (0..batch / 2).collect())
@@ -107,7 +116,7 @@ type Damping<E> = dyn Fn(&DirectionalDerivatives<E>) -> Vec<f64>;
 pub struct DampedNewton {
     groups: Box<Grouping>,
     criterion: Box<Criterion>,
-    damping: Box<Damping<B::Elem>>,
+    damping: Box<Damping>,
     learning_rate: f64,
     root: Root,
     grad_samples: Option<Box<Samples>>,
@@ -130,8 +139,8 @@ impl DampedNewton {
     /// [`top_k_nonzero`](crate::curvature::top_k_nonzero)), `damping` returns δ `[K]` for their
     /// directional derivatives (see [`constant`](crate::curvature::constant)).
     pub fn new(
-        criterion: impl Fn(&[f64]) -> Vec<usize> + 'static,
-        damping: impl Fn(&DirectionalDerivatives<B::Elem>) -> Vec<f64> + 'static,
+        criterion: impl Fn(&[f64]) -> Vec<usize> + Send + Sync + 'static,
+        damping: impl Fn(&DirectionalDerivatives) -> Vec<f64> + Send + Sync + 'static,
     ) -> Self {
         DampedNewton {
             groups: Box::new(|graph| Ok(vec![graph.params()])),
@@ -149,7 +158,10 @@ impl DampedNewton {
     #[must_use]
     pub fn groups(
         mut self,
-        groups: impl Fn(&Graph) -> Result<Vec<Vec<Var>>, vivit_autodiff::Error> + 'static,
+        groups: impl Fn(&Graph) -> Result<Vec<Vec<ParamId>>, vivit_autodiff::Error>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         self.groups = Box::new(groups);
         self
@@ -185,14 +197,20 @@ impl DampedNewton {
 
     /// The samples of the GGN: `choose` gets the number of samples in the batch, at every step.
     #[must_use]
-    pub fn ggn_samples(mut self, choose: impl FnMut(usize) -> Vec<usize> + 'static) -> Self {
+    pub fn ggn_samples(
+        mut self,
+        choose: impl FnMut(usize) -> Vec<usize> + Send + Sync + 'static,
+    ) -> Self {
         self.ggn_samples = Some(Box::new(choose));
         self
     }
 
     /// The samples of the gradient, chosen independently of the GGN's.
     #[must_use]
-    pub fn grad_samples(mut self, choose: impl FnMut(usize) -> Vec<usize> + 'static) -> Self {
+    pub fn grad_samples(
+        mut self,
+        choose: impl FnMut(usize) -> Vec<usize> + Send + Sync + 'static,
+    ) -> Self {
         self.grad_samples = Some(Box::new(choose));
         self
     }
@@ -207,11 +225,8 @@ impl DampedNewton {
         model: &mut Sequential,
         graph: &Graph,
         loss: &dyn Loss,
-    ) -> Result<Vec<DirectionalDerivatives<B::Elem>>, Error> {
-        let groups: Vec<Group<'_>> = (self.groups)(graph)?
-            .into_iter()
-            .map(|params| Group::new(params, &self.criterion))
-            .collect();
+    ) -> Result<Vec<DirectionalDerivatives>, Error> {
+        let groups = (self.groups)(graph)?;
         let mut ggn = Ggn::new(graph, loss);
         ggn = match self.root {
             Root::Exact(columns) => ggn.columns(columns),
@@ -223,7 +238,7 @@ impl DampedNewton {
         if let Some(choose) = &mut self.ggn_samples {
             ggn = ggn.ggn_samples(choose(graph.samples()));
         }
-        let newton = ggn.newton_step(&groups, &self.damping)?;
+        let newton = ggn.blocks(groups).newton_step(&self.criterion, &self.damping)?;
         model.add_scaled(self.learning_rate, &newton.step)?;
         if let Root::MonteCarlo { seed, .. } = &mut self.root {
             *seed = seed.wrapping_add(1);

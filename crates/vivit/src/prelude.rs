@@ -1,36 +1,18 @@
-//! What a program usually needs: `use vivit::prelude::*;`
+//! What most programs need: `use vivit::prelude::*;`
+//!
+//! At most 40 names. Layers are in the module [`nn`], quantities of the extension system in
+//! [`extend`]: `nn::linear(64, 10)`, `extend::run(&graph, &loss, (BatchGrad::new(),))`. Operations
+//! of the tape, which share names with layers, are in [`autodiff::ops`](crate::autodiff::ops).
 
-pub use crate::optim::{DampedNewton, Descent};
-pub use vivit_autodiff::ops::{ConvOptions, PoolOptions};
 pub use vivit_autodiff::{
-    Batch, BceWithLogits, CrossEntropy, FiniteCheck, Graph, Io, Loss, Mse, Op, Outer, ParamMap,
-    Probe, Reduction, Root, RootColumns, Second, Seed, Share, Site, Tape, Var,
+    BceWithLogits, CrossEntropy, Graph, Loss, Mse, ParamId, ParamMap, Tape, Var,
 };
 pub use vivit_curvature::{
-    Contraction, ContractionOrder, CurvatureOperator, DensityOptions, DirectionalDerivatives,
-    Eigenpairs, Ggn, GradientGram, GramReport, Group, LanczosOptions, LanczosQuadrature,
-    LinearOperator, LogDensityOptions, NewtonStep, Ntk, Plan, Positive, PowerIterationOptions,
-    Product, Progress, QuadratureOptions, Slices, SpectrumEnd, TraceOptions, above, constant,
-    hutch_plus_plus, hutchinson_diagonal, hutchinson_trace, lanczos, nonzero, power_iteration,
-    top_k, top_k_nonzero,
+    CurvatureProduct, DirectionalDerivatives, Eigenpairs, Ggn, GramSpace, LanczosOptions,
+    LinearOperator, NewtonStep, above, constant, lanczos, nonzero, top_k,
 };
-pub use vivit_extend::{
-    BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Extension,
-    Gradient, Jacobian, Kfac, Kfra, Kronecker, OnSite, Override, SqrtGgn, SumGradSquared, Variance,
-    run, run_for, run_with,
-};
-pub use vivit_nn::{
-    Activation, Adam, AdamOptions, AdamW, AdaptiveAvgPool, AvgPool, BatchNorm, Branches, Conv1d,
-    Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dropout, Embedding,
-    GroupNorm, Init, Join, Layer, LayerNorm, Linear, MaxPool, Mode, Optimizer, Own, ParamSpec,
-    Recorder, Recurrent, Residual, RmsNorm, SelfAttention, Sequential, Sgd, SgdOptions, Wire,
-    Wiring, ZeroPad, adaptive_avg_pool, avg_pool1d, avg_pool2d, avg_pool3d, batch_norm, branches,
-    conv1d, conv2d, conv3d, dropout, elu, embedding, flatten, gelu, gelu_tanh, group_norm,
-    hard_tanh, layer_norm, leaky_relu, linear, log_sigmoid, log_softmax, lstm, max_pool1d,
-    max_pool2d, max_pool3d, mean_over, networks, permute, positional_embedding, relu, residual,
-    rms_norm, rnn, self_attention, selu, shared, sigmoid, silu, softmax, softplus, sum_over, tanh,
-    zero_pad, zero_pad2d,
-};
+pub use vivit_extend::{self as extend, BatchGrad, DiagGgn, Kfac, Variance};
+pub use vivit_nn::{self as nn, Adam, Layer, Optimizer, Sequential, Sgd};
 #[cfg(feature = "opencl")]
-pub use vivit_opencl::OpenCl;
-pub use vivit_tensor::{Device, Binary, Device, Matrix, Reduce, Rng, Scalar, Shape, Tensor, Unary};
+pub use vivit_opencl::OpenClDevice;
+pub use vivit_tensor::{DType, Device, Matrix, Rng, Tensor};

@@ -41,7 +41,7 @@ impl<B: Backend> Problem<B> {
 
 type Layers<B> = Vec<Box<dyn Layer<B>>>;
 
-/// SpectrumEnd loss a problem has.
+/// Which loss a problem has.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// Squared error.

@@ -126,7 +126,7 @@ impl Contraction {
     }
 }
 
-/// SpectrumEnd entries of a block are computed.
+/// Which entries of a block are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GramBlock {
@@ -141,7 +141,7 @@ pub enum GramBlock {
 /// The dimensions of a contraction: two sides with columns and samples each, and what they share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContractionDims {
-    /// SpectrumEnd entries are computed.
+    /// Which entries are computed.
     pub block: GramBlock,
     /// The left side's dimensions.
     pub left: OuterDims,

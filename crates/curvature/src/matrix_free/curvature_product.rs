@@ -37,7 +37,7 @@ pub enum Positive {
     Clipped,
 }
 
-/// SpectrumEnd matrix.
+/// Which matrix.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Root(Root),

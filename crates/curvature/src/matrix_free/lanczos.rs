@@ -1,7 +1,7 @@
 //! Leading eigenpairs by the block Lanczos method with thick restarts.
 
 use vivit_eigh::eigh;
-use vivit_tensor::{Matrix, Rng, Scalar, Tensor};
+use vivit_tensor::{Matrix, Rng, Tensor};
 
 use super::basis::{Basis, Products, row_norms, scale_rows, with_signs};
 use crate::{Error, LinearOperator};

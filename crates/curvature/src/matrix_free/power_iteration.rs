@@ -1,6 +1,6 @@
 //! Leading eigenpairs by power iteration with deflation.
 
-use vivit_tensor::{Device, Rng, Scalar, Tensor};
+use vivit_tensor::{Device, Rng, Tensor};
 
 use super::basis::{Basis, Products, normal, row_dots, row_norms, with_signs};
 use super::lanczos::{at_least_one, check_search};

@@ -1,7 +1,7 @@
 //! Stochastic Lanczos quadrature: an operator's spectrum as a few weighted points.
 
 use vivit_eigh::eigh;
-use vivit_tensor::{Matrix, Rng, Scalar};
+use vivit_tensor::{Matrix, Rng};
 
 use super::basis::{Basis, Products, normal, row_dots, row_norms};
 use super::lanczos::at_least_one;

@@ -1,6 +1,6 @@
 //! Stochastic estimates of an operator's trace and diagonal.
 
-use vivit_tensor::{Device, Rng, Scalar, Tensor, Unary};
+use vivit_tensor::{Device, Rng, Tensor, Unary};
 
 use super::basis::{Basis, Products, row_dots};
 use super::lanczos::at_least_one;
