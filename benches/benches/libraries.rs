@@ -224,7 +224,7 @@ fn main() {
             let Shape { name, items, g, own } = &shape;
             let apart =
                 [g.m * g.k * usize::from(own[0]), g.k * g.n * usize::from(own[1]), g.m * g.n];
-            let cpu = Cpu::<f32>::new();
+            let cpu = Device::cpu();
             let normal = |apart: usize, len: usize| {
                 cpu.upload(Rng::new(len as u64).normal((items - 1) * apart + len))
             };
