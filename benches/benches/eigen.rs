@@ -14,7 +14,7 @@ use criterion::{BenchmarkId, Criterion, SamplingMode};
 use faer::{Mat, Par, Side};
 use nalgebra::{DMatrix, RealField, SymmetricEigen};
 use vivit::eigh::{Reduction, eigh, eigvalsh};
-use vivit::prelude::*;
+use vivit::tensor::{Matrix, Rng, Scalar};
 use vivit::tensor::{Gemm, gemm};
 
 /// Sizes up to which nalgebra takes part.
