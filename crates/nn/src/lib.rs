@@ -5,6 +5,7 @@
 //! [`Graph`](vivit_autodiff::Graph). Shapes are checked for the whole model before any work.
 
 mod arrays;
+mod batches;
 pub mod description;
 mod error;
 mod error_debug;
@@ -18,6 +19,7 @@ mod sequential;
 mod state;
 
 pub use arrays::Arrays;
+pub use batches::{Batches, Epoch, Targets};
 pub use error::{Error, ShapeError};
 pub use init::Init;
 pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};
