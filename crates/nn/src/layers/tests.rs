@@ -175,3 +175,12 @@ fn arrays_of_another_precision_are_refused_by_name() {
     let unknown = model.set_param("weight", double).unwrap_err();
     assert!(matches!(unknown, Error::UnknownParameter { .. }));
 }
+
+#[test]
+fn models_may_move_between_threads() {
+    fn moves<T: Send + Sync>() {}
+    moves::<Sequential>();
+    moves::<Box<dyn Layer>>();
+    moves::<Box<dyn crate::Optimizer>>();
+    moves::<crate::Batches>();
+}

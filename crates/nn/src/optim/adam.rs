@@ -64,7 +64,8 @@ impl AdamOptions {
         check_learning_rate(self.learning_rate)?;
         check_memory("the first beta", self.betas[0])?;
         check_memory("the second beta", self.betas[1])?;
-        // An ε that is zero in the model's precision turns a gradient that was always zero into 0/0.
+        // An ε that is zero in the model's precision turns gradients that were always zero into
+        // 0/0.
         let eps = with_dtype!(dtype, E => E::of(self.eps).f64());
         option(
             "eps",
