@@ -87,7 +87,8 @@ pub fn batch_norm(features: usize) -> Box<dyn Layer> {
 described! {
     impl BatchNorm as &["batch_norm", "batch_norm1d", "batch_norm2d", "batch_norm3d"],
         by axes: [None, Some(1), Some(2), Some(3)];
-    features: "features", epsilon: "eps" = 1e-5, momentum: "momentum" = 0.1, affine: "affine" = true,
+    features: "features", epsilon: "eps" = 1e-5,
+    momentum: "momentum" = 0.1, affine: "affine" = true,
 }
 
 impl Layer for BatchNorm {
