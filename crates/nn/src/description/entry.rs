@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{DescriptionError, DescriptionProblem, Options};
+use super::error::{DescriptionError, DescriptionProblem};
+use super::options::Options;
 use crate::Layer;
 
 /// A layer that a description can hold.
@@ -129,33 +130,40 @@ impl<const R: usize> OptionValue for [usize; R] {
 }
 
 /// Implements [`Described`] for a layer whose options are its fields: the field, the option's name
-/// and, unless it must be given, its default. A last `..base` says where other fields come from.
+/// and, unless it must be given, its default, which may name earlier fields. Where a field tells
+/// the ops apart, `by` gives its values in their order.
 macro_rules! described {
     (
-        impl $({$($generics:tt)*})? $layer:ty as $ops:expr;
+        impl $({$($generics:tt)*})? $layer:ty as $ops:expr $(, by $kind:ident: $kinds:expr)?;
         $($field:ident: $option:literal $(= $default:expr)?),* $(,)?
     ) => {
-        impl $(<$($generics)*>)? crate::description::Described for $layer {
+        impl $(<$($generics)*>)? $crate::description::entry::Described for $layer {
             const OPS: &'static [&'static str] = $ops;
 
+            $(fn op(&self) -> Option<&'static str> {
+                let at = $kinds.iter().position(|kind| *kind == self.$kind)?;
+                Self::OPS.get(at).copied()
+            })?
+
             fn read(
-                options: crate::description::Options<'_>,
-            ) -> Result<Self, crate::description::DescriptionError> {
+                options: $crate::description::options::Options<'_>,
+            ) -> Result<Self, $crate::description::error::DescriptionError> {
+                use $crate::description::entry::described;
                 options.only(&[$($option),*])?;
-                Ok(Self { $(
-                    $field: crate::description::described!(@read options $option $($default)?),
-                )* })
+                $(let at = Self::OPS.iter().position(|op| *op == options.op());
+                let $kind = $kinds[at.unwrap_or_default()];)?
+                $(let $field = described!(@read options $option $($default)?);)*
+                Ok(Self { $($kind,)? $($field),* })
             }
 
             fn write(
                 &self,
             ) -> Result<
                 Vec<(&'static str, serde_json::Value)>,
-                crate::description::DescriptionError,
+                $crate::description::error::DescriptionError,
             > {
-                Ok(vec![$(
-                    ($option, crate::description::OptionValue::to_json(&self.$field)),
-                )*])
+                use $crate::description::entry::OptionValue;
+                Ok(vec![$(($option, OptionValue::to_json(&self.$field))),*])
             }
         }
     };
