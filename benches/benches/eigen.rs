@@ -14,8 +14,8 @@ use criterion::{BenchmarkId, Criterion, SamplingMode};
 use faer::{Mat, Par, Side};
 use nalgebra::{DMatrix, RealField, SymmetricEigen};
 use vivit::eigh::{Reduction, eigh, eigvalsh};
-use vivit::tensor::{Matrix, Rng, Scalar};
 use vivit::tensor::{Gemm, gemm};
+use vivit::tensor::{Matrix, Rng, Scalar};
 
 /// Sizes up to which nalgebra takes part.
 const NALGEBRA: usize = 1152;
