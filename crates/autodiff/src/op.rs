@@ -54,8 +54,8 @@ pub trait Op: AsAny + Debug + Send + Sync {
         None
     }
 
-    /// [`jac_t`](Op::jac_t) as a [`ScatterJacobian`], if every entry of the result comes from one entry of
-    /// the only argument.
+    /// [`jac_t`](Op::jac_t) as a [`ScatterJacobian`], if every entry of the result comes from one
+    /// entry of the only argument.
     fn as_scatter(&self, io: Io<'_>) -> Option<ScatterJacobian> {
         let _ = io;
         None

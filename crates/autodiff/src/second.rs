@@ -29,8 +29,8 @@ pub enum Second<'a> {
     /// with t in the place of argument b.
     Bilinear,
     /// The function returns `R_ab t` for a tangent `t: [K, *b]` of argument b and a gradient `m:
-    /// [1, *out]`, in the shape that [`Op::jac_t`](crate::Op::jac_t) has for K columns: `[K, *a]`, or `[K, N, *a]`
-    /// where a has no sample axis and is to keep it.
+    /// [1, *out]`, in the shape that [`Op::jac_t`](crate::Op::jac_t) has for K columns: `[K, *a]`,
+    /// or `[K, N, *a]` where a has no sample axis and is to keep it.
     Product(Box<Product<'a>>),
 }
 

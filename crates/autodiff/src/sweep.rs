@@ -11,7 +11,7 @@ use vivit_tensor::Tensor;
 use crate::chain::{add, pull_back};
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
-use crate::tape::{Node, Origin};
+use crate::tape::Origin;
 use crate::{
     Batch, Error, Graph, Io, Loss, ParamId, ParamMap, PendingChecks, Probe, ScatterJacobian,
     Second, Seed, Site, Var,
@@ -100,8 +100,8 @@ impl Graph {
     }
 
     /// As [`sweep`](Graph::sweep), but whether all numbers are finite may still be unknown on
-    /// return: the results count once that is [settled](PendingChecks), by itself or by reading one of
-    /// them. Nothing is read from the device.
+    /// return: the results count once that is [settled](PendingChecks), by itself or by reading one
+    /// of them. Nothing is read from the device.
     ///
     /// # Errors
     /// As there; of NaN and infinities those that are known at once.
@@ -292,8 +292,8 @@ impl Graph {
         Ok(self.tape().device().check().map_err(Error::from)?)
     }
 
-    /// The way back through an operation and those before it, as far as it is a [`ScatterJacobian`] and
-    /// nothing else meets it; and where it ends.
+    /// The way back through an operation and those before it, as far as it is a [`ScatterJacobian`]
+    /// and nothing else meets it; and where it ends.
     fn route(
         &self,
         stream: &mut Stream,
@@ -346,13 +346,14 @@ impl Graph {
     }
 
     fn links(&self, wanted: &[ParamId]) -> Links {
-        let is = |node: &Node, param: ParamId| matches!(&node.origin, Origin::Param { id, .. } if *id == param);
         let words = wanted.len().div_ceil(64);
         let mut links: Vec<Vec<u64>> = Vec::with_capacity(self.tape().nodes.len());
         for node in &self.tape().nodes {
             let mut bits = vec![0u64; words];
-            if let Some(number) = wanted.iter().position(|&param| is(node, param)) {
-                bits[number / 64] |= 1 << (number % 64);
+            if let Origin::Param { id, .. } = &node.origin {
+                if let Some(number) = wanted.iter().position(|param| param == id) {
+                    bits[number / 64] |= 1 << (number % 64);
+                }
             }
             for arg in &node.args {
                 bits.iter_mut().zip(&links[arg.index()]).for_each(|(bits, arg)| *bits |= arg);

@@ -74,12 +74,13 @@ vivit_tensor::options! {
     /// Options of all requests.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct EighOptions {
-        /// Whether results are checked against the matrix, of which a copy is kept, and refused with
-        /// [`Error::Inaccurate`] if they are not what the crate promises; in debug builds by default.
+        /// Whether results are checked against the matrix, of which a copy is kept, and refused
+        /// with [`Error::Inaccurate`] if they are not what the crate promises; in debug builds by
+        /// default.
         ///
-        /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ − I|`, in
-        /// `2 n² k + n k²` operations for `k` of them. Of values alone, sum and sum of squares are
-        /// compared with trace and Frobenius norm, in O(n) operations.
+        /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ −
+        /// I|`, in `2 n² k + n k²` operations for `k` of them. Of values alone, sum and sum of
+        /// squares are compared with trace and Frobenius norm, in O(n) operations.
         pub check: bool = cfg!(debug_assertions),
     }
 }
@@ -289,7 +290,7 @@ pub fn eigh<E: Scalar>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
 ///
 /// let a = Matrix::new(2, 2, vec![2.0, 0.0, 1.0, 2.0]);
 /// // An error if residuals are larger than they should be.
-/// let eigen = eigh_with(a, EighOptions { check: true })?;
+/// let eigen = eigh_with(a, EighOptions::default().check(true))?;
 /// # Ok::<(), vivit_eigh::Error>(())
 /// ```
 pub fn eigh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<E>, Error> {

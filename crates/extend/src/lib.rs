@@ -19,6 +19,7 @@
 //!
 //! let loss = CrossEntropy::mean([0, 1]);
 //! let (batch_grad, diag_ggn) = run(&graph, &loss, (BatchGrad::new(), DiagGgn::exact()))?;
+//! let w = graph.param_id(w)?;
 //! assert_eq!(**batch_grad[w].shape(), [2, 2, 3]); // one gradient per sample
 //! assert_eq!(**diag_ggn[w].shape(), [2, 3]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

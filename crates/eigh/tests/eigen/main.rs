@@ -8,7 +8,9 @@ use rayon::prelude::*;
 use vivit_eigh::{EighOptions, Error, Reduction, eigh, eigh_with, eigvalsh, eigvalsh_with};
 use vivit_tensor::{Gemm, Matrix, Scalar, gemm};
 
-const CHECKED: EighOptions = EighOptions { check: true };
+fn checked() -> EighOptions {
+    EighOptions::default().check(true)
+}
 
 fn to<E: Scalar>(a: &Matrix<f64>) -> Matrix<E> {
     Matrix::new(a.rows(), a.cols(), a.as_slice().iter().map(|&x| E::of(x)).collect())
@@ -109,7 +111,7 @@ fn assert_case<E: Scalar>(case: &Case) {
     let (n, exact) = (a.rows(), wide(&a));
     let name = format!("{}, {}", case.name, E::NAME);
     // Large matrices are checked from outside only.
-    let options = EighOptions { check: n <= 257 };
+    let options = EighOptions::default().check(n <= 257);
     let eigen = eigh_with(a.clone(), options).unwrap_or_else(|error| panic!("{name}: {error}"));
     // In double precision without known eigenvalues, values with vectors and values alone are
     // compared: two different methods.
@@ -123,7 +125,7 @@ fn assert_case<E: Scalar>(case: &Case) {
         }
     };
     let size = reference.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
-    let reduction = Reduction::with_options(a, EighOptions { check: n <= 700 })
+    let reduction = Reduction::with_options(a, EighOptions::default().check(n <= 700))
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     for values in [&eigen.values, reduction.values()] {
         assert_values(&name, size, values, &reference);
@@ -305,7 +307,7 @@ fn only_the_lower_triangle_is_read() {
             let poisoned = Matrix::from_fn(n, n, |i, j| if j > i { poison } else { a[(i, j)] });
             assert_eq!(eigh(a.clone()), eigh(poisoned.clone()));
             assert_eq!(eigvalsh(a.clone()), eigvalsh(poisoned.clone()));
-            let top = |a: Matrix<f64>| Reduction::with_options(a, CHECKED).unwrap().top(2);
+            let top = |a: Matrix<f64>| Reduction::with_options(a, checked()).unwrap().top(2);
             assert_eq!(top(a.clone()), top(poisoned));
         }
     }
@@ -377,7 +379,7 @@ fn the_check_changes_no_result() {
     for n in [0, 1, 7, 40, 300] {
         let a = families::gram(n, n.div_ceil(2)).a;
         let [with, without] = [true, false].map(|check| {
-            let options = EighOptions { check };
+            let options = EighOptions::default().check(check);
             let reduction = Reduction::with_options(a.clone(), options).unwrap();
             let top = reduction.top(3).unwrap();
             (

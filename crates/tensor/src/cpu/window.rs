@@ -279,7 +279,7 @@ pub(super) fn move_index<E: CpuScalar>(
         (*moved, *inside) =
             (place.unwrap_or(0), if place.is_some() { E::one() } else { E::zero() });
     });
-    (moved, inside.into())
+    (moved, inside)
 }
 
 /// Whether the unfolded plane is the plane itself (a kernel of one, stride one, no padding).
@@ -354,7 +354,7 @@ pub(super) fn conv_transposed<E: CpuScalar>(
             step: runs.step,
         };
         if let Some(x) = scatter::conv_transposed(y, w, [columns, n], dims, &windows) {
-            return x.into();
+            return x;
         }
     }
     let n = columns * n;
@@ -410,7 +410,7 @@ fn samplewise<E: CpuScalar>(
         let chunks = out.par_chunks_mut(size).enumerate();
         chunks.for_each_init(fresh, |scratch: &mut Storage<E>, (at, out)| some(scratch, at, out));
     }
-    out.into()
+    out
 }
 
 /// What the windows see of one sample's groups, `[groups·c, kernel, windows]`.
@@ -428,7 +428,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
     let mut out: Storage<E> = scratch(p.len());
     if p.is_empty() || p.samples.is_empty() || zt == 0 {
         out.fill(E::zero());
-        return out.into();
+        return out;
     }
     let x = &x[p.samples.start * planes * plane..p.samples.end * planes * plane];
     let one = |at: usize, to: &mut [E]| {
@@ -437,7 +437,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
     // What is little is computed by the calling thread.
     let little = p.len() / g.n * zt < super::fill::CHUNK;
     if !little && sparse::product(&g, s, Rows::Made(zt, &one), &mut out) {
-        return out.into();
+        return out;
     }
     // Of one sample: all groups, and one column or all of them.
     let (m, i, st) = (g.m, g.n, p.dims.o * w.output_len());
@@ -460,7 +460,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
         } else {
             out.par_chunks_exact_mut(groups * m * i).enumerate().for_each_init(fresh, one);
         }
-        return out.into();
+        return out;
     }
     let some = |z: &mut Storage<E>, samples: Range<usize>, sums: &mut [E]| {
         let first = samples.start;
@@ -477,7 +477,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
     };
     if little {
         some(&mut fresh(), 0..samples, &mut out);
-        return out.into();
+        return out;
     }
     let len = samples.div_ceil(MAX_BATCH_PARTS.min(MAX_PARTIAL_ENTRIES / out.len()).max(1));
     let mut sums: Storage<E> = scratch(samples.div_ceil(len) * out.len());
@@ -485,7 +485,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
         some(z, part * len..(part * len + len).min(samples), sums);
     });
     out.copy_from_slice(add_up(&mut sums, p.len()));
-    out.into()
+    out
 }
 
 /// Samples of the left side whose planes one task multiplies with those of the right. Not measured.
