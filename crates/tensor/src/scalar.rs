@@ -145,26 +145,38 @@ impl HostVec {
     }
 }
 
-impl From<Vec<f32>> for HostVec {
-    fn from(numbers: Vec<f32>) -> Self {
-        HostVec::F32(numbers)
-    }
-}
+macro_rules! from {
+    ($elem:ty, $variant:ident) => {
+        impl From<Vec<$elem>> for HostVec {
+            fn from(numbers: Vec<$elem>) -> Self {
+                HostVec::$variant(numbers)
+            }
+        }
 
-impl From<Vec<f64>> for HostVec {
-    fn from(numbers: Vec<f64>) -> Self {
-        HostVec::F64(numbers)
-    }
-}
+        impl From<&Vec<$elem>> for HostVec {
+            fn from(numbers: &Vec<$elem>) -> Self {
+                HostVec::$variant(numbers.clone())
+            }
+        }
 
-impl From<&[f32]> for HostVec {
-    fn from(numbers: &[f32]) -> Self {
-        HostVec::F32(numbers.to_vec())
-    }
-}
+        impl From<&[$elem]> for HostVec {
+            fn from(numbers: &[$elem]) -> Self {
+                HostVec::$variant(numbers.to_vec())
+            }
+        }
 
-impl From<&[f64]> for HostVec {
-    fn from(numbers: &[f64]) -> Self {
-        HostVec::F64(numbers.to_vec())
-    }
+        impl<const N: usize> From<[$elem; N]> for HostVec {
+            fn from(numbers: [$elem; N]) -> Self {
+                HostVec::$variant(numbers.to_vec())
+            }
+        }
+
+        impl<const N: usize> From<&[$elem; N]> for HostVec {
+            fn from(numbers: &[$elem; N]) -> Self {
+                HostVec::$variant(numbers.to_vec())
+            }
+        }
+    };
 }
+from!(f32, F32);
+from!(f64, F64);
