@@ -19,5 +19,5 @@ pub mod guide {}
 pub mod optim;
 pub mod prelude;
 
-pub use choice::{DeviceChoice, UnknownDevice};
-pub use error::Error;
+pub use choice::DeviceChoice;
+pub use error::{Error, UnknownDevice};

@@ -27,6 +27,7 @@ pub(crate) mod options;
 mod registry;
 #[cfg(test)]
 mod tests;
+pub(crate) mod value;
 
 pub use error::{DescriptionError, DescriptionProblem};
 pub use options::Options;

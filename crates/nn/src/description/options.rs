@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::entry::OptionValue;
 use super::error::{DescriptionError, DescriptionProblem};
+use super::value::OptionValue;
 
 /// An entry of a description: an op and its options. An option that is `null` counts as left out.
 ///

@@ -5,9 +5,10 @@ use vivit_autodiff::Var;
 use vivit_autodiff::ops::BatchNormalize;
 use vivit_tensor::Tensor;
 
-use crate::description::entry::{Described, OptionValue, described};
+use crate::description::entry::{Described, described};
 use crate::description::error::DescriptionError;
 use crate::description::options::Options;
+use crate::description::value::OptionValue;
 use crate::{Init, Layer, LayerState, Mode, ParamSpec, Recorder, ShapeError};
 
 /// Weight 1 and bias 0 of the given shape.

@@ -3,9 +3,10 @@
 use serde_json::Value;
 use vivit_autodiff::Var;
 
-use crate::description::entry::{Described, OptionValue, described};
+use crate::description::entry::{Described, described};
 use crate::description::error::DescriptionError;
 use crate::description::options::Options;
+use crate::description::value::OptionValue;
 use crate::{Layer, LayerState, Recorder, ShapeError};
 
 /// The axes of a sample from one on, in one.
