@@ -94,7 +94,8 @@ impl Device {
 /// The device's primitives.
 impl Deref for Device {
     type Target = dyn Backend;
-    #[inline]
+    // Not inlined: with the vtables, all kernels would be compiled into every crate that uses one.
+    #[inline(never)]
     fn deref(&self) -> &dyn Backend {
         match &self.0 {
             Handle::Cpu(DType::F32) => const { &Cpu::<f32>::new() },

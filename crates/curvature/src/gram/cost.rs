@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-
 use super::dims::{ContractionDims, GramBlock, Tiles};
 
 /// Multiply-adds of a large product that take as long as writing or reading one number: the ratio
