@@ -12,6 +12,7 @@ mod embedding;
 mod linear;
 mod map;
 mod matmul;
+mod normal;
 mod normalize;
 mod pad;
 mod permute;
