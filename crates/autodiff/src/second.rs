@@ -50,6 +50,12 @@ impl<'a> Second<'a> {
         Second::Product(Box::new(f))
     }
 
+    /// Of an operation that is linear in each of its first two arguments and adds the others:
+    /// [`Second::Bilinear`] for the mixed pair of these two, [`Second::Zero`] for all others.
+    pub fn bilinear(wrt: usize, along: usize) -> Self {
+        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
+    }
+
     /// Whether there is nothing to add.
     pub fn is_zero(&self) -> bool {
         matches!(self, Second::Zero)

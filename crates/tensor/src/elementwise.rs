@@ -22,6 +22,16 @@ macro_rules! table {
         $name:ident $(($($par:ident),+))? => |$x:ident, $y:ident| $f:expr, $d1:expr, $d2:expr;
     )+) => {
         /// The unary maps. Parameters are doubles whatever the element type.
+        ///
+        /// ```
+        /// use vivit_tensor::{Device, Tensor, Unary};
+        ///
+        /// let x = Tensor::from_vec(&Device::cpu(), [4], vec![-2.0, 0.0, 0.5, f64::NAN])?;
+        /// let signs = x.unary(Unary::Sign).to_vec()?;
+        /// assert_eq!(signs[..3], [-1.0, 0.0, 1.0]);
+        /// assert!(signs[3].is_nan());
+        /// # Ok::<(), vivit_tensor::Error>(())
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub enum Unary { $($(#[$doc])* $name $(($(table!(@f64 $par)),+))?,)+ }
 
@@ -180,6 +190,11 @@ table! {
     Abs => |x, y|
         x.abs(),
         if x > E::zero() { E::one() } else if x < E::zero() { -E::one() } else { E::zero() },
+        E::zero();
+    /// 1 above 0, −1 below; 0 of 0, and NaN of NaN. The derivative is 0, at 0 too.
+    Sign => |x, y|
+        if x > E::zero() { E::one() } else if x < E::zero() { -E::one() } else { x },
+        E::zero(),
         E::zero();
     /// `eˣ`.
     Exp => |x, y| x.exp(), y, y;

@@ -100,7 +100,7 @@ pub(super) fn unfold_windows<E: CpuScalar>(x: &[E], n: usize, c: usize, w: &Wind
         (w.input_len(), w.output_len(), w.kernel_len(), Runs::new(w), covers(w));
     samplewise(n, 1, t * c * k, c * k * t, |samples, out, unfolded| {
         let x = &x[samples.start * c * plane..][..c * plane];
-        if is_pointwise(w) {
+        if w.is_pointwise() {
             return transpose(x, t, [c, t], out);
         }
         unfolded
@@ -282,11 +282,6 @@ pub(super) fn move_index<E: CpuScalar>(
     (moved, inside)
 }
 
-/// Whether the unfolded plane is the plane itself (a kernel of one, stride one, no padding).
-fn is_pointwise(w: &Window) -> bool {
-    w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
-}
-
 /// Maximum columns of a convolution's product, made of the windows of several samples side by side;
 /// one sample may have more. Not measured.
 const MAX_JOINED_COLUMNS: usize = 160;
@@ -313,7 +308,7 @@ pub(super) fn conv<E: CpuScalar>(
     samplewise(n, most, groups * o * t, groups * k * most * t + wide, |samples, y, scratch| {
         let (first, columns) = (samples.start, samples.len() * t);
         let g = Gemm::new(o, columns, k).batch(groups, o * k, k * columns, o * columns);
-        if most == 1 && is_pointwise(window) {
+        if most == 1 && window.is_pointwise() {
             return super::kernel::gemm(&g, w, &x[first * groups * k * t..][..groups * k * t], y);
         }
         let (unfolded, wide) = scratch.split_at_mut(groups * k * columns);
@@ -345,7 +340,7 @@ pub(super) fn conv_transposed<E: CpuScalar>(
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, most) = (Runs::new(window), together(t));
-    if !is_pointwise(window) && y.len() * k >= MIN_SCATTERED_MULTIPLY_ADDS {
+    if !window.is_pointwise() && y.len() * k >= MIN_SCATTERED_MULTIPLY_ADDS {
         let windows = Windows {
             kernel: window.kernel_len(),
             windows: t,
@@ -363,7 +358,7 @@ pub(super) fn conv_transposed<E: CpuScalar>(
         let columns = samples.len() * t;
         let g = Gemm::tn(k, columns, o).batch(groups, o * k, o * columns, k * columns);
         let y = &y[samples.start * groups * o * t..samples.end * groups * o * t];
-        if most == 1 && is_pointwise(window) {
+        if most == 1 && window.is_pointwise() {
             return super::kernel::gemm(&g, w, y, x);
         }
         let (unfolded, wide) = scratch.split_at_mut(groups * k * columns);
