@@ -3,6 +3,11 @@
 //! A [`Layer`] describes an operation and its parameters; a [`Sequential`] owns the parameters of a
 //! row of layers, under PyTorch's names, and records a forward pass as a
 //! [`Graph`](vivit_autodiff::Graph). Shapes are checked for the whole model before any work.
+//!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 mod arrays;
 pub mod description;
