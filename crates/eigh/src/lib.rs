@@ -35,6 +35,11 @@
 //! with blocks of at most 256 rows or columns; O(n · block) is at most `2 n · block + 3 block²` for
 //! every thread.
 //!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
+//!
 //! ```
 //! use vivit_eigh::{Reduction, eigh};
 //! use vivit_tensor::Matrix;

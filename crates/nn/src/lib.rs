@@ -13,6 +13,11 @@
 //! ([`Sequential::new`]), layers in a graph ([`Wiring`], [`Sequential::wired`]), text
 //! ([`description`]) or names ([`networks`]); their numbers from a seed or a file
 //! ([`Sequential::load`]).
+//!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 mod arrays;
 mod batches;
