@@ -27,6 +27,15 @@ pub struct Array {
     pub data: Vec<f64>,
 }
 
+/// A parameter's name in a case's file, as the library names it after PyTorch: the files were
+/// written with a module of their own around `nn.RNN`, `nn.LSTM` and the projections of attention.
+pub fn library_name(name: &str) -> String {
+    name.replace(".m.weight_", ".weight_")
+        .replace(".m.bias_", ".bias_")
+        .replace(".in_proj.weight", ".in_proj_weight")
+        .replace(".in_proj.bias", ".in_proj_bias")
+}
+
 fn words<const W: usize>(data: &[u8], number: impl Fn([u8; W]) -> f64) -> Vec<f64> {
     data.chunks_exact(W)
         .map(|word| number(word.try_into().expect("a chunk of its length")))
@@ -59,7 +68,7 @@ impl Case {
                     );
                 }
             };
-            arrays.insert(name, Array { shape: view.shape().to_vec(), data });
+            arrays.insert(library_name(&name), Array { shape: view.shape().to_vec(), data });
         }
         let name =
             path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());

@@ -1,148 +1,15 @@
-//! Dense definitions of everything, from forward passes and finite differences alone.
-//!
-//! Derivatives come from a four-point stencil, `f′ ≈ (8 (f(x+h) − f(x−h)) − (f(x+2h) − f(x−2h))) /
-//! 12h`. With h = 5·10⁻⁴ truncation (h⁴/30 times the fifth derivative) and rounding (ε/h) both stay
-//! near 10⁻¹³ of the function's scale.
+//! Checks of everything against dense definitions.
 
+use vivit::autodiff::{Batch, Graph, ParamMap, Probe, Reduction, Root, RootColumns, Seed};
+use vivit::curvature::{Ggn, constant, nonzero};
 use vivit::eigh::eigh;
-use vivit::prelude::*;
+use vivit::extend::{BatchGrad, DiagGgn, SqrtGgn, run};
+use vivit::tensor::{Matrix, Rng, Tensor};
 
+use crate::definition::{Dense, Flat, dot, doubles, tolerance};
 use crate::extensions;
 use crate::report::{Report, direction_factors, scaled_error, worse};
-use crate::zoo::{Host, Problem};
-
-const STEP: f64 = 5e-4;
-/// What a first derivative by the stencil may be off by, relative to the scale of what it is
-/// compared with (networks' fifth derivatives are a few hundred times their first), or what single
-/// precision may be off by.
-pub(crate) fn tolerance<E: Scalar>() -> f64 {
-    if E::NAME == "f64" { 1e-9 } else { 1e-4 }
-}
-
-/// `f′` along one coordinate; `f(offset)` returns the values at that distance.
-pub(crate) fn stencil(f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
-    let [near, far] = [1.0, 2.0].map(|k| {
-        let (right, left) = (f(k * STEP), f(-k * STEP));
-        right.iter().zip(&left).map(|(r, l)| r - l).collect::<Vec<f64>>()
-    });
-    near.iter().zip(&far).map(|(near, far)| (8.0 * near - far) / (12.0 * STEP)).collect()
-}
-
-/// The entries of some of a problem's parameters in one row.
-pub(crate) struct Flat<'p> {
-    pub problem: &'p Problem,
-    /// Parameter and entry of each coordinate.
-    pub coordinates: Vec<(usize, usize)>,
-}
-
-impl<'p> Flat<'p> {
-    fn new(problem: &'p Problem, params: &[usize]) -> Self {
-        let entries =
-            |&param: &usize| (0..problem.params[param].len()).map(move |entry| (param, entry));
-        Flat { problem, coordinates: params.iter().flat_map(entries).collect() }
-    }
-
-    /// The graph with one coordinate moved.
-    pub fn moved(&self, coordinate: usize, offset: f64) -> Graph<Host> {
-        let (param, entry) = self.coordinates[coordinate];
-        let mut params = self.problem.params.clone();
-        let mut values = params[param].to_vec().expect("host memory");
-        values[entry] += offset;
-        params[param] =
-            Tensor::from_vec(&Host::new(), params[param].shape(), values).expect("same shape");
-        self.problem.graph(&params)
-    }
-
-    /// A result per parameter (with `lead` numbers of every entry in front) as rows `[lead, D]`.
-    pub fn gather<B: Backend>(
-        &self,
-        graph: &Graph<B>,
-        map: &ParamMap<Tensor<B>>,
-        lead: usize,
-    ) -> Vec<Vec<f64>> {
-        let vars = graph.params();
-        let flat: Vec<Vec<f64>> =
-            vars.iter().map(|&var| map.get(var).map_or_else(Vec::new, doubles)).collect();
-        let entry = |row: usize, &(param, entry): &(usize, usize)| {
-            flat[param][row * flat[param].len() / lead + entry]
-        };
-        (0..lead).map(|row| self.coordinates.iter().map(|at| entry(row, at)).collect()).collect()
-    }
-}
-
-/// An array's entries on the host.
-fn doubles<B: Backend>(array: &Tensor<B>) -> Vec<f64> {
-    array.to_vec().expect("the device works").iter().map(|x| x.f64()).collect()
-}
-
-/// Dense Jacobians, Hessians, gradients of a problem in some of its parameters.
-pub(crate) struct Dense {
-    pub n: usize,
-    /// `jacobian[d][n·C + c] = ∂f[n, c]/∂θ_d`
-    pub jacobian: Vec<Vec<f64>>,
-    /// `∂L_n/∂θ_d` as `[d][n]`
-    gradients: Vec<Vec<f64>>,
-    /// `hessians[n][c][c′]`
-    pub hessians: Vec<Vec<Vec<f64>>>,
-}
-
-impl Dense {
-    fn new(flat: &Flat<'_>) -> Self {
-        let problem = flat.problem;
-        let graph = problem.graph(&problem.params);
-        let (n, shape) = (graph.samples(), graph.value().shape().to_vec());
-        let c = graph.value().len() / n;
-        let output = graph.value().to_vec().expect("host memory");
-        let all = 0..flat.coordinates.len();
-        let outputs = |d: usize| {
-            stencil(|offset| flat.moved(d, offset).value().to_vec().expect("host memory"))
-        };
-        let losses = |d: usize| {
-            stencil(|offset| {
-                flat.moved(d, offset).losses(problem.loss.as_ref()).expect("targets fit")
-            })
-        };
-        // The Hessian's column c of every sample at once: samples do not see each other.
-        let column = |c_moved: usize| {
-            stencil(|offset| {
-                let moved: Vec<f64> = output
-                    .iter()
-                    .enumerate()
-                    .map(|(at, x)| if at % c == c_moved { x + offset } else { *x })
-                    .collect();
-                let moved = Tensor::from_vec(&Host::new(), &shape, moved).expect("same shape");
-                problem.loss.gradient(&moved).to_vec().expect("host memory")
-            })
-        };
-        let columns: Vec<Vec<f64>> = (0..c).map(column).collect();
-        let hessian =
-            |n: usize| (0..c).map(|i| (0..c).map(|j| columns[j][n * c + i]).collect()).collect();
-        Dense {
-            n,
-            jacobian: all.clone().map(outputs).collect(),
-            gradients: all.map(losses).collect(),
-            hessians: (0..n).map(hessian).collect(),
-        }
-    }
-
-    pub fn gradient(&self, samples: &[usize]) -> Vec<Vec<f64>> {
-        samples.iter().map(|&n| self.gradients.iter().map(|g| g[n]).collect()).collect()
-    }
-
-    /// `J_nᵀ H_n J_n`, `[D, D]`.
-    pub fn ggn_of(&self, n: usize) -> Matrix<f64> {
-        let (c, d) = (self.hessians[n].len(), self.jacobian.len());
-        let j = |d: usize, i: usize| self.jacobian[d][n * c + i];
-        let half = Matrix::from_fn(c, d, |i, d| {
-            (0..c).map(|k| self.hessians[n][i][k] * j(d, k)).sum::<f64>()
-        });
-        Matrix::from_fn(d, d, |a, b| (0..c).map(|i| j(a, i) * half[(i, b)]).sum())
-    }
-}
-
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
+use crate::zoo::Problem;
 
 /// Checks a problem: every quantity against its dense definition.
 pub fn check(problem: &Problem, report: &mut Report) {
@@ -151,20 +18,16 @@ pub fn check(problem: &Problem, report: &mut Report) {
 
 /// Checks what a backend makes of its own copy of a problem against the definitions, which are
 /// computed on the host in doubles.
-pub fn check_on<B: Backend>(problem: &Problem, own: &Problem<B>, report: &mut Report) {
+pub fn check_on(problem: &Problem, own: &Problem, report: &mut Report) {
     assert_eq!(problem.name, own.name, "two copies of one problem");
     if let Err(why) = check_all(problem, own, report) {
         report.failed(problem.name, "problem", why);
     }
 }
 
-fn check_all<B: Backend>(
-    problem: &Problem,
-    own: &Problem<B>,
-    report: &mut Report,
-) -> Result<(), vivit::Error> {
-    let tolerance = tolerance::<B::Elem>();
+fn check_all(problem: &Problem, own: &Problem, report: &mut Report) -> Result<(), vivit::Error> {
     let graph = own.graph(&own.params);
+    let tolerance = tolerance(graph.value().dtype());
     let all: Vec<usize> = (0..problem.params.len()).collect();
     let flat = Flat::new(problem, &all);
     let dense = Dense::new(&flat);
@@ -226,18 +89,18 @@ fn check_all<B: Backend>(
 }
 
 /// `J·v` against the dense Jacobian, and `⟨u, J v⟩ = ⟨Jᵀu, v⟩`.
-fn check_jacobian<B: Backend>(
-    own: &Problem<B>,
-    graph: &Graph<B>,
+fn check_jacobian(
+    own: &Problem,
+    graph: &Graph,
     flat: &Flat<'_>,
     dense: &Dense,
     report: &mut Report,
 ) -> Result<(), vivit::Error> {
-    let (backend, mut rng, k) = (graph.tape().backend(), Rng::new(7), 2);
+    let (device, mut rng, k) = (graph.tape().device(), Rng::new(7), 2);
     let mut tangents = ParamMap::new();
     for (var, value) in graph.params().into_iter().zip(&own.params) {
         let shape = value.shape().prefixed(&[k]);
-        tangents.insert(var, Tensor::from_vec(backend, &shape, rng.normal(shape.size()))?);
+        tangents.insert(var, Tensor::from_vec(device, &shape, rng.normal(shape.size()))?);
     }
     let pushed = graph.jvp(&tangents)?;
     let directions = flat.gather(graph, &tangents, k);
@@ -248,10 +111,17 @@ fn check_jacobian<B: Backend>(
             .collect()
     };
     let expected: Vec<f64> = directions.iter().flat_map(along).collect();
-    report.compare(own.name, "J·v", &pushed.to_vec()?, &expected, 0.0, tolerance::<B::Elem>());
+    report.compare(
+        own.name,
+        "J·v",
+        &pushed.to_vec()?,
+        &expected,
+        0.0,
+        tolerance(graph.value().dtype()),
+    );
 
     let u = Tensor::from_vec(
-        backend,
+        device,
         &graph.value().shape().prefixed(&[1]),
         rng.normal(graph.value().len()),
     )?;
@@ -266,7 +136,7 @@ fn check_jacobian<B: Backend>(
     let (left, right) = (dot(&u, &first), dot(pulled, &directions[0]));
     let scale = (dot(&u, &u) * dot(&first, &first)).sqrt();
     // Rounding only: both sides are exact sums of the same products.
-    let bound = 500.0 * B::Elem::EPSILON.f64();
+    let bound = 500.0 * graph.value().dtype().epsilon();
     report.push(
         own.name,
         "⟨u, J v⟩ and ⟨Jᵀu, v⟩",
@@ -278,14 +148,14 @@ fn check_jacobian<B: Backend>(
 }
 
 /// Spectrum, γ, λ, eigenvectors and Newton step against dense eigendecompositions of every block.
-fn check_curvature<B: Backend>(
+fn check_curvature(
     problem: &Problem,
-    own: &Problem<B>,
-    graph: &Graph<B>,
+    own: &Problem,
+    graph: &Graph,
     blocks: &[Vec<usize>],
     report: &mut Report,
 ) -> Result<(), vivit::Error> {
-    let (n, tolerance) = (graph.samples(), tolerance::<B::Elem>());
+    let (n, tolerance) = (graph.samples(), tolerance(graph.value().dtype()));
     let [grad_samples, ggn_samples] =
         problem.samples.clone().map(|samples| samples.unwrap_or_else(|| (0..n).collect()));
     let (s, whole) = match problem.loss.reduction() {
@@ -300,14 +170,10 @@ fn check_curvature<B: Backend>(
         ggn = ggn.ggn_samples(samples.clone());
     }
     let vars = graph.params();
-    let of_block = |block: &Vec<usize>| {
-        Group::new(block.iter().map(|&at| vars[at]).collect::<Vec<_>>(), nonzero(1e-3))
-    };
-    let groups: Vec<Group<'_>> = blocks.iter().map(of_block).collect();
-    let space = ggn.gram_space(&groups)?;
-    let (derivatives, pairs) = (space.directional_derivatives()?, space.eigenpairs()?);
-    let newton = space.newton_step(constant(0.3))?.step;
-    for (at, block) in blocks.iter().enumerate() {
+    let of_block = |block: &Vec<usize>| block.iter().map(|&at| vars[at]).collect::<Vec<_>>();
+    let spaces = ggn.blocks(blocks.iter().map(of_block)).gram_spaces()?;
+    let criterion = nonzero(1e-3);
+    for (at, (block, space)) in blocks.iter().zip(&spaces).enumerate() {
         let case = if blocks.len() > 1 {
             format!("{} {at}", problem.name)
         } else {
@@ -321,15 +187,15 @@ fn check_curvature<B: Backend>(
         let block_ggn =
             Matrix::from_fn(d, d, |i, j| scale * per_sample.iter().map(|g| g[(i, j)]).sum::<f64>());
         let eigen = eigh(block_ggn)?;
-        let found = &derivatives[at];
+        let found = space.directional_derivatives(&criterion)?;
         let k = found.len();
         let chosen: Vec<usize> = (d - k..d).collect();
         let factors = direction_factors(&eigen.values, &chosen);
         let factor = factors.iter().fold(1.0f64, |worst, factor| worst.max(*factor));
         let note = format!("×λ_max/gap, at most {factor:.1e}");
 
-        let common = d.min(space.spectrum(at).len());
-        let (zeros, spectrum) = space.spectrum(at).split_at(space.spectrum(at).len() - common);
+        let common = d.min(space.spectrum().len());
+        let (zeros, spectrum) = space.spectrum().split_at(space.spectrum().len() - common);
         let largest = eigen.values[d - 1];
         report.compare(
             &case,
@@ -354,7 +220,7 @@ fn check_curvature<B: Backend>(
         let gradient_scale = s * gradients.iter().map(|g| dot(g, g).sqrt()).fold(0.0, f64::max);
         let curvature_scale =
             s * per_sample.iter().flat_map(|g| g.as_slice()).fold(0.0f64, |m, x| m.max(x.abs()));
-        let vectors = flat.gather(graph, &pairs[at].eigenvectors, k);
+        let vectors = flat.gather(graph, &space.eigenpairs(&criterion)?.eigenvectors, k);
         let [mut gammas, mut lambdas, mut eigenvectors] = [0.0f64; 3];
         let mut step = vec![0.0; d];
         for (own_at, &index) in chosen.iter().enumerate() {
@@ -366,9 +232,8 @@ fn check_curvature<B: Backend>(
                 .iter()
                 .map(|g| s * (0..d).map(|i| e[i] * dot(g.row(i), e)).sum::<f64>())
                 .collect();
-            let column = |m: &Matrix<B::Elem>| {
-                (0..m.rows()).map(|n| m[(n, own_at)].f64()).collect::<Vec<f64>>()
-            };
+            let column =
+                |m: &Matrix<f64>| (0..m.rows()).map(|n| m[(n, own_at)]).collect::<Vec<f64>>();
             // γ has the sign of the Gram eigenvector, which need not be that of e.
             let own_gamma = column(&found.gammas);
             let flip = if dot(&own_gamma, &gamma) < 0.0 { -1.0 } else { 1.0 };
@@ -388,6 +253,7 @@ fn check_curvature<B: Backend>(
         {
             report.push(&case, quantity, error * factor, tolerance * factor, note.clone());
         }
+        let newton = space.newton_step(&criterion, constant(0.3))?.step;
         let own_step = &flat.gather(graph, &newton, 1)[0];
         report.push(
             &case,

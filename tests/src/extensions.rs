@@ -2,9 +2,15 @@
 //! differences of the loss, second-order ones from finite differences of per-sample gradients
 //! (which are checked against the loss beforehand).
 
-use vivit::prelude::*;
+use vivit::autodiff::Reduction;
+use vivit::curvature::{CurvatureProduct, GradientGram, LinearOperator, Ntk};
+use vivit::extend::{
+    BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagHessian, Jacobian, SumGradSquared,
+    Variance, run,
+};
+use vivit::tensor::{Matrix, Rng, Tensor};
 
-use crate::dense::{Dense, Flat, dot, stencil, tolerance};
+use crate::definition::{Dense, Flat, dot, stencil, tolerance};
 use crate::report::Report;
 use crate::zoo::Problem;
 
@@ -37,14 +43,14 @@ fn diagonal(matrix: &Matrix<f64>) -> Vec<f64> {
 ///
 /// # Errors
 /// Where the library returns one.
-pub fn check<B: Backend>(
-    own: &Problem<B>,
+pub fn check(
+    own: &Problem,
     flat: &Flat<'_>,
     dense: &Dense,
     report: &mut Report,
 ) -> Result<(), vivit::Error> {
-    let (name, tolerance) = (own.name, tolerance::<B::Elem>());
     let graph = own.graph(&own.params);
+    let (name, tolerance) = (own.name, tolerance(graph.value().dtype()));
     let (n, loss) = (dense.n, own.loss.as_ref());
     let every: Vec<usize> = (0..n).collect();
     let [grad_samples, ggn_samples] =
@@ -63,7 +69,7 @@ pub fn check<B: Backend>(
     )?;
     let mut norms = vec![0.0; chosen];
     for (_, l2) in l2.iter() {
-        norms.iter_mut().zip(l2.to_vec()?).for_each(|(sum, norm)| *sum += norm.f64());
+        norms.iter_mut().zip(l2.to_vec()?).for_each(|(sum, norm)| *sum += norm);
     }
     let expected: Vec<f64> = gradients.iter().map(|g| dot(g, g)).collect();
     report.compare(name, "BatchL2Grad", &norms, &expected, 0.0, tolerance);
@@ -96,7 +102,7 @@ pub fn check<B: Backend>(
     let outer = Matrix::from_fn(d, d, |i, j| gradients.iter().map(|g| g[i] * g[j]).sum::<f64>());
     let s = if loss.reduction() == Reduction::Mean { n as f64 } else { 1.0 };
     let estimate = n as f64 / ggn_samples.len() as f64;
-    let fisher = Product::empirical_fisher(&graph, loss).samples(grad_samples);
+    let fisher = CurvatureProduct::empirical_fisher(&graph, loss).samples(grad_samples);
     check_product(
         own,
         flat,
@@ -112,7 +118,7 @@ pub fn check<B: Backend>(
     check_product(
         own,
         flat,
-        Product::ggn(&graph, loss).samples(ggn_samples.clone()),
+        CurvatureProduct::ggn(&graph, loss).samples(ggn_samples.clone()),
         &ggn,
         1.0,
         "GGN product",
@@ -131,7 +137,7 @@ pub fn check<B: Backend>(
     check_product(
         own,
         flat,
-        Product::hessian(&graph, loss).samples(ggn_samples.clone()),
+        CurvatureProduct::hessian(&graph, loss).samples(ggn_samples.clone()),
         &hessian,
         1.0,
         "Hessian product",
@@ -173,14 +179,14 @@ pub fn check<B: Backend>(
 
 /// The tangent kernel, whole, by output and traced, between all samples and between some; the
 /// gradients' Gram matrix.
-fn check_kernels<B: Backend>(
-    own: &Problem<B>,
+fn check_kernels(
+    own: &Problem,
     flat: &Flat<'_>,
     dense: &Dense,
     report: &mut Report,
 ) -> Result<(), vivit::Error> {
-    let (name, tolerance) = (own.name, tolerance::<B::Elem>());
     let graph = own.graph(&own.params);
+    let (name, tolerance) = (own.name, tolerance(graph.value().dtype()));
     let (n, c, d) = (dense.n, dense.hessians[0].len(), flat.coordinates.len());
     let product = |i: usize, j: usize| {
         (0..d).map(|d| dense.jacobian[d][i] * dense.jacobian[d][j]).sum::<f64>()
@@ -213,7 +219,7 @@ fn check_kernels<B: Backend>(
             .map(|c| Matrix::from_fn(r, m, |i, j| expected[(c * r + i, c * m + j)]))
             .collect();
         let got: Vec<f64> =
-            ntk.diagonal()?.iter().flat_map(|k| k.as_slice().iter().map(|x| x.f64())).collect();
+            ntk.diagonal()?.iter().flat_map(|k| k.as_slice().iter().copied()).collect();
         let flat: Vec<f64> = by_output.iter().flat_map(|k| k.as_slice().to_vec()).collect();
         report.compare(
             name,
@@ -263,10 +269,10 @@ fn check_kernels<B: Backend>(
 }
 
 /// A product with random vectors.
-fn check_product<B: Backend>(
-    own: &Problem<B>,
+fn check_product(
+    own: &Problem,
     flat: &Flat<'_>,
-    product: Product<'_, B>,
+    product: CurvatureProduct<'_>,
     matrix: &Matrix<f64>,
     factor: f64,
     quantity: &str,
@@ -275,7 +281,7 @@ fn check_product<B: Backend>(
     let operator = product.build()?;
     let (d, k) = (operator.dim(), 2);
     let vectors: Vec<f64> = Rng::new(11).normal(k * d);
-    let got = operator.apply(&Tensor::from_f64(operator.backend(), &[k, d], &vectors)?)?;
+    let got = operator.apply(&Tensor::from_vec(operator.device(), &[k, d], &vectors)?)?;
     assert_eq!(d, flat.coordinates.len(), "the operator acts on all parameters");
     let expected: Vec<f64> = vectors
         .chunks(d)
@@ -284,6 +290,13 @@ fn check_product<B: Backend>(
     // The stencil's own error is that of the matrix's largest entries.
     let scale = matrix.as_slice().iter().fold(0.0f64, |max, x| max.max(factor * x.abs()));
     let got = got.to_vec()?;
-    report.compare(own.name, quantity, &got, &expected, scale, tolerance::<B::Elem>());
+    report.compare(
+        own.name,
+        quantity,
+        &got,
+        &expected,
+        scale,
+        tolerance(operator.device().dtype()),
+    );
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! definitions.
 
 pub mod case;
+mod definition;
 pub mod dense;
 mod extensions;
 pub mod loss;

@@ -1,8 +1,9 @@
 //! Losses from a case's description.
 
 use serde_json::Value;
+use vivit::autodiff::{BceWithLogits, CrossEntropy, Loss, Mse};
 use vivit::nn::description::{DescriptionError, DescriptionProblem, Options};
-use vivit::prelude::*;
+use vivit::tensor::{Device, Tensor};
 
 use crate::Failure;
 use crate::case::Array;
@@ -20,7 +21,7 @@ impl<E: Into<Failure>> From<E> for Unbuilt {
     fn from(error: E) -> Self {
         let failure = error.into();
         match failure.downcast_ref::<DescriptionError>().map(|error| &error.problem) {
-            Some(DescriptionProblem::UnknownOp { op }) => Unbuilt::Unsupported(op.clone()),
+            Some(DescriptionProblem::UnknownOp { op, .. }) => Unbuilt::Unsupported(op.clone()),
             Some(DescriptionProblem::UnknownOption { op, option, .. }) => {
                 Unbuilt::Unsupported(format!("{op} with {option}"))
             }
@@ -33,11 +34,11 @@ impl<E: Into<Failure>> From<E> for Unbuilt {
 ///
 /// # Errors
 /// If it names something unsupported or is malformed.
-pub fn loss<B: Backend>(
-    backend: &B,
+pub fn loss(
+    device: &Device,
     description: &Value,
     target: &Array,
-) -> Result<Box<dyn Loss<B>>, Unbuilt> {
+) -> Result<Box<dyn Loss>, Unbuilt> {
     let options = Options::of(description)?;
     let sum = match options.get("reduction").map(|reduction| reduction.as_str().ok_or(reduction)) {
         None | Some(Ok("mean")) => false,
@@ -45,7 +46,7 @@ pub fn loss<B: Backend>(
         Some(Ok(other)) => return Err(Unbuilt::Unsupported(format!("reduction {other}"))),
         Some(Err(other)) => return Err(options.invalid("reduction", "mean or sum", other).into()),
     };
-    let tensor = |array: &Array| Tensor::from_f64(backend, &array.shape, &array.data);
+    let tensor = |array: &Array| Tensor::from_vec(device, &array.shape, &array.data);
     let numbers = |key: &str| -> Result<Option<Vec<f64>>, Unbuilt> {
         let Some(value) = options.get(key) else { return Ok(None) };
         let list: Option<Vec<f64>> =
@@ -64,17 +65,13 @@ pub fn loss<B: Backend>(
             let mut loss =
                 if sum { BceWithLogits::sum(target) } else { BceWithLogits::mean(target) };
             if let Some(weight) = numbers("pos_weight")? {
-                loss = loss.pos_weight(Tensor::from_f64(backend, &[weight.len()], &weight)?);
+                loss = loss.pos_weight(Tensor::from_vec(device, &[weight.len()], &weight)?);
             }
             Ok(Box::new(loss))
         }
         "cross_entropy" => {
             options.only(&["reduction", "weight", "ignore_index", "label_smoothing", "soft"])?;
-            // An ignored label may be negative: it stands beyond all classes here.
-            let ignored = description["ignore_index"].as_f64();
-            let label =
-                |label: &f64| if Some(*label) == ignored { usize::MAX } else { *label as usize };
-            let labels = || target.data.iter().map(label).collect::<Vec<usize>>();
+            let labels = || target.data.iter().map(|&label| label as i64).collect::<Vec<_>>();
             let soft = options.flag("soft", false)?;
             let mut loss = match (soft, sum) {
                 (false, false) => CrossEntropy::mean(labels()),
@@ -85,8 +82,8 @@ pub fn loss<B: Backend>(
             if let Some(weights) = numbers("weight")? {
                 loss = loss.class_weights(weights);
             }
-            if ignored.is_some() {
-                loss = loss.ignore_index(usize::MAX);
+            if let Some(ignored) = description["ignore_index"].as_i64() {
+                loss = loss.ignore_index(ignored);
             }
             Ok(Box::new(loss.label_smoothing(options.number("label_smoothing", 0.0)?)))
         }

@@ -1,25 +1,33 @@
 //! Checking a reference case: every quantity in it for which the library has one.
 
 use serde_json::Value;
+use vivit::autodiff::{Graph, Loss, ParamMap, Root, RootColumns};
+use vivit::curvature::{
+    CurvatureProduct, DirectionalDerivatives, Eigenpairs, Ggn, constant, top_k,
+};
 use vivit::eigh::Reduction as Tridiagonal;
-use vivit::nn::description;
-use vivit::prelude::*;
+use vivit::extend::{
+    BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Gradient, Kfac,
+    SumGradSquared, Variance, run,
+};
+use vivit::nn::{Sequential, description};
+use vivit::tensor::{DType, Device, Matrix, Scalar, Tensor, with_dtype};
 
-use crate::case::{Array, Case};
+use crate::case::{Array, Case, library_name};
 use crate::loss::{self, Unbuilt};
 use crate::report::{Report, direction_factors, scaled_error, worse};
 
-/// The bound on scaled errors in an element type.
-pub fn tolerance<E: Scalar>() -> f64 {
-    if E::EPSILON.f64() < 1e-10 { 1e-8 } else { 1e-4 }
+/// The bound on scaled errors in a precision.
+pub fn tolerance(dtype: DType) -> f64 {
+    if dtype == DType::F64 { 1e-8 } else { 1e-4 }
 }
 
 /// Checks a case on a backend and adds its rows.
-pub fn check<B: Backend>(backend: &B, case: &Case, report: &mut Report) {
-    let name = format!("{} {}", case.name, B::Elem::NAME);
+pub fn check(device: &Device, case: &Case, report: &mut Report) {
+    let name = format!("{} {}", case.name, device.dtype());
     let outcome = match &case.description {
-        Some(description) => check_model(backend, case, &name, description, report),
-        None => check_matrix::<B::Elem>(case, &name, report),
+        Some(description) => check_model(device, case, &name, description, report),
+        None => with_dtype!(device.dtype(), E => check_matrix::<E>(case, &name, report)),
     };
     match outcome {
         Ok(()) => {}
@@ -55,45 +63,41 @@ fn check_matrix<E: Scalar>(case: &Case, name: &str, report: &mut Report) -> Resu
 }
 
 /// A case made ready to run.
-struct Ready<B: Backend> {
-    graph: Graph<B>,
-    loss: Box<dyn Loss<B>>,
+struct Ready {
+    graph: Graph,
+    loss: Box<dyn Loss>,
 }
 
-fn ready<B: Backend>(
-    backend: &B,
-    case: &Case,
-    case_description: &Value,
-) -> Result<Ready<B>, Unbuilt> {
+fn ready(device: &Device, case: &Case, case_description: &Value) -> Result<Ready, Unbuilt> {
     // Through the library's own description: what it writes must build the same model as what it
     // read.
-    let described = description::of(&description::layers::<B>(&case_description["model"])?)?;
-    let mut model = Sequential::from_description(backend, &described, 0)?;
-    let loss = loss::loss(backend, &case_description["loss"], case.array("target")?)?;
+    let described = description::of(&description::layers(&case_description["model"])?)?;
+    let mut model = Sequential::from_description(device, &described, 0)?;
+    let loss = loss::loss(device, &case_description["loss"], case.array("target")?)?;
     let names: Vec<String> = model.params().iter().map(|param| param.name.clone()).collect();
     for name in names {
         let array = case.array(&format!("param/{name}"))?;
-        model.set_param(&name, Tensor::from_f64(backend, &array.shape, &array.data)?)?;
+        model.set_param(&name, Tensor::from_vec(device, &array.shape, &array.data)?)?;
     }
     let buffers: Vec<String> = model.buffers().iter().map(|buffer| buffer.name.clone()).collect();
     for name in buffers {
         let array = case.array(&format!("buffer/{name}"))?;
-        model.set_param(&name, Tensor::from_f64(backend, &array.shape, &array.data)?)?;
+        model.set_param(&name, Tensor::from_vec(device, &array.shape, &array.data)?)?;
     }
     let input = case.array("input")?;
-    let graph = model.forward(&Tensor::from_f64(backend, &input.shape, &input.data)?)?;
+    let graph = model.forward(&Tensor::from_vec(device, &input.shape, &input.data)?)?;
     Ok(Ready { graph, loss })
 }
 
-fn check_model<B: Backend>(
-    backend: &B,
+fn check_model(
+    device: &Device,
     case: &Case,
     name: &str,
     description: &Value,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
-    let Ready { graph, loss } = ready(backend, case, description)?;
-    let tolerance = tolerance::<B::Elem>();
+    let Ready { graph, loss } = ready(device, case, description)?;
+    let tolerance = tolerance(graph.value().dtype());
     if let Some(output) = case.get("expected/output") {
         report.compare(name, "output", &graph.value().to_vec()?, &output.data, 0.0, tolerance);
     }
@@ -101,33 +105,27 @@ fn check_model<B: Backend>(
         report.compare(name, "loss", &[graph.loss(loss.as_ref())?], &expected.data, 0.0, tolerance);
     }
     check_extensions(case, name, &graph, loss.as_ref(), report)?;
-    check_products(backend, case, name, &graph, loss.as_ref(), report)?;
+    check_products(device, case, name, &graph, loss.as_ref(), report)?;
     check_groups(case, name, description, &graph, loss.as_ref(), report)
 }
 
 /// Every extension that the case knows the answer of.
-fn check_extensions<B: Backend>(
+fn check_extensions(
     case: &Case,
     name: &str,
-    graph: &Graph<B>,
-    loss: &dyn Loss<B>,
+    graph: &Graph,
+    loss: &dyn Loss,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
     let outputs = Root::Exact(RootColumns::Outputs);
     let (gradient, batch_grad, batch_l2, squared, variance) = run(
         graph,
         loss,
-        (
-            Gradient::new(),
-            BatchGrad::new(),
-            BatchL2Grad::new(),
-            SumGradSquared::new(),
-            Variance::new(),
-        ),
+        (Gradient, BatchGrad::new(), BatchL2Grad::new(), SumGradSquared::new(), Variance::new()),
     )?;
     let (diag_ggn, diag_of_outputs, batch_diag_ggn) =
         run(graph, loss, (DiagGgn::exact(), DiagGgn::new(outputs), BatchDiagGgn::exact()))?;
-    let mut each = |quantity: &str, key: &str, got: &ParamMap<Tensor<B>>| {
+    let mut each = |quantity: &str, key: &str, got: &ParamMap<Tensor>| {
         per_parameter(case, name, quantity, key, graph, got, report)
     };
     each("gradient", "grad", &gradient)?;
@@ -162,18 +160,18 @@ fn check_extensions<B: Backend>(
             };
             worst = worse(worst, error);
         }
-        report.push(name, "Kflr factors", worst, tolerance::<B::Elem>(), String::new());
+        report.push(name, "Kflr factors", worst, tolerance(graph.value().dtype()), String::new());
     }
     Ok(())
 }
 
 /// Products with the case's direction.
-fn check_products<B: Backend>(
-    backend: &B,
+fn check_products(
+    device: &Device,
     case: &Case,
     name: &str,
-    graph: &Graph<B>,
-    loss: &dyn Loss<B>,
+    graph: &Graph,
+    loss: &dyn Loss,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
     if case.under("direction/").next().is_none() {
@@ -182,12 +180,12 @@ fn check_products<B: Backend>(
     let mut direction = ParamMap::new();
     for var in graph.params() {
         let array = case.array(&format!("direction/{}", graph.tape().param_name(var)?))?;
-        let shape = graph.tape().value(var).shape().prefixed(&[1]);
-        direction.insert(var, Tensor::from_f64(backend, &shape, &array.data)?);
+        let shape = graph.tape().param_value(var)?.shape().prefixed(&[1]);
+        direction.insert(var, Tensor::from_vec(device, &shape, &array.data)?);
     }
     for (quantity, key, product) in [
-        ("GGN product", "ggnvp", Product::ggn(graph, loss)),
-        ("Hessian product", "hvp", Product::hessian(graph, loss)),
+        ("GGN product", "ggnvp", CurvatureProduct::ggn(graph, loss)),
+        ("Hessian product", "hvp", CurvatureProduct::hessian(graph, loss)),
     ] {
         let product = product.build()?.multiply(&direction)?;
         let product =
@@ -198,13 +196,13 @@ fn check_products<B: Backend>(
 }
 
 /// Compares one array per parameter, on the scale of the largest entry of all of them.
-fn per_parameter<B: Backend>(
+fn per_parameter(
     case: &Case,
     name: &str,
     quantity: &str,
     key: &str,
-    graph: &Graph<B>,
-    got: &ParamMap<Tensor<B>>,
+    graph: &Graph,
+    got: &ParamMap<Tensor>,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
     let prefix = format!("expected/{key}/");
@@ -223,7 +221,7 @@ fn per_parameter<B: Backend>(
         worst = Some(worse(worst.unwrap_or(0.0), error));
     }
     if let Some(error) = worst {
-        report.push(name, quantity, error, tolerance::<B::Elem>(), String::new());
+        report.push(name, quantity, error, tolerance(graph.value().dtype()), String::new());
     }
     Ok(())
 }
@@ -233,27 +231,28 @@ fn indices(value: &Value) -> Option<Vec<usize>> {
 }
 
 /// Spectrum, eigenpairs, directional derivatives and Newton step of every group.
-fn check_groups<B: Backend>(
+fn check_groups(
     case: &Case,
     name: &str,
     description: &Value,
-    graph: &Graph<B>,
-    loss: &dyn Loss<B>,
+    graph: &Graph,
+    loss: &dyn Loss,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
     let groups_of = description["groups"].as_array().ok_or("the description lacks groups")?;
-    let mut groups = Vec::new();
+    let (mut groups, mut criteria) = (Vec::new(), Vec::new());
     for group in groups_of {
         let params = match &group["params"] {
             Value::Array(names) => {
-                graph.params_where(|known| names.iter().any(|name| name == known))
+                let is_named = |known: &str, name: &Value| {
+                    name.as_str().is_some_and(|name| library_name(name) == known)
+                };
+                graph.params_where(|known| names.iter().any(|name| is_named(known, name)))
             }
             _ => graph.params(),
         };
-        groups.push(Group::new(
-            params,
-            top_k(group["top"].as_u64().ok_or("a group lacks top")? as usize),
-        ));
+        groups.push(params);
+        criteria.push(top_k(group["top"].as_u64().ok_or("a group lacks top")? as usize));
     }
     for (columns, label) in [(RootColumns::Rank, ""), (RootColumns::Outputs, ", C columns")] {
         let mut ggn = Ggn::new(graph, loss).columns(columns);
@@ -263,16 +262,15 @@ fn check_groups<B: Backend>(
         if let Some(samples) = indices(&description["subsampling_ggn"]) {
             ggn = ggn.ggn_samples(samples);
         }
-        let space = ggn.gram_space(&groups)?;
-        let (derivatives, pairs) = (space.directional_derivatives()?, space.eigenpairs()?);
+        let spaces = ggn.blocks(groups.clone()).gram_spaces()?;
         for (at, group) in groups_of.iter().enumerate() {
             let damping = group["damping"].as_f64().unwrap_or(1.0);
-            let newton = space.newton_step(constant(damping))?.step;
+            let (space, criterion) = (&spaces[at], &criteria[at]);
             let results = Results {
-                spectrum: space.spectrum(at),
-                derivatives: &derivatives[at],
-                pairs: &pairs[at],
-                newton: &newton,
+                spectrum: space.spectrum(),
+                derivatives: space.directional_derivatives(criterion)?,
+                pairs: space.eigenpairs(criterion)?,
+                newton: space.newton_step(criterion, constant(damping))?.step,
             };
             let label =
                 if groups.len() > 1 { format!(" of group {at}{label}") } else { label.to_string() };
@@ -282,25 +280,25 @@ fn check_groups<B: Backend>(
     Ok(())
 }
 
-struct Results<'r, B: Backend> {
-    spectrum: &'r [B::Elem],
-    derivatives: &'r DirectionalDerivatives<B::Elem>,
-    pairs: &'r Eigenpairs<B>,
-    newton: &'r ParamMap<Tensor<B>>,
+struct Results<'r> {
+    spectrum: &'r [f64],
+    derivatives: DirectionalDerivatives,
+    pairs: Eigenpairs,
+    newton: ParamMap<Tensor>,
 }
 
-fn check_group<B: Backend>(
+fn check_group(
     case: &Case,
     name: &str,
     group: usize,
     label: &str,
-    graph: &Graph<B>,
-    results: &Results<'_, B>,
+    graph: &Graph,
+    results: &Results<'_>,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
     let prefix = format!("expected/group{group}/");
     let array = |key: &str| case.get(&format!("{prefix}{key}"));
-    let tolerance = tolerance::<B::Elem>();
+    let tolerance = tolerance(graph.value().dtype());
     let values = &case.array(&format!("{prefix}eigenvalues"))?.data;
     let largest = values.last().copied().unwrap_or(0.0);
     report.compare(
@@ -316,7 +314,7 @@ fn check_group<B: Backend>(
         let common = spectrum.len().min(results.spectrum.len());
         let (ours, own) = results.spectrum.split_at(results.spectrum.len() - common);
         let (theirs, expected) = spectrum.split_at(spectrum.len() - common);
-        let zeros = ours.iter().map(|x| x.f64()).chain(theirs.iter().copied());
+        let zeros = ours.iter().copied().chain(theirs.iter().copied());
         let stray = zeros.fold(0.0, |stray, x| worse(stray, x.abs() / largest));
         let error = worse(scaled_error(own, expected, largest), stray);
         report.push(name, &format!("spectrum{label}"), error, tolerance, String::new());
@@ -388,12 +386,7 @@ fn check_group<B: Backend>(
 
 /// Worst over directions of the error, scaled by the quantity's largest magnitude and divided by
 /// the direction's factor. With `signless` a direction may be flipped as a whole.
-fn directional_error<E: Scalar>(
-    got: &Matrix<E>,
-    expected: &Array,
-    factors: &[f64],
-    signless: bool,
-) -> f64 {
+fn directional_error(got: &Matrix<f64>, expected: &Array, factors: &[f64], signless: bool) -> f64 {
     let k = factors.len();
     if [got.rows(), got.cols()] != expected.shape[..] {
         return f64::INFINITY;
@@ -402,7 +395,7 @@ fn directional_error<E: Scalar>(
     let column =
         |at: usize| -> Vec<f64> { expected.data.iter().skip(at).step_by(k).copied().collect() };
     let error_of = |at: usize| {
-        let ours: Vec<f64> = (0..got.rows()).map(|n| got[(n, at)].f64()).collect();
+        let ours: Vec<f64> = (0..got.rows()).map(|n| got[(n, at)]).collect();
         aligned_error(&ours, &column(at), scale, signless) / factors[at]
     };
     (0..k).map(error_of).fold(0.0, worse)
@@ -416,11 +409,11 @@ fn aligned_error(ours: &[f64], expected: &[f64], scale: f64, signless: bool) -> 
 }
 
 /// As [`directional_error`], for unit vectors spread over parameters.
-fn eigenvector_error<B: Backend>(
+fn eigenvector_error(
     case: &Case,
     prefix: &str,
-    graph: &Graph<B>,
-    got: &ParamMap<Tensor<B>>,
+    graph: &Graph,
+    got: &ParamMap<Tensor>,
     factors: &[f64],
 ) -> Result<f64, Unbuilt> {
     let k = factors.len();
@@ -434,7 +427,7 @@ fn eigenvector_error<B: Backend>(
         };
         let (got, len) = (got.to_vec()?, expected.data.len() / k);
         for at in 0..k {
-            ours[at].extend(got[at * len..(at + 1) * len].iter().map(|x| x.f64()));
+            ours[at].extend(&got[at * len..(at + 1) * len]);
             theirs[at].extend(&expected.data[at * len..(at + 1) * len]);
         }
     }

@@ -4,14 +4,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use vivit::prelude::*;
-use vivit::{BackendChoice, OnBackend};
+use vivit::DeviceChoice;
+use vivit::tensor::{DType, Device};
 use vivit_tests::case::{self, Case};
 use vivit_tests::report::Report;
 use vivit_tests::{Failure, dense, reference, zoo};
 
 const USAGE: &str = "\
-usage: cargo xtask verify [--cases DIR] [--strict] [--dtype f32|f64] [--backend cpu|opencl[:DEVICE]]
+usage: cargo xtask verify [--cases DIR] [--strict] [--dtype f32|f64] [--device cpu|opencl[:DEVICE]]
 
 Checks a zoo of small networks against finite differences and dense definitions (f64), then \
 reference cases.
@@ -19,22 +19,22 @@ reference cases.
   --cases DIR      check every .safetensors case of DIR instead of the project's own copy
   --strict         count a case that uses something unsupported as a failure
   --dtype TYPE     check reference cases in this element type only (default: f64 and f32)
-  --backend NAME   check what this backend computes, the zoo too in each of the types \
-(default: cpu)";
+  --device NAME    check what this device computes, the zoo too in each of the types \
+(default: cpu); --backend means the same";
 
 struct Options {
     cases: PathBuf,
     strict: bool,
-    dtypes: Vec<String>,
-    backend: BackendChoice,
+    dtypes: Vec<DType>,
+    device: DeviceChoice,
 }
 
 fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options {
         cases: case::own_cases(),
         strict: false,
-        dtypes: vec!["f64".into(), "f32".into()],
-        backend: BackendChoice::Cpu,
+        dtypes: vec![DType::F64, DType::F32],
+        device: DeviceChoice::Cpu,
     };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
@@ -42,15 +42,14 @@ fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, St
             "--help" | "-h" => return Ok(None),
             "--strict" => options.strict = true,
             "--cases" => options.cases = args.next().ok_or("--cases needs a folder")?.into(),
-            "--backend" => {
-                let name = args.next().ok_or("--backend needs cpu or opencl[:DEVICE]")?;
-                options.backend = name.parse().map_err(|error| format!("--backend: {error}"))?;
+            "--device" | "--backend" => {
+                let name = args.next().ok_or(format!("{arg} needs cpu or opencl[:DEVICE]"))?;
+                options.device = name.parse().map_err(|error| format!("{arg}: {error}"))?;
             }
-            "--dtype" => match args.next().as_deref() {
-                Some(dtype @ ("f32" | "f64")) => options.dtypes = vec![dtype.into()],
-                Some(other) => return Err(format!("--dtype {other}: choose f32 or f64")),
-                None => return Err("--dtype needs f32 or f64".into()),
-            },
+            "--dtype" => {
+                let name = args.next().ok_or("--dtype needs f32 or f64")?;
+                options.dtypes = vec![name.parse().map_err(|error| format!("--dtype: {error}"))?];
+            }
             other => return Err(format!("unknown argument {other}")),
         }
     }
@@ -67,42 +66,28 @@ fn run(options: &Options) -> Result<Report, Failure> {
             Err(why) => report.failed(&path.display().to_string(), "file", why),
         }
     }
-    for dtype in &options.dtypes {
-        let checks = Checks {
-            cases: &cases,
-            report: &mut report,
-            on_host: options.backend == BackendChoice::Cpu,
-        };
-        match dtype.as_str() {
-            "f32" => options.backend.run::<f32, _>(checks)?,
-            _ => options.backend.run::<f64, _>(checks)?,
-        }
+    // One device in both precisions.
+    let device = options.device.open(options.dtypes[0])?;
+    for &dtype in &options.dtypes {
+        let on_host = options.device == DeviceChoice::Cpu;
+        check(&device.with_dtype(dtype)?, on_host, &cases, &mut report);
     }
     Ok(report)
 }
 
-/// The zoo and the cases on one backend.
-struct Checks<'a> {
-    cases: &'a [Case],
-    report: &'a mut Report,
-    on_host: bool,
-}
-
-impl OnBackend for Checks<'_> {
-    type Out = ();
-    fn run<B: Backend>(self, backend: &B) {
-        // On the host doubles suffice for the zoo: rounding is all that would be tested in f32.
-        if !self.on_host || B::Elem::NAME == "f64" {
-            let (definitions, own) = (zoo::problems(), zoo::problems_on(backend));
-            let pairs = definitions.into_iter().zip(own);
-            for (problem, own) in
-                pairs.chain(zoo::layers::each().into_iter().zip(zoo::layers::each_on(backend)))
-            {
-                dense::check_on(&problem, &own, self.report);
-            }
+/// Checks the zoo and the cases on one device.
+fn check(device: &Device, on_host: bool, cases: &[Case], report: &mut Report) {
+    // On the host doubles suffice for the zoo: rounding is all that would be tested in f32.
+    if !on_host || device.dtype() == DType::F64 {
+        let (definitions, own) = (zoo::problems(), zoo::problems_on(device));
+        let pairs = definitions.into_iter().zip(own);
+        for (problem, own) in
+            pairs.chain(zoo::layers::each().into_iter().zip(zoo::layers::each_on(device)))
+        {
+            dense::check_on(&problem, &own, report);
         }
-        self.cases.iter().for_each(|case| reference::check(backend, case, self.report));
     }
+    cases.iter().for_each(|case| reference::check(device, case, report));
 }
 
 fn main() -> ExitCode {

@@ -1,11 +1,10 @@
 //! Copies, selections, padding, shared memory.
 
-use vivit::prelude::*;
-use vivit::tensor::Gemm;
+use vivit::tensor::{Device, Gemm, Shape, Tensor, Unary};
 
-use super::{random, read};
+use super::tools::{random, read, upload};
 
-pub(super) fn strided_copies<B: Backend>(backend: &B) {
+pub(super) fn strided_copies(device: &Device) {
     let rows: [(&[usize], &[usize]); 14] = [
         (&[], &[]),
         (&[7], &[3]),
@@ -26,9 +25,9 @@ pub(super) fn strided_copies<B: Backend>(backend: &B) {
         let span =
             shape.iter().zip(strides).map(|(len, step)| (len.max(&1) - 1) * step).sum::<usize>()
                 + 1;
-        let (x, x_buf) = random(backend, span + 3, 1);
+        let (x, x_buf) = random(device, span + 3, 1);
         // A view that starts inside its memory.
-        let (x, x_buf) = (&x[3..], backend.slice(&x_buf, 3..span + 3));
+        let (x, x_buf) = (&x[3..], x_buf.slice(3..span + 3));
         let shape = Shape::new(shape);
         let own = shape.strides();
         let from = |at: usize| {
@@ -38,20 +37,20 @@ pub(super) fn strided_copies<B: Backend>(backend: &B) {
         };
         let expected: Vec<f64> = (0..shape.size()).map(|at| x[from(at)]).collect();
         assert_eq!(
-            read(backend, &backend.copy_strided(&x_buf, &shape, strides)),
+            read(device, &device.copy_strided(&x_buf, &shape, strides)),
             expected,
             "{shape} with strides {strides:?}"
         );
     }
 }
 
-pub(super) fn selections<B: Backend>(backend: &B) {
+pub(super) fn selections(device: &Device) {
     let picks: [&[usize]; 8] =
         [&[], &[4], &[0, 1, 2], &[1, 3], &[4, 0, 2], &[3, 3, 3], &[2, 1, 0], &[0, 2, 3]];
     for (outer, inner) in [(1, 1), (3, 1), (1, 40), (7, 13), (0, 2), (2, 0)] {
-        let (x, x_buf) = random(backend, outer * 5 * inner, 1);
+        let (x, x_buf) = random(device, outer * 5 * inner, 1);
         for pick in picks {
-            let got = read(backend, &backend.select(&x_buf, outer, 5, inner, pick));
+            let got = read(device, &device.index_select(&x_buf, outer, 5, inner, pick));
             let rows = (0..outer).flat_map(|o| pick.iter().map(move |&a| (o * 5 + a) * inner));
             let expected: Vec<f64> = rows.flat_map(|row| x[row..row + inner].to_vec()).collect();
             assert_eq!(got, expected, "{pick:?} of [{outer}, 5, {inner}]");
@@ -59,7 +58,7 @@ pub(super) fn selections<B: Backend>(backend: &B) {
     }
 }
 
-pub(super) fn padding<B: Backend>(backend: &B) {
+pub(super) fn padding(device: &Device) {
     type Pads<'a> = &'a [(isize, isize)];
     let rows: [(&[usize], Pads<'_>); 10] = [
         (&[], &[]),
@@ -78,7 +77,7 @@ pub(super) fn padding<B: Backend>(backend: &B) {
     ];
     for (shape, pads) in rows {
         let shape = Shape::new(shape);
-        let (x, x_buf) = random(backend, shape.size(), 1);
+        let (x, x_buf) = random(device, shape.size(), 1);
         let out = Shape::new(
             &shape
                 .iter()
@@ -96,74 +95,77 @@ pub(super) fn padding<B: Backend>(backend: &B) {
         let expected: Vec<f64> =
             (0..out.size()).map(|at| from(at).map_or(0.0, |from| x[from])).collect();
         assert_eq!(
-            read(backend, &backend.pad(&x_buf, &shape, pads)),
+            read(device, &device.pad(&x_buf, &shape, pads)),
             expected,
             "{shape} padded by {pads:?}"
         );
     }
     let part = |len: usize, seed: u64| {
-        Tensor::from_buf(backend, [2, len, 3], random(backend, 6 * len, seed).1)
+        Tensor::from_buf(device, [2, len, 3], random(device, 6 * len, seed).1)
     };
     let parts = [part(1, 1), part(4, 2), part(2, 3)];
     let joined = Tensor::concat(&parts, 1);
     assert_eq!(
-        joined.slice(0, 1).select(1, &[1, 2, 3, 4]).to_vec().unwrap(),
+        joined.slice(0, 1).index_select(1, &[1, 2, 3, 4]).to_vec().unwrap(),
         parts[1].slice(0, 1).to_vec().unwrap()
     );
 }
 
-pub(super) fn tables<B: Backend>(backend: &B) {
+pub(super) fn tables(device: &Device) {
     for (rows, width, count) in [(1, 1, 1), (5, 3, 8), (7, 300, 20), (4, 2, 0)] {
-        let (table, table_buf) = random(backend, rows * width, 1);
+        let (table, table_buf) = random(device, rows * width, 1);
         let ids: Vec<usize> = (0..count).map(|at| at * 3 % rows).collect();
-        let ids_buf = backend.upload(ids.iter().map(|&id| B::Elem::of(id as f64)).collect());
+        let ids_buf = upload(device, ids.iter().map(|&id| id as f64).collect::<Vec<_>>());
         let expected: Vec<f64> =
             ids.iter().flat_map(|&id| table[id * width..][..width].to_vec()).collect();
-        assert_eq!(read(backend, &backend.lookup(&table_buf, &ids_buf, (rows, width))), expected);
+        assert_eq!(
+            read(device, &device.gather_rows(&table_buf, &ids_buf, (rows, width))),
+            expected
+        );
         let hot: Vec<f64> = ids
             .iter()
             .flat_map(|&id| (0..rows).map(move |row| if row == id { 1.0 } else { 0.0 }))
             .collect();
-        assert_eq!(read(backend, &backend.one_hot(&ids_buf, rows)), hot);
+        assert_eq!(read(device, &device.one_hot(&ids_buf, rows)), hot);
     }
     // What is no row is NaN, and the rest as it was.
     let ids = [0.0, 3.0, 4.0, -1.0, 1.5, f64::NAN, f64::INFINITY, 2.0];
-    let rows = backend.row_or_nan(&backend.upload(ids.map(B::Elem::of).to_vec()), 4).unwrap();
+    let rows = device.row_or_nan(&upload(device, ids), 4).unwrap();
     let rows: Vec<Option<f64>> =
-        read(backend, &rows).into_iter().map(|row| (!row.is_nan()).then_some(row)).collect();
+        read(device, &rows).into_iter().map(|row| (!row.is_nan()).then_some(row)).collect();
     assert_eq!(rows, [Some(0.0), Some(3.0), None, None, None, None, None, Some(2.0)]);
     for n in [0, 1, 2, 7, 300] {
         let units: Vec<f64> =
             (0..n * n).map(|at| if at % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
-        assert_eq!(read(backend, &backend.eye(n)), units);
+        assert_eq!(read(device, &device.eye(n)), units);
     }
 }
 
-pub(super) fn empty_arrays<B: Backend>(backend: &B) {
+pub(super) fn empty_arrays(device: &Device) {
     let array = |shape: &[usize]| {
-        Tensor::from_buf(backend, shape, random(backend, shape.iter().product(), 1).1)
+        Tensor::from_buf(device, shape, random(device, shape.iter().product(), 1).1)
     };
     let x = array(&[0, 3]);
-    let zeros = vec![B::Elem::of(0.0); 3];
+    let zeros = vec![0.0; 3];
     assert_eq!(x.unary(Unary::Tanh).sum(0).to_vec().unwrap(), zeros);
     assert_eq!(x.add(&array(&[3])).len(), 0);
     assert_eq!(x.permute(&[1, 0]).shape().to_vec(), [3, 0]);
     assert_eq!(x.pad(&[(1, 0), (0, 0)]).to_vec().unwrap(), zeros);
-    assert_eq!(array(&[4, 2]).slice(2, 2).to_vec().unwrap(), []);
+    assert_eq!(array(&[4, 2]).slice(2, 2).to_vec().unwrap(), [0.0; 0]);
 }
 
-pub(super) fn copies_on_write<B: Backend>(backend: &B) {
-    let (data, buf) = random(backend, 6, 1);
-    let a = Tensor::from_buf(backend, [3, 2], buf);
+pub(super) fn copies_on_write(device: &Device) {
+    let (data, buf) = random(device, 6, 1);
+    let a = Tensor::from_buf(device, [3, 2], buf);
     let mut b = a.clone();
     b.axpy(1.0, &a);
     let mut row = a.slice(1, 2);
     row.axpy(-1.0, &a.slice(1, 2));
-    assert_eq!(read(backend, row.buf()), [0.0, 0.0]);
-    assert_eq!(read(backend, a.buf()), data);
+    assert_eq!(read(device, row.buf()), [0.0, 0.0]);
+    assert_eq!(read(device, a.buf()), data);
     assert_eq!(a.scale(2.0).to_vec().unwrap(), b.to_vec().unwrap());
     let mut c = a.clone();
-    backend.gemm(&Gemm::new(1, 1, 1), a.buf(), a.buf(), c.buf_mut());
-    assert_eq!(read(backend, a.buf()), data);
-    assert_eq!(read(backend, c.buf())[1..], data[1..]);
+    device.gemm(&Gemm::new(1, 1, 1), a.buf(), a.buf(), c.buf_mut());
+    assert_eq!(read(device, a.buf()), data);
+    assert_eq!(read(device, c.buf())[1..], data[1..]);
 }

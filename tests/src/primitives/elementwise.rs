@@ -1,9 +1,8 @@
 //! Element-wise maps, alone and with broadcasting.
 
-use vivit::prelude::*;
-use vivit::tensor::{Row, RowVisitor};
+use vivit::tensor::{Binary, Device, Rng, Row, RowVisitor, Shape, Unary};
 
-use super::{assert_close, random, read};
+use super::tools::{assert_close, random, read, rounded, upload};
 
 /// `f` or `f′` in doubles.
 struct Defined {
@@ -47,59 +46,56 @@ fn every_map() -> Vec<Unary> {
 }
 
 /// Arguments from the map's domain, some of them extreme.
-fn arguments<B: Backend>(f: Unary, len: usize) -> Vec<B::Elem> {
+fn arguments(device: &Device, f: Unary, len: usize) -> Vec<f64> {
     let positive = matches!(f, Unary::Ln | Unary::Sqrt);
     let away = matches!(f, Unary::Recip);
-    let mut x: Vec<B::Elem> = Rng::new(len as u64).normal(len);
+    let mut x = rounded(device, Rng::new(len as u64).normal(len));
     if let [first, second, third, fourth, ..] = &mut x[..] {
-        (*first, *second, *third, *fourth) =
-            (B::Elem::of(0.0), B::Elem::of(-30.0), B::Elem::of(30.0), B::Elem::of(1.0));
+        (*first, *second, *third, *fourth) = (0.0, -30.0, 30.0, 1.0);
     }
-    let inside = |x: &B::Elem| {
+    let inside = |x: &f64| {
         if positive {
-            B::Elem::of(x.f64().abs() + 0.1)
-        } else if away && x.f64().abs() < 0.1 {
-            B::Elem::of(0.5)
+            x.abs() + 0.1
+        } else if away && x.abs() < 0.1 {
+            0.5
         } else {
             *x
         }
     };
-    x.iter().map(inside).collect()
+    rounded(device, x.iter().map(inside).collect())
 }
 
-pub(super) fn maps<B: Backend>(backend: &B) {
+pub(super) fn maps(device: &Device) {
     for f in every_map() {
         for len in [0, 1, 13, 1000] {
-            let x = arguments::<B>(f, len);
+            let x = arguments(device, f, len);
             let expected: Vec<f64> =
-                x.iter().map(|x| f.visit(Defined { x: x.f64(), derivative: false })).collect();
-            let got = read(backend, &backend.unary(f, &backend.upload(x)));
-            assert_close::<B>(&format!("{f:?}"), &got, &expected, 4);
+                x.iter().map(|x| f.visit(Defined { x: *x, derivative: false })).collect();
+            let got = read(device, &device.unary(f, &upload(device, x)));
+            assert_close(device, &format!("{f:?}"), &got, &expected, 4);
         }
     }
-    let nan = backend.upload(vec![B::Elem::of(f64::NAN); 3]);
+    let nan = upload(device, vec![f64::NAN; 3]);
     for f in every_map() {
-        assert!(
-            read(backend, &backend.unary(f, &nan)).iter().all(|y| y.is_nan()),
-            "{f:?} hides NaN"
-        );
+        assert!(read(device, &device.unary(f, &nan)).iter().all(|y| y.is_nan()), "{f:?} hides NaN");
     }
 }
 
-pub(super) fn chains<B: Backend>(backend: &B) {
+pub(super) fn chains(device: &Device) {
     for f in every_map() {
         for (columns, len) in [(1, 1), (0, 5), (3, 13), (7, 300), (2, 1000)] {
-            let x = arguments::<B>(f, len);
-            let (mat, mat_buf) = random(backend, columns * len, 3);
-            let slope = |x: &B::Elem| f.visit(Defined { x: x.f64(), derivative: true });
+            let x = arguments(device, f, len);
+            let (mat, mat_buf) = random(device, columns * len, 3);
+            let slope = |x: &f64| f.visit(Defined { x: *x, derivative: true });
             let expected: Vec<f64> =
                 mat.iter().enumerate().map(|(at, m)| m * slope(&x[at % len])).collect();
-            let x_buf = backend.upload(x);
-            let y_buf = backend.unary(f, &x_buf);
+            let x_buf = upload(device, x);
+            let y_buf = device.unary(f, &x_buf);
             // Derivatives from a rounded y: off by ε times f″/f′, which is a few here.
-            assert_close::<B>(
+            assert_close(
+                device,
                 &format!("f′ of {f:?}"),
-                &read(backend, &backend.unary_chain(f, &x_buf, &y_buf, &mat_buf)),
+                &read(device, &device.unary_chain(f, &x_buf, &y_buf, &mat_buf)),
                 &expected,
                 20,
             );
@@ -107,7 +103,7 @@ pub(super) fn chains<B: Backend>(backend: &B) {
     }
 }
 
-pub(super) fn second_derivatives<B: Backend>(backend: &B) {
+pub(super) fn second_derivatives(device: &Device) {
     struct Second(f64);
     impl RowVisitor for Second {
         type Out = f64;
@@ -117,12 +113,12 @@ pub(super) fn second_derivatives<B: Backend>(backend: &B) {
     }
     for f in every_map() {
         for len in [0, 1, 13, 1000] {
-            let x = arguments::<B>(f, len);
-            let expected: Vec<f64> = x.iter().map(|x| f.visit(Second(x.f64()))).collect();
-            let x_buf = backend.upload(x);
-            let y_buf = backend.unary(f, &x_buf);
-            let got = read(backend, &backend.unary_second(f, &x_buf, &y_buf));
-            assert_close::<B>(&format!("f″ of {f:?}"), &got, &expected, 40);
+            let x = arguments(device, f, len);
+            let expected: Vec<f64> = x.iter().map(|x| f.visit(Second(*x))).collect();
+            let x_buf = upload(device, x);
+            let y_buf = device.unary(f, &x_buf);
+            let got = read(device, &device.unary_second(f, &x_buf, &y_buf));
+            assert_close(device, &format!("f″ of {f:?}"), &got, &expected, 40);
         }
     }
 }
@@ -144,11 +140,11 @@ fn broadcast_position(shape: &[usize], full: &[usize], mut at: usize) -> usize {
 
 /// Compares a map of two arguments with its definition.
 #[track_caller]
-pub fn broadcast<B: Backend>(backend: &B, a_shape: &[usize], b_shape: &[usize], seed: u64) {
+pub fn broadcast(device: &Device, a_shape: &[usize], b_shape: &[usize], seed: u64) {
     let (a_shape, b_shape) = (Shape::new(a_shape), Shape::new(b_shape));
     let full = a_shape.broadcast(&b_shape).expect("shapes that broadcast");
     let ((a, a_buf), (b, b_buf)) =
-        (random(backend, a_shape.size(), seed), random(backend, b_shape.size(), seed + 1));
+        (random(device, a_shape.size(), seed), random(device, b_shape.size(), seed + 1));
     type Pair = (Binary, fn(f64, f64) -> f64);
     let fs: [Pair; 4] = [
         (Binary::Add, |a, b| a + b),
@@ -164,12 +160,12 @@ pub fn broadcast<B: Backend>(backend: &B, a_shape: &[usize], b_shape: &[usize], 
             )
         };
         let expected: Vec<f64> = (0..full.size()).map(pair).collect();
-        let got = read(backend, &backend.binary(f, (&a_buf, &a_shape), (&b_buf, &b_shape), &full));
-        assert_close::<B>(&format!("{f:?} of {a_shape} and {b_shape}"), &got, &expected, 1);
+        let got = read(device, &device.binary(f, (&a_buf, &a_shape), (&b_buf, &b_shape), &full));
+        assert_close(device, &format!("{f:?} of {a_shape} and {b_shape}"), &got, &expected, 1);
     }
 }
 
-pub(super) fn broadcasting<B: Backend>(backend: &B) {
+pub(super) fn broadcasting(device: &Device) {
     let shapes: [(&[usize], &[usize]); 14] = [
         (&[], &[]),
         (&[5], &[]),
@@ -187,18 +183,18 @@ pub(super) fn broadcasting<B: Backend>(backend: &B) {
         (&[20_000, 3], &[3]),
     ];
     for (at, (a, b)) in shapes.into_iter().enumerate() {
-        broadcast(backend, a, b, at as u64);
-        broadcast(backend, b, a, at as u64);
+        broadcast(device, a, b, at as u64);
+        broadcast(device, b, a, at as u64);
     }
 }
 
-pub(super) fn sums_in_place<B: Backend>(backend: &B) {
+pub(super) fn sums_in_place(device: &Device) {
     for len in [0, 1, 7, 257, 70_000] {
-        let ((x, x_buf), (y, mut y_buf)) = (random(backend, len, 1), random(backend, len, 2));
-        backend.axpy(-0.75, &x_buf, &mut y_buf);
+        let ((x, x_buf), (y, mut y_buf)) = (random(device, len, 1), random(device, len, 2));
+        device.axpy(-0.75, &x_buf, &mut y_buf);
         let expected: Vec<f64> = y.iter().zip(&x).map(|(y, x)| y - 0.75 * x).collect();
-        assert_close::<B>("axpy", &read(backend, &y_buf), &expected, 1);
-        let filled = read(backend, &backend.fill(len, B::Elem::of(1.5)));
+        assert_close(device, "axpy", &read(device, &y_buf), &expected, 1);
+        let filled = read(device, &device.fill(len, 1.5));
         assert_eq!(filled, vec![1.5; len]);
     }
 }

@@ -5,13 +5,16 @@
 //! products of numbers of size one may be off by c·ε·√n of its largest partial sum, which is about
 //! √n: bounds are `16 ε (n + 4)`.
 
-use vivit::prelude::*;
-use vivit::tensor::{Gemm, Window};
+use vivit::tensor::{Device, Gemm, Reduce, Unary, Window};
+
+use tools::{random, read};
 
 mod arrays;
 mod elementwise;
+mod many_axes;
 mod products;
 mod reductions;
+mod tools;
 mod windows;
 
 pub use elementwise::broadcast;
@@ -19,10 +22,10 @@ pub use products::{product, product_by_definition, symmetric_product};
 pub use windows::window;
 
 /// A named check.
-pub type Check<B> = (&'static str, fn(&B));
+pub type Check = (&'static str, fn(&Device));
 
 /// All checks.
-pub fn checks<B: Backend>() -> Vec<Check<B>> {
+pub fn checks() -> Vec<Check> {
     vec![
         ("matrix products", products::products),
         ("batched matrix products", products::batched_products),
@@ -43,6 +46,7 @@ pub fn checks<B: Backend>() -> Vec<Check<B>> {
         ("rows of tables", arrays::tables),
         ("windows", windows::windows),
         ("convolutions", windows::convolutions),
+        ("arrays of twelve axes", many_axes::many_axes),
         ("empty arrays", arrays::empty_arrays),
         ("writes leave shared memory alone", arrays::copies_on_write),
         ("NaN and infinity", reductions::non_finite),
@@ -51,45 +55,22 @@ pub fn checks<B: Backend>() -> Vec<Check<B>> {
 }
 
 /// Runs all checks.
-pub fn check_all<B: Backend>(backend: &B) {
-    for (name, check) in checks::<B>() {
+pub fn check_all(device: &Device) {
+    for (name, check) in checks() {
         println!("{name}");
-        check(backend);
+        check(device);
     }
 }
 
-/// Random numbers as the device has them, and their buffer.
-fn random<B: Backend>(backend: &B, len: usize, seed: u64) -> (Vec<f64>, B::Buf) {
-    let data: Vec<B::Elem> = Rng::new(seed).normal(len);
-    (data.iter().map(|x| x.f64()).collect(), backend.upload(data))
-}
-
-fn read<B: Backend>(backend: &B, buf: &B::Buf) -> Vec<f64> {
-    backend.download(buf).expect("the device works").iter().map(|x| x.f64()).collect()
-}
-
-/// Fails unless all numbers agree up to what sums of `terms` numbers may be off by.
-#[track_caller]
-fn assert_close<B: Backend>(what: &str, got: &[f64], expected: &[f64], terms: usize) {
-    assert_eq!(got.len(), expected.len(), "{what}: number of entries");
-    let bound = 16.0 * B::Elem::EPSILON.f64() * (terms as f64 + 4.0);
-    for (at, (got, expected)) in got.iter().zip(expected).enumerate() {
-        let fine = got == expected
-            || (got.is_nan() && expected.is_nan())
-            || (got - expected).abs() <= bound * expected.abs().max(1.0);
-        assert!(fine, "{what}: entry {at} is {got}, not {expected}");
-    }
-}
-
-fn same_bits<B: Backend>(backend: &B) {
+fn same_bits(device: &Device) {
     let run = || {
-        let (_, a) = random(backend, 300 * 301, 1);
-        let mut c = backend.fill(300 * 300, B::Elem::of(0.0));
-        backend.gemm(&Gemm::nt(300, 300, 301), &a, &a, &mut c);
+        let (_, a) = random(device, 300 * 301, 1);
+        let mut c = device.fill(300 * 300, 0.0);
+        device.gemm(&Gemm::nt(300, 300, 301), &a, &a, &mut c);
         let w = Window::new(&[15, 20], &[3, 3], &[1, 1], &[1, 1], &[1, 1], false).unwrap();
-        let folded = backend.fold(&backend.unfold(&c, 300, &w), 300, &w);
-        let sums = backend.reduce(Reduce::Sum, &backend.unary(Unary::Tanh, &folded), 3, 30_000, 1);
-        [read(backend, &c), read(backend, &folded), read(backend, &sums)]
+        let folded = device.fold(&device.unfold(&c, 300, &w), 300, &w);
+        let sums = device.reduce(Reduce::Sum, &device.unary(Unary::Tanh, &folded), 3, 30_000, 1);
+        [read(device, &c), read(device, &folded), read(device, &sums)]
     };
     let first = run();
     for _ in 0..3 {

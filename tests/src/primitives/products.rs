@@ -1,9 +1,8 @@
 //! Matrix products.
 
-use vivit::prelude::*;
-use vivit::tensor::{BatchAxis, Gemm, Strides};
+use vivit::tensor::{BatchAxis, Device, Gemm, Strides};
 
-use super::{assert_close, random, read};
+use super::tools::{assert_close, random, read};
 
 /// The product by its definition.
 pub fn product_by_definition(g: &Gemm, a: &[f64], b: &[f64], c: &mut [f64]) {
@@ -40,13 +39,13 @@ pub fn product_by_definition(g: &Gemm, a: &[f64], b: &[f64], c: &mut [f64]) {
 
 /// Compares a product with its definition, with random operands of the given lengths.
 #[track_caller]
-pub fn product<B: Backend>(backend: &B, g: &Gemm, lens: [usize; 3], seed: u64) {
+pub fn product(device: &Device, g: &Gemm, lens: [usize; 3], seed: u64) {
     let [(a, a_buf), (b, b_buf), (mut c, mut c_buf)] =
-        [0, 1, 2].map(|i| random(backend, lens[i], seed + i as u64));
-    backend.gemm(g, &a_buf, &b_buf, &mut c_buf);
+        [0, 1, 2].map(|i| random(device, lens[i], seed + i as u64));
+    device.gemm(g, &a_buf, &b_buf, &mut c_buf);
     product_by_definition(g, &a, &b, &mut c);
     let summed: usize = g.batch.iter().filter(|axis| axis.c == 0).map(|axis| axis.len).product();
-    assert_close::<B>(&format!("{g:?}"), &read(backend, &c_buf), &c, g.k * summed);
+    assert_close(device, &format!("{g:?}"), &read(device, &c_buf), &c, g.k * summed);
 }
 
 /// A product with either operand, and the result, transposed or not.
@@ -64,7 +63,7 @@ fn layouts() -> impl Iterator<Item = [bool; 3]> {
     (0..8).map(|bits| [bits & 1 > 0, bits & 2 > 0, bits & 4 > 0])
 }
 
-pub(super) fn products<B: Backend>(backend: &B) {
+pub(super) fn products(device: &Device) {
     let sizes = [
         [1, 1, 1],
         [1, 7, 300],
@@ -86,8 +85,8 @@ pub(super) fn products<B: Backend>(backend: &B) {
         let [m, n, k] = dims;
         for layout in layouts() {
             let g = laid_out(dims, layout);
-            product(backend, &g, [m * k, k * n, m * n], at as u64);
-            product(backend, &g.accumulating().scaled(-0.5), [m * k, k * n, m * n], at as u64);
+            product(device, &g, [m * k, k * n, m * n], at as u64);
+            product(device, &g.accumulating().scaled(-0.5), [m * k, k * n, m * n], at as u64);
         }
     }
     // Rows apart from each other, and results inside larger arrays.
@@ -98,14 +97,14 @@ pub(super) fn products<B: Backend>(backend: &B) {
         ..Gemm::new(11, 17, 19)
     };
     product(
-        backend,
+        device,
         &g,
         [3 + 10 * 40 + 18 * 2 + 1, 1 + 18 * 3 + 16 * 70 + 1, 5 + 10 * 37 + 16 * 2 + 1],
         50,
     );
 }
 
-pub(super) fn batched_products<B: Backend>(backend: &B) {
+pub(super) fn batched_products(device: &Device) {
     for (at, [m, n, k]) in [[3, 5, 7], [1, 1, 9], [17, 40, 3], [70, 13, 33]].into_iter().enumerate()
     {
         // Batch axes: one that C keeps, one that it sums over, one that B does not have.
@@ -120,14 +119,14 @@ pub(super) fn batched_products<B: Backend>(backend: &B) {
                 );
                 let g = g.batch(summed, shared * sa, sb, 0).batch(shared, sa, 0, sc);
                 let lens = [kept * summed * shared * sa, kept * summed * sb, kept * shared * sc];
-                product(backend, &g, lens, at as u64);
+                product(device, &g, lens, at as u64);
             }
         }
     }
 }
 
 /// More axes than a device's kernel takes at a time.
-pub(super) fn many_batch_axes<B: Backend>(backend: &B) {
+pub(super) fn many_batch_axes(device: &Device) {
     let (sa, sb, sc) = (6, 8, 12);
     let mut g = Gemm::new(3, 4, 2).accumulating();
     let (mut a, mut b, mut c) = (sa, sb, sc);
@@ -142,14 +141,14 @@ pub(super) fn many_batch_axes<B: Backend>(backend: &B) {
         b *= len;
         c *= if kept { len } else { 1 };
     }
-    product(backend, &g, [a, b, c], 1);
+    product(device, &g, [a, b, c], 1);
     for batch in [
         vec![BatchAxis { len: 0, a: 6, b: 8, c: 12 }],
         vec![BatchAxis { len: 0, a: 6, b: 8, c: 0 }],
     ] {
         for accumulate in [false, true] {
             product(
-                backend,
+                device,
                 &Gemm { batch: batch.clone(), accumulate, ..Gemm::new(3, 4, 2) },
                 [6, 8, 12],
                 2,
@@ -160,16 +159,17 @@ pub(super) fn many_batch_axes<B: Backend>(backend: &B) {
 
 /// Compares the lower half of `C += A Aᵀ` with its definition.
 #[track_caller]
-pub fn symmetric_product<B: Backend>(backend: &B, r: usize, d: usize, seed: u64) {
-    let (a, a_buf) = random(backend, r * d, seed);
-    let (before, mut c_buf) = random(backend, r * r, seed + 1);
-    backend.syrk(r, d, &a_buf, &mut c_buf);
-    let c = read(backend, &c_buf);
+pub fn symmetric_product(device: &Device, r: usize, d: usize, seed: u64) {
+    let (a, a_buf) = random(device, r * d, seed);
+    let (before, mut c_buf) = random(device, r * r, seed + 1);
+    device.syrk(r, d, &a_buf, &mut c_buf);
+    let c = read(device, &c_buf);
     for i in (0..r).step_by(if r > 100 { 7 } else { 1 }) {
         let expected: Vec<f64> = (0..=i)
             .map(|j| before[i * r + j] + (0..d).map(|k| a[i * d + k] * a[j * d + k]).sum::<f64>())
             .collect();
-        assert_close::<B>(
+        assert_close(
+            device,
             &format!("row {i} of the symmetric product [{r}, {d}]"),
             &c[i * r..][..=i],
             &expected,
@@ -178,7 +178,7 @@ pub fn symmetric_product<B: Backend>(backend: &B, r: usize, d: usize, seed: u64)
     }
 }
 
-pub(super) fn symmetric_products<B: Backend>(backend: &B) {
+pub(super) fn symmetric_products(device: &Device) {
     for (at, (r, d)) in [
         (0, 3),
         (1, 1),
@@ -194,23 +194,24 @@ pub(super) fn symmetric_products<B: Backend>(backend: &B) {
     .into_iter()
     .enumerate()
     {
-        symmetric_product(backend, r, d, at as u64);
+        symmetric_product(device, r, d, at as u64);
     }
 }
 
-pub(super) fn tiled_products<B: Backend>(backend: &B) {
+pub(super) fn tiled_products(device: &Device) {
     for (rows, m, cols, n) in
         [(1, 1, 1, 1), (6, 3, 8, 4), (15, 5, 7, 7), (4, 1, 9, 1), (40, 20, 600, 200), (0, 1, 4, 2)]
     {
-        let ((x, x_buf), (y, y_buf)) = (random(backend, rows * cols, 1), random(backend, m * n, 2));
-        let (mut acc, mut acc_buf) = random(backend, rows * cols, 3);
-        backend.add_tiled_product(&mut acc_buf, &x_buf, (rows, cols), &y_buf, (m, n));
+        let ((x, x_buf), (y, y_buf)) = (random(device, rows * cols, 1), random(device, m * n, 2));
+        let (mut acc, mut acc_buf) = random(device, rows * cols, 3);
+        device.add_tiled_product(&mut acc_buf, &x_buf, (rows, cols), &y_buf, (m, n));
         for (at, acc) in acc.iter_mut().enumerate() {
             *acc += x[at] * y[at / cols % m * n + at % cols % n];
         }
-        assert_close::<B>(
+        assert_close(
+            device,
             &format!("[{rows}, {cols}] times tiles [{m}, {n}]"),
-            &read(backend, &acc_buf),
+            &read(device, &acc_buf),
             &acc,
             1,
         );

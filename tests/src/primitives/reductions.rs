@@ -1,10 +1,10 @@
 //! Reductions, softmax, draws and the search for NaN.
 
-use vivit::prelude::*;
+use vivit::tensor::{Buffer, DType, Device, Reduce, Rng};
 
-use super::{assert_close, random, read};
+use super::tools::{assert_close, random, read, upload};
 
-pub(super) fn reductions<B: Backend>(backend: &B) {
+pub(super) fn reductions(device: &Device) {
     for (outer, axis, inner) in [
         (1, 1, 1),
         (2, 0, 3),
@@ -18,7 +18,7 @@ pub(super) fn reductions<B: Backend>(backend: &B) {
         (40_000, 3, 1),
         (2, 300, 300),
     ] {
-        let (x, x_buf) = random(backend, outer * axis * inner, 1);
+        let (x, x_buf) = random(device, outer * axis * inner, 1);
         let list = |at: usize| {
             (0..axis).map(|a| x[(at / inner * axis + a) * inner + at % inner]).collect::<Vec<_>>()
         };
@@ -30,35 +30,36 @@ pub(super) fn reductions<B: Backend>(backend: &B) {
             .map(|at| list(at).into_iter().fold(f64::INFINITY, f64::min))
             .collect();
         let name = format!("[{outer}, {axis}, {inner}]");
-        assert_close::<B>(
+        assert_close(
+            device,
             &name,
-            &read(backend, &backend.reduce(Reduce::Sum, &x_buf, outer, axis, inner)),
+            &read(device, &device.reduce(Reduce::Sum, &x_buf, outer, axis, inner)),
             &sums,
             axis,
         );
         assert_eq!(
-            read(backend, &backend.reduce(Reduce::Max, &x_buf, outer, axis, inner)),
+            read(device, &device.reduce(Reduce::Max, &x_buf, outer, axis, inner)),
             most,
             "{name}"
         );
         assert_eq!(
-            read(backend, &backend.reduce(Reduce::Min, &x_buf, outer, axis, inner)),
+            read(device, &device.reduce(Reduce::Min, &x_buf, outer, axis, inner)),
             least,
             "{name}"
         );
         let squares: Vec<f64> =
             (0..outer * inner).map(|at| list(at).iter().map(|x| x * x).sum()).collect();
-        let got = read(backend, &backend.reduce(Reduce::SumSquares, &x_buf, outer, axis, inner));
-        assert_close::<B>(&name, &got, &squares, axis);
+        let got = read(device, &device.reduce(Reduce::SumSquares, &x_buf, outer, axis, inner));
+        assert_close(device, &name, &got, &squares, axis);
     }
     for axis in [3, 500] {
         for at in [0, 1, axis - 1] {
-            let mut x = vec![B::Elem::of(1.0); axis];
-            x[at] = B::Elem::of(f64::NAN);
-            let x = backend.upload(x);
+            let mut x = vec![1.0; axis];
+            x[at] = f64::NAN;
+            let x = upload(device, x);
             for f in [Reduce::Max, Reduce::Min] {
                 assert!(
-                    read(backend, &backend.reduce(f, &x, 1, axis, 1))[0].is_nan(),
+                    read(device, &device.reduce(f, &x, 1, axis, 1))[0].is_nan(),
                     "{f:?} over {axis} hides NaN at {at}"
                 );
             }
@@ -66,11 +67,11 @@ pub(super) fn reductions<B: Backend>(backend: &B) {
     }
 }
 
-pub(super) fn softmax<B: Backend>(backend: &B) {
+pub(super) fn softmax(device: &Device) {
     for (outer, axis, inner) in
         [(1, 1, 1), (3, 10, 1), (2, 7, 5), (300, 3, 1), (2, 1000, 1), (0, 3, 1)]
     {
-        let (x, x_buf) = random(backend, outer * axis * inner, 1);
+        let (x, x_buf) = random(device, outer * axis * inner, 1);
         let e = |at: usize| {
             let (o, i) = (at / (axis * inner), at % inner);
             let list: Vec<f64> = (0..axis).map(|a| x[(o * axis + a) * inner + i]).collect();
@@ -78,26 +79,26 @@ pub(super) fn softmax<B: Backend>(backend: &B) {
         };
         let expected: Vec<f64> = (0..x.len()).map(e).collect();
         let name = format!("softmax of [{outer}, {axis}, {inner}]");
-        assert_close::<B>(
+        assert_close(
+            device,
             &name,
-            &read(backend, &backend.softmax(&x_buf, outer, axis, inner)),
+            &read(device, &device.softmax(&x_buf, outer, axis, inner)),
             &expected,
             4,
         );
     }
-    let large =
-        backend.softmax(&backend.upload([1e4, 1e4, -1e4].map(B::Elem::of).to_vec()), 1, 3, 1);
-    assert_eq!(read(backend, &large), [0.5, 0.5, 0.0]);
+    let large = device.softmax(&upload(device, [1e4, 1e4, -1e4]), 1, 3, 1);
+    assert_eq!(read(device, &large), [0.5, 0.5, 0.0]);
 }
 
-pub(super) fn draws<B: Backend>(backend: &B) {
+pub(super) fn draws(device: &Device) {
     for (m, outer, axis, inner) in
         [(1, 1, 1, 1), (3, 4, 5, 2), (2, 1, 300, 1), (5, 40, 3, 7), (2, 0, 3, 1)]
     {
-        let p = backend.softmax(&random(backend, outer * axis * inner, 1).1, outer, axis, inner);
+        let p = device.softmax(&random(device, outer * axis * inner, 1).1, outer, axis, inner);
         let u: Vec<f64> = Rng::new(2).uniform(m * outer * inner, 0.0, 1.0);
-        let hot = read(backend, &backend.draw_one_hot(&p, &u, outer, axis, inner).unwrap());
-        let p = read(backend, &p);
+        let hot = read(device, &device.draw_one_hot(&p, &u, outer, axis, inner).unwrap());
+        let p = read(device, &p);
         assert_eq!(hot.len(), u.len() * axis);
         for (at, &u) in u.iter().enumerate() {
             let (row, i) = (at / inner, at % inner);
@@ -110,7 +111,7 @@ pub(super) fn draws<B: Backend>(backend: &B) {
             // u lies in the drawn entry's share, up to the rounding of sums of shares.
             let below: f64 = (0..drawn[0]).map(|a| p[(row % outer * axis + a) * inner + i]).sum();
             let share = p[(row % outer * axis + drawn[0]) * inner + i];
-            let slack = 4.0 * B::Elem::EPSILON.f64() * axis as f64;
+            let slack = 4.0 * device.dtype().epsilon() * axis as f64;
             assert!(
                 below - slack <= u && u < below + share + slack,
                 "{u} is not in {below} + {share}"
@@ -118,48 +119,47 @@ pub(super) fn draws<B: Backend>(backend: &B) {
         }
     }
     // Entries without probability are not drawn, whatever rounding does.
-    let p = backend.upload([0.0, 0.5, 0.5, 0.0].map(B::Elem::of).to_vec());
+    let p = upload(device, [0.0, 0.5, 0.5, 0.0]);
     let hot =
-        read(backend, &backend.draw_one_hot(&p, &[0.0, 0.4, 0.6, 1.0 - 1e-17], 1, 4, 1).unwrap());
+        read(device, &device.draw_one_hot(&p, &[0.0, 0.4, 0.6, 1.0 - 1e-17], 1, 4, 1).unwrap());
     assert_eq!(hot, [0., 1., 0., 0., 0., 1., 0., 0., 0., 0., 1., 0., 0., 0., 1., 0.]);
 }
 
-pub(super) fn non_finite<B: Backend>(backend: &B) {
+pub(super) fn non_finite(device: &Device) {
     for len in [1, 2, 255, 256, 257, 50_000, 70_001] {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             for at in [0, len / 2, len - 1] {
-                let mut data = vec![B::Elem::of(1.0); len];
-                data[at] = B::Elem::of(bad);
+                let mut data = vec![1.0; len];
+                data[at] = bad;
                 let last = len - 1;
-                data[last] = B::Elem::of(bad);
+                data[last] = bad;
                 assert_eq!(
-                    backend.first_non_finite(&backend.upload(data)).unwrap(),
+                    device.first_non_finite(&upload(device, data)).unwrap(),
                     Some(at),
                     "{bad} at {at} of {len}"
                 );
             }
         }
         let large =
-            vec![B::Elem::of(if B::Elem::NAME == "f64" { f64::MAX } else { f32::MAX.into() }); len];
-        assert_eq!(backend.first_non_finite(&backend.upload(large)).unwrap(), None);
+            vec![if device.dtype() == DType::F64 { f64::MAX } else { f32::MAX.into() }; len];
+        assert_eq!(device.first_non_finite(&upload(device, large)).unwrap(), None);
     }
-    assert_eq!(backend.first_non_finite(&backend.upload(Vec::new())).unwrap(), None);
-    let [fine, bad] =
-        [1.0, f64::INFINITY].map(|x| backend.upload(vec![B::Elem::of(0.0), B::Elem::of(x)]));
-    let search = |arrays: &[&B::Buf]| backend.search_non_finite(arrays).unwrap();
-    assert_eq!(backend.answer(&search(&[&fine, &bad, &bad])).unwrap(), Some((1, 1)));
-    assert_eq!(backend.answer(&search(&[&fine, &fine])).unwrap(), None);
-    assert_eq!(backend.answer(&search(&[])).unwrap(), None);
+    assert_eq!(device.first_non_finite(&upload(device, Vec::<f64>::new())).unwrap(), None);
+    let [fine, bad] = [1.0, f64::INFINITY].map(|x| upload(device, vec![0.0, x]));
+    let search = |arrays: &[&Buffer]| device.search_non_finite(arrays).unwrap();
+    assert_eq!(search(&[&fine, &bad, &bad]).wait().unwrap(), Some((1, 1)));
+    assert_eq!(search(&[&fine, &fine]).wait().unwrap(), None);
+    assert_eq!(search(&[]).wait().unwrap(), None);
     // A result tells what a search has found, and is left alone where there was nothing.
     for (search, found) in
         [(search(&[&fine, &bad]), true), (search(&[&fine, &fine]), false), (search(&[]), false)]
     {
-        let (numbers, mut x) = random(backend, 5, 1);
+        let (numbers, mut x) = random(device, 5, 1);
         let kept = x.clone();
-        backend.mark(&search, &mut x);
-        let marked = read(backend, &x);
+        search.mark(&**device, &mut x);
+        let marked = read(device, &x);
         assert!(marked[0].is_nan() == found && (found || marked == numbers), "{marked:?}");
-        assert_eq!(read(backend, &kept), numbers);
-        backend.mark(&search, &mut backend.fill(0, B::Elem::of(0.0)));
+        assert_eq!(read(device, &kept), numbers);
+        search.mark(&**device, &mut device.fill(0, 0.0));
     }
 }

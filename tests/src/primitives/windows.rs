@@ -1,9 +1,8 @@
 //! Sliding windows: unfolding, pooling, convolutions.
 
-use vivit::prelude::*;
-use vivit::tensor::{ConvDims, ConvWeights, Window};
+use vivit::tensor::{ConvDims, ConvWeights, Device, Index, Window};
 
-use super::{assert_close, random, read};
+use super::tools::{assert_close, random, read, upload};
 
 /// Input, kernel, stride, padding, dilation, and whether the last window may reach over.
 type Geometry = (
@@ -49,12 +48,12 @@ fn sees(w: &Window, k: usize, t: usize) -> Option<usize> {
 
 /// Compares unfolding, folding and pooling with their definitions.
 #[track_caller]
-pub fn window<B: Backend>(backend: &B, planes: usize, w: &Window, seed: u64) {
+pub fn window(device: &Device, planes: usize, w: &Window, seed: u64) {
     let (len, k, t) = (w.input_len(), w.kernel_len(), w.output_len());
     let name = format!("{planes} planes of {w:?}");
-    let (x, x_buf) = random(backend, planes * len, seed);
-    let (y, y_buf) = random(backend, planes * k * t, seed + 1);
-    let (z, z_buf) = random(backend, planes * t, seed + 2);
+    let (x, x_buf) = random(device, planes * len, seed);
+    let (y, y_buf) = random(device, planes * k * t, seed + 1);
+    let (z, z_buf) = random(device, planes * t, seed + 2);
     let mut unfolded = vec![0.0; planes * k * t];
     let [mut folded, mut spread] = [vec![0.0; planes * len], vec![0.0; planes * len]];
     let mut sums = vec![0.0; planes * t];
@@ -68,32 +67,35 @@ pub fn window<B: Backend>(backend: &B, planes: usize, w: &Window, seed: u64) {
             sums[p * t + ti] += x[p * len + at];
         }
     }
-    assert_eq!(read(backend, &backend.unfold(&x_buf, planes, w)), unfolded, "unfold: {name}");
+    assert_eq!(read(device, &device.unfold(&x_buf, planes, w)), unfolded, "unfold: {name}");
     for (n, c) in [(planes, 1), (1, planes)] {
-        let windows = backend.unfold_windows(&x_buf, n, c, w);
+        let windows = device.unfold_windows(&x_buf, n, c, w);
         let of =
             |at: usize| unfolded[(at / (c * k * t) * c * k + at % (c * k)) * t + at / (c * k) % t];
         assert_eq!(
-            read(backend, &windows),
+            read(device, &windows),
             (0..unfolded.len()).map(of).collect::<Vec<_>>(),
             "by window: {name}"
         );
     }
-    assert_close::<B>(
+    assert_close(
+        device,
         &format!("fold: {name}"),
-        &read(backend, &backend.fold(&y_buf, planes, w)),
+        &read(device, &device.fold(&y_buf, planes, w)),
         &folded,
         k,
     );
-    assert_close::<B>(
+    assert_close(
+        device,
         &format!("window sum: {name}"),
-        &read(backend, &backend.window_sum(&x_buf, planes, w)),
+        &read(device, &device.window_sum(&x_buf, planes, w)),
         &sums,
         k,
     );
-    assert_close::<B>(
+    assert_close(
+        device,
         &format!("window spread: {name}"),
-        &read(backend, &backend.window_spread(&z_buf, planes, w)),
+        &read(device, &device.window_spread(&z_buf, planes, w)),
         &spread,
         k,
     );
@@ -104,8 +106,8 @@ pub fn window<B: Backend>(backend: &B, planes: usize, w: &Window, seed: u64) {
     if (0..t).any(|t| seen(t).is_empty()) {
         return;
     }
-    let coarse_buf = backend.upload(coarse.iter().map(|&x| B::Elem::of(x)).collect());
-    let index = backend.argmax(&coarse_buf, planes, w);
+    let coarse_buf = upload(device, &coarse);
+    let index = device.argmax(&coarse_buf, planes, w);
     let first_largest = |p: usize, t: usize| -> usize {
         let largest = |best: usize, at: usize| {
             if coarse[p * len + at] > coarse[p * len + best] { at } else { best }
@@ -115,17 +117,18 @@ pub fn window<B: Backend>(backend: &B, planes: usize, w: &Window, seed: u64) {
     let chosen: Vec<usize> =
         (0..planes * t).map(|at| first_largest(at / t.max(1), at % t.max(1))).collect();
     let v = 3;
-    let (m, m_buf) = random(backend, v * planes * len, seed + 3);
+    let (m, m_buf) = random(device, v * planes * len, seed + 3);
     let taken: Vec<f64> =
         (0..v * planes * t).map(|at| m[at / t * len + chosen[at % (planes * t)]]).collect();
-    assert_eq!(read(backend, &backend.take(&m_buf, &index, planes, w)), taken, "take: {name}");
-    moved_index(backend, planes, w, &index, &chosen, &name);
-    let (m, m_buf) = random(backend, v * planes * t, seed + 4);
+    assert_eq!(read(device, &device.gather(&m_buf, &index, planes, w)), taken, "take: {name}");
+    moved_index(device, planes, w, &index, &chosen, &name);
+    let (m, m_buf) = random(device, v * planes * t, seed + 4);
     let mut put = vec![0.0; v * planes * len];
     m.iter().enumerate().for_each(|(at, m)| put[at / t * len + chosen[at % (planes * t)]] += m);
-    assert_close::<B>(
+    assert_close(
+        device,
         &format!("put: {name}"),
-        &read(backend, &backend.put(&m_buf, &index, planes, w)),
+        &read(device, &device.scatter_add(&m_buf, &index, planes, w)),
         &put,
         k,
     );
@@ -134,18 +137,18 @@ pub fn window<B: Backend>(backend: &B, planes: usize, w: &Window, seed: u64) {
 /// Compares positions in planes that begin earlier or later, and end elsewhere, with their
 /// definition, on the backends that move them.
 #[track_caller]
-fn moved_index<B: Backend>(
-    backend: &B,
+fn moved_index(
+    device: &Device,
     planes: usize,
     w: &Window,
-    index: &B::Index,
+    index: &Index,
     chosen: &[usize],
     name: &str,
 ) {
     for first in [[0, 1, 0], [0, -1, 2], [0, 0, 0]] {
         let to: [usize; 3] =
             std::array::from_fn(|axis| (w.input[axis] as isize - first[axis]).max(1) as usize);
-        let Some((moved, inside)) = backend.move_index(index, chosen.len(), w.input, first, to)
+        let Some((moved, inside)) = device.translate_index(index, chosen.len(), w.input, first, to)
         else {
             return;
         };
@@ -162,13 +165,13 @@ fn moved_index<B: Backend>(
         let places: Vec<Option<usize>> = chosen.iter().map(|&at| place(at)).collect();
         let is_inside: Vec<f64> =
             places.iter().map(|place| f64::from(u8::from(place.is_some()))).collect();
-        assert_eq!(read(backend, &inside), is_inside, "moved by {first:?}: {name}");
+        assert_eq!(read(device, &inside), is_inside, "moved by {first:?}: {name}");
         // What lies at each position is its number.
         let len = to.iter().product::<usize>();
         let numbers =
-            backend.upload((0..planes * len).map(|at| B::Elem::of((at % len) as f64)).collect());
+            upload(device, (0..planes * len).map(|at| (at % len) as f64).collect::<Vec<_>>());
         let taken =
-            read(backend, &backend.take(&numbers, &moved, planes, &Window { input: to, ..*w }));
+            read(device, &device.gather(&numbers, &moved, planes, &Window { input: to, ..*w }));
         for (at, place) in places.iter().enumerate().filter_map(|(at, place)| Some((at, (*place)?)))
         {
             assert_eq!(taken[at], place as f64, "moved by {first:?}: {name}");
@@ -176,22 +179,22 @@ fn moved_index<B: Backend>(
     }
 }
 
-pub(super) fn windows<B: Backend>(backend: &B) {
+pub(super) fn windows(device: &Device) {
     for (at, w) in geometries().iter().enumerate() {
-        [1, 3].into_iter().for_each(|planes| window(backend, planes, w, at as u64));
+        [1, 3].into_iter().for_each(|planes| window(device, planes, w, at as u64));
     }
-    window(backend, 700, &geometries()[4], 1);
-    window(backend, 0, &geometries()[4], 1);
+    window(device, 700, &geometries()[4], 1);
+    window(device, 0, &geometries()[4], 1);
     // NaN is the largest, and the first one wins.
     let w = Window::new(&[4], &[4], &[1], &[0], &[1], false).unwrap();
     let nan = f64::NAN;
     for (x, expected) in
         [([1.0, nan, 5.0, nan], 1), ([nan, 1.0, 2.0, 3.0], 0), ([1.0, 2.0, 3.0, nan], 3)]
     {
-        let index = backend.argmax(&backend.upload(x.map(B::Elem::of).to_vec()), 1, &w);
-        let numbers = backend.upload((0..4).map(|i| B::Elem::of(f64::from(i))).collect());
+        let index = device.argmax(&upload(device, x), 1, &w);
+        let numbers = upload(device, [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(
-            read(backend, &backend.take(&numbers, &index, 1, &w)),
+            read(device, &device.gather(&numbers, &index, 1, &w)),
             [f64::from(expected)],
             "{x:?}"
         );
@@ -201,18 +204,18 @@ pub(super) fn windows<B: Backend>(backend: &B) {
 /// Compares the products of columns, samples held, groups, in- and out-channels per group with
 /// their definition.
 #[track_caller]
-fn weights<B: Backend>(backend: &B, w: &Window, [columns, held, groups, c, o]: [usize; 5]) {
+fn weights(device: &Device, w: &Window, [columns, held, groups, c, o]: [usize; 5]) {
     let (t, dims) = (w.output_len(), ConvDims { groups, c, o });
     for (samples, rows, summed) in
         [(0..held, 0..o, false), (1..held, 1..o, false), (0..held, 0..o, true), (1..2, 0..1, true)]
     {
         let p = ConvWeights { columns, held, samples, rows, summed, dims, window: *w };
         let name = format!("{p:?}");
-        let (x, x_buf) = random(backend, held * groups * c * w.input_len(), 3);
-        let (mut s, _) = random(backend, columns * held * groups * o * t, 4);
+        let (x, x_buf) = random(device, held * groups * c * w.input_len(), 3);
+        let (mut s, _) = random(device, columns * held * groups * o * t, 4);
         let len = held * groups * o * t;
         s.iter_mut().enumerate().filter(|(at, _)| at % len % 5 % 3 > 0).for_each(|(_, s)| *s = 0.0);
-        let s_buf = backend.upload(s.iter().map(|&s| B::Elem::of(s)).collect());
+        let s_buf = upload(device, &s);
         let mut expected = vec![0.0; p.len()];
         let (i, items) = (p.features(), if summed { 1 } else { p.samples.len() });
         for (at, (v, n)) in
@@ -235,19 +238,20 @@ fn weights<B: Backend>(backend: &B, w: &Window, [columns, held, groups, c, o]: [
             }
         }
         let terms = t * if summed { held } else { 1 };
-        assert_close::<B>(
+        assert_close(
+            device,
             &name,
-            &read(backend, &backend.conv_weights(&p, &s_buf, &x_buf)),
+            &read(device, &device.conv_weights(&p, &s_buf, &x_buf)),
             &expected,
             terms,
         );
     }
 }
 
-pub(super) fn convolutions<B: Backend>(backend: &B) {
+pub(super) fn convolutions(device: &Device) {
     // More than is unfolded at once.
     weights(
-        backend,
+        device,
         &Window::new(&[28, 28], &[5, 5], &[1, 1], &[2, 2], &[1, 1], false).unwrap(),
         [2, 3, 1, 30, 2],
     );
@@ -257,9 +261,9 @@ pub(super) fn convolutions<B: Backend>(backend: &B) {
         {
             let (len, kernel, t) = (w.input_len(), w.kernel_len(), w.output_len());
             let dims = ConvDims { groups, c, o };
-            let (x, x_buf) = random(backend, n * groups * c * len, at as u64);
-            let (weight, weight_buf) = random(backend, groups * o * c * kernel, 1);
-            let (y, y_buf) = random(backend, n * groups * o * t, 2);
+            let (x, x_buf) = random(device, n * groups * c * len, at as u64);
+            let (weight, weight_buf) = random(device, groups * o * c * kernel, 1);
+            let (y, y_buf) = random(device, n * groups * o * t, 2);
             let (mut forward, mut back) =
                 (vec![0.0; n * groups * o * t], vec![0.0; n * groups * c * len]);
             for out in 0..n * groups * o {
@@ -275,15 +279,17 @@ pub(super) fn convolutions<B: Backend>(backend: &B) {
                 }
             }
             let name = format!("{dims:?}, {w:?}");
-            assert_close::<B>(
+            assert_close(
+                device,
                 &name,
-                &read(backend, &backend.conv(&x_buf, &weight_buf, n, dims, w)),
+                &read(device, &device.conv(&x_buf, &weight_buf, n, dims, w)),
                 &forward,
                 c * kernel,
             );
-            assert_close::<B>(
+            assert_close(
+                device,
                 &name,
-                &read(backend, &backend.conv_transposed(&y_buf, &weight_buf, [1, n], dims, w)),
+                &read(device, &device.conv_transposed(&y_buf, &weight_buf, [1, n], dims, w)),
                 &back,
                 o * kernel,
             );
@@ -294,17 +300,18 @@ pub(super) fn convolutions<B: Backend>(backend: &B) {
             [(6, 2, 1, 9, 5), (13, 1, 2, 8, 4), (9, 3, 1, 35, 6), (5, 0, 1, 8, 4)]
         {
             let (t, dims) = (w.output_len(), ConvDims { groups, c, o });
-            let (_, weight) = random(backend, groups * o * c * w.kernel_len(), 1);
-            let (mut y, _) = random(backend, columns * n * groups * o * t, 2);
+            let (_, weight) = random(device, groups * o * c * w.kernel_len(), 1);
+            let (mut y, _) = random(device, columns * n * groups * o * t, 2);
             let len = n * groups * o * t;
             y.iter_mut()
                 .enumerate()
                 .filter(|(at, _)| at % len.max(1) % 7 % 3 > 0)
                 .for_each(|(_, y)| *y = 0.0);
-            let y = backend.upload(y.into_iter().map(B::Elem::of).collect());
+            let y = upload(device, y);
             let [together, apart] = [[columns, n], [1, columns * n]]
-                .map(|n| read(backend, &backend.conv_transposed(&y, &weight, n, dims, w)));
-            assert_close::<B>(
+                .map(|n| read(device, &device.conv_transposed(&y, &weight, n, dims, w)));
+            assert_close(
+                device,
                 &format!("{columns} columns, {dims:?}, {w:?}"),
                 &together,
                 &apart,
@@ -312,12 +319,12 @@ pub(super) fn convolutions<B: Backend>(backend: &B) {
             );
         }
         for case in [[1, 3, 1, 2, 3], [2, 2, 2, 1, 2], [6, 3, 1, 3, 4], [5, 4, 2, 4, 3]] {
-            weights(backend, w, case);
+            weights(device, w, case);
         }
         for (m, n, groups, c) in [(1, 1, 1, 1), (3, 2, 1, 6), (9, 3, 2, 5), (2, 0, 1, 1)] {
             let (t, i, plane) = (w.output_len(), c * w.kernel_len(), w.input_len());
-            let (x, x_buf) = random(backend, m * groups * c * plane, 5);
-            let (y, y_buf) = random(backend, n * groups * c * plane, 6);
+            let (x, x_buf) = random(device, m * groups * c * plane, 5);
+            let (y, y_buf) = random(device, n * groups * c * plane, 6);
             // `[samples, groups, windows, features]`
             let unfolded = |x: &[f64]| -> Vec<f64> {
                 let see = |at: usize| {
@@ -341,8 +348,8 @@ pub(super) fn convolutions<B: Backend>(backend: &B) {
             let name = format!(
                 "what {m} and {n} samples of {groups} times {c} channels see through {w:?}"
             );
-            let met = backend.window_products(&x_buf, &y_buf, [m, n], [groups, c], w);
-            assert_close::<B>(&name, &read(backend, &met), &products.collect::<Vec<_>>(), i);
+            let met = device.window_products(&x_buf, &y_buf, [m, n], [groups, c], w);
+            assert_close(device, &name, &read(device, &met), &products.collect::<Vec<_>>(), i);
         }
     }
 }

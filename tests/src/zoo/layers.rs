@@ -1,37 +1,39 @@
 //! One problem per layer and loss: what the support table in the documentation is made from.
 
 use vivit::autodiff::ops::{AttentionParams, RecurrentParams};
-use vivit::prelude::*;
+use vivit::autodiff::{Reduction, Tape, Var};
+use vivit::nn::*;
+use vivit::tensor::{Device, Unary};
 
-use super::{Host, Kind, Layers, Maker, Problem};
+use super::{Kind, Layers, Maker, Problem, host};
 
 /// A layer between two linear maps (or convolutions), so that factors arrive at it and leave it:
 /// `(name, problem)`.
 pub fn each() -> Vec<Problem> {
-    each_on(&Host::new())
+    each_on(&host())
 }
 
-/// As [`each`], on any backend.
-pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
+/// As [`each`], on any device.
+pub fn each_on(device: &Device) -> Vec<Problem> {
     use Kind::{CrossEntropy, Mse};
     use Reduction::{Mean, Sum};
-    type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
-    let on = Maker(backend);
-    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| {
+    type Record = fn(&mut Tape, &[Var], Var) -> Var;
+    let on = Maker(device);
+    let row = |name, layers: fn() -> Layers, input: &[usize], kind, seed| {
         on.row(name, layers, input, kind, seed)
     };
-    let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
+    let taped = |name, record: Record, params: &[&[usize]], input: &[usize], kind, seed| {
         on.taped(name, record, params, input, kind, seed)
     };
     type Buffers<'a> = &'a [(&'static str, &'a [f64])];
     let row_of =
-        |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed, buffers: Buffers<'_>| {
+        |name, layers: fn() -> Layers, input: &[usize], kind, seed, buffers: Buffers<'_>| {
             on.row_of(name, layers, input, kind, seed, buffers)
         };
-    let tokens = |name, layers: fn() -> Layers<B>, input: &[usize], vocabulary, kind, seed| {
+    let tokens = |name, layers: fn() -> Layers, input: &[usize], vocabulary, kind, seed| {
         on.tokens(name, layers, input, vocabulary, kind, seed)
     };
-    fn activated<B: Backend>(layer: Box<dyn Layer<B>>) -> Layers<B> {
+    fn activated(layer: Box<dyn Layer>) -> Layers {
         vec![linear(3, 4), layer, linear(4, 3)]
     }
     macro_rules! activation {
@@ -82,7 +84,7 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
             "conv1d",
             || {
                 vec![
-                    Conv1d { stride: [2], ..Conv1d::new(2, 3, 3).padded(1) }.boxed(),
+                    Conv1d::new(2, 3, 3).padded(1).strided(2).boxed(),
                     tanh(),
                     flatten(),
                     linear(9, 2),
@@ -96,7 +98,7 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
             "conv2d",
             || {
                 vec![
-                    Conv2d { groups: 2, dilation: [1, 2], ..Conv2d::new(2, 4, 2) }.boxed(),
+                    Conv2d::new(2, 4, 2).grouped(2).dilated([1, 2]).boxed(),
                     tanh(),
                     flatten(),
                     linear(16, 2),
@@ -116,13 +118,8 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         row(
             "conv_transpose1d",
             || {
-                let conv = Conv1d { stride: [3], padding: [1], ..Conv1d::new(2, 3, 3) };
-                vec![
-                    ConvTranspose1d { conv, output_padding: [2] }.boxed(),
-                    tanh(),
-                    flatten(),
-                    linear(27, 2),
-                ]
+                let conv = ConvTranspose1d::new(2, 3, 3).strided(3).padded(1).output_padded(2);
+                vec![conv.boxed(), tanh(), flatten(), linear(27, 2)]
             },
             &[2, 2, 3],
             CrossEntropy(Mean),
@@ -131,19 +128,12 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         row(
             "conv_transpose2d",
             || {
-                let conv = Conv2d {
-                    stride: [2, 1],
-                    dilation: [1, 2],
-                    groups: 2,
-                    bias: false,
-                    ..Conv2d::new(4, 2, 2)
-                };
-                vec![
-                    ConvTranspose2d { conv, output_padding: [1, 0] }.boxed(),
-                    tanh(),
-                    flatten(),
-                    linear(40, 2),
-                ]
+                let conv = ConvTranspose2d::new(4, 2, 2)
+                    .strided([2, 1])
+                    .dilated([1, 2])
+                    .grouped(2)
+                    .without_bias();
+                vec![conv.output_padded([1, 0]).boxed(), tanh(), flatten(), linear(40, 2)]
             },
             &[2, 4, 2, 2],
             Mse(Mean),
@@ -200,7 +190,7 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         ),
         row(
             "adaptive_avg_pool",
-            || vec![conv2d(1, 2, 2), tanh(), adaptive_avg_pool(&[2, 3]), flatten(), linear(12, 2)],
+            || vec![conv2d(1, 2, 2), tanh(), adaptive_avg_pool2d([2, 3]), flatten(), linear(12, 2)],
             &[2, 1, 4, 6],
             Mse(Mean),
             62,
@@ -346,9 +336,9 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
                 let a = tape.linear(x, p[0], None);
                 let b = tape.linear(x, p[1], None);
                 let scores = tape.matmul_transposed(a, b);
-                let attention = tape.softmax(scores, 1);
+                let attention = tape.softmax(scores, 2);
                 let mixed = tape.matmul(attention, b);
-                tape.mean(mixed, 0)
+                tape.mean(mixed, 1)
             },
             &[&[2, 2], &[2, 2]],
             &[3, 3, 2],
@@ -373,7 +363,7 @@ pub fn each_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
                     hidden_bias: None,
                 };
                 let h = tape.rnn(x, params);
-                tape.sum(h, 0)
+                tape.sum(h, 1)
             },
             &[&[6, 2], &[2, 2]],
             &[3, 2, 2],

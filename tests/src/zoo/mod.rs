@@ -3,43 +3,49 @@
 
 pub mod layers;
 
-use vivit::prelude::*;
+use vivit::autodiff::{
+    BceWithLogits, CrossEntropy, FiniteCheck, Graph, Loss, Mse, Reduction, RootColumns, Tape, Var,
+};
+use vivit::nn::*;
+use vivit::tensor::{Device, Rng, Tensor};
 
-/// The backend of the zoo: finite differences need doubles.
-pub type Host = Cpu<f64>;
+/// The device of the zoo: finite differences need doubles.
+pub fn host() -> Device {
+    Device::cpu_f64()
+}
 
 /// A forward pass with the given parameter values.
-type Forward<B> = dyn Fn(&[Tensor<B>]) -> Graph<B>;
+type Forward = dyn Fn(&[Tensor]) -> Graph;
 
 /// A small network with data and loss.
-pub struct Problem<B: Backend = Host> {
+pub struct Problem {
     /// Its name.
     pub name: &'static str,
     /// Parameter values to start from.
-    pub params: Vec<Tensor<B>>,
+    pub params: Vec<Tensor>,
     /// The loss.
-    pub loss: Box<dyn Loss<B>>,
+    pub loss: Box<dyn Loss>,
     /// Parameters of each block; one block of all if empty.
     pub blocks: Vec<Vec<usize>>,
     /// Samples of the gradient and of the GGN; all if `None`.
     pub samples: [Option<Vec<usize>>; 2],
-    graph: Box<Forward<B>>,
+    graph: Box<Forward>,
 }
 
-impl<B: Backend> std::fmt::Debug for Problem<B> {
+impl std::fmt::Debug for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Problem").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl<B: Backend> Problem<B> {
+impl Problem {
     /// The forward pass with the given parameter values; the graph's parameters are in their order.
-    pub fn graph(&self, params: &[Tensor<B>]) -> Graph<B> {
+    pub fn graph(&self, params: &[Tensor]) -> Graph {
         (self.graph)(params)
     }
 }
 
-type Layers<B> = Vec<Box<dyn Layer<B>>>;
+type Layers = Vec<Box<dyn Layer>>;
 
 /// Which loss a problem has.
 #[derive(Clone, Copy, Debug)]
@@ -63,26 +69,21 @@ pub enum Kind {
 }
 
 /// A loss with random targets for an output of the given shape.
-pub fn loss(kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss<Host>> {
-    loss_on(&Host::new(), kind, output, rng)
+pub fn loss(kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss> {
+    loss_on(&host(), kind, output, rng)
 }
 
-/// As [`loss`], on any backend.
-pub fn loss_on<B: Backend>(
-    backend: &B,
-    kind: Kind,
-    output: &[usize],
-    rng: &mut Rng,
-) -> Box<dyn Loss<B>> {
+/// As [`loss`], on any device.
+pub fn loss_on(device: &Device, kind: Kind, output: &[usize], rng: &mut Rng) -> Box<dyn Loss> {
     match kind {
         Kind::Mse(reduction) => {
             let len = output.iter().product();
-            let target = Tensor::from_vec(backend, output, rng.normal(len)).expect("fits");
+            let target = Tensor::from_vec(device, output, rng.normal(len)).expect("fits");
             Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })
         }
         Kind::Bce | Kind::WeightedBce => {
             let target =
-                Tensor::from_vec(backend, output, rng.uniform(output.iter().product(), 0.0, 1.0))
+                Tensor::from_vec(device, output, rng.uniform(output.iter().product(), 0.0, 1.0))
                     .expect("fits");
             let loss = BceWithLogits::mean(target);
             match kind {
@@ -91,7 +92,7 @@ pub fn loss_on<B: Backend>(
                     let weights = rng.uniform(output[output.len() - 1], 0.5, 3.0);
                     Box::new(
                         loss.pos_weight(
-                            Tensor::from_vec(backend, &output[output.len() - 1..], weights)
+                            Tensor::from_vec(device, &output[output.len() - 1..], weights)
                                 .expect("fits"),
                         ),
                     )
@@ -100,8 +101,7 @@ pub fn loss_on<B: Backend>(
         }
         Kind::Soft => {
             let weights: Vec<f64> = rng.uniform(output[1], 0.5, 2.0);
-            let loss =
-                CrossEntropy::soft_mean(rng.uniform::<f64>(output.iter().product(), 0.0, 1.0));
+            let loss = CrossEntropy::soft_mean(rng.uniform(output.iter().product(), 0.0, 1.0));
             Box::new(loss.class_weights(weights).label_smoothing(0.1))
         }
         Kind::CrossEntropy(_) | Kind::Weighted | Kind::Ignoring | Kind::Smoothed => {
@@ -121,7 +121,7 @@ pub fn loss_on<B: Backend>(
                         .enumerate()
                         .map(|(at, &l)| if at == last { (ignored + 1) % output[1] } else { l })
                         .collect();
-                    CrossEntropy::mean(labels).ignore_index(ignored)
+                    CrossEntropy::mean(labels).ignore_index(ignored as i64)
                 }
                 Kind::Smoothed => {
                     CrossEntropy::mean(labels).class_weights(weights).label_smoothing(0.2)
@@ -134,58 +134,58 @@ pub fn loss_on<B: Backend>(
 
 /// A loss that does not tell how its root makes its gradient: gradients travel.
 #[derive(Clone, Copy, Debug)]
-pub struct Reticent<'a, B: Backend>(pub &'a dyn Loss<B>);
+pub struct Reticent<'a>(pub &'a dyn Loss);
 
-impl<B: Backend> Loss<B> for Reticent<'_, B> {
+impl Loss for Reticent<'_> {
     fn name(&self) -> &str {
         self.0.name()
     }
     fn reduction(&self) -> Reduction {
         self.0.reduction()
     }
-    fn check(&self, output: &Tensor<B>) -> Result<(), vivit::autodiff::Error> {
+    fn check(&self, output: &Tensor) -> Result<(), vivit::autodiff::Error> {
         self.0.check(output)
     }
-    fn claims(&self) -> Vec<FiniteCheck<B>> {
+    fn claims(&self) -> Vec<FiniteCheck> {
         self.0.claims()
     }
-    fn values(&self, output: &Tensor<B>) -> Tensor<B> {
+    fn values(&self, output: &Tensor) -> Tensor {
         self.0.values(output)
     }
-    fn gradient(&self, output: &Tensor<B>) -> Tensor<B> {
+    fn gradient(&self, output: &Tensor) -> Tensor {
         self.0.gradient(output)
     }
-    fn hessian_root(&self, output: &Tensor<B>, columns: RootColumns) -> Tensor<B> {
+    fn hessian_root(&self, output: &Tensor, columns: RootColumns) -> Tensor {
         self.0.hessian_root(output, columns)
     }
     fn monte_carlo_root(
         &self,
-        output: &Tensor<B>,
+        output: &Tensor,
         draws: usize,
         rng: &mut Rng,
-    ) -> Result<Tensor<B>, vivit::autodiff::Error> {
+    ) -> Result<Tensor, vivit::autodiff::Error> {
         self.0.monte_carlo_root(output, draws, rng)
     }
 }
 
-fn random<B: Backend>(backend: &B, shape: &[usize], scale: f64, rng: &mut Rng) -> Tensor<B> {
-    Tensor::from_vec(backend, shape, rng.normal(shape.iter().product())).expect("fits").scale(scale)
+fn random(device: &Device, shape: &[usize], scale: f64, rng: &mut Rng) -> Tensor {
+    Tensor::from_vec(device, shape, rng.normal(shape.iter().product())).expect("fits").scale(scale)
 }
 
-/// Makes problems on a backend.
+/// Makes problems on a device.
 #[derive(Clone, Copy)]
-struct Maker<'b, B>(&'b B);
+struct Maker<'b>(&'b Device);
 
-impl<B: Backend> Maker<'_, B> {
+impl Maker<'_> {
     /// A row of layers on random data.
     fn row(
         &self,
         name: &'static str,
-        layers: fn() -> Layers<B>,
+        layers: fn() -> Layers,
         input: &[usize],
         kind: Kind,
         seed: u64,
-    ) -> Problem<B> {
+    ) -> Problem {
         self.row_of(name, layers, input, kind, seed, &[])
     }
 
@@ -193,12 +193,12 @@ impl<B: Backend> Maker<'_, B> {
     fn row_of(
         &self,
         name: &'static str,
-        layers: fn() -> Layers<B>,
+        layers: fn() -> Layers,
         input: &[usize],
         kind: Kind,
         seed: u64,
         buffers: &[(&'static str, &[f64])],
-    ) -> Problem<B> {
+    ) -> Problem {
         self.on(name, layers, random(self.0, input, 1.0, &mut Rng::new(seed)), kind, seed, buffers)
     }
 
@@ -206,36 +206,36 @@ impl<B: Backend> Maker<'_, B> {
     fn tokens(
         &self,
         name: &'static str,
-        layers: fn() -> Layers<B>,
+        layers: fn() -> Layers,
         input: &[usize],
         vocabulary: usize,
         kind: Kind,
         seed: u64,
-    ) -> Problem<B> {
+    ) -> Problem {
         let mut rng = Rng::new(seed);
         let ids = (0..input.iter().product())
-            .map(|_| B::Elem::of((rng.unit() * vocabulary as f64).floor()))
-            .collect();
+            .map(|_| (rng.unit() * vocabulary as f64).floor())
+            .collect::<Vec<_>>();
         self.on(name, layers, Tensor::from_vec(self.0, input, ids).expect("fits"), kind, seed, &[])
     }
 
     fn on(
         &self,
         name: &'static str,
-        layers: fn() -> Layers<B>,
-        x: Tensor<B>,
+        layers: fn() -> Layers,
+        x: Tensor,
         kind: Kind,
         seed: u64,
         buffers: &[(&'static str, &[f64])],
-    ) -> Problem<B> {
+    ) -> Problem {
         let mut model = Sequential::new(self.0, layers(), seed).expect("a zoo model is sound");
         for (name, values) in buffers {
-            let values = Tensor::from_f64(self.0, &[values.len()], values).expect("fits");
+            let values = Tensor::from_vec(self.0, [values.len()], *values).expect("fits");
             model.set_param(name, values).expect("the model's own buffer");
         }
         let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
         let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
-        let graph = move |params: &[Tensor<B>]| {
+        let graph = move |params: &[Tensor]| {
             let mut model = model.clone();
             for (name, value) in names.iter().zip(params) {
                 model.set_param(name, value.clone()).expect("the model's own parameter");
@@ -258,18 +258,18 @@ impl<B: Backend> Maker<'_, B> {
     fn taped(
         &self,
         name: &'static str,
-        record: fn(&mut Tape<B>, &[Var], Var) -> Var,
+        record: fn(&mut Tape, &[Var], Var) -> Var,
         params: &[&[usize]],
         input: &[usize],
         kind: Kind,
         seed: u64,
-    ) -> Problem<B> {
+    ) -> Problem {
         let mut rng = Rng::new(seed);
         let x = random(self.0, input, 1.0, &mut rng);
         let params: Vec<_> =
             params.iter().map(|shape| random(self.0, shape, 0.6, &mut rng)).collect();
         let own = self.0.clone();
-        let graph = move |params: &[Tensor<B>]| {
+        let graph = move |params: &[Tensor]| {
             let mut tape = Tape::new(&own);
             let vars: Vec<Var> = params.iter().map(|value| tape.param(value.clone())).collect();
             let input = tape.input(x.clone());
@@ -290,19 +290,19 @@ impl<B: Backend> Maker<'_, B> {
 
 /// All problems but those of [`layers`].
 pub fn problems() -> Vec<Problem> {
-    problems_on(&Host::new())
+    problems_on(&host())
 }
 
-/// As [`problems`], on any backend: the same numbers, rounded to its element type.
-pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
+/// As [`problems`], on any device: the same numbers, rounded to its element type.
+pub fn problems_on(device: &Device) -> Vec<Problem> {
     use Kind::{CrossEntropy, Mse};
     use Reduction::{Mean, Sum};
-    type Record<B> = fn(&mut Tape<B>, &[Var], Var) -> Var;
-    let on = Maker(backend);
-    let row = |name, layers: fn() -> Layers<B>, input: &[usize], kind, seed| {
+    type Record = fn(&mut Tape, &[Var], Var) -> Var;
+    let on = Maker(device);
+    let row = |name, layers: fn() -> Layers, input: &[usize], kind, seed| {
         on.row(name, layers, input, kind, seed)
     };
-    let taped = |name, record: Record<B>, params: &[&[usize]], input: &[usize], kind, seed| {
+    let taped = |name, record: Record, params: &[&[usize]], input: &[usize], kind, seed| {
         on.taped(name, record, params, input, kind, seed)
     };
     let mut zoo = vec![
@@ -353,14 +353,11 @@ pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         row(
             "strided grouped dilated conv",
             || {
-                let conv = Conv2d {
-                    kernel: [2, 3],
-                    stride: [2, 1],
-                    padding: [1, 2],
-                    dilation: [2, 1],
-                    groups: 2,
-                    ..Conv2d::new(4, 4, 1)
-                };
+                let conv = Conv2d::new(4, 4, [2, 3])
+                    .strided([2, 1])
+                    .padded([1, 2])
+                    .dilated([2, 1])
+                    .grouped(2);
                 vec![conv.boxed(), sigmoid(), avg_pool2d(2, 1), flatten(), linear(16, 2)]
             },
             &[2, 4, 4, 3],
@@ -370,19 +367,13 @@ pub fn problems_on<B: Backend>(backend: &B) -> Vec<Problem<B>> {
         row(
             "padded pools",
             || {
-                let options = PoolOptions {
-                    stride: vec![2; 2],
-                    padding: vec![1; 2],
-                    ceil: true,
-                    ..PoolOptions::new(&[3; 2])
-                };
-                let average = PoolOptions { count_include_pad: false, ..options.clone() };
+                let average = AvgPool2d::new(3).strided(2).padded(1).ceiled();
                 vec![
-                    Conv2d { bias: false, ..Conv2d::new(1, 2, 2) }.boxed(),
+                    Conv2d::new(1, 2, 2).without_bias().boxed(),
                     tanh(),
-                    Box::new(MaxPool(options)),
+                    MaxPool2d::new(3).strided(2).padded(1).ceiled().boxed(),
                     zero_pad2d([1, 0, 0, 2]),
-                    Box::new(AvgPool(average)),
+                    average.without_counting_padding().boxed(),
                     flatten(),
                     linear(24, 3),
                 ]
