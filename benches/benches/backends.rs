@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use vivit::prelude::*;
-use vivit::tensor::Gemm;
+use vivit::tensor::{Buffer, Gemm};
 use vivit_benches::{Approximation, Net, Problem, Task};
 
 /// Rows, columns and depth of products: one that fits into caches, and a Gram block of 128 samples
@@ -24,11 +24,11 @@ fn main() {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(4))
         .configure_from_args();
-    let cpu = Cpu::<f32>::new();
-    println!("cpu: {}", cpu.device());
+    let cpu = Device::cpu();
+    println!("cpu: {}", cpu);
     #[cfg(feature = "opencl")]
-    let device = OpenCl::<f32>::new(vivit::opencl::Selector::default())
-        .inspect(|device| println!("opencl: {}", device.info()))
+    let device = Device::opencl(vivit::opencl::Selector::default())
+        .inspect(|device| println!("opencl: {device}"))
         .inspect_err(|why| println!("SKIPPED: all on OpenCL: {why}"))
         .ok();
     let rows = PRODUCTS
@@ -49,8 +49,8 @@ fn main() {
 }
 
 /// Waits until a device has computed the array.
-fn wait<B: Backend>(backend: &B, c: &B::Buf) {
-    backend.download(&backend.slice(c, 0..1)).expect("the device works");
+fn wait(device: &Device, c: &Buffer) {
+    device.download(&c.slice(0..1)).expect("the device works");
 }
 
 /// A piece of work.
@@ -70,35 +70,34 @@ impl Row {
         }
     }
 
-    fn run<B: Backend>(self, group: &mut BenchmarkGroup<'_, WallTime>, name: &str, backend: &B) {
-        let normal = |len: usize| backend.upload(Rng::new(len as u64).normal(len));
+    fn run(self, group: &mut BenchmarkGroup<'_, WallTime>, name: &str, device: &Device) {
+        let normal = |len: usize| device.upload(Rng::new(len as u64).normal(len).into());
         match self {
             Row::Product([m, n, k]) => {
-                let (a, b, mut c) =
-                    (normal(m * k), normal(k * n), backend.fill(m * n, B::Elem::of(0.0)));
+                let (a, b, mut c) = (normal(m * k), normal(k * n), device.fill(m * n, 0.0));
                 let product = Gemm::new(m, n, k);
                 // Elements are multiply-adds: criterion then shows them per second.
                 group.throughput(Throughput::Elements((m * n * k) as u64));
                 group.bench_function(name, |bencher| {
                     bencher.iter(|| {
-                        backend.gemm(&product, &a, &b, &mut c);
-                        wait(backend, &c);
+                        device.gemm(&product, &a, &b, &mut c);
+                        wait(device, &c);
                     })
                 });
             }
             Row::Symmetric([r, d]) => {
-                let (a, mut c) = (normal(r * d), backend.fill(r * r, B::Elem::of(0.0)));
+                let (a, mut c) = (normal(r * d), device.fill(r * r, 0.0));
                 // One half with its diagonal: what the result needs, whatever the backend computes.
                 group.throughput(Throughput::Elements((r * (r + 1) / 2 * d) as u64));
                 group.bench_function(name, |bencher| {
                     bencher.iter(|| {
-                        backend.syrk(r, d, &a, &mut c);
-                        wait(backend, &c);
+                        device.syrk(r, d, &a, &mut c);
+                        wait(device, &c);
                     })
                 });
             }
             Row::Derivatives(samples) => {
-                let problem = Problem::new(backend, Net::Net3c3d, samples)
+                let problem = Problem::new(device, Net::Net3c3d, samples)
                     .expect("the reference networks fit their inputs");
                 let approximation = Approximation::exact(Net::Net3c3d.directions());
                 group.bench_function(name, |bencher| {

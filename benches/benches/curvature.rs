@@ -20,7 +20,7 @@ fn main() {
         .measurement_time(Duration::from_secs(5))
         .configure_from_args();
     for (net, samples, tasks) in ROWS {
-        let problem = Problem::new(&Cpu::<f32>::new(), net, samples)
+        let problem = Problem::new(&Device::cpu(), net, samples)
             .expect("the reference networks fit their inputs");
         let approximation = Approximation::exact(net.directions());
         let mut group = criterion.benchmark_group(format!("{}, N = {samples}", net.name()));

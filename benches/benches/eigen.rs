@@ -14,8 +14,8 @@ use criterion::{BenchmarkId, Criterion, SamplingMode};
 use faer::{Mat, Par, Side};
 use nalgebra::{DMatrix, RealField, SymmetricEigen};
 use vivit::eigh::{Reduction, eigh, eigvalsh};
-use vivit::prelude::*;
 use vivit::tensor::{Gemm, gemm};
+use vivit::tensor::{Matrix, Rng, Scalar};
 
 /// Sizes up to which nalgebra takes part.
 const NALGEBRA: usize = 1152;
@@ -54,7 +54,7 @@ fn task<I, R>(
     (request, solver, Box::new(run))
 }
 
-fn tasks<E: Scalar + RealField + faer::traits::RealField>(n: usize) -> Vec<Task> {
+fn tasks<E: vivit::eigh::Real + RealField + faer::traits::RealField>(n: usize) -> Vec<Task> {
     let a = gram::<E>(n);
     let own = || {
         let a = a.clone();
@@ -87,7 +87,7 @@ fn tasks<E: Scalar + RealField + faer::traits::RealField>(n: usize) -> Vec<Task>
     tasks
 }
 
-fn criterion_run<E: Scalar + RealField + faer::traits::RealField>(
+fn criterion_run<E: vivit::eigh::Real + RealField + faer::traits::RealField>(
     criterion: &mut Criterion,
     n: usize,
 ) {
@@ -107,7 +107,7 @@ fn criterion_run<E: Scalar + RealField + faer::traits::RealField>(
 
 /// Prints medians of interleaved runs in milliseconds, with the spread between the quartiles in
 /// percent.
-fn rounds<E: Scalar + RealField + faer::traits::RealField>(n: usize, rounds: usize) {
+fn rounds<E: vivit::eigh::Real + RealField + faer::traits::RealField>(n: usize, rounds: usize) {
     let tasks = tasks::<E>(n);
     // Small matrices in more rounds.
     let rounds = rounds * (1500 / n).clamp(1, 10);

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
-use vivit::prelude::*;
-use vivit::tensor::{CpuBuf, Gemm, Strides};
+use vivit::tensor::Rng;
+use vivit::tensor::{Buffer, Device, Gemm, Strides};
 
 /// A product, or so many of one shape, some with one A or one B for all.
 struct Shape {
@@ -61,8 +61,10 @@ const SPELL: f64 = 0.02;
 
 /// The numbers of a shape's operands.
 struct Data {
-    a: CpuBuf<f32>,
-    b: CpuBuf<f32>,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    /// The same on the device.
+    own: [Buffer; 2],
     /// Distances of items.
     apart: [usize; 3],
 }
@@ -224,12 +226,14 @@ fn main() {
             let Shape { name, items, g, own } = &shape;
             let apart =
                 [g.m * g.k * usize::from(own[0]), g.k * g.n * usize::from(own[1]), g.m * g.n];
-            let cpu = Cpu::<f32>::new();
-            let normal = |apart: usize, len: usize| {
-                cpu.upload(Rng::new(len as u64).normal((items - 1) * apart + len))
+            let cpu = Device::cpu();
+            let normal = |apart: usize, len: usize| -> Vec<f32> {
+                let numbers = Rng::new(len as u64).normal((items - 1) * apart + len);
+                numbers.into_iter().map(|x| x as f32).collect()
             };
-            let data =
-                Data { a: normal(apart[0], g.m * g.k), b: normal(apart[1], g.k * g.n), apart };
+            let (a, b) = (normal(apart[0], g.m * g.k), normal(apart[1], g.k * g.n));
+            let own = [cpu.upload(a.as_slice().into()), cpu.upload(b.as_slice().into())];
+            let data = Data { a, b, own, apart };
             let batch = if *items > 1 {
                 g.clone().batch(*items, apart[0], apart[1], apart[2])
             } else {
@@ -239,7 +243,8 @@ fn main() {
             let mut c = vec![0.0; items * apart[2]];
             let mut times: [Vec<f64>; 5] = Default::default();
             for round in 0..=rounds {
-                let mut ours = || among_several(|| cpu.gemm(&batch, &data.a, &data.b, &mut own_c));
+                let [a, b] = &data.own;
+                let mut ours = || among_several(|| cpu.gemm(&batch, a, b, &mut own_c));
                 let libraries: [Library; 3] = [faer, gemm, matrixmultiply];
                 let seconds = [Some(ours())]
                     .into_iter()

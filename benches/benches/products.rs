@@ -30,12 +30,12 @@ fn main() {
         ("matrix times vector", Gemm::new(4096, 1, 4096)),
         ("small Grams", Gemm::nt(9, 9, 4608).batch(1024, 9 * 4608, 9 * 4608, 81)),
     ];
-    let cpu = Cpu::<f32>::new();
+    let cpu = Device::cpu();
     for (name, g) in products {
         let last = |pick: fn(&BatchAxis) -> usize| {
             g.batch.iter().map(|axis| (axis.len - 1) * pick(axis)).sum::<usize>()
         };
-        let normal = |len: usize| cpu.upload(Rng::new(len as u64).normal(len));
+        let normal = |len: usize| cpu.upload(Rng::new(len as u64).normal(len).into());
         let (a, b) = (normal(last(|x| x.a) + g.m * g.k), normal(last(|x| x.b) + g.k * g.n));
         let mut c = cpu.fill(last(|x| x.c) + g.m * g.n, 0.0);
         let items: usize = g.batch.iter().map(|axis| axis.len).product();
@@ -47,7 +47,7 @@ fn main() {
         group.finish();
     }
     for [r, d] in [[1152, 20000], [100, 20000]] {
-        let (a, mut c) = (cpu.upload(Rng::new(1).normal(r * d)), cpu.fill(r * r, 0.0));
+        let (a, mut c) = (cpu.upload(Rng::new(1).normal(r * d).into()), cpu.fill(r * r, 0.0));
         let mut group = criterion.benchmark_group("syrk");
         group.throughput(Throughput::Elements((r * (r + 1) / 2 * d) as u64));
         group.bench_function(format!("{r}×{d}"), |bencher| {

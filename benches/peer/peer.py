@@ -186,7 +186,7 @@ def arguments():
     parser.add_argument("--reps", type=positive, default=5, help="timed repetitions, after one that is not (5)")
     parser.add_argument("--threads", type=positive, help="threads (one per core)")
     parser.add_argument("--dtype", choices=("f32", "f64"), default="f32")
-    parser.add_argument("--backend", choices=("cpu",), default="cpu")
+    parser.add_argument("--device", choices=("cpu",), default="cpu")
     return parser.parse_args()
 
 

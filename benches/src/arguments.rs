@@ -1,6 +1,7 @@
 //! The command line of one measurement.
 
-use vivit::BackendChoice;
+use vivit::DeviceChoice;
+use vivit::tensor::DType;
 
 /// How to call the program.
 pub const USAGE: &str = "\
@@ -32,7 +33,7 @@ vision_transformer
   --reps R      timed repetitions, after one that is not (5)
   --threads T   threads (one per core)
   --dtype D     f32 or f64 (f32)
-  --backend B   cpu or opencl[:DEVICE] (cpu)
+  --device D    cpu or opencl[:DEVICE] (cpu)
 ";
 
 /// A reference network.
@@ -95,15 +96,6 @@ pub enum Task {
     Ntk,
 }
 
-/// An element type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element {
-    /// Single precision.
-    F32,
-    /// Double precision.
-    F64,
-}
-
 /// Choices with their names on the command line.
 trait Named: Copy + PartialEq + 'static {
     const ALL: &'static [(&'static str, Self)];
@@ -157,8 +149,8 @@ impl Named for Task {
     ];
 }
 
-impl Named for Element {
-    const ALL: &'static [(&'static str, Self)] = &[("f32", Element::F32), ("f64", Element::F64)];
+impl Named for DType {
+    const ALL: &'static [(&'static str, Self)] = &[("f32", DType::F32), ("f64", DType::F64)];
 }
 
 impl Net {
@@ -195,13 +187,6 @@ impl Task {
     }
 }
 
-impl Element {
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        Named::name(self)
-    }
-}
-
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
@@ -225,10 +210,10 @@ pub struct Arguments {
     pub reps: usize,
     /// Number of threads; `None` for one per core.
     pub threads: Option<usize>,
-    /// The element type.
-    pub element: Element,
-    /// The backend.
-    pub backend: BackendChoice,
+    /// The precision.
+    pub dtype: DType,
+    /// The device.
+    pub device: DeviceChoice,
 }
 
 impl Arguments {
@@ -253,7 +238,7 @@ impl Arguments {
                 "--reps",
                 "--threads",
                 "--dtype",
-                "--backend",
+                "--device",
             ];
             let Some(&option) = known.iter().find(|known| **known == arg) else {
                 return Err(format!("there is no option {arg:?}; there are {}", known.join(", ")));
@@ -305,10 +290,10 @@ impl Arguments {
             memory: number("--memory")?,
             reps: number("--reps")?.unwrap_or(5),
             threads: number("--threads")?,
-            element: Element::parse("--dtype", value("--dtype").unwrap_or("f32"))?,
-            backend: value("--backend")
-                .map_or(Ok(BackendChoice::Cpu), str::parse)
-                .map_err(|error| format!("--backend: {error}"))?,
+            dtype: <DType as Named>::parse("--dtype", value("--dtype").unwrap_or("f32"))?,
+            device: value("--device")
+                .map_or(Ok(DeviceChoice::Cpu), str::parse)
+                .map_err(|error| format!("--device: {error}"))?,
         })
     }
 }
@@ -339,8 +324,8 @@ mod tests {
             memory: None,
             reps: 5,
             threads: None,
-            element: Element::F32,
-            backend: BackendChoice::Cpu,
+            dtype: DType::F32,
+            device: DeviceChoice::Cpu,
         };
         assert_eq!(parse("net3c3d dd 128").unwrap(), expected);
         assert_eq!(parse("demo grad 4").unwrap().k, 4);
@@ -359,8 +344,8 @@ mod tests {
             memory: Some(500),
             reps: 2,
             threads: Some(1),
-            element: Element::F64,
-            backend: BackendChoice::Cpu,
+            dtype: DType::F64,
+            device: DeviceChoice::Cpu,
         };
         assert_eq!(
             parse(
@@ -380,10 +365,10 @@ mod tests {
         for &(name, task) in Task::ALL {
             assert_eq!((task.name(), parse(&format!("demo {name} 1")).unwrap().task), (name, task));
         }
-        for &(name, element) in Element::ALL {
+        for &(name, dtype) in <DType as Named>::ALL {
             assert_eq!(
-                (element.name(), parse(&format!("demo grad 1 --dtype {name}")).unwrap().element),
-                (name, element)
+                (dtype.name(), parse(&format!("demo grad 1 --dtype {name}")).unwrap().dtype),
+                (name, dtype)
             );
         }
     }
@@ -417,7 +402,7 @@ mod tests {
         refused("mlp grad 4 --memory 0", &["--memory", "\"0\"", "at least 1"]);
         refused("mlp grad 4 --sub 5", &["--sub", "5", "at most N", "4"]);
         refused("mlp grad 4 --dtype f16", &["--dtype", "\"f16\"", "f32, f64"]);
-        refused("mlp grad 4 --backend gpu", &["--backend", "\"gpu\"", "cpu or opencl"]);
+        refused("mlp grad 4 --device gpu", &["--device", "\"gpu\"", "cpu or opencl"]);
         refused("mlp grad 4 --fast", &["\"--fast\"", "--threads"]);
         refused("mlp grad 4 --reps", &["--reps", "value"]);
         refused("mlp grad 4 --k 1 --k 2", &["--k", "twice", "\"2\""]);

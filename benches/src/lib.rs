@@ -8,6 +8,6 @@ mod arguments;
 mod problem;
 mod report;
 
-pub use arguments::{Arguments, Element, Net, Task, USAGE};
+pub use arguments::{Arguments, Net, Task, USAGE};
 pub use problem::{Approximation, Problem};
 pub use report::{Report, measure, peak_megabytes};

@@ -1,11 +1,14 @@
 //! A model, a batch and a loss, and the tasks on them.
 
-use std::cell::Cell;
 use std::hint::black_box;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use vivit::Error;
-use vivit::nn::networks::Network;
+use vivit::curvature::{Ntk, Progress};
+use vivit::extend::{BatchL2Grad, DiagHessian, run};
+use vivit::nn::linear;
+use vivit::nn::networks::{self, Network};
 use vivit::prelude::*;
 
 use crate::{Net, Task};
@@ -39,19 +42,19 @@ impl Approximation {
 /// A reference network with random weights, a random batch and a mean loss: squared error for the
 /// demo network, cross-entropy for the others.
 #[derive(Debug)]
-pub struct Problem<B: Backend> {
-    model: Sequential<B>,
-    input: Tensor<B>,
-    loss: Box<dyn Loss<B>>,
+pub struct Problem {
+    model: Sequential,
+    input: Tensor,
+    loss: Box<dyn Loss>,
 }
 
-impl<B: Backend> Problem<B> {
+impl Problem {
     /// The network with a standard normal batch of `samples`; the same numbers at every call.
     ///
     /// # Errors
     /// If the model can't be built.
-    pub fn new(backend: &B, net: Net, samples: usize) -> Result<Self, Error> {
-        Self::with_classes(backend, net, samples, None)
+    pub fn new(device: &Device, net: Net, samples: usize) -> Result<Self, Error> {
+        Self::with_classes(device, net, samples, None)
     }
 
     /// The same with so many classes instead of the network's own, where it ends in a linear layer.
@@ -59,7 +62,7 @@ impl<B: Backend> Problem<B> {
     /// # Errors
     /// If the model can't be built.
     pub fn with_classes(
-        backend: &B,
+        device: &Device,
         net: Net,
         samples: usize,
         classes: Option<usize>,
@@ -81,20 +84,18 @@ impl<B: Backend> Problem<B> {
             (0..len).map(|_| (rng.unit() * bound as f64) as usize).collect()
         };
         let numbers = match vocabulary {
-            Some(size) => {
-                below(entries, size).into_iter().map(|token| B::Elem::of(token as f64)).collect()
-            }
+            Some(size) => below(entries, size).into_iter().map(|token| token as f64).collect(),
             None => Rng::new(SEEDS[1]).normal(entries),
         };
-        let input = Tensor::from_vec(backend, &shape, numbers)?;
-        let loss: Box<dyn Loss<B>> = match net {
+        let input = Tensor::from_vec(device, &shape, numbers)?;
+        let loss: Box<dyn Loss> = match net {
             Net::Demo => {
                 let target = Rng::new(SEEDS[2]).normal(samples * classes);
-                Box::new(Mse::mean(Tensor::from_vec(backend, &[samples, classes], target)?))
+                Box::new(Mse::mean(Tensor::from_vec(device, &[samples, classes], target)?))
             }
             _ => Box::new(CrossEntropy::mean(below(samples * positions, classes))),
         };
-        Ok(Problem { model: Sequential::new(backend, layers, SEEDS[0])?, input, loss })
+        Ok(Problem { model: Sequential::new(device, layers, SEEDS[0])?, input, loss })
     }
 
     /// Number of the model's parameters.
@@ -108,15 +109,18 @@ impl<B: Backend> Problem<B> {
     /// # Errors
     /// Those of the library: for example, if there are fewer than K directions.
     pub fn solve(&self, task: Task, approximation: Approximation) -> Result<Option<f64>, Error> {
-        let (last, eigen) = (Cell::new(Instant::now()), Cell::new(0.0));
         let graph = self.model.forward(&self.input)?;
         if self.extend(&graph, task)? {
             return Ok(None);
         }
-        let mut ggn = Ggn::new(&graph, self.loss.as_ref()).on_progress(|progress| {
-            let since = last.replace(Instant::now()).elapsed();
+        // When progress was reported last, and the seconds of eigenvalues.
+        let clock = Arc::new(Mutex::new((Instant::now(), 0.0)));
+        let listener = Arc::clone(&clock);
+        let mut ggn = Ggn::new(&graph, self.loss.as_ref()).on_progress(move |progress| {
+            let mut clock = listener.lock().unwrap_or_else(PoisonError::into_inner);
+            let since = std::mem::replace(&mut clock.0, Instant::now()).elapsed();
             if matches!(progress, Progress::Eigenvalues { .. }) {
-                eigen.set(eigen.get() + since.as_secs_f64());
+                clock.1 += since.as_secs_f64();
             }
         });
         if let Some(draws) = approximation.draws {
@@ -128,19 +132,20 @@ impl<B: Backend> Problem<B> {
         if let Some(memory) = approximation.memory {
             ggn = ggn.memory_budget(memory);
         }
-        let groups = [Group::new(graph.params(), top_k(approximation.k))];
+        let top = top_k(approximation.k);
         match task {
-            Task::Eigvalsh => drop(black_box(ggn.spectrum(&groups)?)),
-            Task::Eigh => finished(&ggn.eigenpairs(&groups)?[0].eigenvectors)?,
-            Task::Dd => drop(black_box(ggn.directional_derivatives(&groups)?)),
-            Task::Newton => finished(&ggn.newton_step(&groups, constant(DAMPING))?.step)?,
+            Task::Eigvalsh => drop(black_box(ggn.spectrum()?)),
+            Task::Eigh => finished(&ggn.eigenpairs(top)?.eigenvectors)?,
+            Task::Dd => drop(black_box(ggn.directional_derivatives(top)?)),
+            Task::Newton => finished(&ggn.newton_step(top, constant(DAMPING))?.step)?,
             _ => unreachable!("done above"),
         }
-        Ok(Some(eigen.get()))
+        let seconds = clock.lock().unwrap_or_else(PoisonError::into_inner).1;
+        Ok(Some(seconds))
     }
 
     /// The tasks that need no Gram matrix of the GGN; false if it is another one.
-    fn extend(&self, graph: &Graph<B>, task: Task) -> Result<bool, Error> {
+    fn extend(&self, graph: &Graph, task: Task) -> Result<bool, Error> {
         let loss = self.loss.as_ref();
         match task {
             Task::Grad => finished(&graph.backward(loss)?)?,
@@ -156,19 +161,17 @@ impl<B: Backend> Problem<B> {
                 let kfac =
                     if task == Task::Kfac { Kfac::monte_carlo(1, SEEDS[2]) } else { Kfac::kflr() };
                 let (factors,) = run(graph, loss, (kfac,))?;
-                finished(
-                    &factors.iter().map(|(var, factors)| (var, factors.b().clone())).collect(),
-                )?;
+                finished(&factors.map(|factors| factors.b().clone()))?;
             }
             Task::Ggnvp | Task::Hvp => {
                 let product = if task == Task::Hvp {
-                    Product::hessian(graph, loss)
+                    CurvatureProduct::hessian(graph, loss)
                 } else {
-                    Product::ggn(graph, loss)
+                    CurvatureProduct::ggn(graph, loss)
                 };
                 let operator = product.build()?;
                 let vector = Tensor::from_vec(
-                    graph.tape().backend(),
+                    graph.tape().device(),
                     &[1, operator.dim()],
                     Rng::new(SEEDS[2]).normal(operator.dim()),
                 )?;
@@ -183,10 +186,8 @@ impl<B: Backend> Problem<B> {
 
 /// Waits for results that a device may still be computing: commands run in order, so the smallest
 /// of them tells.
-fn finished<B: Backend>(results: &ParamMap<Tensor<B>>) -> Result<(), Error> {
-    if let Some(smallest) =
-        results.iter().map(|(_, result)| result).min_by_key(|result| result.len())
-    {
+fn finished(results: &ParamMap<Tensor>) -> Result<(), Error> {
+    if let Some(smallest) = results.values().min_by_key(|result| result.len()) {
         black_box(smallest.to_vec()?);
     }
     Ok(())
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_task_runs() {
-        let problem = Problem::new(&Cpu::<f64>::new(), Net::Demo, 4).unwrap();
+        let problem = Problem::new(&Device::cpu_f64(), Net::Demo, 4).unwrap();
         assert_eq!(problem.num_params(), 7 * 5 + 5 + 5 * 5 + 5 + 5 * 3 + 3);
         for task in Task::all() {
             let eigen = problem.solve(task, Approximation::exact(4)).unwrap();
@@ -214,7 +215,7 @@ mod tests {
     #[test]
     fn the_last_layer_has_as_many_outputs_as_asked_for() {
         let params = |net: Net, classes| {
-            Problem::with_classes(&Cpu::<f32>::new(), net, 1, classes).unwrap().num_params()
+            Problem::with_classes(&Device::cpu(), net, 1, classes).unwrap().num_params()
         };
         for net in [Net::Demo, Net::Mlp, Net::Net2c2d, Net::Net3c3d] {
             let more = net.last_inputs().unwrap() + 1;
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn too_many_directions_are_an_error() {
-        let problem = Problem::new(&Cpu::<f32>::new(), Net::Demo, 1).unwrap();
+        let problem = Problem::new(&Device::cpu(), Net::Demo, 1).unwrap();
         let message = problem.solve(Task::Dd, Approximation::exact(4)).unwrap_err().to_string();
         assert!(message.contains("there are 3 eigenvalues"), "{message}");
     }

@@ -58,7 +58,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".into());
         let count = |value: Option<usize>| or_null(value.map(|value| value.to_string()));
-        let Arguments { net, task, samples, classes, k, draws, sub, element, .. } =
+        let Arguments { net, task, samples, classes, k, draws, sub, dtype, .. } =
             self.arguments.clone();
         write!(
             f,
@@ -71,7 +71,7 @@ impl fmt::Display for Report {
         write!(
             f,
             r#""dtype":"{}","device":"{}","threads":{},"#,
-            element.name(),
+            dtype.name(),
             plain(&self.device),
             self.threads
         )?;
@@ -142,7 +142,8 @@ mod tests {
             peak_megabytes: Some(61.25),
         };
         let expected = concat!(
-            r#"{"net":"mlp","task":"dd","N":32,"C":null,"k":10,"mc":1,"sub":null,"params":535818,"dtype":"f32","device":"a b","threads":2,"#,
+            r#"{"net":"mlp","task":"dd","N":32,"C":null,"k":10,"mc":1,"sub":null,"#,
+            r#""params":535818,"dtype":"f32","device":"a b","threads":2,"#,
             r#""median_s":0.500000000,"min_s":0.250000000,"eigen_s":0.125000000,"peak_mb":61.2}"#
         );
         assert_eq!(report.to_string(), expected);

@@ -5,7 +5,7 @@ use vivit::autodiff::{Graph, Loss, ParamMap, Root, RootColumns};
 use vivit::curvature::{
     CurvatureProduct, DirectionalDerivatives, Eigenpairs, Ggn, constant, top_k,
 };
-use vivit::eigh::Reduction as Tridiagonal;
+use vivit::eigh::{Real, Reduction as Tridiagonal};
 use vivit::extend::{
     BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Gradient, Kfac,
     SumGradSquared, Variance, run,
@@ -37,7 +37,7 @@ pub fn check(device: &Device, case: &Case, report: &mut Report) {
 }
 
 /// A bare symmetric matrix and its eigenvalues.
-fn check_matrix<E: Scalar>(case: &Case, name: &str, report: &mut Report) -> Result<(), Unbuilt> {
+fn check_matrix<E: Real>(case: &Case, name: &str, report: &mut Report) -> Result<(), Unbuilt> {
     let (matrix, values) = (case.array("matrix")?, case.array("eigenvalues_f64")?);
     let n = values.data.len();
     let a = Matrix::new(n, n, matrix.data.iter().map(|&x| E::of(x)).collect());

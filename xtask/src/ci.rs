@@ -64,6 +64,8 @@ const OPENCL: &[&str] = &[
     "vivit-tests/opencl",
     "--test",
     "opencl",
+    "--test",
+    "primitives",
     "--lib",
 ];
 

@@ -23,7 +23,7 @@ usage: cargo xtask VERB [ARGUMENTS]
   verify [ARGUMENTS]    compare the library's numbers with references and definitions
   bench NET TASK N [OPTIONS]
                         measure one task and print one line of JSON; without arguments, explain them
-                        (both take `--backend opencl[:DEVICE]`)
+                        (both take `--device opencl[:DEVICE]`)
   bench --peer [--python PATH] [--jobs FILTER...] [--rounds R] [--threads T] [--out FILE]
                         measure this library and the Python peer in turn (benches/peer/README.md); \
 write benches/record/peer.md

@@ -60,6 +60,10 @@ const UNSAFE_FILES: &[&str] = &[
 const UNSAFE_MANIFESTS: [&str; 3] =
     ["benches/Cargo.toml", "crates/tensor/Cargo.toml", "crates/opencl/Cargo.toml"];
 
+/// What programs import as a whole, and the names that it may have: others' names are in reach
+/// there.
+const PRELUDE: (&str, usize) = ("crates/vivit/src/prelude.rs", 40);
+
 /// Lines that a file may have.
 const MAX_LINES: usize = 600;
 
@@ -102,6 +106,9 @@ fn check_file(file: &File) -> Vec<Finding> {
             absent_unsafe(&code, &mut found);
         }
     }
+    if file.path == PRELUDE.0 {
+        short_prelude(&code(&file.text), &mut found);
+    }
     if file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml") {
         lints(file, &mut found);
     }
@@ -129,6 +136,27 @@ fn any_text(text: &str, found: &mut impl FnMut(usize, String)) {
                 );
             }
         }
+    }
+}
+
+/// The names that the prelude exports are few.
+fn short_prelude(code: &str, found: &mut impl FnMut(usize, String)) {
+    let in_list = |list: &str| {
+        let is_name = |name: &&str| name.chars().any(char::is_alphanumeric);
+        list.split(',').filter(is_name).count()
+    };
+    let exports = code.split(';').filter_map(|statement| statement.split_once("pub use "));
+    let names: usize =
+        exports.map(|(_, path)| path.split_once('{').map_or(1, |(_, list)| in_list(list))).sum();
+    if names > PRELUDE.1 {
+        found(
+            1,
+            format!(
+                "the prelude has {names} names, at most {} are allowed: a glob import should be \
+                 polite; export modules instead",
+                PRELUDE.1
+            ),
+        );
     }
 }
 
@@ -444,6 +472,17 @@ mod tests {
         caught("tests/a.rs", &string(MAX_COLUMNS + 1), 3);
         caught("tests/a.rs", &format!("//! a\nm! {{ {} }}", "x ".repeat(MAX_COLUMNS)), 2);
         clean("notes.md", &"a".repeat(MAX_COLUMNS + 1));
+    }
+
+    #[test]
+    fn the_prelude_is_short() {
+        let of = |names: usize| {
+            let list: Vec<String> = (1..names).map(|name| format!("N{name}")).collect();
+            format!("//! a\npub use a::{{{}}};\n#[cfg(b)]\npub use c::D;\n", list.join(",\n"))
+        };
+        clean(PRELUDE.0, &of(PRELUDE.1));
+        caught(PRELUDE.0, &of(PRELUDE.1 + 1), 1);
+        clean("crates/nn/src/lib.rs", &of(PRELUDE.1 + 1));
     }
 
     #[test]

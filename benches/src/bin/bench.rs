@@ -2,11 +2,7 @@
 
 use std::process::ExitCode;
 
-use vivit::OnBackend;
-use vivit::prelude::Backend;
-use vivit_benches::{
-    Approximation, Arguments, Element, Problem, Report, USAGE, measure, peak_megabytes,
-};
+use vivit_benches::{Approximation, Arguments, Problem, Report, USAGE, measure, peak_megabytes};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,18 +17,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let backend = arguments.backend.clone();
     let threads = arguments.threads.unwrap_or(0);
     let report = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let report = report.map_err(|error| format!("the threads can't be started: {error}"));
-    let report = report.and_then(|pool| {
-        // As one of the threads: from outside, every call would wake them and sleep meanwhile.
-        let report = pool.install(|| match arguments.element {
-            Element::F32 => backend.run::<f32, _>(Measurement(arguments)),
-            Element::F64 => backend.run::<f64, _>(Measurement(arguments)),
-        });
-        report.map_err(|error| error.to_string()).and_then(|report| report)
-    });
+    // As one of the threads: from outside, every call would wake them and sleep meanwhile.
+    let report =
+        report.and_then(|pool| pool.install(|| run(arguments).map_err(|error| error.to_string())));
     match report {
         Ok(report) => {
             println!("{report}");
@@ -45,35 +35,26 @@ fn main() -> ExitCode {
     }
 }
 
-struct Measurement(Arguments);
-
-impl OnBackend for Measurement {
-    type Out = Result<Report, String>;
-    fn run<B: Backend>(self, backend: &B) -> Result<Report, String> {
-        let arguments = self.0;
-        let Arguments { net, task, samples, classes, k, draws, sub, memory, reps, .. } =
-            arguments.clone();
-        let problem = Problem::with_classes(backend, net, samples, classes)
-            .map_err(|error| error.to_string())?;
-        let approximation = Approximation {
-            k,
-            draws,
-            sub,
-            memory: memory.map(|megabytes| megabytes.saturating_mul(1_000_000)),
-        };
-        let runs = measure(reps, || problem.solve(task, approximation))
-            .map_err(|error| error.to_string())?;
-        let (seconds, eigen): (Vec<f64>, Vec<Option<f64>>) = runs.into_iter().unzip();
-        let eigen_seconds = eigen.into_iter().flatten().collect();
-        let (params, threads) = (problem.num_params(), rayon::current_num_threads());
-        Ok(Report {
-            arguments,
-            params,
-            threads,
-            device: backend.device(),
-            seconds,
-            eigen_seconds,
-            peak_megabytes: peak_megabytes(),
-        })
-    }
+fn run(arguments: Arguments) -> Result<Report, vivit::Error> {
+    let Arguments { net, task, samples, classes, k, draws, sub, memory, reps, dtype, .. } =
+        arguments.clone();
+    let device = arguments.device.open(dtype)?;
+    let problem = Problem::with_classes(&device, net, samples, classes)?;
+    let approximation = Approximation {
+        k,
+        draws,
+        sub,
+        memory: memory.map(|megabytes| megabytes.saturating_mul(1_000_000)),
+    };
+    let runs = measure(reps, || problem.solve(task, approximation))?;
+    let (seconds, eigen): (Vec<f64>, Vec<Option<f64>>) = runs.into_iter().unzip();
+    Ok(Report {
+        arguments,
+        params: problem.num_params(),
+        threads: rayon::current_num_threads(),
+        device: device.to_string(),
+        seconds,
+        eigen_seconds: eigen.into_iter().flatten().collect(),
+        peak_megabytes: peak_megabytes(),
+    })
 }

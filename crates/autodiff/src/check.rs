@@ -83,7 +83,7 @@ pub fn check_derivatives(
     let out = op.forward(&refs);
     let io = Io { args: &refs, out: &out, batched };
     let device = out.device().clone();
-    let mut random = |shape: Shape| Tensor::from_vec(&device, &shape, rng.normal(shape.size()));
+    let mut random = |shape: Shape| Tensor::from_vec(&device, shape, rng.normal(shape.size()));
     let epsilon = out.dtype().epsilon();
     // A result may be a small difference of large terms, which its own scale does not show: a few
     // hundred times as much is still rounding.

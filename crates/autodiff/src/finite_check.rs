@@ -29,10 +29,10 @@ impl FiniteCheck {
     /// That `array` is finite; errors call it `what`.
     pub fn finite(array: &Tensor, what: impl Into<String>) -> Self {
         let (what, shape) = (what.into(), *array.shape());
-        let fault = move |at: usize, value| {
-            let strides = shape.strides();
-            let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
-            Error::NonFinite { what: what.clone(), index, value }
+        let fault = move |at: usize, value| Error::NonFinite {
+            what: what.clone(),
+            index: shape.index_of(at),
+            value,
         };
         FiniteCheck { array: array.clone(), shown: array.clone(), fault: Arc::new(fault) }
     }

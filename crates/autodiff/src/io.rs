@@ -34,6 +34,12 @@ impl Io<'_> {
         if self.out_batched() { self.out.shape()[0] } else { 1 }
     }
 
+    /// What of the samples a product in an argument without sample axis keeps: `asked`, where the
+    /// result has samples to keep.
+    pub fn batch(&self, asked: Batch) -> Batch {
+        if self.out_batched() { asked } else { Batch::Sum }
+    }
+
     /// Entries of an argument, per sample if it carries the sample axis.
     pub fn share(&self, arg: usize) -> usize {
         self.args[arg].len() / if self.batched[arg] { self.samples() } else { 1 }

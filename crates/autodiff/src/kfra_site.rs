@@ -90,8 +90,24 @@ impl Graph {
         loss: &dyn Loss,
         wanted: &[ParamId],
         wanted_by: &str,
-        mut visit: impl FnMut(&KfraSite<'_>) -> Result<(), E>,
+        visit: impl FnMut(&KfraSite<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let (mut failed, mut visit) = (None, visit);
+        self.averaged_erased(loss, wanted, wanted_by, &mut |site| {
+            visit(site).map_err(|error| failed = Some(error)).is_ok()
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// [`averaged_sweep`](Graph::averaged_sweep), compiled once for all visitors, which return
+    /// whether to go on.
+    fn averaged_erased(
+        &self,
+        loss: &dyn Loss,
+        wanted: &[ParamId],
+        wanted_by: &str,
+        visit: &mut dyn FnMut(&KfraSite<'_>) -> bool,
+    ) -> Result<(), Error> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(Some(wanted_by))?;
         let (path, nodes) = (self.path_to(wanted), &self.tape().nodes);
@@ -104,12 +120,10 @@ impl Graph {
             let Origin::Op(op) = &node.origin else { continue };
             let op = op.name().to_string();
             if !node.batched {
-                return Err(Error::NotAveraged { op, wanted_by: wanted_by.into() }.into());
+                return Err(Error::NotAveraged { op, wanted_by: wanted_by.into() });
             }
             if entries.saturating_mul(entries) > LIMIT {
-                return Err(
-                    Error::AveragedTooLarge { op, position: at, entries, limit: LIMIT }.into()
-                );
+                return Err(Error::AveragedTooLarge { op, position: at, entries, limit: LIMIT });
             }
         }
         // The matrices of pairs of values, the later one first.
@@ -142,7 +156,9 @@ impl Graph {
                 .collect();
             for &(wrt, arg) in &on_path {
                 if let Origin::Param { id, .. } = &self.tape().nodes[arg].origin {
-                    visit(&KfraSite { param: *id, op, io, wrt, q: &own })?;
+                    if !visit(&KfraSite { param: *id, op, io, wrt, q: &own }) {
+                        return Ok(());
+                    }
                 }
             }
             let values: Vec<(usize, usize)> = on_path

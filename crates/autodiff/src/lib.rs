@@ -8,6 +8,11 @@
 //!
 //! Losses are sums over samples, `L = Σ_n L_n`, and `L_n` includes the reduction's factor; see
 //! [`Loss`].
+//!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 mod chain;
 pub mod check;

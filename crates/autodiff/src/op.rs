@@ -23,6 +23,8 @@ impl dyn Op {
 /// Shapes are the caller's duty: an operation panics, naming itself and the shapes, when they do
 /// not fit.
 pub trait Op: AsAny + Debug + Send + Sync {
+    // Required.
+
     /// The name that errors show.
     fn name(&self) -> &'static str;
 
@@ -37,45 +39,54 @@ pub trait Op: AsAny + Debug + Send + Sync {
     /// - An unbatched result: `[V, *arg]`; `batch` does not matter.
     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor;
 
+    // Structure: what the operation does to samples, and what its weight's Jacobian looks like.
+
+    /// Returns `true` if a sample's result depends on other samples (batch norm in training mode).
+    /// Such an operation has no derivatives per sample; asking for them is an error.
+    fn couples_samples(&self) -> bool {
+        false
+    }
+
+    /// The structure `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` of the product in argument `wrt`, where
+    /// it has one: s is made of `mat`, z of the other arguments. Per-sample quantities, Kronecker
+    /// factors and Gram matrices are computed from s and z then, without V.
+    fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
+        let _ = (io, wrt, mat);
+        None
+    }
+
+    /// The lengths of [`outer`](Op::outer)'s axes for one column and one sample, from shapes alone:
+    /// `Some` exactly where `outer` is.
+    fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
+        let _ = (io, wrt);
+        None
+    }
+
+    // Second order: what the Hessian needs, and nothing else does.
+
+    /// Second derivatives in the pair of arguments (wrt, along); symmetric in the pair.
+    ///
+    /// The default says that they are not given: the Hessian of a graph with this operation is an
+    /// error that names it.
+    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
+        let _ = (wrt, along);
+        Second::Missing
+    }
+
+    // Speed: the defaults are right; override them where the operation can do better.
+
     /// `J·t` in argument `wrt`: `tangent: [K, *arg]` to `[K, *out]`.
     ///
-    /// The default forms J with unit columns through [`jac_t`](Op::jac_t): right for every
-    /// operation, at the price of as many columns as a sample has results.
+    /// The default forms J with unit columns through [`jac_t`](Op::jac_t), as many as a sample has
+    /// results. Override it in every operation that products with curvature matrices pass through.
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         jac_by_columns(io, wrt, tangent, self.couples_samples(), |mat, batch| {
             self.jac_t(io, wrt, mat, batch)
         })
     }
 
-    /// The structure `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` of the product in argument `wrt`, where
-    /// it has one.
-    fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
-        let _ = (io, wrt, mat);
-        None
-    }
-
-    /// [`jac_t`](Op::jac_t) as a [`ScatterJacobian`], if every entry of the result comes from one entry of
-    /// the only argument.
-    fn as_scatter(&self, io: Io<'_>) -> Option<ScatterJacobian> {
-        let _ = io;
-        None
-    }
-
-    /// A route that arrives at the result, led on to the only argument, if that is what it then
-    /// still is.
-    fn compose_scatter(&self, io: Io<'_>, route: &ScatterJacobian) -> Option<ScatterJacobian> {
-        let _ = (io, route);
-        None
-    }
-
-    /// The lengths of [`outer`](Op::outer)'s axes for one column and one sample, from shapes alone.
-    fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
-        let _ = (io, wrt);
-        None
-    }
-
     /// What [`jac_t`](Op::jac_t) per sample, or [`outer`](Op::outer) where there is one, takes: for
-    /// estimates before any work.
+    /// plans, before any work.
     ///
     /// The default: a multiply-add for every number of the larger side, and memory for three copies
     /// of it.
@@ -84,19 +95,24 @@ pub trait Op: AsAny + Debug + Send + Sync {
         Effort { multiply_adds: side, per_column: 3 * side, per_sample: 0 }
     }
 
-    /// Second derivatives in the pair of arguments (wrt, along): what the Hessian needs, and
-    /// nothing else does.
+    /// The Jacobian's transpose as a [`ScatterJacobian`], if every entry of the result is a copy of
+    /// one entry of the only argument (max pooling): the sweep then carries a factor's columns
+    /// through this operation and those before it in one pass.
     ///
-    /// The default says that they are not given. They are to be symmetric in the pair.
-    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
-        let _ = (wrt, along);
-        Second::Missing
+    /// Its [`apply`](ScatterJacobian::apply) must be [`jac_t`](Op::jac_t).
+    fn as_scatter(&self, io: Io<'_>) -> Option<ScatterJacobian> {
+        let _ = io;
+        None
     }
 
-    /// Whether a sample's result depends on other samples (batch norm in training mode). Such an
-    /// operation has no derivatives per sample; asking for them is an error.
-    fn couples_samples(&self) -> bool {
-        false
+    /// Composes a scatter Jacobian that ends at this operation's result with this operation's
+    /// transposed Jacobian, so that it ends at the only argument: by a weight per place for an
+    /// entry-by-entry operation ([`then_scale`](ScatterJacobian::then_scale)), by cropping for zero
+    /// padding ([`then_crop`](ScatterJacobian::then_crop)). `None` if the composition is no scatter
+    /// Jacobian; the sweep then applies what it has.
+    fn compose_scatter(&self, io: Io<'_>, scatter: &ScatterJacobian) -> Option<ScatterJacobian> {
+        let _ = (io, scatter);
+        None
     }
 }
 

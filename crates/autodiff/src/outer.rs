@@ -13,6 +13,8 @@ use std::ops::Range;
 
 use vivit_tensor::{ConvDims, ConvWeights, Gemm, Shape, Strides, Tensor, Window};
 
+use crate::Batch;
+
 /// Which of position and feature is the inner axis of a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positions {
@@ -351,6 +353,21 @@ impl Outer {
         let g = g.skipping_zeros();
         let sum = self.s.gemm(&g, z, [d.v, d.g, d.o, d.i]);
         self.in_parameter_order(&sum).reshape([d.v, d.g * d.o * d.i])
+    }
+
+    /// The products for a parameter of `shape`, as [`Op::jac_t`](crate::Op::jac_t) returns them:
+    /// `[V, *p]` summed over samples, or `[V, N, *p]`.
+    ///
+    /// # Panics
+    /// If the shape does not have `G·O·I` entries.
+    #[must_use]
+    #[track_caller]
+    pub fn contract(&self, batch: Batch, shape: &Shape) -> Tensor {
+        let d = self.dims();
+        match batch {
+            Batch::Sum => self.summed().reshape(shape.prefixed(&[d.v])),
+            Batch::Keep => self.per_sample().reshape(shape.prefixed(&[d.v, d.n])),
+        }
     }
 
     fn conv_weights(

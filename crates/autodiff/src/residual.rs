@@ -56,7 +56,7 @@ pub(crate) fn signed(
             let bend = bend.reshape([n, len]);
             let roots = bend.unary(Unary::Abs).unary(Unary::Sqrt).reshape([1, n, len]);
             let columns = roots.mul(&Tensor::eye(mat.device(), len).reshape([len, 1, len]));
-            let signs = sign(&bend).permute(&[1, 0]);
+            let signs = bend.unary(Unary::Sign).permute(&[1, 0]);
             Some(Signed {
                 signs,
                 at: vec![(a, columns.reshape(argument(io, a).prefixed(&[len, n])))],
@@ -122,12 +122,6 @@ fn largest(x: &Tensor) -> Tensor {
         .reduce(Reduce::Max, 0)
         .unary(Unary::Shift(tiny))
         .reshape([1, n, 1])
-}
-
-/// The sign of every entry, 0 of 0.
-fn sign(x: &Tensor) -> Tensor {
-    let ones = Tensor::full(x.device(), *x.shape(), 1.0);
-    ones.unary_chain(Unary::Abs, x, x)
 }
 
 /// `len` rows of 1, then as many of −1, `[2 len, n]`.

@@ -45,7 +45,7 @@ impl ScatterJacobian {
     }
 
     /// Through zeros around `[N, C, *in]`, which become `shape` without them: `before` each of the
-    /// spatial axes. `None` if the backend can't.
+    /// spatial axes. `None` if the device can't.
     #[must_use]
     pub fn then_crop(&self, device: &Device, shape: Shape, before: &[isize]) -> Option<Self> {
         let axes = before.len();

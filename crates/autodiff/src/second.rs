@@ -29,8 +29,8 @@ pub enum Second<'a> {
     /// with t in the place of argument b.
     Bilinear,
     /// The function returns `R_ab t` for a tangent `t: [K, *b]` of argument b and a gradient `m:
-    /// [1, *out]`, in the shape that [`Op::jac_t`](crate::Op::jac_t) has for K columns: `[K, *a]`, or `[K, N, *a]`
-    /// where a has no sample axis and is to keep it.
+    /// [1, *out]`, in the shape that [`Op::jac_t`](crate::Op::jac_t) has for K columns: `[K, *a]`,
+    /// or `[K, N, *a]` where a has no sample axis and is to keep it.
     Product(Box<Product<'a>>),
 }
 
@@ -48,6 +48,12 @@ impl<'a> Second<'a> {
     /// [`Second::Product`] with the given `(io, m, t, batch) ↦ R t`.
     pub fn product(f: impl Fn(Io<'_>, &Tensor, &Tensor, Batch) -> Tensor + 'a) -> Self {
         Second::Product(Box::new(f))
+    }
+
+    /// Of an operation that is linear in each of its first two arguments and adds the others:
+    /// [`Second::Bilinear`] for the mixed pair of these two, [`Second::Zero`] for all others.
+    pub fn bilinear(wrt: usize, along: usize) -> Self {
+        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
     }
 
     /// Whether there is nothing to add.

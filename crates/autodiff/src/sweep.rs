@@ -11,7 +11,7 @@ use vivit_tensor::Tensor;
 use crate::chain::{add, pull_back};
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
-use crate::tape::{Node, Origin};
+use crate::tape::Origin;
 use crate::{
     Batch, Error, Graph, Io, Loss, ParamId, ParamMap, PendingChecks, Probe, ScatterJacobian,
     Second, Seed, Site, Var,
@@ -100,8 +100,8 @@ impl Graph {
     }
 
     /// As [`sweep`](Graph::sweep), but whether all numbers are finite may still be unknown on
-    /// return: the results count once that is [settled](PendingChecks), by itself or by reading one of
-    /// them. Nothing is read from the device.
+    /// return: the results count once that is [settled](PendingChecks), by itself or by reading one
+    /// of them. Nothing is read from the device.
     ///
     /// # Errors
     /// As there; of NaN and infinities those that are known at once.
@@ -113,6 +113,29 @@ impl Graph {
         wanted_by: Option<&str>,
         visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<PendingChecks<'_>, E> {
+        let (mut failed, mut visit) = (None, visit);
+        let done = self.sweep_erased(loss, probes, wanted, wanted_by, &mut |site| {
+            visit(site).map_err(|error| failed = Some(error)).is_ok()
+        });
+        match (done, failed) {
+            (Ok((pending, true)), _) => Ok(pending),
+            // A visitor may have stumbled over the NaN that the device has just found.
+            (Ok((pending, false)), Some(error)) => Err(pending.error_or(error)),
+            (Ok((_, false)), None) => unreachable!("a visitor that stops has failed"),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// [`sweep_pending`](Graph::sweep_pending), compiled once for all visitors: these return
+    /// whether to go on, and so does the sweep.
+    fn sweep_erased(
+        &self,
+        loss: &dyn Loss,
+        probes: &[Probe],
+        wanted: &[ParamId],
+        wanted_by: Option<&str>,
+        visit: &mut dyn FnMut(&Site<'_>) -> bool,
+    ) -> Result<(PendingChecks<'_>, bool), Error> {
         wanted.iter().try_for_each(|&var| self.check_param(var))?;
         self.check_apart(wanted_by)?;
         let is_hessian = |probe: &Probe| matches!(probe.seed, Seed::Hessian(_));
@@ -140,8 +163,7 @@ impl Graph {
         }
         let apart = wanted_by.is_some() || !bends.is_empty();
         match self.travel(factors, &bends, probes.len(), wanted, apart, visit) {
-            Ok(()) => Ok(pending),
-            // A visitor may have stumbled over the NaN that the device has just found.
+            Ok(all) => Ok((pending, all)),
             Err(error) => Err(pending.error_or(error)),
         }
     }
@@ -183,21 +205,24 @@ impl Graph {
         apart: bool,
         visit: impl FnMut(&Site<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let count = factors.len();
-        self.travel(factors, &[], count, wanted, apart, visit)
+        let (count, mut failed, mut visit) = (factors.len(), None, visit);
+        self.travel(factors, &[], count, wanted, apart, &mut |site| {
+            visit(site).map_err(|error| failed = Some(error)).is_ok()
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
-    /// The sweep itself: the first `shown` factors are shown to `visit`; gradients among the others
-    /// bend.
-    fn travel<E: From<Error>>(
+    /// The sweep itself: the first `shown` factors are shown to `visit`, which returns whether to go
+    /// on; gradients among the others bend. Returns whether it went all the way.
+    fn travel(
         &self,
         factors: Vec<Factor>,
         bends: &[Bend],
         shown: usize,
         wanted: &[ParamId],
         apart: bool,
-        mut visit: impl FnMut(&Site<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+        visit: &mut dyn FnMut(&Site<'_>) -> bool,
+    ) -> Result<bool, Error> {
         let path = self.path_to(wanted);
         let nodes = &self.tape().nodes;
         let all: Vec<usize> = (0..shown).collect();
@@ -277,23 +302,27 @@ impl Graph {
                 if uses_left[arg.index()] == 0 {
                     if let Some(arrived) = arrivals[arg.index()].take() {
                         let value = &nodes[arg.index()].value;
-                        visit(&Site {
+                        let go_on = visit(&Site {
                             param: *id,
                             name,
                             value,
                             arrived: &arrived,
                             residuals: &residuals,
                             probes: &all,
-                        })?;
+                        });
+                        if !go_on {
+                            return Ok(false);
+                        }
                     }
                 }
             }
         }
-        Ok(self.tape().device().check().map_err(Error::from)?)
+        self.tape().device().check()?;
+        Ok(true)
     }
 
-    /// The way back through an operation and those before it, as far as it is a [`ScatterJacobian`] and
-    /// nothing else meets it; and where it ends.
+    /// The way back through an operation and those before it, as far as it is a [`ScatterJacobian`]
+    /// and nothing else meets it; and where it ends.
     fn route(
         &self,
         stream: &mut Stream,
@@ -346,13 +375,14 @@ impl Graph {
     }
 
     fn links(&self, wanted: &[ParamId]) -> Links {
-        let is = |node: &Node, param: ParamId| matches!(&node.origin, Origin::Param { id, .. } if *id == param);
         let words = wanted.len().div_ceil(64);
         let mut links: Vec<Vec<u64>> = Vec::with_capacity(self.tape().nodes.len());
         for node in &self.tape().nodes {
             let mut bits = vec![0u64; words];
-            if let Some(number) = wanted.iter().position(|&param| is(node, param)) {
-                bits[number / 64] |= 1 << (number % 64);
+            if let Origin::Param { id, .. } = &node.origin {
+                if let Some(number) = wanted.iter().position(|param| param == id) {
+                    bits[number / 64] |= 1 << (number % 64);
+                }
             }
             for arg in &node.args {
                 bits.iter_mut().zip(&links[arg.index()]).for_each(|(bits, arg)| *bits |= arg);

@@ -179,6 +179,18 @@ impl Tape {
         );
     }
 
+    /// Checks that none of the parameters of an operation carries a sample axis.
+    #[track_caller]
+    pub(crate) fn expect_unbatched(&self, op: &str, params: &[Var]) {
+        for &param in params {
+            assert!(
+                !self.is_batched(param),
+                "{op}: the parameter {} must not carry a sample axis",
+                self.value(param).shape()
+            );
+        }
+    }
+
     /// Whether axis 0 of a variable is the sample axis.
     #[track_caller]
     pub fn is_batched(&self, var: Var) -> bool {

@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum Error {
     /// No group was given.
-    #[error("no parameter group was given; pass at least one `Group`")]
+    #[error("no parameter group was given; pass at least one list of parameters")]
     NoGroups,
     /// A group without parameters.
     #[error("parameter group {group} is empty; put at least one parameter in it")]

@@ -19,6 +19,11 @@
 //!
 //! [`Ggn`] is the entrance, for all parameters or block by block; criteria such as [`top_k`] choose
 //! directions.
+//!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 mod error;
 mod ggn;

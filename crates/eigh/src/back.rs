@@ -8,10 +8,11 @@
 
 use std::ops::Range;
 
+use bytemuck::{cast_slice, cast_slice_mut};
 use rayon::prelude::*;
-use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
+use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm, with_dtype};
 
-use crate::kernels::{Element, Rows, cast, cast_mut, products, subtract};
+use crate::kernels::{Element, Rows, products, subtract};
 use crate::parallel::PARALLEL;
 use crate::tridiagonal::blocks;
 
@@ -29,14 +30,20 @@ const FEW: usize = 24;
 const GROUP: usize = 5;
 /// Vectors of one strip at most.
 const STRIP: usize = 256;
+
 /// Applies the reflectors to the rows of `z`.
 pub(crate) fn transform<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
-    let few = z.rows() <= FEW && z.cols() >= PARALLEL;
-    if z.rows() > 0
-        && !(few && (each::<E, f32>(reflectors, tau, z) || each::<E, f64>(reflectors, tau, z)))
-    {
-        together(reflectors, tau, z);
+    if z.rows() == 0 {
+        return;
     }
+    if z.rows() > FEW || z.cols() < PARALLEL {
+        return together(reflectors, tau, z);
+    }
+    let (n, v, z) = (reflectors.rows(), reflectors.as_slice(), z.as_mut_slice());
+    // The same type under its name as a value: the casts change nothing.
+    with_dtype!(E::DTYPE, F => {
+        each::<F>(n, cast_slice(v), cast_slice(tau), cast_slice_mut(z))
+    });
 }
 
 /// Applies blocks of reflectors to strips of vectors.
@@ -82,28 +89,22 @@ fn together<E: Scalar>(reflectors: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) {
     }
 }
 
-/// Applies blocks of reflectors to every vector on its own, which is faster for few vectors. False
-/// if the element type is not `F`.
-fn each<E: Scalar, F: Element>(v: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) -> bool {
-    let n = v.rows();
-    let (Some(v), Some(z)) = (cast::<Matrix<F>>(v), cast_mut::<Matrix<F>>(z)) else { return false };
-    let tau: Vec<F> = tau.iter().map(|tau| F::of(tau.f64())).collect();
-    let of = |rows: Range<usize>| Rows {
-        entries: &v.as_slice()[rows.start * n..],
-        stride: n,
-        count: rows.len(),
-    };
+/// Applies blocks of reflectors, the rows of `v: [n, n]`, to every row of `z: [k, n]` on its own,
+/// which is faster for few vectors.
+fn each<F: Element>(n: usize, v: &[F], tau: &[F], z: &mut [F]) {
+    let of =
+        |rows: Range<usize>| Rows { entries: &v[rows.start * n..], stride: n, count: rows.len() };
     let triangle = |rows: Range<usize>| {
         let (lo, nb) = (rows.start, rows.len());
         let mut gram = vec![F::zero(); nb * nb];
         for (j, gram) in gram.chunks_exact_mut(nb).enumerate() {
-            products(of(lo..lo + j), &v.row(lo + j)[..lo + j], gram);
+            products(of(lo..lo + j), &v[(lo + j) * n..][..lo + j], gram);
         }
         (triangle(&gram, &tau[rows.clone()]), rows)
     };
     let blocks: Vec<_> = blocks(n, TINY_BLOCK).collect();
     let blocks: Vec<_> = blocks.into_par_iter().with_min_len(4).map(triangle).collect();
-    z.as_mut_slice().par_chunks_mut(GROUP * n).for_each(|z| {
+    z.par_chunks_mut(GROUP * n).for_each(|z| {
         for (s, rows) in &blocks {
             let (nb, v) = (rows.len(), of(rows.clone()));
             for z in z.chunks_exact_mut(n) {
@@ -117,7 +118,6 @@ fn each<E: Scalar, F: Element>(v: &Matrix<E>, tau: &[E], z: &mut Matrix<E>) -> b
             }
         }
     });
-    true
 }
 
 /// The factor `S` of reflectors with scalar products `gram`, `vᵢ · vⱼ` at `(j, i)` for `i < j`:

@@ -92,10 +92,11 @@ mod tests {
     use vivit_tensor::{Rng, Strides};
 
     use super::*;
+    use crate::Real;
     use crate::{EighOptions, Householder, Reduction};
 
     /// A Gram matrix of half rank.
-    fn gram<E: Scalar>(n: usize) -> Matrix<E> {
+    fn gram<E: Real>(n: usize) -> Matrix<E> {
         let x = Rng::new(n as u64).normal(n * n);
         let x: Vec<E> = x.into_iter().map(E::of).collect();
         let mut a = Matrix::zeros(n, n);
@@ -117,12 +118,12 @@ mod tests {
     }
 
     /// All and some vectors.
-    fn vectors<E: Scalar>(reduction: &Reduction<E>) -> [Result<Matrix<E>, Error>; 2] {
+    fn vectors<E: Real>(reduction: &Reduction<E>) -> [Result<Matrix<E>, Error>; 2] {
         let n = reduction.values().len();
         [reduction.vectors(&(0..n).collect::<Vec<_>>()), reduction.vectors(&[n - 1])]
     }
 
-    fn assert_notices<E: Scalar>(n: usize) {
+    fn assert_notices<E: Real>(n: usize) {
         let options = EighOptions { check: true };
         // Well above what is allowed, far below what a reader would notice.
         let error = E::of(200.0 * bound::<E>(n));

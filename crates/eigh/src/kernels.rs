@@ -5,8 +5,6 @@
 //! element types. The order of operations depends on lengths and the instruction set only, never on
 //! threads.
 
-use std::any::Any;
-
 use pulp::{Arch, Simd, WithSimd};
 use vivit_tensor::Scalar;
 
@@ -85,17 +83,6 @@ element!(
     add_f64s,
     reduce_sum_f64s
 );
-
-/// `x` as a value of type `T`, if it is one: how code for any [`Scalar`] reaches code for an
-/// [`Element`].
-pub(crate) fn cast<T: Any>(x: &dyn Any) -> Option<&T> {
-    x.downcast_ref()
-}
-
-/// [`cast`] of something mutable.
-pub(crate) fn cast_mut<T: Any>(x: &mut dyn Any) -> Option<&mut T> {
-    x.downcast_mut()
-}
 
 /// Rows of a row-major block, `stride` apart.
 #[derive(Clone, Copy)]

@@ -35,6 +35,11 @@
 //! with blocks of at most 256 rows or columns; O(n · block) is at most `2 n · block + 3 block²` for
 //! every thread.
 //!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
+//!
 //! ```
 //! use vivit_eigh::{Reduction, eigh};
 //! use vivit_tensor::Matrix;
@@ -49,10 +54,13 @@
 
 mod back;
 mod check;
+mod compiled;
 mod divide;
 mod error;
+mod householder;
 mod inverse_iteration;
 mod kernels;
+mod options;
 mod parallel;
 mod ql;
 mod rows;
@@ -62,27 +70,14 @@ mod team;
 mod tridiagonal;
 mod values;
 
+pub use compiled::Real;
 pub use error::Error;
+pub use options::EighOptions;
 
-use check::Original;
+use householder::Householder;
 use parallel::pooled;
-use tridiagonal::Tridiagonal;
 use values::Values;
 use vivit_tensor::{Matrix, Scalar};
-
-vivit_tensor::options! {
-    /// Options of all requests.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct EighOptions {
-        /// Whether results are checked against the matrix, of which a copy is kept, and refused with
-        /// [`Error::Inaccurate`] if they are not what the crate promises; in debug builds by default.
-        ///
-        /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ − I|`, in
-        /// `2 n² k + n k²` operations for `k` of them. Of values alone, sum and sum of squares are
-        /// compared with trace and Frobenius norm, in O(n) operations.
-        pub check: bool = cfg!(debug_assertions),
-    }
-}
 
 /// A symmetric matrix reduced to tridiagonal form, with its eigenvalues; eigenvectors follow on
 /// request.
@@ -102,17 +97,7 @@ pub struct Eigen<E> {
     pub vectors: Matrix<E>,
 }
 
-/// The reduction without values.
-#[derive(Clone, Debug)]
-struct Householder<E> {
-    reflectors: Matrix<E>,
-    tau: Vec<E>,
-    t: Tridiagonal,
-    exponent: i32,
-    original: Option<Original<E>>,
-}
-
-impl<E: Scalar> Reduction<E> {
+impl<E: Real> Reduction<E> {
     /// Reduces a symmetric matrix, of which the lower triangle is read, and computes its
     /// eigenvalues.
     ///
@@ -129,7 +114,7 @@ impl<E: Scalar> Reduction<E> {
     /// # Errors
     /// As for [`Reduction::new`].
     pub fn with_options(a: Matrix<E>, options: EighOptions) -> Result<Self, Error> {
-        pooled(a.rows(), || Self::of(Householder::new(a, options)?))
+        pooled(a.rows(), || Self::of(E::reduce(a, options)?))
     }
 
     fn of(householder: Householder<E>) -> Result<Self, Error> {
@@ -166,19 +151,17 @@ impl<E: Scalar> Reduction<E> {
             .filter_map(|(index, place)| place.map(|place| (index, place)))
             .unzip();
         let few = sorted.len() * 5 <= n || n <= 8;
-        let few = few
-            .then(|| inverse_iteration::vectors::<E>(&self.householder.t, &self.values, &sorted))
-            .flatten();
+        let few = few.then(|| E::few(&self.householder, &self.values, &sorted)).flatten();
         let mut vectors = match few {
             Some(few) => select(few, places.into_iter().zip(0..), indices.len()),
             None => select(
-                self.householder.all()?.1,
+                E::all(&self.householder)?.1,
                 indices.iter().copied().enumerate(),
                 indices.len(),
             ),
         };
         let values: Vec<f64> = indices.iter().map(|&index| self.values.values[index]).collect();
-        self.householder.finish(&values, &mut vectors)?;
+        E::finish(&self.householder, &values, &mut vectors)?;
         Ok(vectors)
     }
 
@@ -208,53 +191,6 @@ impl<E: Scalar> Reduction<E> {
     }
 }
 
-impl<E: Scalar> Householder<E> {
-    fn new(mut a: Matrix<E>, options: EighOptions) -> Result<Self, Error> {
-        if a.rows() != a.cols() {
-            return Err(Error::NotSquare { rows: a.rows(), cols: a.cols() });
-        }
-        let exponent = scale::exponent(&a)?;
-        scale::scale(&mut a, exponent);
-        let original = options.check.then(|| Original::new(&a));
-        let (t, tau) = tridiagonal::reduce(&mut a);
-        Ok(Householder { reflectors: a, tau, t, exponent, original })
-    }
-
-    /// Values and vectors of the tridiagonal matrix.
-    fn all(&self) -> Result<(Vec<f64>, Matrix<E>), Error> {
-        divide::eigen(&self.t).map_err(|index| Error::NoConvergence { index, n: self.t.d.len() })
-    }
-
-    /// The matrix's eigenvalues from those of the tridiagonal matrix.
-    fn round(&self, values: &[f64]) -> Result<Vec<E>, Error> {
-        let n = values.len();
-        if let Some(original) = &self.original {
-            original.check_values(values)?;
-        }
-        let rounded: Vec<E> =
-            values.iter().map(|&value| scale::unscale(E::of(value), self.exponent)).collect();
-        match rounded.iter().position(|value| !value.is_finite()) {
-            Some(index) => Err(Error::Overflow { index, n, dtype: E::NAME }),
-            None => Ok(rounded),
-        }
-    }
-
-    /// Turns the tridiagonal matrix's vectors into the matrix's.
-    fn finish(&self, values: &[f64], vectors: &mut Matrix<E>) -> Result<(), Error> {
-        back::transform(&self.reflectors, &self.tau, vectors);
-        for i in 0..vectors.rows() {
-            let row = vectors.row_mut(i);
-            let (_, sign) = row.iter().fold((E::zero(), E::one()), |(max, sign), x| {
-                if x.abs() > max { (x.abs(), x.signum()) } else { (max, sign) }
-            });
-            if sign < E::zero() {
-                row.iter_mut().for_each(|x| *x = -*x);
-            }
-        }
-        self.original.as_ref().map_or(Ok(()), |original| original.check_vectors(values, vectors))
-    }
-}
-
 /// Moves rows of a matrix to the front, `(place, row)`, and gives the others back.
 fn select<E: Scalar>(
     rows: Matrix<E>,
@@ -273,7 +209,7 @@ fn select<E: Scalar>(
 ///
 /// # Errors
 /// As for [`Reduction::new`].
-pub fn eigh<E: Scalar>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
+pub fn eigh<E: Real>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
     eigh_with(a, EighOptions::default())
 }
 
@@ -289,15 +225,15 @@ pub fn eigh<E: Scalar>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
 ///
 /// let a = Matrix::new(2, 2, vec![2.0, 0.0, 1.0, 2.0]);
 /// // An error if residuals are larger than they should be.
-/// let eigen = eigh_with(a, EighOptions { check: true })?;
+/// let eigen = eigh_with(a, EighOptions::default().check(true))?;
 /// # Ok::<(), vivit_eigh::Error>(())
 /// ```
-pub fn eigh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<E>, Error> {
+pub fn eigh_with<E: Real>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<E>, Error> {
     pooled(a.rows(), || {
-        let householder = Householder::new(a, options)?;
-        let (values, mut vectors) = householder.all()?;
+        let householder = E::reduce(a, options)?;
+        let (values, mut vectors) = E::all(&householder)?;
         let rounded = householder.round(&values)?;
-        householder.finish(&values, &mut vectors)?;
+        E::finish(&householder, &values, &mut vectors)?;
         Ok(Eigen { values: rounded, vectors })
     })
 }
@@ -306,7 +242,7 @@ pub fn eigh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<
 ///
 /// # Errors
 /// As for [`Reduction::new`].
-pub fn eigvalsh<E: Scalar>(a: Matrix<E>) -> Result<Vec<E>, Error> {
+pub fn eigvalsh<E: Real>(a: Matrix<E>) -> Result<Vec<E>, Error> {
     Ok(Reduction::new(a)?.rounded)
 }
 
@@ -314,6 +250,6 @@ pub fn eigvalsh<E: Scalar>(a: Matrix<E>) -> Result<Vec<E>, Error> {
 ///
 /// # Errors
 /// As for [`Reduction::new`].
-pub fn eigvalsh_with<E: Scalar>(a: Matrix<E>, options: EighOptions) -> Result<Vec<E>, Error> {
+pub fn eigvalsh_with<E: Real>(a: Matrix<E>, options: EighOptions) -> Result<Vec<E>, Error> {
     Ok(Reduction::with_options(a, options)?.rounded)
 }

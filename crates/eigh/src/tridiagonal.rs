@@ -18,10 +18,11 @@
 
 use std::ops::Range;
 
+use bytemuck::cast_slice_mut;
 use rayon::prelude::*;
-use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm};
+use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm, with_dtype};
 
-use crate::kernels::{Element, Rows, axpy, cast_mut, dot, products, subtract, symmetric_product};
+use crate::kernels::{Element, Rows, axpy, dot, products, subtract, symmetric_product};
 use crate::parallel::PARALLEL;
 use crate::team::Team;
 
@@ -31,6 +32,7 @@ const PANEL: usize = 32;
 pub(crate) const MAX_BLOCK: usize = 64;
 /// Rows of one task of the trailing update.
 const UPDATE_ROWS: usize = 128;
+
 /// A symmetric tridiagonal matrix, in double precision for every element type.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tridiagonal {
@@ -57,21 +59,23 @@ impl Tridiagonal {
 /// to the end of its block of [`MAX_BLOCK`] rows, so that the rows of such a block, or of a part of
 /// it, form a rectangular matrix of reflectors.
 pub(crate) fn reduce<E: Scalar>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<E>) {
-    let single = cast_mut::<Matrix<f32>>(a).map(reduce_typed);
-    let either = single.or_else(|| cast_mut::<Matrix<f64>>(a).map(reduce_typed));
-    let (t, tau) = either.expect("element types are f32 and f64");
+    let n = a.rows();
+    // The same type under its name as a value: the cast changes nothing.
+    let (t, tau) = with_dtype!(E::DTYPE, F => {
+        reduce_typed::<F>(n, cast_slice_mut(a.as_mut_slice()))
+    });
     (t, tau.into_iter().map(E::of).collect())
 }
 
-fn reduce_typed<E: Element>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<f64>) {
-    let n = a.rows();
+/// The same for the rows of a matrix.
+fn reduce_typed<E: Element>(n: usize, a: &mut [E]) -> (Tridiagonal, Vec<f64>) {
     let mut t = Tridiagonal { d: vec![0.0; n], e: vec![0.0; n.saturating_sub(1)] };
     let mut tau = vec![0.0; n];
     // The vectors w of a panel, and room for `v` and `w` behind them.
     let mut w = vec![E::zero(); 3 * PANEL * n];
     for rows in blocks(n, PANEL).rev() {
         let (lo, hi) = (rows.start, rows.end);
-        let (leading, rows) = a.as_mut_slice().split_at_mut(lo * n);
+        let (leading, rows) = a.split_at_mut(lo * n);
         let mut panel = Panel { n, lo, hi, rows: &mut rows[..(hi - lo) * n], w: &mut w };
         let leading_rows = Rows { entries: &*leading, stride: n, count: lo };
         Team::run(leading_rows, hi - lo, |team| {
@@ -83,7 +87,7 @@ fn reduce_typed<E: Element>(a: &mut Matrix<E>) -> (Tridiagonal, Vec<f64>) {
         update(leading, panel.rows, panel.w, n);
     }
     for rows in blocks(n, MAX_BLOCK) {
-        rows.clone().for_each(|i| a.row_mut(i)[i..rows.end].fill(E::zero()));
+        rows.clone().for_each(|i| a[i * n..][i..rows.end].fill(E::zero()));
     }
     (t, tau)
 }

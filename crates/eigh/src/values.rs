@@ -27,7 +27,7 @@ const SAFE: f64 = 1e-280;
 /// All eigenvalues in ascending order, each with the index of its block in the list of unreduced
 /// blocks.
 #[derive(Clone, Debug)]
-pub(crate) struct Values {
+pub struct Values {
     /// Ascending.
     pub(crate) values: Vec<f64>,
     /// `block[k]` is the block that `values[k]` belongs to.

@@ -56,7 +56,8 @@ macro_rules! of_gradient {
 macro_rules! of_hessian {
     ($(#[$doc:meta])* $name:ident) => {
         crate::constructors::of_seed! {
-            $(#[$doc])* $name, vivit_autodiff::Seed::Hessian(vivit_autodiff::RootColumns::default()),
+            $(#[$doc])* $name,
+            vivit_autodiff::Seed::Hessian(vivit_autodiff::RootColumns::default()),
             "Of the chosen samples, in that order, scaled by `N/|S|` so that they stand for the \
              whole batch."
         }

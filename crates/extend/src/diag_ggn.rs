@@ -13,7 +13,9 @@ of_root! {
     DiagGgn
 }
 
-per_parameter! { DiagGgn, Tensor, |site| Ok(squares(&site.share(0), Batch::Sum).reshape(*site.shape())) }
+per_parameter! { DiagGgn, Tensor, |site| {
+    Ok(squares(&site.share(0), Batch::Sum).reshape(*site.shape()))
+} }
 
 of_root! {
     /// Every sample's share of `diag(G)`: `[N_S, *p]` per parameter.

@@ -22,7 +22,9 @@ of_hessian! {
     DiagHessian
 }
 
-per_parameter! { DiagHessian, Tensor, |site| Ok(total(&site.shares(0), Batch::Sum).reshape(*site.shape())) }
+per_parameter! { DiagHessian, Tensor, |site| {
+    Ok(total(&site.shares(0), Batch::Sum).reshape(*site.shape()))
+} }
 
 of_hessian! {
     /// Every sample's share of `diag(H)`: `[N_S, *p]` per parameter.

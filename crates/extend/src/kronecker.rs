@@ -222,7 +222,7 @@ impl DampedKronecker {
         let x = self.kronecker.as_groups(x)?;
         let (g, o, i) = self.kronecker.dims();
         let values: Vec<f64> = self.values.iter().map(|&value| f(value)).collect();
-        let values = Tensor::from_vec(x.device(), &[g, o, i], values)?;
+        let values = Tensor::from_vec(x.device(), [g, o, i], values)?;
         let a = self.a.as_ref().map(|a| &a.vectors);
         let inner = times(&x, &self.b.vectors, a, false).mul(&values);
         Ok(self.kronecker.as_parameter(&times(&inner, &self.b.vectors, a, true)))
@@ -277,7 +277,7 @@ fn traces(x: &Tensor) -> Result<Vec<f64>, Error> {
 /// `x + shift[g] I` of every group.
 fn add_identity(x: &Tensor, shift: &[f64]) -> Tensor {
     let (g, n) = (x.shape()[0], x.shape()[1]);
-    let shift = Tensor::from_vec(x.device(), &[g, 1, 1], shift).expect("a number per group");
+    let shift = Tensor::from_vec(x.device(), [g, 1, 1], shift).expect("a number per group");
     x.add(&Tensor::eye(x.device(), n).mul(&shift))
 }
 

@@ -19,10 +19,16 @@
 //!
 //! let loss = CrossEntropy::mean([0, 1]);
 //! let (batch_grad, diag_ggn) = run(&graph, &loss, (BatchGrad::new(), DiagGgn::exact()))?;
+//! let w = graph.param_id(w)?; // results are keyed by the parameter's number
 //! assert_eq!(**batch_grad[w].shape(), [2, 2, 3]); // one gradient per sample
 //! assert_eq!(**diag_ggn[w].shape(), [2, 3]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 mod batch_grad;
 mod batch_l2_grad;

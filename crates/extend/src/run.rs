@@ -147,12 +147,25 @@ macro_rules! tuple {
             fn declare(&self, plan: &mut Plan) {
                 $(plan.add(&self.$at);)+
             }
-            fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[ParamId]) -> Result<(), Error> {
+            fn prepare(
+                &mut self,
+                graph: &Graph,
+                loss: &dyn Loss,
+                params: &[ParamId],
+            ) -> Result<(), Error> {
                 $(self.$at.prepare(graph, loss, params)?;)+
                 Ok(())
             }
-            fn visit(&mut self, site: &Site<'_>, own: &[Vec<usize>], values: &mut Self::Values) -> Result<(), Error> {
-                $(values.$at.insert(site.param(), self.$at.visit(&site.scoped(&own[$at]))?);)+
+            fn visit(
+                &mut self,
+                site: &Site<'_>,
+                own: &[Vec<usize>],
+                values: &mut Self::Values,
+            ) -> Result<(), Error> {
+                $(
+                    let value = self.$at.visit(&site.scoped(&own[$at]))?;
+                    values.$at.insert(site.param(), value);
+                )+
                 Ok(())
             }
             fn finish(self, values: Self::Values) -> Result<Self::Out, Error> {

@@ -12,4 +12,6 @@ of_gradient! {
     SumGradSquared
 }
 
-per_parameter! { SumGradSquared, Tensor, |site| Ok(squares(&site.share(0), Batch::Sum).reshape(*site.shape())) }
+per_parameter! { SumGradSquared, Tensor, |site| {
+    Ok(squares(&site.share(0), Batch::Sum).reshape(*site.shape()))
+} }

@@ -28,8 +28,8 @@ use crate::Error;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Arrays {
-    bytes: Vec<u8>,
+pub struct Arrays<'b> {
+    bytes: Cow<'b, [u8]>,
     /// By name.
     entries: Vec<Entry>,
 }
@@ -43,7 +43,7 @@ struct Entry {
     range: (usize, usize),
 }
 
-impl Arrays {
+impl Arrays<'static> {
     /// Reads a safetensors file.
     ///
     /// # Errors
@@ -53,12 +53,15 @@ impl Arrays {
         let bytes = std::fs::read(path).map_err(|error| Error::Io { reason: error.to_string() });
         bytes.and_then(Self::from_bytes).map_err(|error| error.in_file(path))
     }
+}
 
-    /// Takes the bytes of a safetensors file.
+impl<'b> Arrays<'b> {
+    /// Takes the bytes of a safetensors file, its own or lent.
     ///
     /// # Errors
     /// If they are none.
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
+    pub fn from_bytes(bytes: impl Into<Cow<'b, [u8]>>) -> Result<Self, Error> {
+        let bytes = bytes.into();
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(not_safetensors)?;
         let first = size_of::<u64>() + header;
         let tensors = metadata.tensors().into_iter();
@@ -218,7 +221,7 @@ impl View for &Bytes {
 mod tests {
     use super::*;
 
-    fn file(arrays: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Arrays {
+    fn file(arrays: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Arrays<'static> {
         let arrays: Vec<(&str, Bytes)> = arrays
             .iter()
             .map(|(name, dtype, shape, data)| {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::description::DescriptionError;
+use crate::description::error::DescriptionError;
 use crate::state::problem::{StateProblem, listed};
 
 /// A layer that can't take its input: where in the model, and why.

@@ -3,8 +3,24 @@
 //! A [`Layer`] describes an operation and its parameters; a [`Sequential`] owns the parameters of a
 //! row of layers, under PyTorch's names, and records a forward pass as a
 //! [`Graph`](vivit_autodiff::Graph). Shapes are checked for the whole model before any work.
+//!
+//! Shapes that documentation gives without further words are those of one *sample*; a batch has a
+//! sample axis N in front. Axes are counted as PyTorch counts them: 0 is the sample axis, 1 the
+//! first of a sample.
+//!
+//! Every layer is a struct with builder methods (`Conv2d::new(3, 8, 3).padded(1).boxed()`) and, for
+//! the usual case, a function (`conv2d(3, 8, 3)`). Models come from layers in a row
+//! ([`Sequential::new`]), layers in a graph ([`Wiring`], [`Sequential::wired`]), text
+//! ([`description`]) or names ([`networks`]); their numbers from a seed or a file
+//! ([`Sequential::load`]).
+//!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 mod arrays;
+mod batches;
 pub mod description;
 mod error;
 mod error_debug;
@@ -18,6 +34,7 @@ mod sequential;
 mod state;
 
 pub use arrays::Arrays;
+pub use batches::{Batches, Epoch, Targets};
 pub use error::{Error, ShapeError};
 pub use init::Init;
 pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};

@@ -18,6 +18,23 @@ pub struct Param {
 
 /// Layers in a row and their parameters. Cloning shares the layers and copies parameters when they
 /// are changed.
+///
+/// # Examples
+/// ```
+/// use vivit_autodiff::CrossEntropy;
+/// use vivit_nn::{Sequential, linear, relu};
+/// use vivit_tensor::{Device, Tensor};
+///
+/// let cpu = Device::cpu();
+/// let model = Sequential::new(&cpu, vec![linear(2, 8), relu(), linear(8, 3)], 0)?;
+/// assert_eq!(model.params()[2].name, "2.weight");
+/// let x = Tensor::from_vec(&cpu, [2, 2], vec![0.1, 0.2, 0.3, 0.4])?;
+/// let graph = model.forward(&x)?;
+/// assert_eq!(graph.value().shape(), &[2, 3]);
+/// let gradient = graph.backward(&CrossEntropy::mean([0, 2]))?;
+/// assert_eq!(gradient[model.param_id("2.weight")?].shape(), &[3, 8]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sequential {
     device: Device,
@@ -94,19 +111,72 @@ impl Sequential {
     /// # Errors
     /// If there is none of that name, or it has another shape, device or precision.
     pub fn set_param(&mut self, name: &str, value: Tensor) -> Result<(), Error> {
-        self.check_device(|| format!("the value of {name}"), &value)?;
-        let mut all = self.params.iter_mut().chain(&mut self.buffers);
-        let Some(param) = all.find(|param| param.name == name) else {
-            let known =
-                self.params.iter().chain(&self.buffers).map(|param| param.name.clone()).collect();
-            return Err(Error::UnknownParameter { name: name.into(), known });
-        };
-        if param.value.shape() != value.shape() {
-            let (expected, got) = (param.value.shape().to_vec(), value.shape().to_vec());
+        let known = self.param(name)?.shape();
+        if known != value.shape() {
+            let (expected, got) = (known.to_vec(), value.shape().to_vec());
             return Err(Error::ParameterShape { name: name.into(), expected, got });
         }
-        param.value = value;
+        self.check_device(|| format!("the value of {name}"), &value)?;
+        let mut all = self.params.iter_mut().chain(&mut self.buffers);
+        if let Some(param) = all.find(|param| param.name == name) {
+            param.value = value;
+        }
         Ok(())
+    }
+
+    /// The value of a parameter or a buffer.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn param(&self, name: &str) -> Result<&Tensor, Error> {
+        let mut all = self.params.iter().chain(&self.buffers);
+        let found = all.find(|param| param.name == name).map(|param| &param.value);
+        found.ok_or_else(|| self.unknown(name, self.params.iter().chain(&self.buffers)))
+    }
+
+    /// The number of a parameter, by which results, directions and steps are keyed.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn param_id(&self, name: &str) -> Result<ParamId, Error> {
+        let found = self.params.iter().position(|param| param.name == name);
+        found.map(ParamId::new).ok_or_else(|| self.unknown(name, self.params.iter()))
+    }
+
+    fn unknown<'p>(&self, name: &str, known: impl Iterator<Item = &'p Param>) -> Error {
+        let known = known.map(|param| param.name.clone()).collect();
+        Error::UnknownParameter { name: name.into(), known }
+    }
+
+    /// The model on another device or in another precision, its numbers rounded to it.
+    ///
+    /// ```
+    /// use vivit_nn::{Sequential, linear};
+    /// use vivit_tensor::Device;
+    ///
+    /// let model = Sequential::new(&Device::cpu(), vec![linear(2, 3)], 0)?;
+    /// let precise = model.to(&Device::cpu_f64())?;
+    /// assert_eq!(precise.params()[0].value.to_vec()?, model.params()[0].value.to_vec()?);
+    /// # Ok::<(), vivit_nn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a device failed, now or before.
+    pub fn to(&self, device: &Device) -> Result<Self, Error> {
+        let moved = |params: &[Param]| -> Result<Vec<Param>, Error> {
+            let each = params.iter();
+            each.map(|Param { name, value }| {
+                Ok(Param { name: name.clone(), value: value.to(device)? })
+            })
+            .collect()
+        };
+        Ok(Sequential {
+            device: device.clone(),
+            row: self.row.clone(),
+            params: moved(&self.params)?,
+            buffers: moved(&self.buffers)?,
+            rng: self.rng.clone(),
+        })
     }
 
     /// Refuses an array of another device or precision than the model's.
@@ -137,6 +207,26 @@ impl Sequential {
         let mut buffers: Vec<Tensor> =
             self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
         self.record(x, Mode::Evaluation, &mut self.rng.clone(), &mut buffers)
+    }
+
+    /// The class of the largest output of each sample of `x: [N, *]`, in evaluation mode; of each
+    /// sample and position, row-major, where the output `[N, C, *]` has positions.
+    ///
+    /// ```
+    /// use vivit_nn::{Sequential, flatten};
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let cpu = Device::cpu();
+    /// let model = Sequential::new(&cpu, vec![flatten()], 0)?;
+    /// let x = Tensor::from_vec(&cpu, [2, 3], vec![0.1, 0.7, 0.2, 0.9, 0.0, 0.1])?;
+    /// assert_eq!(model.predict(&x)?, [1, 0]);
+    /// # Ok::<(), vivit_nn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`forward`](Sequential::forward), and if the output has no classes or the device failed.
+    pub fn predict(&self, x: &Tensor) -> Result<Vec<usize>, Error> {
+        Ok(self.forward(x)?.value().argmax(1)?)
     }
 
     /// Records a forward pass in training mode: dropout drops, batch norm uses the batch's

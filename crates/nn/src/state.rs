@@ -105,7 +105,7 @@ impl Sequential {
     /// What a dictionary brings, its arrays renamed.
     fn incoming(
         &self,
-        arrays: &Arrays,
+        arrays: &Arrays<'_>,
         rename: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Incoming, Error> {
         let names: Vec<&str> = self.state().map(|array| array.name.as_str()).collect();
@@ -175,7 +175,7 @@ impl Sequential {
     /// Takes all arrays from a file's.
     fn load_strictly(
         &mut self,
-        arrays: &Arrays,
+        arrays: &Arrays<'_>,
         rename: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(), Error> {
         let Incoming { values, problems } = self.incoming(arrays, rename)?;
@@ -215,7 +215,7 @@ impl Sequential {
     /// If the bytes are no safetensors file, or do not hold exactly this model's arrays, with
     /// finite numbers: one [`Error::State`] with all that is wrong.
     pub fn load_safetensors(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.load_strictly(&Arrays::from_bytes(bytes.to_vec())?, &|name| Some(name.into()))
+        self.load_strictly(&Arrays::from_bytes(bytes)?, &|name| Some(name.into()))
     }
 
     /// Writes the model's state dictionary to a safetensors file, in the model's precision. A

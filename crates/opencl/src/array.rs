@@ -5,31 +5,6 @@ use vivit_tensor::{Scalar, Shape};
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 
-/// Axes of a strided traversal with the strides of `N` operands, neighbours merged where every
-/// operand allows it; at least one.
-pub(crate) fn merged<const N: usize>(
-    shape: &Shape,
-    strides: [&[usize]; N],
-) -> Vec<(usize, [usize; N])> {
-    let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.rank());
-    for axis in 0..shape.rank() {
-        let (len, step) = (shape[axis], strides.map(|strides| strides[axis]));
-        if len == 1 {
-            continue;
-        }
-        match axes.last_mut() {
-            Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => {
-                (*outer, *wide) = (*outer * len, step)
-            }
-            _ => axes.push((len, step)),
-        }
-    }
-    if axes.is_empty() {
-        axes.push((1, [0; N]));
-    }
-    axes
-}
-
 /// Outer axes that a kernel's vectors have room for. Usual kernels take the last eight and step
 /// along seven of them; where there are more, wide ones take all and step along eleven.
 const OUTER: usize = 16;
@@ -84,7 +59,7 @@ pub(crate) fn copy_strided<E: Scalar>(
         first + shape.iter().zip(strides).map(|(len, stride)| (len - 1) * stride).sum::<usize>();
     assert!(last < x.len, "reading {shape} with strides {strides:?} of {} entries", x.len);
     let Axes { inner: (n, [step]), rank, lens, steps: [steps], rows } =
-        Axes::new(&merged(shape, [strides]));
+        Axes::new(&shape.merged_axes([strides]));
     let (wide, suffix) = width(rank);
     let call = cl.call(format!("copy_strided{suffix}")).buf(x).buf(&out);
     let call = call.words([n, step, rows, first]).words([rank]).axes(wide, lens).axes(wide, steps);
@@ -238,12 +213,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_merge_where_every_operand_allows_it() {
+    fn the_innermost_axis_is_apart_from_the_others() {
         let shape = Shape::from([2, 3, 4]);
-        assert_eq!(merged(&shape, [&[12, 4, 1]]), [(24, [1])]);
-        assert_eq!(merged(&shape, [&[12, 4, 1], &[0, 4, 1]]), [(2, [12, 0]), (12, [1, 1])]);
-        assert_eq!(merged(&Shape::from([1, 1]), [&[7, 7]]), [(1, [0])]);
-        let axes = Axes::new(&merged(&shape, [&[1, 2, 6]]));
+        let axes = Axes::new(&shape.merged_axes([&[1, 2, 6]]));
         assert_eq!((axes.inner, axes.rank, axes.rows), ((4, [6]), 2, 6));
     }
 
@@ -258,7 +230,7 @@ mod tests {
         let shape = Shape::new(&[2; Shape::MAX_RANK]);
         // Reversed axes: none of them merge.
         let strides: Vec<usize> = (0..Shape::MAX_RANK).map(|axis| 1 << axis).collect();
-        let axes = Axes::new(&merged(&shape, [&strides]));
+        let axes = Axes::new(&shape.merged_axes([&strides]));
         let outer = Shape::MAX_RANK - 1;
         assert_eq!((axes.inner, axes.rank), ((2, [1 << outer]), outer));
         assert_eq!(axes.rows, shape.size() / 2);

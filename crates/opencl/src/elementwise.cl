@@ -69,6 +69,7 @@ ROW(gelu_tanh, x * sigmoid(gelu_inner(x)),
     gelu_tanh_d2(x))
 ROW(hard_tanh, x < a ? a : x > b ? b : x, x > a && x < b ? ONE : ZERO, ZERO)
 ROW(abs, fabs(x), x > ZERO ? ONE : x < ZERO ? -ONE : ZERO, ZERO)
+ROW(sign, x > ZERO ? ONE : x < ZERO ? -ONE : x, ZERO, ZERO)
 ROW(exp, exp(x), y, y)
 ROW(ln, log(x), ONE / x, -ONE / (x * x))
 ROW(sqrt, sqrt(x), ONE / (y + y), -ONE / ((real)2 * (y + y) * x))

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Binary, Scalar, Shape, Unary};
 
-use crate::array::{Axes, merged, width};
+use crate::array::{Axes, width};
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 
@@ -22,6 +22,7 @@ fn row(f: Unary) -> (&'static str, [f64; 2]) {
         Unary::GeluTanh => ("gelu_tanh", [0.0; 2]),
         Unary::HardTanh(low, high) => ("hard_tanh", [low, high]),
         Unary::Abs => ("abs", [0.0; 2]),
+        Unary::Sign => ("sign", [0.0; 2]),
         Unary::Exp => ("exp", [0.0; 2]),
         Unary::Ln => ("ln", [0.0; 2]),
         Unary::Sqrt => ("sqrt", [0.0; 2]),
@@ -92,7 +93,7 @@ pub(crate) fn binary<E: Scalar>(
     if result.len == 0 {
         return result;
     }
-    let axes = merged(out, [&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
+    let axes = out.merged_axes([&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
     if let [(n, [1, 1])] = axes[..] {
         let call = cl.call(format!("binary_flat_{name}")).buf(a).buf(b).buf(&result).words([n]);
         return call.flat(n).into(&cl.session, result);

@@ -42,6 +42,11 @@
 //! device is at once [`Error::NoLibrary`] or [`Error::NoPlatform`], which say what to install
 //! (Debian: `ocl-icd-libopencl1` is the library, `pocl-opencl-icd` an implementation on the CPU's
 //! cores).
+//!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 #[cfg(not(feature = "device"))]
 mod absent;

@@ -149,11 +149,6 @@ pub(crate) fn scatter_add<E: Scalar>(
     call.inputs(all, w).into(&cl.session, out)
 }
 
-/// Whether the unfolded plane is the plane itself (a kernel of one, stride one, no padding).
-fn is_pointwise(w: &Window) -> bool {
-    w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
-}
-
 /// Samples that are unfolded together: few enough to stay in a cache where there are cores, else as
 /// many as fit into some memory.
 fn samples_at_once<E: Scalar>(cl: &OpenCl<E>, unfolded: usize) -> usize {
@@ -180,7 +175,7 @@ pub(crate) fn conv<E: Scalar>(
             o * t,
         )
     };
-    if is_pointwise(window) {
+    if window.is_pointwise() {
         product::product(cl, &g(n), w, x, &mut y, false);
         return y;
     }
@@ -215,7 +210,7 @@ pub(crate) fn conv_transposed<E: Scalar>(
             k * t,
         )
     };
-    if is_pointwise(window) {
+    if window.is_pointwise() {
         product::product(cl, &g(n), w, y, &mut x, false);
         return x;
     }
@@ -244,13 +239,13 @@ pub(crate) fn conv_weights<E: Scalar>(
     let (planes, plane) = (p.dims.groups * p.dims.c, p.window.input_len());
     let unfolded_len = p.dims.groups * p.features() * p.window.output_len();
     let at_once =
-        if is_pointwise(&p.window) { usize::MAX } else { samples_at_once(cl, unfolded_len) };
+        if p.window.is_pointwise() { usize::MAX } else { samples_at_once(cl, unfolded_len) };
     // Without samples a sum is zero all the same.
     let mut first = p.samples.start;
     loop {
         let some = first..first.saturating_add(at_once).min(p.samples.end);
         let inputs = x.slice(some.start * planes * plane, some.len() * planes * plane);
-        let unfolded = if is_pointwise(&p.window) {
+        let unfolded = if p.window.is_pointwise() {
             inputs
         } else {
             unfold(cl, &inputs, some.len() * planes, &p.window)

@@ -276,7 +276,8 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         for (at, &u) in u.iter().enumerate() {
             let (o, i) = (at / inner % outer.max(1), at % inner);
             let mut below = 0.0;
-            let mut drawn = 0; // rounding may leave the sum below u: then the last possible entry is drawn
+            // Rounding may leave the sum below u: then the last possible entry is drawn.
+            let mut drawn = 0;
             for a in 0..axis {
                 let chance = p[(o * axis + a) * inner + i];
                 below += chance;
@@ -301,8 +302,8 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         Ok(x.iter().position(|x| !x.is_finite()))
     }
 
-    /// Looks for NaN and infinities in several arrays. A device goes on meanwhile: nothing is waited
-    /// for.
+    /// Looks for NaN and infinities in several arrays. A device goes on meanwhile: nothing is
+    /// waited for.
     ///
     /// # Errors
     /// If the device failed.
@@ -317,9 +318,9 @@ pub trait Backend: AsAny + Debug + Send + Sync {
 
     // Speed.
 
-    /// Translates indices from planes of shape `from` to planes of shape `to`, whose first entry lies
-    /// at `first` of the others; and a mask that is 1 where an entry stays inside and 0 elsewhere
-    /// (there, the position may be any). `None` if the backend has no such primitive.
+    /// Translates indices from planes of shape `from` to planes of shape `to`, whose first entry
+    /// lies at `first` of the others; and a mask that is 1 where an entry stays inside and 0
+    /// elsewhere (there, the position may be any). `None` if the backend has no such primitive.
     fn translate_index(
         &self,
         index: &Index,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::{Backend, Cpu, DType, Error};
 
 /// A device together with the precision of the arrays that are made on it: a shared handle to a
-/// [`Backend`], whose primitives it has as methods.
+/// [`Backend`], whose primitives are its methods.
 ///
 /// Precision and device are values: the same program runs in `f32` or `f64`, on the CPU or on
 /// another device, as the value says. Arrays of different devices or precisions do not mix: what
-/// combines them panics or fails as for wrong shapes, naming both; [`Tensor::to`](crate::Tensor::to)
-/// converts.
+/// combines them panics or fails as for wrong shapes, naming both;
+/// [`Tensor::to`](crate::Tensor::to) converts.
 ///
 /// ```
 /// use vivit_tensor::{DType, Device, Tensor};
@@ -94,7 +94,8 @@ impl Device {
 /// The device's primitives.
 impl Deref for Device {
     type Target = dyn Backend;
-    #[inline]
+    // Not inlined: with the vtables, all kernels would be compiled into every crate that uses one.
+    #[inline(never)]
     fn deref(&self) -> &dyn Backend {
         match &self.0 {
             Handle::Cpu(DType::F32) => const { &Cpu::<f32>::new() },

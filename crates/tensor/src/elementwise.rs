@@ -17,30 +17,59 @@ pub trait Row: Copy + Send + Sync {
 }
 
 macro_rules! table {
-    ($($(#[$doc:meta])* $name:ident $(($($par:ident),+))? => |$x:ident, $y:ident| $f:expr, $d1:expr, $d2:expr;)+) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident $(($($par:ident),+))? => |$x:ident, $y:ident| $f:expr, $d1:expr, $d2:expr;
+    )+) => {
         /// The unary maps. Parameters are doubles whatever the element type.
+        ///
+        /// ```
+        /// use vivit_tensor::{Device, Tensor, Unary};
+        ///
+        /// let x = Tensor::from_vec(&Device::cpu(), [4], vec![-2.0, 0.0, 0.5, f64::NAN])?;
+        /// let signs = x.unary(Unary::Sign).to_vec()?;
+        /// assert_eq!(signs[..3], [-1.0, 0.0, 1.0]);
+        /// assert!(signs[3].is_nan());
+        /// # Ok::<(), vivit_tensor::Error>(())
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub enum Unary { $($(#[$doc])* $name $(($(table!(@f64 $par)),+))?,)+ }
 
         mod rows {
-            $(#[derive(Clone, Copy)] pub(super) struct $name $(($(pub(super) table!(@f64 $par)),+))?;)+
+            $(
+                #[derive(Clone, Copy)]
+                pub(super) struct $name $(($(pub(super) table!(@f64 $par)),+))?;
+            )+
         }
 
         $(#[allow(unused_variables)]
         impl Row for rows::$name {
             #[inline(always)]
-            fn f<E: Scalar>(self, $x: E) -> E { $(let rows::$name($($par),+) = self; $(let $par = E::of($par);)+)? $f }
+            fn f<E: Scalar>(self, $x: E) -> E {
+                $(let rows::$name($($par),+) = self; $(let $par = E::of($par);)+)?
+                $f
+            }
             #[inline(always)]
-            fn d1<E: Scalar>(self, $x: E, $y: E) -> E { $(let rows::$name($($par),+) = self; $(let $par = E::of($par);)+)? $d1 }
+            fn d1<E: Scalar>(self, $x: E, $y: E) -> E {
+                $(let rows::$name($($par),+) = self; $(let $par = E::of($par);)+)?
+                $d1
+            }
             #[inline(always)]
-            fn d2<E: Scalar>(self, $x: E, $y: E) -> E { $(let rows::$name($($par),+) = self; $(let $par = E::of($par);)+)? $d2 }
+            fn d2<E: Scalar>(self, $x: E, $y: E) -> E {
+                $(let rows::$name($($par),+) = self; $(let $par = E::of($par);)+)?
+                $d2
+            }
         })+
 
         impl Unary {
             /// Hands the row to `visitor`, so that its loop is compiled for that row alone.
             #[inline]
             pub fn visit<V: RowVisitor>(self, visitor: V) -> V::Out {
-                match self { $(Unary::$name $(($($par),+))? => visitor.visit(rows::$name $(($($par),+))?),)+ }
+                match self {
+                    $(Unary::$name $(($($par),+))? => {
+                        visitor.visit(rows::$name $(($($par),+))?)
+                    })+
+                }
             }
         }
     };
@@ -161,6 +190,11 @@ table! {
     Abs => |x, y|
         x.abs(),
         if x > E::zero() { E::one() } else if x < E::zero() { -E::one() } else { E::zero() },
+        E::zero();
+    /// 1 above 0, −1 below; 0 of 0, and NaN of NaN. The derivative is 0, at 0 too.
+    Sign => |x, y|
+        if x > E::zero() { E::one() } else if x < E::zero() { -E::one() } else { x },
+        E::zero(),
         E::zero();
     /// `eˣ`.
     Exp => |x, y| x.exp(), y, y;

@@ -2,7 +2,7 @@
 
 use crate::DType;
 
-/// Errors of arrays and backends.
+/// Errors of arrays and devices.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,7 +36,10 @@ pub enum Error {
         axes: Vec<usize>,
     },
     /// An axis that an array does not have.
-    #[error("there is no axis {axis} in shape {shape:?}, whose axes are 0 to {}", .shape.len().max(1) - 1)]
+    #[error(
+        "there is no axis {axis} in shape {shape:?}, whose axes are 0 to {}",
+        .shape.len().max(1) - 1
+    )]
     NoAxis {
         /// The array's shape.
         shape: Vec<usize>,
@@ -44,7 +47,10 @@ pub enum Error {
         axis: usize,
     },
     /// An index beyond an axis.
-    #[error("index {index} is out of range: axis {axis} of shape {shape:?} has {} entries", .shape[*.axis])]
+    #[error(
+        "index {index} is out of range: axis {axis} of shape {shape:?} has {} entries",
+        .shape[*.axis]
+    )]
     IndexOutOfRange {
         /// The array's shape.
         shape: Vec<usize>,
@@ -83,7 +89,7 @@ pub enum Error {
         /// The number of bytes asked for; all that was in use, where a device finds room only when
         /// a command runs.
         bytes: u64,
-        /// The number of bytes that the backend held then.
+        /// The number of bytes that the device held then.
         in_use: u64,
         /// The largest array that the device says it can hold, in bytes.
         largest: u64,

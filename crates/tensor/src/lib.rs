@@ -1,9 +1,14 @@
-//! Dense arrays for [vivit](https://docs.rs/vivit): element types, the [`Backend`] trait, and the
-//! [`Cpu`] backend.
+//! Dense arrays for [vivit](https://docs.rs/vivit) on a [`Device`], which has a precision
+//! ([`DType`]): the CPU, or whatever implements the [`Backend`] trait.
 //!
-//! An array ([`Tensor`]) is a shape and a flat row-major buffer on a backend. Reshaping and slicing
-//! along the first axis are free; everything else is a primitive of the backend. Wrong shapes
-//! panic, so that formulas stay formulas; what data can cause is an [`Error`].
+//! An array ([`Tensor`]) is a shape and a flat row-major buffer on a device. Reshaping and slicing
+//! along the first axis are free; everything else is a primitive of the device's backend. Wrong
+//! shapes panic, so that formulas stay formulas; what data can cause is an [`Error`].
+//!
+//! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
+//!
+//! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
+//! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 mod any;
 mod backend;

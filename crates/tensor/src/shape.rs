@@ -137,6 +137,56 @@ impl Shape {
         }
         strides
     }
+
+    /// The axes of a traversal of an array of this shape, with the strides of `N` operands:
+    /// `(length, strides)` per axis, outermost first. Axes of length 1 are left out and neighbours
+    /// merged where every operand allows it; there is always one axis at least.
+    ///
+    /// ```
+    /// use vivit_tensor::Shape;
+    ///
+    /// let shape = Shape::from([2, 3, 4]);
+    /// assert_eq!(shape.merged_axes([&[12, 4, 1]]), [(24, [1])]);
+    /// // The second operand repeats along the first axis.
+    /// assert_eq!(shape.merged_axes([&[12, 4, 1], &[0, 4, 1]]), [(2, [12, 0]), (12, [1, 1])]);
+    /// assert_eq!(Shape::from([1, 1]).merged_axes([&[7, 7]]), [(1, [0])]);
+    /// ```
+    ///
+    /// # Panics
+    /// If an operand has fewer strides than there are axes.
+    pub fn merged_axes<const N: usize>(&self, strides: [&[usize]; N]) -> Vec<(usize, [usize; N])> {
+        let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(self.rank());
+        for axis in (0..self.rank()).filter(|&axis| self[axis] != 1) {
+            let (len, step) = (self[axis], strides.map(|strides| strides[axis]));
+            match axes.last_mut() {
+                Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => {
+                    (*outer, *wide) = (*outer * len, step)
+                }
+                _ => axes.push((len, step)),
+            }
+        }
+        if axes.is_empty() {
+            axes.push((1, [0; N]));
+        }
+        axes
+    }
+
+    /// The index along every axis of the entry at a position of the flat, row-major array.
+    ///
+    /// ```
+    /// use vivit_tensor::Shape;
+    ///
+    /// assert_eq!(Shape::from([2, 3, 4]).index_of(17), [1, 1, 1]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the array has no such entry.
+    #[track_caller]
+    pub fn index_of(&self, position: usize) -> Vec<usize> {
+        assert!(position < self.size(), "position {position} of an array of shape {self}");
+        let strides = self.strides();
+        (0..self.rank()).map(|axis| position / strides[axis] % self[axis]).collect()
+    }
 }
 
 impl Deref for Shape {

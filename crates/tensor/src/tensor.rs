@@ -1,4 +1,4 @@
-//! Arrays on a backend.
+//! Arrays on a device.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use crate::{
     Binary, Buffer, DType, Device, Error, Gemm, HostVec, Matrix, Reduce, Scalar, Shape, Unary,
 };
 
-/// A dense row-major array on a backend. Cloning, reshaping and slicing along the first axis share
-/// memory.
+/// A dense row-major array on a [`Device`]. Cloning, reshaping and slicing along the first axis
+/// share memory.
 #[derive(Clone)]
 pub struct Tensor {
     device: Device,

@@ -140,6 +140,12 @@ impl Window {
         self.output.iter().product()
     }
 
+    /// Whether what the windows see is the plane itself: a kernel of one element, windows side by
+    /// side, no padding.
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == [1; 3] && self.input == self.output && self.padding == [0; 3]
+    }
+
     /// The input index that kernel element `k` of window `o` sees along `axis`; `None` in the
     /// padding.
     #[inline]

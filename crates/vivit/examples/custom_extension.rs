@@ -12,8 +12,11 @@
 use std::process::ExitCode;
 
 use vivit::autodiff::check::relative_error;
-use vivit::extend;
+use vivit::autodiff::{Batch, Outer, Probe, Seed, Site};
+use vivit::extend::{Extension, OnSite};
+use vivit::nn::{conv2d, flatten, linear, relu};
 use vivit::prelude::*;
+use vivit::tensor::Unary;
 
 /// How many numbers of per-sample gradients may be held at a time.
 const BLOCK: usize = 1 << 20;
@@ -71,7 +74,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
     let cpu = Device::cpu_f64();
     let layers = vec![conv2d(1, 4, 3), relu(), flatten(), linear(64, 5), relu(), linear(5, 3)];
     let model = Sequential::new(&cpu, layers, 0)?;
-    let x = Tensor::from_vec(&cpu, &[8, 1, 6, 6], Rng::new(1).normal(8 * 36))?;
+    let x = Tensor::from_vec(&cpu, [8, 1, 6, 6], Rng::new(1).normal(8 * 36))?;
     let graph = model.forward(&x)?;
     let loss = CrossEntropy::mean([0, 1, 2, 0, 1, 2, 0, 1]);
 
@@ -87,7 +90,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
         println!("  {:<9} {:<13} {structure}", site.name(), format!("{}", site.shape()));
         Ok(())
     });
-    let (norms, gradients, ()) = run(&graph, &loss, (BatchL2, BatchGrad::new(), hook))?;
+    let (norms, gradients, ()) = extend::run(&graph, &loss, (BatchL2, BatchGrad::new(), hook))?;
 
     println!(
         "\nSquared gradient norms of the first samples, and how far all are from those of \

@@ -9,7 +9,10 @@
 
 use std::process::ExitCode;
 
+use vivit::autodiff::{Reduction, RootColumns};
+use vivit::nn::{linear, tanh};
 use vivit::prelude::*;
+use vivit::tensor::Unary;
 
 /// The mean over all entries of `[N, *]` against counts of the same shape.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl Loss for Poisson {
         rng: &mut Rng,
     ) -> Result<Tensor, vivit::autodiff::Error> {
         let shape = f.shape().prefixed(&[draws]);
-        let noise = Tensor::from_vec(f.device(), &shape, rng.normal(shape.size()))?;
+        let noise = Tensor::from_vec(f.device(), shape, rng.normal(shape.size()))?;
         let root = f.scale(0.5).unary(Unary::Exp);
         Ok(noise.mul(&root).scale((self.factor() / draws as f64).sqrt()))
     }
@@ -87,9 +90,9 @@ impl Loss for Poisson {
 fn main() -> Result<ExitCode, vivit::Error> {
     let cpu = Device::cpu_f64();
     let mut model = Sequential::new(&cpu, vec![linear(3, 4), tanh(), linear(4, 2)], 0)?;
-    let x = Tensor::from_vec(&cpu, &[6, 3], Rng::new(1).normal(18))?;
-    let counts = Rng::new(2).uniform::<f64>(12, 0.0, 5.0).into_iter().map(f64::floor).collect();
-    let loss = Poisson { counts: Tensor::from_vec(&cpu, &[6, 2], counts)? };
+    let x = Tensor::from_vec(&cpu, [6, 3], Rng::new(1).normal(18))?;
+    let counts = Rng::new(2).uniform(12, 0.0, 5.0).into_iter().map(f64::floor).collect::<Vec<_>>();
+    let loss = Poisson { counts: Tensor::from_vec(&cpu, [6, 2], counts)? };
 
     // The gradient and the root against finite differences of value and gradient, along one random
     // direction.
@@ -101,7 +104,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
         moved.axpy(sign * h, &direction);
         moved
     };
-    let total = |x: &Tensor<_>| x.reshape([x.len()]).sum(0).to_vec().map(|sum| sum[0]);
+    let total = |x: &Tensor| x.reshape([x.len()]).sum(0).to_vec().map(|sum| sum[0]);
     let slope = total(&loss.gradient(f).mul(&direction))?;
     let slope_by_values =
         (total(&loss.values(&moved(1.0)))? - total(&loss.values(&moved(-1.0)))?) / (2.0 * h);
@@ -113,8 +116,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
     println!("curvature {bend:.9}, by differences {bend_by_gradients:.9}");
     let right = (slope - slope_by_values).abs() < 1e-8 && (bend - bend_by_gradients).abs() < 1e-8;
 
-    let groups = [Group::new(graph.params(), top_k(3))];
-    let newton = Ggn::new(&graph, &loss).newton_step(&groups, constant(0.1))?;
+    let newton = Ggn::new(&graph, &loss).newton_step(top_k(3), constant(0.1))?;
     println!("leading GGN eigenvalues {:.4?}", newton.directions[0].eigenvalues);
     model.add_scaled(1.0, &newton.step)?;
     let (before, after) = (graph.loss(&loss)?, model.forward(&x)?.loss(&loss)?);

@@ -10,7 +10,10 @@
 use std::process::ExitCode;
 
 use vivit::autodiff::check::{check_derivatives, relative_error};
+use vivit::autodiff::{Batch, Io, Op, Second};
+use vivit::extend::DiagHessian;
 use vivit::prelude::*;
+use vivit::tensor::Unary;
 
 /// Arguments: x `[N, F]`, β `[F]`.
 #[derive(Debug)]
@@ -107,9 +110,10 @@ fn main() -> Result<ExitCode, vivit::Error> {
     let loss = CrossEntropy::mean([0, 1, 0, 1, 1, 0]);
 
     // 3. Gradients of every sample, and their sum beside plain reverse mode.
-    let (batch_grad,) = run(&graph, &loss, (BatchGrad::new(),))?;
+    let (batch_grad,) = extend::run(&graph, &loss, (BatchGrad::new(),))?;
     println!("\nPer-sample gradients of β, N·∂L_n/∂β:");
-    let of_beta = batch_grad[beta].scale(graph.samples() as f64).to_matrix()?;
+    let beta = graph.param_id(beta)?;
+    let of_beta = batch_grad[beta].scale(graph.samples() as f64).to_matrix::<f64>()?;
     (0..of_beta.rows()).for_each(|n| println!("  n = {n}: {:>8.4?}", of_beta.row(n)));
     let gradient = graph.backward(&loss)?;
     for param in graph.params() {
@@ -125,8 +129,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
 
     // 4. Directional derivatives along the two leading eigenvectors of the GGN of all three
     //    parameters.
-    let groups = [Group::new(graph.params(), top_k(2))];
-    let derivatives = Ggn::new(&graph, &loss).directional_derivatives(&groups)?.remove(0);
+    let derivatives = Ggn::new(&graph, &loss).directional_derivatives(top_k(2))?;
     println!("\nAlong GGN eigenvectors with eigenvalues {:.4?}:", derivatives.eigenvalues);
     for n in 0..graph.samples() {
         println!(
@@ -137,7 +140,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
     }
 
     // 5. The Hessian's diagonal beside the GGN's.
-    let (hessian, ggn) = run(&graph, &loss, (DiagHessian::new(), DiagGgn::exact()))?;
+    let (hessian, ggn) = extend::run(&graph, &loss, (DiagHessian::new(), DiagGgn::exact()))?;
     println!(
         "\nDiagonal in β: Hessian {:.4?}, GGN {:.4?}",
         hessian[beta].to_vec()?,

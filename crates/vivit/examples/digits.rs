@@ -8,25 +8,33 @@
 //! Run it with `cargo run --release --example digits`; `-- --help` lists the options. It fails if a
 //! network does not reach 95 % on the test images.
 
-use std::error::Error;
-use std::num::ParseIntError;
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use safetensors::SafeTensors;
+use vivit::DeviceChoice;
+use vivit::autodiff::Labels;
+use vivit::nn::{Arrays, Conv2d, flatten, linear, max_pool2d, relu};
 use vivit::prelude::*;
-use vivit::{BackendChoice, OnBackend};
 
 const HELP: &str = "\
 Trains two networks on handwritten digits and shows the curvature of their losses.
 
 Usage: digits [--epochs E] [--seed S] [--device NAME]
 
-  --epochs E  passes over the training images, at least 1 (default 30)
-  --seed S    seed of split, initialisation and order of the batches (default 0)
+  --epochs E     passes over the training images, at least 1 (default 30)
+  --seed S       seed of split, initialisation and order of the batches (default 0)
   --device NAME  cpu (default), or opencl[:DEVICE] in a build with --features opencl
-  --help      this text";
+  --help         this text";
+
+const LEGEND: &str = "\
+How to read the tables. A row is an eigenvector of the loss's GGN, the largest eigenvalue first.
+Along it, γ is the slope and λ the curvature of the loss of one sample; shown are mean and standard
+deviation over the 128 samples of a batch. The mean of λ is the eigenvalue: gradient descent with a
+learning rate above 2/eigenvalue overshoots there. SNR is mean²/variance: above 1 the samples agree;
+below 1/128, that is 8e-3, the mean can't be told from zero by this batch.
+";
 
 const TRAINING_SAMPLES: usize = 1437;
 const BATCH: usize = 32;
@@ -35,7 +43,7 @@ const DIRECTIONS: usize = 10;
 const DAMPING: f64 = 0.1;
 const WANTED_ACCURACY: f64 = 0.95;
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> Result<ExitCode, vivit::Error> {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => {
@@ -47,22 +55,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(2));
         }
     };
-    options.device.clone().run::<f32, _>(Experiment(options))?
-}
-
-/// Both networks, trained and looked at.
-struct Experiment(Options);
-
-impl OnBackend for Experiment {
-    type Out = Result<ExitCode, Box<dyn Error>>;
-    fn run(self, device: &Device) -> Self::Out {
-        experiment(device, &self.0)
-    }
-}
-
-fn experiment(device: &Device, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let device = options.device.open(DType::F32)?;
     let mut rng = Rng::new(options.seed);
-    let (train, test) = Digits::embedded(device)?.split(&rng.permutation(1797), TRAINING_SAMPLES);
+    let digits = Digits::embedded(&device)?;
+    let order = rng.permutation(digits.len());
+    let (train, test) =
+        (digits.select(&order[..TRAINING_SAMPLES]), digits.select(&order[TRAINING_SAMPLES..]));
+    let batch = train.select(&(0..CURVATURE_BATCH).collect::<Vec<_>>());
 
     let networks = [
         ("MLP 64-32-10", vec![flatten(), linear(64, 32), relu(), linear(32, 10)]),
@@ -80,15 +79,13 @@ fn experiment(device: &Device, options: &Options) -> Result<ExitCode, Box<dyn Er
             ],
         ),
     ];
+    println!("{LEGEND}");
     let mut reached = true;
     for (name, layers) in networks {
-        let mut model = Sequential::new(device, layers, options.seed)?;
-        println!("== {name}, {} parameters ==\n", model.num_params());
-        let batch = train.index_select(&(0..CURVATURE_BATCH).collect::<Vec<_>>());
-
-        println!("Before training");
+        let mut model = Sequential::new(&device, layers, options.seed)?;
+        println!("== {name}, {} parameters ==\n\nBefore training", model.num_params());
         show_curvature(&model, &batch)?;
-        let (loss, accuracy) = training(&mut model, &train, options, &mut rng)?;
+        let (loss, accuracy) = training(&mut model, &train, options.epochs, &mut rng)?;
         println!(
             "Training: {} epochs; in the last, loss {loss:.5} and accuracy {:.1} %\n",
             options.epochs,
@@ -97,14 +94,10 @@ fn experiment(device: &Device, options: &Options) -> Result<ExitCode, Box<dyn Er
         println!("After training");
         show_curvature(&model, &batch)?;
 
-        let accuracy = accuracy_of(&model.forward(&test.images)?, &test.labels)?;
+        let accuracy = test.loss().accuracy(model.forward(&test.images)?.value())?;
         let enough = accuracy >= WANTED_ACCURACY;
         let verdict = if enough { "" } else { ": NOT ENOUGH, 95 % are wanted; try more epochs" };
-        println!(
-            "Accuracy on {} test images: {:.1} %{verdict}\n",
-            test.labels.len(),
-            100.0 * accuracy
-        );
+        println!("Accuracy on {} test images: {:.1} %{verdict}\n", test.len(), 100.0 * accuracy);
         reached &= enough;
     }
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -114,26 +107,22 @@ fn experiment(device: &Device, options: &Options) -> Result<ExitCode, Box<dyn Er
 fn training(
     model: &mut Sequential,
     data: &Digits,
-    options: &Options,
+    epochs: u32,
     rng: &mut Rng,
-) -> Result<(f64, f64), Box<dyn Error>> {
+) -> Result<(f64, f64), vivit::Error> {
     let mut optimizer = Sgd::new(0.05, 0.9)?;
-    let samples = data.labels.len();
-    let bar = ProgressBar::new(u64::from(options.epochs) * samples.div_ceil(BATCH) as u64);
-    bar.set_style(
-        ProgressStyle::with_template("Training [{bar:20}] {pos}/{len}, {msg}")?
-            .progress_chars("=> "),
-    );
+    let bar = ProgressBar::new(u64::from(epochs) * data.len().div_ceil(BATCH) as u64);
+    let style = ProgressStyle::with_template("Training [{bar:20}] {pos}/{len}, {msg}");
+    bar.set_style(style.expect("a valid template").progress_chars("=> "));
     let mut last = (0.0, 0.0);
-    for _ in 0..options.epochs {
+    for _ in 0..epochs {
         let (mut loss_sum, mut right, mut seen) = (0.0, 0.0, 0.0);
-        for chosen in rng.permutation(samples).chunks(BATCH) {
-            let batch = data.index_select(chosen);
-            let graph = model.forward(&batch.images)?;
-            let loss = batch.loss();
-            let n = chosen.len() as f64;
+        for chosen in rng.permutation(data.len()).chunks(BATCH) {
+            let batch = data.select(chosen);
+            let (graph, loss, n) =
+                (model.forward(&batch.images)?, batch.loss(), batch.len() as f64);
             loss_sum += n * graph.loss(&loss)?;
-            right += n * accuracy_of(&graph, &batch.labels)?;
+            right += n * loss.accuracy(graph.value())?;
             seen += n;
             optimizer.step(model, &graph.backward(&loss)?)?;
 
@@ -148,27 +137,22 @@ fn training(
 
 /// Shows the loss's curvature on a batch, and tries a Newton step on a copy.
 fn show_curvature(model: &Sequential, batch: &Digits) -> Result<(), vivit::Error> {
-    let graph = model.forward(&batch.images)?;
-    let loss = batch.loss();
-    let groups = [Group::new(graph.params(), top_k(DIRECTIONS))];
-    let newton = Ggn::new(&graph, &loss).newton_step(&groups, constant(DAMPING))?;
+    let (graph, loss) = (model.forward(&batch.images)?, batch.loss());
+    let newton = Ggn::new(&graph, &loss).newton_step(top_k(DIRECTIONS), constant(DAMPING))?;
     let along = &newton.directions[0];
 
-    // SNR: the squared mean over the variance. Along a direction with a small one, the samples
-    // disagree.
     println!(
         "{:>12} |{:>10}{:>10}{:>10} |{:>10}{:>10}{:>10}",
         "eigenvalue", "mean γ", "std γ", "SNR γ", "mean λ", "std λ", "SNR λ"
     );
-    let (means, variances) = (
-        [along.mean_gammas(), along.mean_lambdas()],
-        [along.variance_gammas(), along.variance_lambdas()],
-    );
+    let columns = [
+        (along.mean_gammas(), along.variance_gammas()),
+        (along.mean_lambdas(), along.variance_lambdas()),
+    ];
+    // The library's eigenvalues ascend.
     for k in (0..along.len()).rev() {
-        print!("{:>12.4}", along.eigenvalues[k].f64());
-        for (mean, variance) in
-            means.iter().zip(&variances).map(|(mean, variance)| (mean[k], variance[k]))
-        {
+        print!("{:>12.4}", along.eigenvalues[k]);
+        for (mean, variance) in columns.iter().map(|(mean, variance)| (mean[k], variance[k])) {
             print!(" |{mean:>10.4}{:>10.4}{:>10.1e}", variance.sqrt(), mean * mean / variance);
         }
         println!();
@@ -176,51 +160,36 @@ fn show_curvature(model: &Sequential, batch: &Digits) -> Result<(), vivit::Error
 
     let mut moved = model.clone();
     moved.add_scaled(1.0, &newton.step)?;
-    let after = moved.forward(&batch.images)?.loss(&loss)?;
+    let (before, after) = (graph.loss(&loss)?, moved.forward(&batch.images)?.loss(&loss)?);
     println!(
-        "A Newton step in these directions, damping {DAMPING}: loss {:.5} → {after:.5}\n",
-        graph.loss(&loss)?
+        "A Newton step in these directions, damping {DAMPING}: loss {before:.5} → {after:.5}\n"
     );
     Ok(())
-}
-
-/// The share of samples whose largest output is the label's.
-fn accuracy_of(graph: &Graph, labels: &[usize]) -> Result<f64, vivit::Error> {
-    let outputs = graph.value().to_matrix()?;
-    let right = labels.iter().enumerate().filter(|&(n, &label)| {
-        let row = outputs.row(n);
-        row.iter().all(|&output| output <= row[label])
-    });
-    Ok(right.count() as f64 / labels.len() as f64)
 }
 
 /// Images `[N, 1, 8, 8]`, entries 0 to 1, and their labels.
 struct Digits {
     images: Tensor,
-    labels: Vec<usize>,
+    labels: Labels,
 }
 
 impl Digits {
     /// The data that comes with the crate.
-    fn embedded(device: &Device) -> Result<Self, Box<dyn Error>> {
-        let data = SafeTensors::deserialize(include_bytes!("../data/digits.safetensors"))?;
-        let (images, labels) = (data.tensor("images")?, data.tensor("labels")?);
-        let pixels: Vec<f64> = images.data().iter().map(|&pixel| f64::from(pixel) / 16.0).collect();
-        let labels: Vec<usize> = labels.data().iter().map(|&label| label.into()).collect();
-        Ok(Digits { images: Tensor::from_vec(device, &[labels.len(), 1, 8, 8], &pixels)?, labels })
+    fn embedded(device: &Device) -> Result<Self, vivit::Error> {
+        let arrays = Arrays::from_bytes(include_bytes!("../data/digits.safetensors").to_vec())?;
+        let (images, labels) = (arrays.tensor("images", device)?, arrays.labels("labels")?);
+        let shape = [images.shape()[0], 1, 8, 8];
+        Ok(Digits { images: images.scale(1.0 / 16.0).reshape(shape), labels })
+    }
+
+    fn len(&self) -> usize {
+        self.images.shape()[0]
     }
 
     /// The chosen samples.
     fn select(&self, samples: &[usize]) -> Self {
-        Digits {
-            images: self.images.index_select(0, samples),
-            labels: samples.iter().map(|&n| self.labels[n]).collect(),
-        }
-    }
-
-    /// The first `train` of the samples in the given order, and the rest.
-    fn split(&self, order: &[usize], train: usize) -> (Self, Self) {
-        (self.index_select(&order[..train]), self.index_select(&order[train..]))
+        let images = self.images.index_select(0, samples);
+        Digits { images, labels: self.labels.select(samples, 1) }
     }
 
     fn loss(&self) -> CrossEntropy {
@@ -228,26 +197,25 @@ impl Digits {
     }
 }
 
+const WHOLE: &str = "a whole number";
+const NAME: &str = "a device's name";
+
 /// What the command line chooses.
 struct Options {
     epochs: u32,
     seed: u64,
-    device: BackendChoice,
+    device: DeviceChoice,
 }
 
 impl Options {
     /// `None` if help is asked for.
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Options { epochs: 30, seed: 0, device: BackendChoice::Cpu };
+        let mut options = Options { epochs: 30, seed: 0, device: DeviceChoice::Cpu };
         while let Some(option) = args.next() {
             match option.as_str() {
-                "--epochs" => options.epochs = number(&option, args.next())?,
-                "--seed" => options.seed = number(&option, args.next())?,
-                "--backend" => {
-                    let name =
-                        args.next().ok_or("--backend needs cpu or opencl[:DEVICE] after it")?;
-                    options.device = name.parse().map_err(|error| format!("--backend: {error}"))?;
-                }
+                "--epochs" => options.epochs = value(&option, WHOLE, args.next())?,
+                "--seed" => options.seed = value(&option, WHOLE, args.next())?,
+                "--device" | "--backend" => options.device = value(&option, NAME, args.next())?,
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("unknown option {option:?}")),
             }
@@ -259,12 +227,12 @@ impl Options {
     }
 }
 
-fn number<T: FromStr<Err = ParseIntError>>(
+/// The value after an option, of the kind that is `expected`.
+fn value<T: FromStr<Err: Display>>(
     option: &str,
-    value: Option<String>,
+    expected: &str,
+    text: Option<String>,
 ) -> Result<T, String> {
-    let value = value.ok_or(format!("{option} needs a whole number after it"))?;
-    value.parse().map_err(|error| {
-        format!("{option} needs a whole number; {value:?} is not one that fits: {error}")
-    })
+    let text = text.ok_or(format!("{option} needs {expected} after it"))?;
+    text.parse().map_err(|error| format!("{option} needs {expected}, got {text:?}: {error}"))
 }

@@ -15,35 +15,34 @@
 //!   number of the direction.
 //!
 //! Run it with `cargo run --release --example directional_derivatives`; with `--features opencl`
-//! and, at the end, `-- --backend opencl[:DEVICE]` the library's numbers come from that device. It
+//! and, at the end, `-- --device opencl[:DEVICE]` the library's numbers come from that device. It
 //! fails if one number disagrees.
 
-use std::error::Error;
 use std::process::ExitCode;
 
-use safetensors::{Dtype, SafeTensors};
+use vivit::DeviceChoice;
 use vivit::eigh::eigh;
+use vivit::nn::{Arrays, networks};
 use vivit::prelude::*;
-use vivit::{BackendChoice, OnBackend};
 
 const K: usize = 4;
 const PRINTED_TOLERANCE: f64 = 1e-4;
 const DENSE_TOLERANCE: f64 = 1e-10;
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let data = SafeTensors::deserialize(include_bytes!("../data/seed_demo.safetensors"))?;
-    let printed =
-        |name: &str| Ok::<_, Box<dyn Error>>(tensor(&Device::cpu_f64(), &data, name)?.to_matrix()?);
-
+fn main() -> Result<ExitCode, vivit::Error> {
     let device = match device(std::env::args().skip(1)) {
-        Ok(device) => device,
+        Ok(device) => device.open(DType::F32)?,
         Err(reason) => {
-            eprintln!("{reason}\n\nUsage: directional_derivatives [--backend cpu|opencl[:DEVICE]]");
+            eprintln!("{reason}\n\nUsage: directional_derivatives [--device cpu|opencl[:DEVICE]]");
             return Ok(ExitCode::from(2));
         }
     };
-    let single = device.run::<f32, _>(WithVivit(&data))??;
-    let double = device.run::<f64, _>(WithVivit(&data))??;
+    let data = Arrays::from_bytes(include_bytes!("../data/seed_demo.safetensors").to_vec())?;
+    let printed = |name: &str| {
+        Ok::<Matrix<f64>, vivit::Error>(data.tensor(name, &Device::cpu_f64())?.to_matrix()?)
+    };
+    let single = Problem::new(&device, &data)?.with_vivit()?;
+    let double = Problem::new(&device.with_dtype(DType::F64)?, &data)?.with_vivit()?;
     let dense = Problem::new(&Device::cpu_f64(), &data)?.with_dense_ggn()?;
     let mut disagreements = 0;
     println!(
@@ -99,30 +98,20 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The backend that the command line chooses.
-fn device(mut args: impl Iterator<Item = String>) -> Result<BackendChoice, String> {
+/// The device that the command line chooses.
+fn device(mut args: impl Iterator<Item = String>) -> Result<DeviceChoice, String> {
     match (args.next().as_deref(), args.next(), args.next()) {
-        (None, ..) => Ok(BackendChoice::Cpu),
-        (Some("--backend"), Some(name), None) => {
-            name.parse().map_err(|error| format!("--backend: {error}"))
+        (None, ..) => Ok(DeviceChoice::Cpu),
+        (Some(option @ ("--device" | "--backend")), Some(name), None) => {
+            name.parse().map_err(|error| format!("{option}: {error}"))
         }
         (Some(other), ..) => {
-            Err(format!("{other:?}: the only option is --backend, with one name after it"))
+            Err(format!("{other:?}: the only option is --device, with one name after it"))
         }
     }
 }
 
-/// The library's numbers on some backend.
-struct WithVivit<'d>(&'d SafeTensors<'d>);
-
-impl OnBackend for WithVivit<'_> {
-    type Out = Result<Derivatives, Box<dyn Error>>;
-    fn run(self, device: &Device) -> Self::Out {
-        Ok(Problem::new(device, self.0)?.with_vivit()?)
-    }
-}
-
-/// The model, its data and its loss, on a backend of either element type.
+/// The model, its data and its loss, in either precision.
 struct Problem {
     model: Sequential,
     x: Tensor,
@@ -137,33 +126,25 @@ struct Derivatives {
 }
 
 impl Problem {
-    fn new(device: &Device, data: &SafeTensors<'_>) -> Result<Self, Box<dyn Error>> {
+    fn new(device: &Device, data: &Arrays) -> Result<Self, vivit::Error> {
         let mut model = Sequential::new(device, networks::demo().layers, 0)?;
-        let names: Vec<String> = model.params().iter().map(|param| param.name.clone()).collect();
-        for name in names {
-            model.set_param(&name, tensor(device, data, &format!("param/{name}"))?)?;
+        for name in data.names() {
+            if let Some(own) = name.strip_prefix("param/") {
+                model.set_param(own, data.tensor(name, device)?)?;
+            }
         }
-        Ok(Problem { model, x: tensor(device, data, "input")?, y: tensor(device, data, "target")? })
+        Ok(Problem { model, x: data.tensor("input", device)?, y: data.tensor("target", device)? })
     }
 
     /// The library's way: one sweep, a Gram matrix of 12 × 12, its eigenvectors.
     fn with_vivit(&self) -> Result<Derivatives, vivit::Error> {
         let graph = self.model.forward(&self.x)?;
         let loss = Mse::mean(self.y.clone());
-        let groups = [Group::new(graph.params(), top_k(K))];
-        let derivatives = Ggn::new(&graph, &loss).directional_derivatives(&groups)?.remove(0);
-
-        let widened =
-            |m: &Matrix<B::Elem>| Matrix::from_fn(m.rows(), m.cols(), |n, k| m[(n, k)].f64());
-        Ok(Derivatives {
-            eigenvalues: derivatives.eigenvalues.iter().map(|value| value.f64()).collect(),
-            gammas: widened(&derivatives.gammas),
-            lambdas: widened(&derivatives.lambdas),
-        })
+        let DirectionalDerivatives { eigenvalues, gammas, lambdas, .. } =
+            Ggn::new(&graph, &loss).directional_derivatives(top_k(K))?;
+        Ok(Derivatives { eigenvalues, gammas, lambdas })
     }
-}
 
-impl Problem {
     /// From the definitions, with nothing but backward passes: every sample's Jacobian and
     /// gradient, and the dense GGN, of which column i is `G e_i = Jᵀ(H J e_i)` with `H = 2/(N·C) ·
     /// I`.
@@ -207,7 +188,7 @@ impl Problem {
 
 /// `Jᵀu`, the gradient of `Σ u·f` with f the graph's output: one backward pass.
 fn pull_back(graph: &Graph, u: Vec<f64>) -> Result<Vec<f64>, vivit::Error> {
-    let u = Tensor::from_vec(graph.tape().device(), &graph.value().shape().prefixed(&[1]), u)?;
+    let u = Tensor::from_vec(graph.tape().device(), graph.value().shape().prefixed(&[1]), u)?;
     flat(graph.vjp(&u)?)
 }
 
@@ -283,22 +264,4 @@ fn table(
     }
     println!();
     disagreements
-}
-
-/// An array of the file, rounded to the backend's element type.
-fn tensor(device: &Device, data: &SafeTensors<'_>, name: &str) -> Result<Tensor, Box<dyn Error>> {
-    let array = data.tensor(name)?;
-    let bytes = array.data();
-    let entries: Vec<f64> = match array.dtype() {
-        Dtype::F32 => bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into())
-            .collect(),
-        Dtype::F64 => bytes
-            .chunks_exact(8)
-            .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
-            .collect(),
-        other => return Err(format!("{name} holds {other:?}; f32 or f64 was expected").into()),
-    };
-    Ok(Tensor::from_vec(device, array.shape(), &entries)?)
 }

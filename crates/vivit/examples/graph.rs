@@ -12,6 +12,7 @@
 
 use std::process::ExitCode;
 
+use vivit::extend::Gradient;
 use vivit::prelude::*;
 
 const N: usize = 5;
@@ -72,7 +73,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
         Ok::<_, vivit::Error>(record(&x, &values)?.loss(&loss)?)
     };
     let expected = (moved_loss(step)? - moved_loss(-step)?) / (2.0 * step);
-    let w1 = graph.params_where(|name| name == "w1")[0];
+    let w1 = graph.params_matching("w1")?[0];
     let got = gradient[w1].to_vec()?[at];
     // Central differences are off by O(step²) and by rounding, ε/step.
     let agree = (got - expected).abs() <= 1e-8 * expected.abs().max(1.0);
@@ -83,7 +84,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
 
     // Several quantities, still one sweep.
     let (sum, batch_grad, diagonal) =
-        run(&graph, &loss, (Gradient::new(), BatchGrad::new(), DiagGgn::exact()))?;
+        extend::run(&graph, &loss, (Gradient, BatchGrad::new(), DiagGgn::exact()))?;
     println!(
         "In one sweep: gradient {}, per sample {}, GGN diagonal {}",
         sum[w1].shape(),

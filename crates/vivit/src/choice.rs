@@ -1,11 +1,10 @@
 //! A device that a program's user chooses.
 
-use std::fmt;
 use std::str::FromStr;
 
 use vivit_tensor::{DType, Device};
 
-use crate::Error;
+use crate::{Error, UnknownDevice};
 
 /// A device by name, as on a command line: `cpu`, or `opencl[:DEVICE]` with a device's index, type
 /// or part of its name.
@@ -45,30 +44,6 @@ impl DeviceChoice {
         Ok(device.with_dtype(dtype)?)
     }
 }
-
-/// A text that names no device.
-#[derive(Clone, PartialEq, Eq)]
-pub struct UnknownDevice(String);
-
-impl fmt::Display for UnknownDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no device {:?}; choose cpu or opencl[:DEVICE]", self.0)?;
-        let missing = cfg!(not(feature = "opencl")) && self.0.starts_with("opencl");
-        if missing {
-            f.write_str(" (the latter needs a build with `--features opencl`)")
-        } else {
-            Ok(())
-        }
-    }
-}
-
-impl fmt::Debug for UnknownDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for UnknownDevice {}
 
 impl FromStr for DeviceChoice {
     type Err = UnknownDevice;

@@ -43,7 +43,7 @@ pub enum Error {
     OpenCl(#[from] vivit_opencl::Error),
     /// Choosing a device by name.
     #[error(transparent)]
-    UnknownDevice(#[from] crate::UnknownDevice),
+    UnknownDevice(#[from] UnknownDevice),
     /// Reading or writing a file.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -77,6 +77,30 @@ impl fmt::Debug for Error {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// A text that names no device.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnknownDevice(pub(crate) String);
+
+impl fmt::Display for UnknownDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no device {:?}; choose cpu or opencl[:DEVICE]", self.0)?;
+        let missing = cfg!(not(feature = "opencl")) && self.0.starts_with("opencl");
+        if missing {
+            f.write_str(" (the latter needs a build with `--features opencl`)")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Debug for UnknownDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for UnknownDevice {}
 
 #[cfg(test)]
 mod tests {

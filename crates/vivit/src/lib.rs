@@ -1,7 +1,6 @@
 //! See a network's curvature: the eigenvalues and eigenvectors of its generalized Gauss-Newton
-//! matrix, and how every sample's loss bends along them.
-//!
-//! The [`guide`] tells which quantity answers which question, and what it costs.
+//! matrix (GGN), and how every sample's loss slopes and bends along them.
+#![doc = include_str!("front.md")]
 
 pub use vivit_autodiff as autodiff;
 pub use vivit_curvature as curvature;
@@ -19,5 +18,5 @@ pub mod guide {}
 pub mod optim;
 pub mod prelude;
 
-pub use choice::{DeviceChoice, UnknownDevice};
-pub use error::Error;
+pub use choice::DeviceChoice;
+pub use error::{Error, UnknownDevice};

@@ -4,7 +4,9 @@
 //! y`, per entry:
 //!
 //! ```text
-//! ℓ = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)      ℓ′ = w σ − π y      ℓ″ = w σ (1 − σ)
+//! ℓ  = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)
+//! ℓ′ = w σ − π y
+//! ℓ″ = w σ (1 − σ)
 //! ```
 
 use vivit_tensor::{Binary, Rng, Tensor, Unary};

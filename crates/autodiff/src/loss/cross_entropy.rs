@@ -3,7 +3,8 @@
 //! With `p = softmax(f)` over axis 1 and effective targets `q[n, c, t] ≥ 0`, `w = Σ_c q`:
 //!
 //! ```text
-//! L_n = −a Σ_t Σ_c q log p      ∂L_n/∂f = a (w p − q)      ∂²L_n/∂f² = a w (diag p − p pᵀ), per position
+//! L_n = −a Σ_t Σ_c q log p
+//! ∂L_n/∂f = a (w p − q)      ∂²L_n/∂f² = a w (diag p − p pᵀ), per position
 //! ```
 //!
 //! Class weights u, label smoothing ε and soft targets only choose q: `q_c = u_y (1 − ε) [c = y] +

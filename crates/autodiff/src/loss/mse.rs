@@ -91,7 +91,7 @@ impl Loss for Mse {
         rng: &mut Rng,
     ) -> Result<Tensor, Error> {
         let shape = output.shape().prefixed(&[draws]);
-        let noise = Tensor::from_vec(output.device(), &shape, rng.normal(shape.size()))?;
+        let noise = Tensor::from_vec(output.device(), shape, rng.normal(shape.size()))?;
         Ok(noise.scale((2.0 * self.factor(output) / draws as f64).sqrt()))
     }
 }

@@ -3,6 +3,7 @@
 
 use vivit_tensor::{Tensor, Unary};
 
+use super::normal::{Normal, inverse_deviation};
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// Normalises every channel of `[N, C, *]` over samples and positions: batch norm's training mode,
@@ -13,13 +14,13 @@ pub struct BatchNormalize {
     pub epsilon: f64,
 }
 
-/// Mean and variance of every channel of `[V, N, C, T]` (or with V = 1 of `[N, C, T]`) over samples
-/// and positions: `[V, 1, C, 1]`.
+/// The mean of every channel of `[V, N, C, T]` over samples and positions: `[V, 1, C, 1]`.
 fn channel_mean(x: &Tensor) -> Tensor {
     let [v, n, c, t] = **x.shape() else { unreachable!("four axes") };
     x.sum(3).sum(1).scale(1.0 / (n * t) as f64).reshape([v, 1, c, 1])
 }
 
+/// Columns at an array like `like: [N, C, *]`, as `[V, N, C, T]`.
 fn flat(x: &Tensor, like: &Tensor) -> Tensor {
     let (n, c) = (like.shape()[0], like.shape()[1]);
     x.reshape([x.len() / like.len(), n, c, like.len() / (n * c)])
@@ -40,14 +41,17 @@ impl BatchNormalize {
         let rows = flat(x, x);
         let centred = rows.sub(&channel_mean(&rows));
         let variance = channel_mean(&centred.unary(Unary::Square));
-        (centred, variance.unary(Unary::Shift(self.epsilon)).unary(Unary::Sqrt).unary(Unary::Recip))
+        (centred, inverse_deviation(&variance, self.epsilon))
     }
 
-    fn pull(self, io: Io<'_>, mat: &Tensor) -> Tensor {
-        let (_, inverse) = self.centred(io.args[0]);
-        let (normal, m) = (flat(io.out, io.out), flat(mat, io.out));
-        let rest = m.sub(&channel_mean(&m)).sub(&channel_mean(&m.mul(&normal)).mul(&normal));
-        rest.mul(&inverse).reshape(*mat.shape())
+    /// Means over samples and positions.
+    fn normal(self, io: Io<'_>) -> Normal<impl Fn(&Tensor) -> Tensor> {
+        Normal {
+            normal: flat(io.out, io.out),
+            inverse: self.centred(io.args[0]).1,
+            mean: channel_mean,
+            centre: true,
+        }
     }
 }
 
@@ -61,26 +65,18 @@ impl Op for BatchNormalize {
         centred.mul(&inverse).reshape(*args[0].shape())
     }
 
-    /// `(M − mean(M) − x̂ mean(M ∘ x̂))/σ`, means over samples and positions.
     fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
-        self.pull(io, mat)
+        self.normal(io).product(&flat(mat, io.out)).reshape(*mat.shape())
     }
 
-    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
-        self.pull(io, tangent)
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
+        self.jac_t(io, wrt, tangent, Batch::Sum)
     }
 
-    /// As for normalisation over blocks, with means over samples and positions.
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::product(|io, mat, tangent, _batch| {
-            let (_, inverse) = self.centred(io.args[0]);
-            let of = |x: &Tensor| flat(x, io.out);
-            let (normal, m, t) = (of(io.out), of(mat), of(tangent));
-            let (pulled, moved) = (of(&self.pull(io, mat)), of(&self.pull(io, tangent)));
-            let first = channel_mean(&t.mul(&normal)).mul(&pulled);
-            let second = moved.mul(&channel_mean(&m.mul(&normal)));
-            let third = channel_mean(&moved.mul(&m)).mul(&normal);
-            first.add(&second).add(&third).mul(&inverse).scale(-1.0).reshape(*tangent.shape())
+            let product = self.normal(io).residual(&flat(mat, io.out), &flat(tangent, io.out));
+            product.reshape(*tangent.shape())
         })
     }
 
@@ -106,7 +102,7 @@ impl Tape {
     ) -> Var {
         let rank = self.value(x).shape().rank();
         let (mean, variance) = statistics;
-        let inverse = variance.unary(Unary::Shift(epsilon)).unary(Unary::Sqrt).unary(Unary::Recip);
+        let inverse = inverse_deviation(variance, epsilon);
         let shift = mean.mul(&inverse).scale(-1.0);
         let (inverse, shift) = (self.constant(inverse), self.constant(shift));
         let (inverse, shift) = (self.per_channel(inverse, rank), self.per_channel(shift, rank));

@@ -101,13 +101,7 @@ impl Op for Conv {
                     mat.device().conv_transposed(mat.buf(), w.buf(), [v, n], dims, &window);
                 Tensor::from_buf(mat.device(), x.shape().prefixed(&[v]), product)
             }
-            1 => {
-                let outer = self.outer(io, mat);
-                match batch {
-                    Batch::Keep => outer.per_sample().reshape(w.shape().prefixed(&[v, n])),
-                    Batch::Sum => outer.summed().reshape(w.shape().prefixed(&[v])),
-                }
-            }
+            1 => self.outer(io, mat).contract(batch, w.shape()),
             _ => {
                 let kept = mat.reshape([v, n, o, t]).sum(3);
                 if batch == Batch::Keep { kept } else { kept.sum(1) }
@@ -169,7 +163,7 @@ impl Op for Conv {
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_> {
-        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
+        Second::bilinear(wrt, along)
     }
 }
 
@@ -177,14 +171,12 @@ impl Tape {
     /// Convolution: x `[N, C, *in]`, w `[O, C/groups, *kernel]`, b `[O]`, to `[N, O, *out]`.
     ///
     /// # Panics
-    /// If the shapes do not fit, or weight or bias carry a sample axis.
+    /// If the shapes do not fit, the input has no sample axis, or weight or bias carry one.
     #[track_caller]
     pub fn conv(&mut self, x: Var, weight: Var, bias: Option<Var>, options: &ConvOptions) -> Var {
         let args: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-        assert!(
-            self.is_batched(x) && args[1..].iter().all(|&arg| !self.is_batched(arg)),
-            "convolution: the input, and only the input, must carry a sample axis"
-        );
+        assert!(self.is_batched(x), "convolution: the input must carry a sample axis");
+        self.expect_unbatched("convolution", &args[1..]);
         self.record(Conv(options.clone()), &args)
     }
 }

@@ -107,13 +107,7 @@ impl Op for ConvTranspose {
                 let product = mat.device().conv(mat.buf(), w.buf(), v * n, dims, &window);
                 Tensor::from_buf(mat.device(), x.shape().prefixed(&[v]), product)
             }
-            1 => {
-                let outer = self.outer(io, mat);
-                match batch {
-                    Batch::Keep => outer.per_sample().reshape(w.shape().prefixed(&[v, n])),
-                    Batch::Sum => outer.summed().reshape(w.shape().prefixed(&[v])),
-                }
-            }
+            1 => self.outer(io, mat).contract(batch, w.shape()),
             _ => {
                 let kept = mat.reshape([v, n, dims.groups * dims.c, window.input_len()]).sum(3);
                 if batch == Batch::Keep { kept } else { kept.sum(1) }
@@ -186,7 +180,7 @@ impl Op for ConvTranspose {
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_> {
-        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
+        Second::bilinear(wrt, along)
     }
 }
 
@@ -195,7 +189,7 @@ impl Tape {
     /// *out]`.
     ///
     /// # Panics
-    /// If the shapes do not fit, or weight or bias carry a sample axis.
+    /// If the shapes do not fit, the input has no sample axis, or weight or bias carry one.
     #[track_caller]
     pub fn conv_transpose(
         &mut self,
@@ -206,10 +200,8 @@ impl Tape {
         output_padding: &[usize],
     ) -> Var {
         let args: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-        assert!(
-            self.is_batched(x) && args[1..].iter().all(|&arg| !self.is_batched(arg)),
-            "transposed convolution: the input, and only the input, must carry a sample axis"
-        );
+        assert!(self.is_batched(x), "transposed convolution: the input must carry a sample axis");
+        self.expect_unbatched("transposed convolution", &args[1..]);
         self.record(
             ConvTranspose { options: options.clone(), output_padding: output_padding.to_vec() },
             &args,

@@ -56,13 +56,7 @@ impl Op for Embedding {
         if wrt == 0 {
             return Tensor::zeros(mat.device(), shape.prefixed(&[v]));
         }
-        let outer = Self::outer(io, mat);
-        match batch {
-            Batch::Keep if io.out_batched() => {
-                outer.per_sample().reshape(shape.prefixed(&[v, io.samples()]))
-            }
-            _ => outer.summed().reshape(shape.prefixed(&[v])),
-        }
+        Self::outer(io, mat).contract(io.batch(batch), shape)
     }
 
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
@@ -105,16 +99,14 @@ impl Tape {
     /// first sweep), or the table carries a sample axis.
     #[track_caller]
     pub fn embedding(&mut self, x: Var, table: Var) -> Var {
-        assert!(!self.is_batched(table), "embedding: the table must not carry a sample axis");
+        self.expect_unbatched("embedding", &[table]);
         let (ids, rows) = (self.value(x).clone(), self.value(table).shape()[0]);
         // Where this fails the device has, and says so later.
         if let Ok(row) = self.device().row_or_nan(ids.buf(), rows) {
             let witness = Tensor::from_buf(self.device(), *ids.shape(), row);
             let shape = *ids.shape();
             let fault = move |at: usize, value: f64| {
-                let strides = shape.strides();
-                let index =
-                    (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
+                let index = shape.index_of(at);
                 Error::NoRow { value, index, rows }
             };
             self.add_check(FiniteCheck::witnessed(witness, &ids, fault));

@@ -40,18 +40,11 @@ impl Op for Linear {
     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
         let (v, n, o, i) = (mat.shape()[0], io.samples(), w.shape()[0], w.shape()[1]);
-        let keep = batch == Batch::Keep && io.out_batched();
+        let batch = io.batch(batch);
         match wrt {
             0 => mat.gemm(&Gemm::new(mat.len() / o, i, o), w, x.shape().prefixed(&[v])),
-            1 => {
-                let outer = outer(io, mat);
-                if keep {
-                    outer.per_sample().reshape([v, n, o, i])
-                } else {
-                    outer.summed().reshape([v, o, i])
-                }
-            }
-            _ if keep => mat.reshape([v, n, mat.len() / (v * n * o), o]).sum(2),
+            1 => outer(io, mat).contract(batch, w.shape()),
+            _ if batch == Batch::Keep => mat.reshape([v, n, mat.len() / (v * n * o), o]).sum(2),
             _ => mat.reshape([v, mat.len() / (v * o), o]).sum(1),
         }
     }
@@ -81,7 +74,7 @@ impl Op for Linear {
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_> {
-        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
+        Second::bilinear(wrt, along)
     }
 }
 
@@ -100,10 +93,7 @@ impl Tape {
     #[track_caller]
     pub fn linear(&mut self, x: Var, weight: Var, bias: Option<Var>) -> Var {
         let args: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-        assert!(
-            args[1..].iter().all(|&arg| !self.is_batched(arg)),
-            "linear: weight and bias must not carry a sample axis"
-        );
+        self.expect_unbatched("linear", &args[1..]);
         self.record(Linear, &args)
     }
 }

@@ -23,6 +23,7 @@ impl Op for Map {
             Unary::Gelu | Unary::GeluTanh => "gelu",
             Unary::HardTanh(..) => "hard tanh",
             Unary::Abs => "absolute value",
+            Unary::Sign => "sign",
             _ => "elementwise map",
         }
     }
@@ -55,6 +56,7 @@ impl Op for Map {
             | Unary::LeakyRelu(_)
             | Unary::HardTanh(..)
             | Unary::Abs
+            | Unary::Sign
             | Unary::Scale(_)
             | Unary::Shift(_) => Second::Zero,
             f => Second::entrywise(move |io| io.args[0].unary_second(f, io.out)),

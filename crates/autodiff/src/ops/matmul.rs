@@ -112,7 +112,7 @@ impl Op for MatMul {
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_> {
-        if wrt.min(along) == 0 && wrt.max(along) == 1 { Second::Bilinear } else { Second::Zero }
+        Second::bilinear(wrt, along)
     }
 }
 

@@ -13,6 +13,7 @@ mod index_select;
 mod linear;
 mod map;
 mod matmul;
+mod normal;
 mod normalize;
 mod pad;
 mod permute;

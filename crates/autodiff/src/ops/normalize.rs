@@ -1,11 +1,9 @@
 //! Normalisation to mean zero and variance one (or to mean square one) over blocks of entries, and
 //! the layers made of it.
-//!
-//! With `x̂ = (x − μ)/σ` over a block of c entries: `Jᵀm = (m − mean(m) − x̂ mean(m ∘ x̂))/σ`;
-//! without centring the first mean is left out. The Jacobian is symmetric.
 
 use vivit_tensor::{Tensor, Unary};
 
+use super::normal::{Normal, inverse_deviation};
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// Normalises blocks of `block` consecutive entries of each sample.
@@ -20,9 +18,12 @@ pub struct Normalize {
 }
 
 impl Normalize {
+    /// Means of the last axis, blocks.
     fn mean(self, x: &Tensor) -> Tensor {
-        let rows = x.shape()[0];
-        x.sum(1).scale(1.0 / self.block as f64).reshape([rows, 1])
+        let last = x.shape().rank() - 1;
+        let mut shape = x.shape().to_vec();
+        shape[last] = 1;
+        x.sum(last).scale(1.0 / self.block as f64).reshape(&shape)
     }
 
     /// Blocks as rows, centred, and `1/σ` of each.
@@ -30,22 +31,22 @@ impl Normalize {
         let rows = x.reshape([x.len() / self.block, self.block]);
         let centred = if self.centre { rows.sub(&self.mean(&rows)) } else { rows };
         let variance = self.mean(&centred.unary(Unary::Square));
-        let inverse =
-            variance.unary(Unary::Shift(self.epsilon)).unary(Unary::Sqrt).unary(Unary::Recip);
-        (centred, inverse)
+        (centred, inverse_deviation(&variance, self.epsilon))
     }
 
-    fn pull(self, io: Io<'_>, mat: &Tensor) -> Tensor {
-        let (v, rows) = (mat.shape()[0], io.out.len() / self.block);
-        let (_, inverse) = self.centred(io.args[0]);
-        let normal = io.out.reshape([rows, self.block]);
-        let m = mat.reshape([v, rows, self.block]);
-        let mean = |x: Tensor| x.sum(2).scale(1.0 / self.block as f64).reshape([v, rows, 1]);
-        let mut rest = m.sub(&mean(m.mul(&normal)).mul(&normal));
-        if self.centre {
-            rest = rest.sub(&mean(m));
+    fn normal(self, io: Io<'_>) -> Normal<impl Fn(&Tensor) -> Tensor> {
+        Normal {
+            normal: io.out.reshape([io.out.len() / self.block, self.block]),
+            inverse: self.centred(io.args[0]).1,
+            mean: move |x: &Tensor| self.mean(x),
+            centre: self.centre,
         }
-        rest.mul(&inverse).reshape(*mat.shape())
+    }
+
+    /// Columns with blocks as rows, `[V, rows, block]`.
+    fn rows(self, mat: &Tensor) -> Tensor {
+        let v = mat.shape()[0];
+        mat.reshape([v, mat.len() / (v * self.block), self.block])
     }
 }
 
@@ -60,34 +61,17 @@ impl Op for Normalize {
     }
 
     fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
-        self.pull(io, mat)
+        self.normal(io).product(&self.rows(mat)).reshape(*mat.shape())
     }
 
-    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
-        self.pull(io, tangent)
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
+        self.jac_t(io, wrt, tangent, Batch::Sum)
     }
 
-    /// With `ẋ = J t` and `σ̇ = mean(x̂ ∘ t)`: `−(σ̇ Jᵀm + ẋ mean(m ∘ x̂) + x̂ mean(m ∘ ẋ))/σ`.
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::product(|io, mat, tangent, _batch| {
-            let (k, rows) = (tangent.shape()[0], io.out.len() / self.block);
-            let (_, inverse) = self.centred(io.args[0]);
-            let as_rows = |x: &Tensor| x.reshape([x.shape()[0], rows, self.block]);
-            let mean = |x: Tensor| {
-                x.sum(2).scale(1.0 / self.block as f64).reshape([x.shape()[0], rows, 1])
-            };
-            let normal = io.out.reshape([rows, self.block]);
-            let (m, t) = (as_rows(mat), as_rows(tangent));
-            let (pulled, moved) = (as_rows(&self.pull(io, mat)), as_rows(&self.pull(io, tangent)));
-            let first = mean(t.mul(&normal)).mul(&pulled);
-            let second = moved.mul(&mean(m.mul(&normal)));
-            let third = mean(moved.mul(&m)).mul(&normal);
-            first
-                .add(&second)
-                .add(&third)
-                .mul(&inverse)
-                .scale(-1.0)
-                .reshape(io.out.shape().prefixed(&[k]))
+            let product = self.normal(io).residual(&self.rows(mat), &self.rows(tangent));
+            product.reshape(*tangent.shape())
         })
     }
 }

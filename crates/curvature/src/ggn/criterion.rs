@@ -7,7 +7,8 @@
 pub fn top_k(k: usize) -> impl Fn(&[f64]) -> Vec<usize> + Clone {
     move |values| match values.len().checked_sub(k) {
         Some(first) => (first..values.len()).collect(),
-        None => (0..k).collect(),
+        // One more than there are, however many were asked for.
+        None => (0..=values.len()).collect(),
     }
 }
 

@@ -136,7 +136,7 @@ impl GramSpace {
     }
 
     /// The indices that a criterion chooses, checked.
-    fn chosen(&self, criterion: impl Fn(&[f64]) -> Vec<usize>) -> Result<Vec<usize>, Error> {
+    fn chosen(&self, criterion: &dyn Fn(&[f64]) -> Vec<usize>) -> Result<Vec<usize>, Error> {
         let (group, values, directions) = (self.group, &self.spectrum, self.spectrum.len());
         let largest = values.last().copied().unwrap_or(0.0);
         let epsilon = self.shared.graph.tape().device().dtype().epsilon();
@@ -162,7 +162,7 @@ impl GramSpace {
     /// The directions that a criterion chooses.
     fn gram_eigenpairs(
         &self,
-        criterion: impl Fn(&[f64]) -> Vec<usize>,
+        criterion: &dyn Fn(&[f64]) -> Vec<usize>,
     ) -> Result<GramEigenpairs, Error> {
         let indices = self.chosen(criterion)?;
         let values = indices.iter().map(|&index| self.spectrum[index]).collect();
@@ -179,6 +179,13 @@ impl GramSpace {
     pub fn directional_derivatives(
         &self,
         criterion: impl Fn(&[f64]) -> Vec<usize>,
+    ) -> Result<DirectionalDerivatives, Error> {
+        self.derivatives(&criterion)
+    }
+
+    fn derivatives(
+        &self,
+        criterion: &dyn Fn(&[f64]) -> Vec<usize>,
     ) -> Result<DirectionalDerivatives, Error> {
         let GramEigenpairs { indices, values: eigenvalues, vectors } =
             self.gram_eigenpairs(criterion)?;
@@ -232,6 +239,10 @@ impl GramSpace {
         &self,
         criterion: impl Fn(&[f64]) -> Vec<usize>,
     ) -> Result<Eigenpairs, Error> {
+        self.pairs(&criterion)
+    }
+
+    fn pairs(&self, criterion: &dyn Fn(&[f64]) -> Vec<usize>) -> Result<Eigenpairs, Error> {
         let GramEigenpairs { values: eigenvalues, vectors: mut weights, .. } =
             self.gram_eigenpairs(criterion)?;
         for (at, value) in eigenvalues.iter().enumerate() {
@@ -270,7 +281,15 @@ impl GramSpace {
         criterion: impl Fn(&[f64]) -> Vec<usize>,
         damping: impl Fn(&DirectionalDerivatives) -> Vec<f64>,
     ) -> Result<NewtonStep, Error> {
-        let (group, directions) = (self.group, self.directional_derivatives(criterion)?);
+        self.step(&criterion, &damping)
+    }
+
+    fn step(
+        &self,
+        criterion: &dyn Fn(&[f64]) -> Vec<usize>,
+        damping: &dyn Fn(&DirectionalDerivatives) -> Vec<f64>,
+    ) -> Result<NewtonStep, Error> {
+        let (group, directions) = (self.group, self.derivatives(criterion)?);
         // Of the reduced loss: the sample mean for a mean, N times it for a sum.
         let whole = self.shared.graph.samples() as f64 / self.scale();
         let (expected, deltas) = (directions.len(), damping(&directions));

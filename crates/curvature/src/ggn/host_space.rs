@@ -1,6 +1,6 @@
 //! A group's part of Gram space in host memory, in either precision.
 
-use vivit_eigh::{Error as EighError, Reduction};
+use vivit_eigh::{Error as EighError, Real, Reduction};
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides};
 
 /// Eigenvalues and what eigenvectors are made from, and `Vᵀg`.
@@ -11,7 +11,7 @@ pub(crate) struct Space<E> {
     cross: Option<Matrix<E>>,
 }
 
-impl<E: Scalar> Space<E> {
+impl<E: Real> Space<E> {
     /// Of a Gram matrix `[R, R]`, whose lower half counts.
     pub fn new(gram: Matrix<E>, cross: Option<Matrix<E>>) -> Result<Self, EighError> {
         Ok(Space { eigen: Reduction::new(gram)?, cross })

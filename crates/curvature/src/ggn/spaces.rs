@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use vivit_autodiff::{Factor, ParamId, ParamMap, PendingChecks, Site};
-use vivit_eigh::Error as EighError;
-use vivit_tensor::{Matrix, Scalar, with_dtype};
+use vivit_eigh::{Error as EighError, Real};
+use vivit_tensor::{Matrix, with_dtype};
 
 use super::gradient_in_span::GradientInSpan;
 use super::gram_space::Shared;
@@ -92,7 +92,7 @@ fn seeds<'a>(
 type Spaces = (Vec<HostSpace>, GramReport);
 
 /// Eigenvalues of all groups, from one sweep.
-fn whole_batch<E: Scalar>(
+fn whole_batch<E: Real>(
     job: &Job<'_, '_>,
     plan: &Plan,
     pending: &mut PendingChecks<'_>,
@@ -125,7 +125,7 @@ where
 }
 
 /// Eigenvalues of all groups, slice by slice.
-fn in_slices<E: Scalar>(job: &Job<'_, '_>, plan: Plan) -> Result<Spaces, Error>
+fn in_slices<E: Real>(job: &Job<'_, '_>, plan: Plan) -> Result<Spaces, Error>
 where
     HostSpace: From<Space<E>>,
 {
@@ -137,7 +137,7 @@ where
 }
 
 /// The space of a group's Gram matrix.
-fn space<E: Scalar>(
+fn space<E: Real>(
     job: &Job<'_, '_>,
     group: usize,
     gram: Matrix<E>,

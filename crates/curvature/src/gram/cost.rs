@@ -1,26 +1,24 @@
 //! What each contraction order costs, from dimensions alone, and the choice of the cheapest.
 //!
 //! Times are compared in multiply-adds of a large matrix product. A number that is written or read
-//! once in between counts as [`MOVED`] of them, a product for a single pair of samples as
-//! [`STARTED`] more.
+//! once in between counts as [`MULTIPLY_ADDS_PER_MOVE`] of them, a product for a single pair of samples as
+//! [`MULTIPLY_ADDS_PER_START`] more.
 
 use std::fmt;
 
-use vivit_autodiff::OuterDims;
-
-use super::pairs::Tiles;
+use super::dims::{ContractionDims, GramBlock, Tiles};
 
 /// Multiply-adds of a large product that take as long as writing or reading one number: the ratio
 /// of a core's arithmetic (some 50 G/s in f32) to what it streams from its outer caches (some 6 G
 /// numbers/s), rounded. Estimated, not fitted.
-const MOVED: f64 = 8.0;
+const MULTIPLY_ADDS_PER_MOVE: f64 = 8.0;
 
 /// Multiply-adds of a large product that take as long as starting a small one: some tenth of a
 /// microsecond. Estimated, too.
-const STARTED: f64 = 4096.0;
+const MULTIPLY_ADDS_PER_START: f64 = 4096.0;
 
 /// Default of [`Contraction::memory`].
-const MEMORY: usize = 1 << 26;
+const DEFAULT_MEMORY_BYTES: usize = 1 << 26;
 
 /// In which order the Gram block of one parameter is contracted.
 ///
@@ -88,7 +86,7 @@ vivit_tensor::options! {
         pub order: Option<ContractionOrder> = None,
         /// Bytes of memory for one parameter's intermediate products. More are taken where not even
         /// the smallest blocks fit. Default: 64 MiB.
-        pub memory: usize = MEMORY,
+        pub memory: usize = DEFAULT_MEMORY_BYTES,
     }
 }
 
@@ -126,82 +124,7 @@ impl Contraction {
     }
 }
 
-/// Which entries of a block are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GramBlock {
-    /// `VᵀV`: the lower half.
-    Symmetric,
-    /// `VᵀW`.
-    Between,
-    /// `V_cᵀ W_c`, column by column.
-    ByColumn,
-}
-
-/// The dimensions of a contraction: two sides with columns and samples each, and what they share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContractionDims {
-    /// Which entries are computed.
-    pub block: GramBlock,
-    /// The left side's dimensions.
-    pub left: OuterDims,
-    /// The right side's columns, those of the left if symmetric or by column.
-    pub columns: usize,
-    /// The right side's samples, those of the left if symmetric.
-    pub samples: usize,
-}
-
 impl ContractionDims {
-    /// `VᵀV`.
-    pub fn symmetric(dims: OuterDims) -> Self {
-        ContractionDims {
-            block: GramBlock::Symmetric,
-            left: dims,
-            columns: dims.v,
-            samples: dims.n,
-        }
-    }
-
-    /// `VᵀW` with a right side of `columns` columns and `samples` samples.
-    pub fn between(left: OuterDims, columns: usize, samples: usize) -> Self {
-        ContractionDims { block: GramBlock::Between, left, columns, samples }
-    }
-
-    /// `V_cᵀ W_c` with a right side of as many columns and `samples` samples.
-    pub fn by_column(left: OuterDims, samples: usize) -> Self {
-        ContractionDims { block: GramBlock::ByColumn, left, columns: left.v, samples }
-    }
-
-    /// The same with the side of fewer columns on the left.
-    pub(super) fn narrow_first(self) -> Self {
-        if self.columns >= self.left.v {
-            return self;
-        }
-        let left = OuterDims { v: self.columns, n: self.samples, ..self.left };
-        ContractionDims { left, columns: self.left.v, samples: self.left.n, ..self }
-    }
-
-    /// Entries of the parameter.
-    fn entries(&self) -> usize {
-        self.left.g * self.left.o * self.left.i
-    }
-
-    /// Rows of V that are expanded: both sides', once if they are the same.
-    pub(super) fn rows(&self) -> usize {
-        let left = self.left.v * self.left.n;
-        if self.block == GramBlock::Symmetric { left } else { left + self.columns * self.samples }
-    }
-
-    /// Entries of the block that are computed.
-    fn products(&self) -> f64 {
-        let [v, n, w, m] = [self.left.v, self.left.n, self.columns, self.samples].map(|x| x as f64);
-        match self.block {
-            GramBlock::Symmetric => v * n * (v * n + 1.0) / 2.0,
-            GramBlock::Between => v * n * w * m,
-            GramBlock::ByColumn => v * n * m,
-        }
-    }
-
     /// What the contraction costs in the given order with numbers of `size` bytes, if blocks are
     /// cut to fit into `memory` bytes; `None` if it can't be done in that order.
     ///
@@ -273,11 +196,6 @@ impl ContractionDims {
             matrices,
         })
     }
-
-    /// Out-features that are expanded at a time.
-    pub(super) fn slice(&self, limit: usize) -> usize {
-        (limit / (self.rows() * self.left.g * self.left.i).max(1)).clamp(1, self.left.o.max(1))
-    }
 }
 
 /// What a contraction costs.
@@ -299,7 +217,9 @@ pub struct ContractionCost {
 impl ContractionCost {
     /// The time, in multiply-adds of a large matrix product: what orders are compared by.
     pub fn equivalents(&self) -> f64 {
-        self.multiply_adds + MOVED * self.moved + STARTED * self.started
+        self.multiply_adds
+            + MULTIPLY_ADDS_PER_MOVE * self.moved
+            + MULTIPLY_ADDS_PER_START * self.started
     }
 
     /// One contraction after another.

@@ -1,11 +1,12 @@
 //! V itself: whole (`Raw`), or expanded some out-features at a time (`Expand`), folded in and
 //! dropped.
 
+use std::ops::Range;
+
 use vivit_autodiff::Outer;
 use vivit_tensor::{Gemm, Tensor};
 
-use super::cost::ContractionDims;
-use super::{blocks_of, dims_between};
+use super::dims::ContractionDims;
 
 /// The lower half of `lower += VᵀV`, and `cross += VᵀW` where it is wanted too: V is expanded once.
 pub(super) fn add_symmetric(
@@ -61,4 +62,15 @@ pub(super) fn add_raw_by_column(cross: &mut Tensor, v: &Tensor, w: &Tensor) {
     let d = v.len() / (c * n);
     let g = Gemm::nt(n, m, d).accumulating().batch(c, n * d, m * d, n * m);
     device.gemm(&g, v.buf(), w.buf(), cross.buf_mut());
+}
+
+/// `VᵀW` of two structures.
+pub(super) fn dims_between(v: &Outer, w: &Outer) -> ContractionDims {
+    ContractionDims::between(v.dims(), w.dims().v, w.dims().n)
+}
+
+/// Ranges of `rows` out-features.
+fn blocks_of(outer: &Outer, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    let o = outer.dims().o;
+    (0..o).step_by(rows).map(move |first| first..(first + rows).min(o))
 }

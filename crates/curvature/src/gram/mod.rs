@@ -5,19 +5,20 @@
 //! contracted.
 
 mod cost;
+mod dims;
 mod expand;
 mod factors;
 mod pairs;
 mod report;
 
-use std::ops::Range;
-
 use vivit_autodiff::{Batch, Error, Outer, OuterDims, ParamId, Site};
 use vivit_tensor::{Device, Tensor};
 
-pub use cost::{Contraction, ContractionCost, ContractionDims, ContractionOrder, GramBlock};
+pub use cost::{Contraction, ContractionCost, ContractionOrder};
+pub use dims::{ContractionDims, GramBlock};
 pub use report::{GramReport, GramRow};
 
+use expand::dims_between;
 use pairs::{Place, Via};
 
 /// The Gram blocks of one parameter group.
@@ -287,14 +288,4 @@ fn add_outer_between(
 
 fn via(order: ContractionOrder) -> Via {
     if order == ContractionOrder::OneSide { Via::OneSide } else { Via::Positions }
-}
-
-fn dims_between(v: &Outer, w: &Outer) -> ContractionDims {
-    ContractionDims::between(v.dims(), w.dims().v, w.dims().n)
-}
-
-/// Ranges of `rows` out-features.
-fn blocks_of(outer: &Outer, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-    let o = outer.dims().o;
-    (0..o).step_by(rows).map(move |first| first..(first + rows).min(o))
 }

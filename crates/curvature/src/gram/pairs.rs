@@ -17,63 +17,7 @@ use std::ops::Range;
 use vivit_autodiff::Outer;
 use vivit_tensor::{Buffer, Gemm, PositionPairs, Strides, Tensor};
 
-use super::cost::{ContractionDims, GramBlock};
-
-/// Numbers of K or of expanded samples from which on more of them no longer make a faster product.
-const BLOCK: usize = 1 << 21;
-/// Numbers of P per tile: little enough to stay in a cache until they are contracted.
-const TILE: usize = 1 << 19;
-/// Samples n that share the factors of the samples m of a tile, while these are in the cache.
-const SHARING: usize = 8;
-
-/// How many samples are worked on at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tiles {
-    /// Samples m whose factors are held.
-    chunk: usize,
-    /// Samples n whose K or V is held.
-    block: usize,
-    /// Samples n and m of a tile.
-    tile: [usize; 2],
-    /// Numbers held at most.
-    pub numbers: usize,
-}
-
-impl Tiles {
-    pub fn positions(dims: &ContractionDims, limit: usize) -> Self {
-        let t = dims.left.t;
-        Tiles::new(dims, limit, dims.left.g * t * t, 0)
-    }
-
-    pub fn one_side(dims: &ContractionDims, limit: usize) -> Self {
-        let d = dims.narrow_first().left;
-        Tiles::new(dims, limit, 0, d.v * d.g * d.o * d.i)
-    }
-
-    /// Half of the limit for a chunk, a quarter for a block that holds `per_pair` and `per_sample`
-    /// numbers, a quarter for P.
-    fn new(dims: &ContractionDims, limit: usize, per_pair: usize, per_sample: usize) -> Self {
-        let dims = dims.narrow_first();
-        let (d, m) = (dims.left, dims.samples);
-        let [left, right] = [d.v, dims.columns].map(|columns| d.g * d.t * (columns * d.o + d.i));
-        let p = d.v * d.g * d.t * d.o;
-        let at_most = |numbers: usize, each: usize, most: usize| {
-            (numbers / each.max(1)).clamp(1, most.max(1))
-        };
-        let chunk = at_most(limit / 2, right, at_most(limit / 4, per_pair, m));
-        let held = per_sample + chunk * per_pair;
-        let block = at_most(limit / 4, left + held, at_most(BLOCK, held, d.n));
-        let pairs = at_most((limit / 4).min(TILE), p, usize::MAX);
-        // On the diagonal of a symmetric block, tiles are computed in full: an eighth too much at
-        // most.
-        let most =
-            if dims.block == GramBlock::Symmetric { d.n.div_ceil(8).min(block) } else { block };
-        let tile_n = at_most(pairs, 1, most.min(SHARING));
-        let tile = [tile_n, at_most(pairs, tile_n, chunk)];
-        let numbers = chunk * right + block * (left + held) + tile[0] * tile[1] * p;
-        Tiles { chunk, block, tile, numbers }
-    }
-}
+use super::dims::{ContractionDims, GramBlock, Tiles};
 
 /// Where the product of column v of sample n and column w of sample m is added: distances in the
 /// result.

@@ -5,16 +5,18 @@ mod families;
 
 use families::Case;
 use rayon::prelude::*;
-use vivit_eigh::{EighOptions, Error, Reduction, eigh, eigh_with, eigvalsh, eigvalsh_with};
-use vivit_tensor::{Gemm, Matrix, Scalar, gemm};
+use vivit_eigh::{EighOptions, Error, Real, Reduction, eigh, eigh_with, eigvalsh, eigvalsh_with};
+use vivit_tensor::{Gemm, Matrix, gemm};
 
-const CHECKED: EighOptions = EighOptions { check: true };
+fn checked() -> EighOptions {
+    EighOptions::default().check(true)
+}
 
-fn to<E: Scalar>(a: &Matrix<f64>) -> Matrix<E> {
+fn to<E: Real>(a: &Matrix<f64>) -> Matrix<E> {
     Matrix::new(a.rows(), a.cols(), a.as_slice().iter().map(|&x| E::of(x)).collect())
 }
 
-fn wide<E: Scalar>(a: &Matrix<E>) -> Matrix<f64> {
+fn wide<E: Real>(a: &Matrix<E>) -> Matrix<f64> {
     Matrix::new(a.rows(), a.cols(), a.as_slice().iter().map(|x| x.f64()).collect())
 }
 
@@ -31,7 +33,7 @@ fn norm(x: impl Iterator<Item = f64> + Clone) -> f64 {
 
 /// The distance of subnormal numbers: results among them are rounded by up to half of that,
 /// whatever their size.
-fn spacing<E: Scalar>() -> f64 {
+fn spacing<E: Real>() -> f64 {
     E::min_positive_value().f64() * E::EPSILON.f64()
 }
 
@@ -58,7 +60,7 @@ fn departure(q: &Matrix<f64>) -> f64 {
 }
 
 /// Residual, orthonormality and signs of some pairs; `size` is the matrix's norm.
-fn assert_pairs<E: Scalar>(
+fn assert_pairs<E: Real>(
     name: &str,
     a: &Matrix<f64>,
     size: f64,
@@ -90,7 +92,7 @@ fn assert_pairs<E: Scalar>(
     }
 }
 
-fn assert_values<E: Scalar>(name: &str, size: f64, values: &[E], truth: &[f64]) {
+fn assert_values<E: Real>(name: &str, size: f64, values: &[E], truth: &[f64]) {
     assert_eq!(values.len(), truth.len(), "{name}");
     assert!(values.windows(2).all(|w| w[0] <= w[1]), "{name}: not ascending");
     let bound = 10.0 * truth.len() as f64 * E::EPSILON.f64() * size + spacing::<E>();
@@ -104,12 +106,12 @@ fn assert_values<E: Scalar>(name: &str, size: f64, values: &[E], truth: &[f64]) 
 }
 
 /// All requests on one matrix.
-fn assert_case<E: Scalar>(case: &Case) {
+fn assert_case<E: Real>(case: &Case) {
     let a = to::<E>(&case.a);
     let (n, exact) = (a.rows(), wide(&a));
     let name = format!("{}, {}", case.name, E::NAME);
     // Large matrices are checked from outside only.
-    let options = EighOptions { check: n <= 257 };
+    let options = EighOptions::default().check(n <= 257);
     let eigen = eigh_with(a.clone(), options).unwrap_or_else(|error| panic!("{name}: {error}"));
     // In double precision without known eigenvalues, values with vectors and values alone are
     // compared: two different methods.
@@ -123,7 +125,7 @@ fn assert_case<E: Scalar>(case: &Case) {
         }
     };
     let size = reference.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
-    let reduction = Reduction::with_options(a, EighOptions { check: n <= 700 })
+    let reduction = Reduction::with_options(a, EighOptions::default().check(n <= 700))
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     for values in [&eigen.values, reduction.values()] {
         assert_values(&name, size, values, &reference);
@@ -165,7 +167,7 @@ fn assert_case<E: Scalar>(case: &Case) {
     assert_pairs(&format!("{name}, above"), &exact, size, &above.values, &above.vectors);
 }
 
-fn assert_families<E: Scalar>(sizes: impl IntoIterator<Item = usize>, range: families::Range) {
+fn assert_families<E: Real>(sizes: impl IntoIterator<Item = usize>, range: families::Range) {
     for n in sizes {
         families::all(n, range).iter().for_each(assert_case::<E>);
     }
@@ -260,7 +262,7 @@ fn matrix_that_defeated_lapack() {
 
 #[test]
 fn same_bits_with_any_number_of_threads() {
-    fn run<E: Scalar>(threads: usize) -> Vec<(Vec<E>, Matrix<E>)> {
+    fn run<E: Real>(threads: usize) -> Vec<(Vec<E>, Matrix<E>)> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let sizes = [1, 40, 128, 300, 600];
@@ -305,7 +307,7 @@ fn only_the_lower_triangle_is_read() {
             let poisoned = Matrix::from_fn(n, n, |i, j| if j > i { poison } else { a[(i, j)] });
             assert_eq!(eigh(a.clone()), eigh(poisoned.clone()));
             assert_eq!(eigvalsh(a.clone()), eigvalsh(poisoned.clone()));
-            let top = |a: Matrix<f64>| Reduction::with_options(a, CHECKED).unwrap().top(2);
+            let top = |a: Matrix<f64>| Reduction::with_options(a, checked()).unwrap().top(2);
             assert_eq!(top(a.clone()), top(poisoned));
         }
     }
@@ -377,7 +379,7 @@ fn the_check_changes_no_result() {
     for n in [0, 1, 7, 40, 300] {
         let a = families::gram(n, n.div_ceil(2)).a;
         let [with, without] = [true, false].map(|check| {
-            let options = EighOptions { check };
+            let options = EighOptions::default().check(check);
             let reduction = Reduction::with_options(a.clone(), options).unwrap();
             let top = reduction.top(3).unwrap();
             (

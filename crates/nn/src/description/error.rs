@@ -118,7 +118,7 @@ impl fmt::Display for DescriptionProblem {
                 write!(f, "{op} has no option {option:?}; it has {}", known.join(", "))
             }
             DescriptionProblem::MissingOption { op, option } => {
-                write!(f, "{op} needs the option {option:?}; give it")
+                write!(f, "{op} needs the option {option:?}, which has no default")
             }
             DescriptionProblem::InvalidOption { op, option, expected, got } => {
                 write!(f, "{option:?} of {op} must be {expected}, got {got}")

@@ -5,32 +5,35 @@
 //! ```json
 //! [
 //!     {"op": "conv2d", "in": 1, "out": 4, "kernel": 3, "padding": 1},
-//!     {"op": "residual", "body": [{"op": "relu"}, {"op": "conv2d", "in": 4, "out": 4, "kernel": 1}]},
+//!     {"op": "residual", "body": [
+//!         {"op": "relu"},
+//!         {"op": "conv2d", "in": 4, "out": 4, "kernel": 1}
+//!     ]},
 //!     {"op": "flatten"},
 //!     {"op": "linear", "in": 64, "out": 10, "bias": false}
 //! ]
 //! ```
 //!
 //! Options that PyTorch has a default for may be left out; what belongs to spatial axes is one
-//! number for all of them or a list. An op is called as the function that makes the layer, a layer's
-//! options are fields of its struct, with `in` and `out` for `inputs` and `outputs`. Unknown ops and
-//! options are errors, so that no description is half understood; the error lists what there is.
+//! number for all of them or a list. An op is called as the function that makes the layer; its
+//! options are the fields of the layer's struct, with `in` and `out` for `inputs` and `outputs`,
+//! `eps` for `epsilon`. Unknown ops and options are errors that list what there is, so that no
+//! description is half understood.
 
-mod entry;
-mod error;
+pub(crate) mod entry;
+pub(crate) mod error;
 mod nested;
-mod options;
+pub(crate) mod options;
 mod registry;
 #[cfg(test)]
 mod tests;
+pub(crate) mod value;
 
-pub(crate) use entry::{Described, OptionValue, described};
 pub use error::{DescriptionError, DescriptionProblem};
 pub use options::Options;
 pub use registry::{layers, of};
 pub use serde_json::Value;
 
-use serde_json::Map;
 use vivit_tensor::Device;
 
 use crate::{Error, Sequential};
@@ -57,17 +60,18 @@ impl Sequential {
     /// use vivit_nn::{Sequential, description};
     /// use vivit_tensor::Device;
     ///
-    /// let text = r#"[{"op": "linear", "in": 4, "out": 3}, {"op": "tanh"}, {"op": "linear", "in": 3, "out": 2}]"#;
-    /// let model = Sequential::from_description(&Device::cpu(), &description::parse(text)?, 0)?;
-    /// assert_eq!(model.num_params(), 23);
+    /// let cpu = Device::cpu();
+    /// let text = r#"[{"op": "linear", "in": 4, "out": 3}, {"op": "tanh"}]"#;
+    /// let model = Sequential::from_description(&cpu, &description::parse(text)?, 0)?;
+    /// assert_eq!(model.num_params(), 15);
     ///
     /// // With the state dictionary, this is all that is needed to have the model again elsewhere.
     /// let (layers, state) = (model.description()?.to_string(), model.to_safetensors()?);
-    /// let mut again = Sequential::from_description(&Device::cpu_f64(), &description::parse(&layers)?, 0)?;
+    /// let mut again = Sequential::from_description(&cpu, &description::parse(&layers)?, 0)?;
     /// again.load_safetensors(&state)?;
     ///
     /// let typo = description::parse(r#"[{"op": "linear", "in": 4, "out": 3, "biass": false}]"#)?;
-    /// let error = Sequential::from_description(&Device::cpu(), &typo, 0).unwrap_err();
+    /// let error = Sequential::from_description(&cpu, &typo, 0).unwrap_err();
     /// assert!(error.to_string().contains("linear has no option \"biass\""));
     /// # Ok::<(), vivit_nn::Error>(())
     /// ```
@@ -92,20 +96,4 @@ impl Sequential {
         }
         Ok(of(self.layers())?)
     }
-}
-
-/// A JSON value in an error message, cut where it is long.
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(60) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    }
-}
-
-fn object(description: &Value) -> Result<(&str, &Map<String, Value>), DescriptionError> {
-    let options = description.as_object();
-    let op = options.and_then(|options| options.get("op")?.as_str());
-    op.zip(options)
-        .ok_or_else(|| DescriptionError::new(DescriptionProblem::NoOp { got: shown(description) }))
 }

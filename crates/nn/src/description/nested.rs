@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Described, DescriptionError, Options, layers, of};
+use super::entry::Described;
+use super::error::DescriptionError;
+use super::options::Options;
+use super::registry::{layers, of};
 use crate::{Branches, Join, Residual};
 
 impl Described for Residual {

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{DescriptionError, DescriptionProblem, OptionValue, object, shown};
+use super::error::{DescriptionError, DescriptionProblem};
+use super::value::OptionValue;
 
 /// An entry of a description: an op and its options. An option that is `null` counts as left out.
 ///
@@ -121,4 +122,20 @@ impl<'d> Options<'d> {
             got: shown(got),
         })
     }
+}
+
+/// A JSON value in an error message, cut where it is long.
+pub(crate) fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+fn object(description: &Value) -> Result<(&str, &Map<String, Value>), DescriptionError> {
+    let options = description.as_object();
+    let op = options.and_then(|options| options.get("op")?.as_str());
+    op.zip(options)
+        .ok_or_else(|| DescriptionError::new(DescriptionProblem::NoOp { got: shown(description) }))
 }

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Described, DescriptionError, DescriptionProblem, Options, shown};
+use super::entry::Described;
+use super::error::{DescriptionError, DescriptionProblem};
+use super::options::{Options, shown};
 use crate::{
     Activation, AdaptiveAvgPool, AvgPool, AxisMap, BatchNorm, Branches, Conv, ConvTranspose,
     Dropout, Embedding, Flatten, Flip, GroupNorm, Layer, LayerNorm, Linear, MaxPool, Permute,

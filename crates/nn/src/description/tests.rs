@@ -13,35 +13,48 @@ use crate::{
 /// One entry per op, few options at their defaults.
 const EVERY_OP: &str = r#"[
     {"op": "linear", "in": 3, "out": 4, "bias": false},
-    {"op": "conv1d", "in": 4, "out": 6, "kernel": [3], "stride": [2], "padding": [1], "dilation": [2], "groups": 2, "bias": false},
-    {"op": "conv2d", "in": 2, "out": 6, "kernel": [3, 2], "stride": [2, 3], "padding": [1, 0], "dilation": [2, 4], "groups": 2,
+    {"op": "conv1d", "in": 4, "out": 6, "kernel": [3], "stride": [2], "padding": [1],
+     "dilation": [2], "groups": 2, "bias": false},
+    {"op": "conv2d", "in": 2, "out": 6, "kernel": [3, 2], "stride": [2, 3], "padding": [1, 0],
+     "dilation": [2, 4], "groups": 2,
      "bias": false},
-    {"op": "conv3d", "in": 2, "out": 3, "kernel": [1, 2, 3], "stride": [3, 2, 4], "padding": [1, 2, 0], "dilation": [4, 2, 3],
+    {"op": "conv3d", "in": 2, "out": 3, "kernel": [1, 2, 3], "stride": [3, 2, 4], "padding": [1,
+     2, 0], "dilation": [4, 2, 3],
      "groups": 1, "bias": true},
-    {"op": "conv_transpose1d", "in": 2, "out": 3, "kernel": [2], "stride": [3], "output_padding": [2]},
-    {"op": "conv_transpose2d", "in": 2, "out": 4, "kernel": [2, 3], "stride": [2, 3], "padding": [0, 1], "dilation": [1, 2],
+    {"op": "conv_transpose1d", "in": 2, "out": 3, "kernel": [2], "stride": [3],
+     "output_padding": [2]},
+    {"op": "conv_transpose2d", "in": 2, "out": 4, "kernel": [2, 3], "stride": [2, 3],
+     "padding": [0, 1], "dilation": [1, 2],
      "groups": 2, "bias": false, "output_padding": [1, 2]},
     {"op": "conv_transpose3d", "in": 2, "out": 3, "kernel": [2, 3, 1], "output_padding": [0, 1, 2]},
-    {"op": "max_pool1d", "kernel": [3], "stride": [2], "padding": [1], "dilation": [2], "ceil": true},
-    {"op": "max_pool2d", "kernel": [3, 2], "stride": [2, 1], "padding": [1, 0], "dilation": [1, 2], "ceil": true},
-    {"op": "max_pool3d", "kernel": [3, 2, 4], "stride": [2, 1, 3], "padding": [1, 0, 2], "dilation": [1, 2, 3], "ceil": false},
-    {"op": "avg_pool1d", "kernel": [3], "stride": [2], "padding": [1], "ceil": true, "count_include_pad": false},
-    {"op": "avg_pool2d", "kernel": [3, 2], "stride": [2, 1], "padding": [1, 0], "ceil": true, "count_include_pad": false},
-    {"op": "avg_pool3d", "kernel": [3, 2, 4], "stride": [2, 1, 3], "padding": [1, 0, 2], "ceil": false, "count_include_pad": false},
+    {"op": "max_pool1d", "kernel": [3], "stride": [2], "padding": [1], "dilation": [2],
+     "ceil": true},
+    {"op": "max_pool2d", "kernel": [3, 2], "stride": [2, 1], "padding": [1, 0], "dilation": [1,
+     2], "ceil": true},
+    {"op": "max_pool3d", "kernel": [3, 2, 4], "stride": [2, 1, 3], "padding": [1, 0, 2],
+     "dilation": [1, 2, 3], "ceil": false},
+    {"op": "avg_pool1d", "kernel": [3], "stride": [2], "padding": [1], "ceil": true,
+     "count_include_pad": false},
+    {"op": "avg_pool2d", "kernel": [3, 2], "stride": [2, 1], "padding": [1, 0], "ceil": true,
+     "count_include_pad": false},
+    {"op": "avg_pool3d", "kernel": [3, 2, 4], "stride": [2, 1, 3], "padding": [1, 0, 2],
+     "ceil": false, "count_include_pad": false},
     {"op": "adaptive_avg_pool1d", "output": [2]},
     {"op": "adaptive_avg_pool2d", "output": [2, 3]},
     {"op": "adaptive_avg_pool3d", "output": [2, 3, 1]},
     {"op": "zero_pad1d", "padding": [1, -2]},
     {"op": "zero_pad2d", "padding": [0, 1, 2, -1]},
     {"op": "zero_pad3d", "padding": [0, 1, 2, 3, 4, 5]},
-    {"op": "relu"}, {"op": "sigmoid"}, {"op": "tanh"}, {"op": "selu"}, {"op": "log_sigmoid"}, {"op": "silu"}, {"op": "gelu"},
+    {"op": "relu"}, {"op": "sigmoid"}, {"op": "tanh"}, {"op": "selu"}, {"op": "log_sigmoid"},
+     {"op": "silu"}, {"op": "gelu"},
     {"op": "gelu_tanh"},
     {"op": "leaky_relu", "slope": 0.1},
     {"op": "elu", "alpha": 0.7},
     {"op": "softplus", "beta": 2.5},
     {"op": "hard_tanh", "min": -0.3, "max": 2.0},
     {"op": "dropout", "p": 0.123456789012345678},
-    {"op": "softmax", "axis": 2}, {"op": "log_softmax", "axis": 1}, {"op": "mean", "axis": 3}, {"op": "sum", "axis": 2},
+    {"op": "softmax", "axis": 2}, {"op": "log_softmax", "axis": 1}, {"op": "mean", "axis": 3},
+     {"op": "sum", "axis": 2},
     {"op": "permute", "axes": [2, 1]},
     {"op": "flatten", "start": 2},
     {"op": "batch_norm", "features": 3, "eps": 1e-4, "momentum": 0.3, "affine": false},
@@ -192,6 +205,15 @@ fn what_is_wrong_is_named_with_its_path() {
     refused(r#"[{"op": "branches", "rows": 3}]"#, "0", &["list of lists"]);
     // A long value is cut, between characters.
     refused(&format!(r#"[{{"op": "elu", "alpha": "{}"}}]"#, "ü".repeat(500)), "0", &["…"]);
+}
+
+#[test]
+fn a_model_of_one_layer_is_not_described() {
+    // Read back, its parameters would be `0.weight` and so on.
+    let model = Sequential::wired(&Device::cpu_f64(), linear(3, 4), 0).unwrap();
+    assert_eq!(model.params()[0].name, "weight");
+    let error = model.description().unwrap_err();
+    assert!(error.to_string().contains("linear 3→4 can't be described"), "{error}");
 }
 
 #[test]

@@ -4,7 +4,10 @@ use serde_json::Value;
 use vivit_autodiff::Var;
 use vivit_tensor::Unary;
 
-use crate::description::{Described, DescriptionError, OptionValue, Options};
+use crate::description::entry::Described;
+use crate::description::error::DescriptionError;
+use crate::description::options::Options;
+use crate::description::value::OptionValue;
 use crate::{Layer, LayerState, Recorder, ShapeError};
 
 /// An elementwise map: the result has the shape of the input.

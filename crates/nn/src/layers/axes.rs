@@ -1,13 +1,21 @@
 //! Layers along the axes of a sample. Axes are counted as PyTorch counts them: 0 is the sample
 //! axis, 1 the first of a sample.
 
-use serde_json::Value;
 use vivit_autodiff::Var;
 
-use crate::description::{Described, DescriptionError, OptionValue, Options, described};
+use crate::description::entry::described;
 use crate::{Layer, LayerState, Recorder, ShapeError};
 
 /// The axes of a sample in another order.
+///
+/// Axes are counted as PyTorch counts them: 0 is the sample axis, which stays in front.
+///
+/// ```
+/// use vivit_nn::{Layer, Permute};
+///
+/// assert_eq!(Permute::new(&[2, 1]).output_shape(&[5, 3])?, [3, 5]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Permute {
@@ -69,12 +77,17 @@ pub enum Along {
     LogSoftmax,
 }
 
-impl Along {
-    /// In the order of the ops.
-    const ALL: [Along; 4] = [Along::Mean, Along::Sum, Along::Softmax, Along::LogSoftmax];
-}
-
 /// Something along one axis.
+///
+/// Axes are counted as PyTorch counts them: 0 is the sample axis, 1 the first of a sample.
+///
+/// ```
+/// use vivit_nn::{Along, AxisMap, Layer};
+///
+/// assert_eq!(AxisMap::new(Along::Mean, 1).output_shape(&[5, 3])?, [3]);
+/// assert_eq!(AxisMap::new(Along::Softmax, 1).output_shape(&[5, 3])?, [5, 3]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AxisMap {
@@ -91,22 +104,10 @@ impl AxisMap {
     }
 }
 
-impl Described for AxisMap {
-    const OPS: &'static [&'static str] = &["mean", "sum", "softmax", "log_softmax"];
-
-    fn op(&self) -> Option<&'static str> {
-        Along::ALL.iter().position(|along| *along == self.along).map(|at| Self::OPS[at])
-    }
-
-    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
-        o.only(&["axis"])?;
-        let at = Self::OPS.iter().position(|op| *op == o.op()).unwrap_or_default();
-        Ok(AxisMap { along: Along::ALL[at], axis: o.value("axis")? })
-    }
-
-    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
-        Ok(vec![("axis", self.axis.to_json())])
-    }
+described! {
+    impl AxisMap as &["mean", "sum", "softmax", "log_softmax"],
+        by along: [Along::Mean, Along::Sum, Along::Softmax, Along::LogSoftmax];
+    axis: "axis",
 }
 
 /// The mean over an axis, which disappears.

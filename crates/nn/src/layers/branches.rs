@@ -47,6 +47,15 @@ pub(crate) fn join(join: Join, tape: &mut Tape, values: &[Var]) -> Var {
 
 /// Rows of layers that all read the same input. An empty row passes it on. Parameters of branch i
 /// are called `i.0.weight` and so on.
+///
+/// ```
+/// use vivit_nn::{Branches, Join, Layer, linear, relu};
+///
+/// let layer = Branches::new(vec![vec![], vec![linear(4, 2), relu()]], Join::Concat(1));
+/// assert_eq!(layer.output_shape(&[4])?, [6]);
+/// assert_eq!(layer.params()[0].name, "1.0.weight");
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Branches {
     rows: Vec<LayerList>,

@@ -1,11 +1,10 @@
 //! Convolutions and transposed convolutions over one to three spatial axes.
 
-use serde_json::Value;
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::{ConvOptions, ConvTranspose as TransposedOp};
 use vivit_tensor::Window;
 
-use crate::description::{Described, DescriptionError, OptionValue, Options};
+use crate::description::entry::described;
 use crate::{Init, Layer, LayerState, ParamSpec, PerAxis, Recorder, ShapeError};
 
 /// A convolution of `[C, *in]` samples over R spatial axes, to `[outputs, *out]` with
@@ -126,33 +125,6 @@ impl<const R: usize> Conv<R> {
         }
     }
 
-    /// The options that all convolutions share.
-    fn read_options(o: Options<'_>) -> Result<Self, DescriptionError> {
-        Ok(Conv {
-            inputs: o.value("in")?,
-            outputs: o.value("out")?,
-            kernel: o.value("kernel")?,
-            stride: o.value_or("stride", [1; R])?,
-            padding: o.value_or("padding", [0; R])?,
-            dilation: o.value_or("dilation", [1; R])?,
-            groups: o.value_or("groups", 1)?,
-            bias: o.value_or("bias", true)?,
-        })
-    }
-
-    fn write_options(&self) -> Vec<(&'static str, Value)> {
-        vec![
-            ("in", self.inputs.to_json()),
-            ("out", self.outputs.to_json()),
-            ("kernel", self.kernel.to_json()),
-            ("stride", self.stride.to_json()),
-            ("padding", self.padding.to_json()),
-            ("dilation", self.dilation.to_json()),
-            ("groups", self.groups.to_json()),
-            ("bias", self.bias.to_json()),
-        ]
-    }
-
     fn name_of(&self, kind: &str) -> String {
         format!("{kind}{R}d {}→{} kernel {:?}", self.inputs, self.outputs, self.kernel)
     }
@@ -173,20 +145,16 @@ pub fn conv3d(inputs: usize, outputs: usize, kernel: impl Into<PerAxis<3>>) -> B
     Conv3d::new(inputs, outputs, kernel).boxed()
 }
 
-const SHARED: [&str; 8] =
-    ["in", "out", "kernel", "stride", "padding", "dilation", "groups", "bias"];
-
-impl<const R: usize> Described for Conv<R> {
-    const OPS: &'static [&'static str] = &[["conv1d", "conv2d", "conv3d"][R - 1]];
-
-    fn read(options: Options<'_>) -> Result<Self, DescriptionError> {
-        options.only(&SHARED)?;
-        Self::read_options(options)
-    }
-
-    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
-        Ok(self.write_options())
-    }
+described! {
+    impl {const R: usize} Conv<R> as &[["conv1d", "conv2d", "conv3d"][R - 1]];
+    inputs: "in",
+    outputs: "out",
+    kernel: "kernel",
+    stride: "stride" = [1; R],
+    padding: "padding" = [0; R],
+    dilation: "dilation" = [1; R],
+    groups: "groups" = 1,
+    bias: "bias" = true,
 }
 
 impl<const R: usize> Layer for Conv<R> {
@@ -236,8 +204,22 @@ impl<const R: usize> Layer for Conv<R> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConvTranspose<const R: usize> {
-    /// Channels, kernel, stride, padding, dilation, groups, bias.
-    pub conv: Conv<R>,
+    /// In-channels.
+    pub inputs: usize,
+    /// Out-channels.
+    pub outputs: usize,
+    /// Kernel.
+    pub kernel: [usize; R],
+    /// Distance of consecutive windows.
+    pub stride: [usize; R],
+    /// Entries cropped on both sides.
+    pub padding: [usize; R],
+    /// Distance of consecutive kernel elements.
+    pub dilation: [usize; R],
+    /// Groups of channels that do not see each other.
+    pub groups: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
     /// Entries added at the end of each spatial axis, fewer than stride or dilation.
     pub output_padding: [usize; R],
 }
@@ -253,37 +235,47 @@ impl<const R: usize> ConvTranspose<R> {
     /// Stride 1, no padding, no dilation, one group, with a bias. The kernel is a number for all
     /// axes, or an array; so are stride, padding, dilation and output padding.
     pub fn new(inputs: usize, outputs: usize, kernel: impl Into<PerAxis<R>>) -> Self {
-        Conv::new(inputs, outputs, kernel).into()
+        ConvTranspose {
+            inputs,
+            outputs,
+            kernel: kernel.into().0,
+            stride: [1; R],
+            padding: [0; R],
+            dilation: [1; R],
+            groups: 1,
+            bias: true,
+            output_padding: [0; R],
+        }
     }
 
     /// The same with entries cropped on both sides of every axis.
     #[must_use]
     pub fn padded(self, padding: impl Into<PerAxis<R>>) -> Self {
-        ConvTranspose { conv: self.conv.padded(padding), ..self }
+        ConvTranspose { padding: padding.into().0, ..self }
     }
 
     /// The same with another distance of consecutive windows.
     #[must_use]
     pub fn strided(self, stride: impl Into<PerAxis<R>>) -> Self {
-        ConvTranspose { conv: self.conv.strided(stride), ..self }
+        ConvTranspose { stride: stride.into().0, ..self }
     }
 
     /// The same with another distance of consecutive kernel elements.
     #[must_use]
     pub fn dilated(self, dilation: impl Into<PerAxis<R>>) -> Self {
-        ConvTranspose { conv: self.conv.dilated(dilation), ..self }
+        ConvTranspose { dilation: dilation.into().0, ..self }
     }
 
     /// The same with groups of channels that do not see each other.
     #[must_use]
     pub fn grouped(self, groups: usize) -> Self {
-        ConvTranspose { conv: self.conv.grouped(groups), ..self }
+        ConvTranspose { groups, ..self }
     }
 
     /// The same without a bias.
     #[must_use]
     pub fn without_bias(self) -> Self {
-        ConvTranspose { conv: self.conv.without_bias(), ..self }
+        ConvTranspose { bias: false, ..self }
     }
 
     /// The same with entries added at the end of every spatial axis.
@@ -291,39 +283,37 @@ impl<const R: usize> ConvTranspose<R> {
     pub fn output_padded(self, output_padding: impl Into<PerAxis<R>>) -> Self {
         ConvTranspose { output_padding: output_padding.into().0, ..self }
     }
-}
 
-/// The convolution whose adjoint it is, without output padding.
-impl<const R: usize> From<Conv<R>> for ConvTranspose<R> {
-    fn from(conv: Conv<R>) -> Self {
-        ConvTranspose { conv, output_padding: [0; R] }
+    /// What it shares with a convolution of the same options.
+    fn conv(&self) -> Conv<R> {
+        let ConvTranspose {
+            inputs, outputs, kernel, stride, padding, dilation, groups, bias, ..
+        } = *self;
+        Conv { inputs, outputs, kernel, stride, padding, dilation, groups, bias }
     }
 }
 
-impl<const R: usize> Described for ConvTranspose<R> {
-    const OPS: &'static [&'static str] =
+described! {
+    impl {const R: usize} ConvTranspose<R> as
         &[["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"][R - 1]];
-
-    fn read(options: Options<'_>) -> Result<Self, DescriptionError> {
-        options.only(&[&SHARED[..], &["output_padding"]].concat())?;
-        let output_padding = options.value_or("output_padding", [0; R])?;
-        Ok(ConvTranspose { conv: Conv::read_options(options)?, output_padding })
-    }
-
-    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
-        let mut options = self.conv.write_options();
-        options.push(("output_padding", self.output_padding.to_json()));
-        Ok(options)
-    }
+    inputs: "in",
+    outputs: "out",
+    kernel: "kernel",
+    stride: "stride" = [1; R],
+    padding: "padding" = [0; R],
+    dilation: "dilation" = [1; R],
+    groups: "groups" = 1,
+    bias: "bias" = true,
+    output_padding: "output_padding" = [0; R],
 }
 
 impl<const R: usize> Layer for ConvTranspose<R> {
     fn name(&self) -> String {
-        self.conv.name_of("conv_transpose")
+        self.conv().name_of("conv_transpose")
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        let Conv { inputs, outputs, kernel, groups, bias, .. } = &self.conv;
+        let ConvTranspose { inputs, outputs, kernel, groups, bias, .. } = self;
         let outputs_of = outputs / (*groups).max(1);
         // PyTorch counts the second axis, whatever it means.
         let init = Init::fan_in(outputs_of * kernel.iter().product::<usize>());
@@ -335,9 +325,9 @@ impl<const R: usize> Layer for ConvTranspose<R> {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let name = self.name();
-        let spatial = self.conv.spatial(&name, input)?;
+        let spatial = self.conv().spatial(&name, input)?;
         let error = |reason: String| Err(ShapeError::new(name.clone(), reason));
-        let Conv { kernel, stride, dilation, .. } = &self.conv;
+        let ConvTranspose { kernel, stride, dilation, .. } = self;
         for (what, list) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
             if list.contains(&0) {
                 return error(format!(
@@ -356,20 +346,20 @@ impl<const R: usize> Layer for ConvTranspose<R> {
             }
         }
         let op = TransposedOp {
-            options: self.conv.options(),
+            options: self.conv().options(),
             output_padding: self.output_padding.to_vec(),
         };
         match op.output(spatial, kernel) {
-            Some(output) => Ok([&[self.conv.outputs], &output[..]].concat()),
+            Some(output) => Ok([&[self.outputs], &output[..]].concat()),
             None => error(format!(
                 "padding {:?} crops all of a sample of shape {input:?}",
-                self.conv.padding
+                self.padding
             )),
         }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         let (weight, bias) = (state.params[0], state.params.get(1).copied());
-        recorder.tape.conv_transpose(x, weight, bias, &self.conv.options(), &self.output_padding)
+        recorder.tape.conv_transpose(x, weight, bias, &self.conv().options(), &self.output_padding)
     }
 }

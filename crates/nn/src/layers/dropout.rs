@@ -3,7 +3,7 @@
 use vivit_autodiff::Var;
 use vivit_tensor::Tensor;
 
-use crate::description::described;
+use crate::description::entry::described;
 use crate::{Error, Layer, LayerState, Mode, Recorder, ShapeError};
 
 /// In training mode, zeroes each entry with probability p and divides the others by 1 − p; in

@@ -2,7 +2,7 @@
 
 use vivit_autodiff::Var;
 
-use crate::description::described;
+use crate::description::entry::described;
 use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
 /// `x Wᵀ + b` along the last axis: samples `[*, inputs]` to `[*, outputs]`. Its parameters are

@@ -13,6 +13,8 @@ mod recurrent;
 mod residual;
 mod sequence;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod wired;
 
 pub use activation::{

@@ -5,7 +5,10 @@ use vivit_autodiff::Var;
 use vivit_autodiff::ops::BatchNormalize;
 use vivit_tensor::Tensor;
 
-use crate::description::{Described, DescriptionError, OptionValue, Options, described};
+use crate::description::entry::{Described, described};
+use crate::description::error::DescriptionError;
+use crate::description::options::Options;
+use crate::description::value::OptionValue;
 use crate::{Init, Layer, LayerState, Mode, ParamSpec, Recorder, ShapeError};
 
 /// Weight 1 and bias 0 of the given shape.
@@ -18,6 +21,18 @@ fn affine(shape: &[usize], weight: bool, bias: bool) -> Vec<ParamSpec> {
 /// Batch norm of `[C, *]` samples with any number of positions. In evaluation mode it uses running
 /// statistics and treats samples separately; in training mode it couples them, so that there are
 /// plain gradients only.
+///
+/// `y = w (x − mean)/√(variance + ε) + b` per channel; parameters `weight [C]` and `bias [C]`,
+/// buffers `running_mean [C]` and `running_var [C]`. Samples keep their shape.
+///
+/// ```
+/// use vivit_nn::{BatchNorm, Layer};
+///
+/// let layer = BatchNorm::new(3).over_axes(2).momentum(0.2);
+/// assert_eq!(layer.output_shape(&[3, 4, 4])?, [3, 4, 4]);
+/// assert_eq!(layer.buffers()[1].name, "running_var");
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BatchNorm {
@@ -70,34 +85,11 @@ pub fn batch_norm(features: usize) -> Box<dyn Layer> {
     BatchNorm::new(features).boxed()
 }
 
-impl Described for BatchNorm {
-    const OPS: &'static [&'static str] =
-        &["batch_norm", "batch_norm1d", "batch_norm2d", "batch_norm3d"];
-
-    fn op(&self) -> Option<&'static str> {
-        Self::OPS.get(self.axes.unwrap_or(0)).copied()
-    }
-
-    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
-        o.only(&["features", "eps", "momentum", "affine"])?;
-        let norm = BatchNorm::new(o.value("features")?);
-        Ok(BatchNorm {
-            axes: Self::OPS.iter().position(|op| *op == o.op()).filter(|&axes| axes > 0),
-            epsilon: o.value_or("eps", norm.epsilon)?,
-            momentum: o.value_or("momentum", norm.momentum)?,
-            affine: o.value_or("affine", norm.affine)?,
-            ..norm
-        })
-    }
-
-    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
-        Ok(vec![
-            ("features", self.features.to_json()),
-            ("eps", self.epsilon.to_json()),
-            ("momentum", self.momentum.to_json()),
-            ("affine", self.affine.to_json()),
-        ])
-    }
+described! {
+    impl BatchNorm as &["batch_norm", "batch_norm1d", "batch_norm2d", "batch_norm3d"],
+        by axes: [None, Some(1), Some(2), Some(3)];
+    features: "features", epsilon: "eps" = 1e-5,
+    momentum: "momentum" = 0.1, affine: "affine" = true,
 }
 
 impl Layer for BatchNorm {
@@ -150,6 +142,17 @@ impl Layer for BatchNorm {
 }
 
 /// Layer norm over the last axes of a sample.
+///
+/// `y = w (x − mean)/√(variance + ε) + b` with mean and variance over those axes; parameters
+/// `weight` and `bias` of their lengths. Samples keep their shape.
+///
+/// ```
+/// use vivit_nn::{Layer, LayerNorm};
+///
+/// let layer = LayerNorm::new(&[4]).epsilon(1e-6).without_bias();
+/// assert_eq!(layer.output_shape(&[7, 4])?, [7, 4]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LayerNorm {
@@ -243,6 +246,16 @@ impl Layer for LayerNorm {
 }
 
 /// Group norm of `[C, *]` samples.
+///
+/// `y = w (x − mean)/√(variance + ε) + b` with mean and variance over a group of channels and all
+/// positions; parameters `weight [C]` and `bias [C]`. Samples keep their shape.
+///
+/// ```
+/// use vivit_nn::{GroupNorm, Layer};
+///
+/// assert_eq!(GroupNorm::new(2, 6).output_shape(&[6, 5])?, [6, 5]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GroupNorm {
@@ -318,6 +331,15 @@ impl Layer for GroupNorm {
 }
 
 /// RMS norm over the last axis: `x / √(mean(x²) + ε)` times a weight.
+///
+/// The parameter is `weight [features]`. Samples `[*, features]` keep their shape.
+///
+/// ```
+/// use vivit_nn::{Layer, RmsNorm};
+///
+/// assert_eq!(RmsNorm::new(4).output_shape(&[7, 4])?, [7, 4]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RmsNorm {

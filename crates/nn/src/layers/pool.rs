@@ -3,7 +3,7 @@
 use vivit_autodiff::Var;
 use vivit_autodiff::ops::PoolOptions;
 
-use crate::description::{Described, DescriptionError, OptionValue, Options};
+use crate::description::entry::described;
 use crate::{Layer, LayerState, PerAxis, Recorder, ShapeError};
 
 /// The largest entry of each window of `[C, *in]` samples over R spatial axes, to `[C, *out]`.
@@ -214,59 +214,25 @@ functions! {
     3 max_pool3d avg_pool3d adaptive_avg_pool3d;
 }
 
-impl<const R: usize> Described for MaxPool<R> {
-    const OPS: &'static [&'static str] = &[["max_pool1d", "max_pool2d", "max_pool3d"][R - 1]];
-
-    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
-        o.only(&["kernel", "stride", "padding", "dilation", "ceil"])?;
-        let kernel = o.value("kernel")?;
-        Ok(MaxPool {
-            kernel,
-            stride: o.value_or("stride", kernel)?,
-            padding: o.value_or("padding", [0; R])?,
-            dilation: o.value_or("dilation", [1; R])?,
-            ceil: o.value_or("ceil", false)?,
-        })
-    }
-
-    fn write(&self) -> Result<Vec<(&'static str, serde_json::Value)>, DescriptionError> {
-        Ok(vec![
-            ("kernel", self.kernel.to_json()),
-            ("stride", self.stride.to_json()),
-            ("padding", self.padding.to_json()),
-            ("dilation", self.dilation.to_json()),
-            ("ceil", self.ceil.to_json()),
-        ])
-    }
+described! {
+    impl {const R: usize} MaxPool<R> as &[["max_pool1d", "max_pool2d", "max_pool3d"][R - 1]];
+    kernel: "kernel",
+    stride: "stride" = kernel,
+    padding: "padding" = [0; R],
+    dilation: "dilation" = [1; R],
+    ceil: "ceil" = false,
 }
 
-impl<const R: usize> Described for AvgPool<R> {
-    const OPS: &'static [&'static str] = &[["avg_pool1d", "avg_pool2d", "avg_pool3d"][R - 1]];
-
-    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
-        o.only(&["kernel", "stride", "padding", "ceil", "count_include_pad"])?;
-        let kernel = o.value("kernel")?;
-        Ok(AvgPool {
-            kernel,
-            stride: o.value_or("stride", kernel)?,
-            padding: o.value_or("padding", [0; R])?,
-            ceil: o.value_or("ceil", false)?,
-            count_include_pad: o.value_or("count_include_pad", true)?,
-        })
-    }
-
-    fn write(&self) -> Result<Vec<(&'static str, serde_json::Value)>, DescriptionError> {
-        Ok(vec![
-            ("kernel", self.kernel.to_json()),
-            ("stride", self.stride.to_json()),
-            ("padding", self.padding.to_json()),
-            ("ceil", self.ceil.to_json()),
-            ("count_include_pad", self.count_include_pad.to_json()),
-        ])
-    }
+described! {
+    impl {const R: usize} AvgPool<R> as &[["avg_pool1d", "avg_pool2d", "avg_pool3d"][R - 1]];
+    kernel: "kernel",
+    stride: "stride" = kernel,
+    padding: "padding" = [0; R],
+    ceil: "ceil" = false,
+    count_include_pad: "count_include_pad" = true,
 }
 
-crate::description::described! {
+described! {
     impl {const R: usize} AdaptiveAvgPool<R> as
         &[["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"][R - 1]];
     output: "output",

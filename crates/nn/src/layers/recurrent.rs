@@ -1,10 +1,9 @@
 //! Recurrent layers.
 
-use serde_json::Value;
 use vivit_autodiff::ops::RecurrentParams;
 use vivit_autodiff::{Tape, Var};
 
-use crate::description::{Described, DescriptionError, OptionValue, Options};
+use crate::description::entry::described;
 use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
 /// A recurrence.
@@ -107,38 +106,29 @@ pub fn rnn(inputs: usize, hidden: usize) -> Box<dyn Layer> {
 }
 
 /// A [`Recurrent`] layer of long short-term memory.
+///
+/// ```
+/// use vivit_nn::{Sequential, linear, lstm, select};
+/// use vivit_tensor::{Device, Tensor};
+///
+/// // Classifies sequences of any length by the last hidden state.
+/// let cpu = Device::cpu();
+/// let model = Sequential::new(&cpu, vec![lstm(5, 8), select(1, -1), linear(8, 3)], 0)?;
+/// assert_eq!(model.params()[0].name, "0.weight_ih_l0");
+/// assert_eq!(model.forward(&Tensor::zeros(&cpu, [2, 7, 5]))?.value().shape(), &[2, 3]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 pub fn lstm(inputs: usize, hidden: usize) -> Box<dyn Layer> {
     Recurrent::lstm(inputs, hidden).boxed()
 }
 
-impl Described for Recurrent {
-    const OPS: &'static [&'static str] = &["rnn", "lstm"];
-
-    fn op(&self) -> Option<&'static str> {
-        Some(Self::OPS[usize::from(self.cell == Cell::Lstm)])
-    }
-
-    fn read(o: Options<'_>) -> Result<Self, DescriptionError> {
-        o.only(&["in", "hidden", "num_layers", "bidirectional", "bias"])?;
-        Ok(Recurrent {
-            cell: if o.op() == "rnn" { Cell::Rnn } else { Cell::Lstm },
-            inputs: o.value("in")?,
-            hidden: o.value("hidden")?,
-            num_layers: o.value_or("num_layers", 1)?,
-            bidirectional: o.value_or("bidirectional", false)?,
-            bias: o.value_or("bias", true)?,
-        })
-    }
-
-    fn write(&self) -> Result<Vec<(&'static str, Value)>, DescriptionError> {
-        Ok(vec![
-            ("in", self.inputs.to_json()),
-            ("hidden", self.hidden.to_json()),
-            ("num_layers", self.num_layers.to_json()),
-            ("bidirectional", self.bidirectional.to_json()),
-            ("bias", self.bias.to_json()),
-        ])
-    }
+described! {
+    impl Recurrent as &["rnn", "lstm"], by cell: [Cell::Rnn, Cell::Lstm];
+    inputs: "in",
+    hidden: "hidden",
+    num_layers: "num_layers" = 1,
+    bidirectional: "bidirectional" = false,
+    bias: "bias" = true,
 }
 
 impl Layer for Recurrent {

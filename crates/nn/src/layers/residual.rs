@@ -2,11 +2,22 @@
 
 use vivit_autodiff::Var;
 
-use crate::description::described;
+use crate::description::entry::described;
 use crate::layer_list::LayerList;
 use crate::{Error, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
 /// `x + body(x)`. Its parameters are called `body.0.weight` and so on.
+///
+/// The body must keep the shape of its samples.
+///
+/// ```
+/// use vivit_nn::{Layer, Residual, linear, relu};
+///
+/// let layer = Residual::new(vec![linear(4, 8), relu(), linear(8, 4)]);
+/// assert_eq!(layer.output_shape(&[4])?, [4]);
+/// assert_eq!(layer.params()[2].name, "body.2.weight");
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Residual {
     body: LayerList,
@@ -65,6 +76,15 @@ impl Layer for Residual {
 }
 
 /// An earlier layer of the same row once more, with the same parameters.
+///
+/// ```
+/// use vivit_nn::{Sequential, linear, shared, tanh};
+/// use vivit_tensor::Device;
+///
+/// let layers = vec![linear(3, 3), tanh(), shared(0)];
+/// assert_eq!(Sequential::new(&Device::cpu(), layers, 0)?.params().len(), 2);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shared {

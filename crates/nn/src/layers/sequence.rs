@@ -4,10 +4,19 @@ use vivit_autodiff::Var;
 use vivit_autodiff::ops::AttentionParams;
 use vivit_tensor::{NonFiniteSearch, Tensor};
 
-use crate::description::described;
+use crate::description::entry::described;
 use crate::{Error, Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
 /// Rows of a table: samples `[*]` of whole numbers below `vocabulary`, to `[*, features]`.
+///
+/// The parameter is `weight [vocabulary, features]`, standard normal at first.
+///
+/// ```
+/// use vivit_nn::{Embedding, Layer};
+///
+/// assert_eq!(Embedding::new(96, 8).output_shape(&[5])?, [5, 8]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Embedding {

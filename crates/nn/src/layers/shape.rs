@@ -3,10 +3,21 @@
 use serde_json::Value;
 use vivit_autodiff::Var;
 
-use crate::description::{Described, DescriptionError, OptionValue, Options, described};
+use crate::description::entry::{Described, described};
+use crate::description::error::DescriptionError;
+use crate::description::options::Options;
+use crate::description::value::OptionValue;
 use crate::{Layer, LayerState, Recorder, ShapeError};
 
 /// The axes of a sample from one on, in one.
+///
+/// ```
+/// use vivit_nn::{Flatten, Layer};
+///
+/// assert_eq!(Flatten::new().output_shape(&[2, 3, 4])?, [24]);
+/// assert_eq!(Flatten::new().from_axis(2).output_shape(&[2, 3, 4])?, [2, 12]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flatten {
@@ -70,6 +81,13 @@ impl Layer for Flatten {
 }
 
 /// Zeros around the last axes, one to three; negative numbers crop.
+///
+/// ```
+/// use vivit_nn::{Layer, ZeroPad};
+///
+/// assert_eq!(ZeroPad::new(&[(1, 1), (0, -2)]).output_shape(&[3, 4, 4])?, [3, 6, 2]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ZeroPad {

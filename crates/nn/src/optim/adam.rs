@@ -9,7 +9,15 @@ use super::{
 use crate::{Error, Sequential};
 
 /// Options of [`Adam`] and [`AdamW`](super::AdamW).
+///
+/// ```
+/// use vivit_nn::AdamOptions;
+///
+/// let options = AdamOptions::default().learning_rate(3e-4).weight_decay(0.1);
+/// assert_eq!((options.learning_rate, options.betas), (3e-4, [0.9, 0.999]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AdamOptions {
     /// The learning rate η > 0; 0.001 by default.
     pub learning_rate: f64,
@@ -28,11 +36,36 @@ impl Default for AdamOptions {
 }
 
 impl AdamOptions {
+    /// The same with another learning rate η > 0.
+    #[must_use]
+    pub fn learning_rate(self, learning_rate: f64) -> Self {
+        AdamOptions { learning_rate, ..self }
+    }
+
+    /// The same with other moments' memories, 0 ≤ β₁, β₂ < 1.
+    #[must_use]
+    pub fn betas(self, betas: [f64; 2]) -> Self {
+        AdamOptions { betas, ..self }
+    }
+
+    /// The same with another ε > 0.
+    #[must_use]
+    pub fn eps(self, eps: f64) -> Self {
+        AdamOptions { eps, ..self }
+    }
+
+    /// The same with another weight decay ω ≥ 0.
+    #[must_use]
+    pub fn weight_decay(self, weight_decay: f64) -> Self {
+        AdamOptions { weight_decay, ..self }
+    }
+
     pub(super) fn check(&self, dtype: DType) -> Result<(), Error> {
         check_learning_rate(self.learning_rate)?;
         check_memory("the first beta", self.betas[0])?;
         check_memory("the second beta", self.betas[1])?;
-        // An ε that is zero in the model's precision turns a gradient that was always zero into 0/0.
+        // An ε that is zero in the model's precision turns gradients that were always zero into
+        // 0/0.
         let eps = with_dtype!(dtype, E => E::of(self.eps).f64());
         option(
             "eps",
@@ -109,7 +142,7 @@ impl Moments {
 /// use vivit_nn::optim::{Adam, AdamOptions};
 ///
 /// let usual = Adam::new(1e-3)?;
-/// let slow = Adam::with_options(AdamOptions { betas: [0.99, 0.9999], ..AdamOptions::default() })?;
+/// let slow = Adam::with_options(AdamOptions::default().betas([0.99, 0.9999]))?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -124,13 +157,13 @@ impl Adam {
     /// # Errors
     /// If it is not.
     pub fn new(learning_rate: f64) -> Result<Self, Error> {
-        Self::with_options(AdamOptions { learning_rate, ..AdamOptions::default() })
+        Self::with_options(AdamOptions::default().learning_rate(learning_rate))
     }
 
     /// With all options.
     ///
     /// # Errors
-    /// If one is out of its range.
+    /// If one is out of its range. (ε is checked again with the model's precision, in a step.)
     pub fn with_options(options: AdamOptions) -> Result<Self, Error> {
         options.check(DType::F64)?;
         Ok(Adam { options, moments: Moments::new() })

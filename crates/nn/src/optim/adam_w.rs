@@ -16,7 +16,7 @@ use crate::{Error, Sequential};
 ///
 /// let usual = AdamW::new(1e-3)?;
 /// assert_eq!(usual.options().weight_decay, 0.01);
-/// let stronger = AdamW::with_options(AdamOptions { weight_decay: 0.1, ..AdamOptions::default() })?;
+/// let stronger = AdamW::with_options(AdamOptions::default().weight_decay(0.1))?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -31,11 +31,7 @@ impl AdamW {
     /// # Errors
     /// If it is not.
     pub fn new(learning_rate: f64) -> Result<Self, Error> {
-        Self::with_options(AdamOptions {
-            learning_rate,
-            weight_decay: 0.01,
-            ..AdamOptions::default()
-        })
+        Self::with_options(AdamOptions::default().learning_rate(learning_rate).weight_decay(0.01))
     }
 
     /// With all options. The default of [`AdamOptions`] is no weight decay, as for Adam: say which

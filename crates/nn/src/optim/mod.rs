@@ -30,7 +30,8 @@ use crate::{Error, Sequential};
 /// let x = Tensor::from_vec(&cpu, [4, 1], vec![0.0, 0.3, 0.6, 1.0])?;
 /// let loss = Mse::mean(Tensor::from_vec(&cpu, [4, 1], vec![0.0, 0.2, 0.4, 0.5])?);
 ///
-/// let optimizers: [Box<dyn Optimizer>; 2] = [Box::new(Sgd::new(0.1, 0.9)?), Box::new(Adam::new(0.01)?)];
+/// let optimizers: [Box<dyn Optimizer>; 2] =
+///     [Box::new(Sgd::new(0.1, 0.9)?), Box::new(Adam::new(0.01)?)];
 /// for mut optimizer in optimizers {
 ///     let mut model = Sequential::new(&cpu, vec![linear(1, 4), tanh(), linear(4, 1)], 0)?;
 ///     let before = model.forward(&x)?.loss(&loss)?;
@@ -83,24 +84,31 @@ fn check_memory(what: &'static str, value: f64) -> Result<(), Error> {
     option(what, "at least 0 and below 1", value, (0.0..1.0).contains(&value))
 }
 
-/// Checks that what is remembered of a parameter has the shape of its gradient: it would not if the
-/// optimizer had moved another model.
+/// Checks that what is remembered of a parameter has the shape of its gradient and the model's
+/// device: it would not if the optimizer had moved another model.
 fn check_remembered<'t>(
     model: &Sequential,
     gradient: &'t ParamMap<Tensor>,
     remembered: impl Fn(ParamId) -> Option<&'t Tensor>,
 ) -> Result<(), Error> {
     for (param, gradient) in gradient.iter() {
-        if let Some(remembered) =
-            remembered(param).filter(|remembered| remembered.shape() != gradient.shape())
-        {
-            // A key beyond the model's parameters is refused by the model.
-            let Some(known) = model.params().get(param.index()) else { continue };
+        // A key beyond the model's parameters is refused by the model.
+        let Some(known) = model.params().get(param.index()) else { continue };
+        let Some(remembered) = remembered(param) else { continue };
+        if remembered.shape() != gradient.shape() {
             return Err(Error::OtherModel {
                 name: known.name.clone(),
                 shape: gradient.shape().to_vec(),
                 before: remembered.shape().to_vec(),
             });
+        }
+        if remembered.device() != model.device() {
+            let error = vivit_tensor::Error::DeviceMismatch {
+                what: format!("what the optimizer remembers of {}", known.name),
+                got: remembered.device().to_string(),
+                expected: model.device().to_string(),
+            };
+            return Err(error.into());
         }
     }
     Ok(())

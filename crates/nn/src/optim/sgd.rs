@@ -10,6 +10,7 @@ use crate::{Error, Sequential};
 
 /// Options of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SgdOptions {
     /// The learning rate η > 0; 0.001 by default.
     pub learning_rate: f64,
@@ -27,6 +28,32 @@ impl Default for SgdOptions {
     }
 }
 
+impl SgdOptions {
+    /// The same with another learning rate η > 0.
+    #[must_use]
+    pub fn learning_rate(self, learning_rate: f64) -> Self {
+        SgdOptions { learning_rate, ..self }
+    }
+
+    /// The same with another momentum, 0 ≤ μ < 1.
+    #[must_use]
+    pub fn momentum(self, momentum: f64) -> Self {
+        SgdOptions { momentum, ..self }
+    }
+
+    /// The same with steps that look ahead along the momentum, which there must be then.
+    #[must_use]
+    pub fn nesterov(self) -> Self {
+        SgdOptions { nesterov: true, ..self }
+    }
+
+    /// The same with another weight decay ω ≥ 0.
+    #[must_use]
+    pub fn weight_decay(self, weight_decay: f64) -> Self {
+        SgdOptions { weight_decay, ..self }
+    }
+}
+
 /// Stochastic gradient descent with momentum, in PyTorch's form:
 ///
 /// ```text
@@ -40,8 +67,8 @@ impl Default for SgdOptions {
 /// use vivit_nn::optim::{Sgd, SgdOptions};
 ///
 /// let plain = Sgd::new(0.1, 0.9)?;
-/// let options = SgdOptions { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
-/// let nesterov = Sgd::with_options(options)?;
+/// let options = SgdOptions::default().learning_rate(0.1).momentum(0.9).nesterov();
+/// let nesterov = Sgd::with_options(options.weight_decay(5e-4))?;
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -56,7 +83,8 @@ impl Sgd {
     /// # Errors
     /// If they are not.
     pub fn new(learning_rate: f64, momentum: f64) -> Result<Self, Error> {
-        Self::with_options(SgdOptions { learning_rate, momentum, ..SgdOptions::default() })
+        let options = SgdOptions::default().learning_rate(learning_rate).momentum(momentum);
+        Self::with_options(options)
     }
 
     /// With all options.

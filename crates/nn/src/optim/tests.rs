@@ -237,3 +237,22 @@ fn a_gradient_of_another_model_changes_nothing() {
         assert_eq!(values(&other), before);
     }
 }
+
+#[test]
+fn an_optimizer_does_not_move_a_model_on_another_device() {
+    for mut optimizer in all() {
+        let mut model = quadratic(&Device::cpu_f64());
+        let slope = gradient(&model);
+        optimizer.step(&mut model, &slope).unwrap();
+        let mut single = model.to(&Device::cpu()).unwrap();
+        let before = values(&single);
+        let slope = gradient(&single);
+        let error = optimizer.step(&mut single, &slope);
+        if let Err(error) = error {
+            assert!(error.to_string().contains("the optimizer remembers of 0.weight"), "{error}");
+            assert_eq!(values(&single), before);
+        } else {
+            panic!("moved by what was remembered in another precision");
+        }
+    }
+}

@@ -66,27 +66,6 @@ pub(super) fn unary_second<E: CpuScalar>(f: Unary, x: &[E], y: &[E]) -> Storage<
     f.visit(Second(x, y))
 }
 
-/// Axes of a strided traversal, neighbours merged where every operand allows it.
-fn merged<const N: usize>(shape: &Shape, strides: [&[usize]; N]) -> Vec<(usize, [usize; N])> {
-    let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.rank());
-    for axis in 0..shape.rank() {
-        let (len, step) = (shape[axis], strides.map(|s| s[axis]));
-        if len == 1 {
-            continue;
-        }
-        match axes.last_mut() {
-            Some((outer, wide)) if (0..N).all(|i| wide[i] == step[i] * len) => {
-                (*outer, *wide) = (*outer * len, step)
-            }
-            _ => axes.push((len, step)),
-        }
-    }
-    if axes.is_empty() {
-        axes.push((shape.size().min(1), [0; N]));
-    }
-    axes
-}
-
 /// Calls `run(start of each operand, chunk of the output)` for every run along the innermost of
 /// `axes`.
 fn for_runs<E: CpuScalar, const N: usize>(
@@ -139,7 +118,7 @@ fn copy_transposed<E: CpuScalar>(
 }
 
 pub(super) fn copy_strided<E: CpuScalar>(x: &[E], shape: &Shape, strides: &[usize]) -> Storage<E> {
-    let axes = merged(shape, [strides]);
+    let axes = shape.merged_axes([strides]);
     if let [outer @ .., (across, [1]), (down, [step])] = &axes[..] {
         if *step > 1 && *across.min(down) >= LEAST {
             return copy_transposed(x, outer, [*down, *across], *step);
@@ -173,7 +152,7 @@ fn zip<E: CpuScalar>(
     (b, b_shape): (&[E], &Shape),
     out: &Shape,
 ) -> Storage<E> {
-    let axes = merged(out, [&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
+    let axes = out.merged_axes([&a_shape.broadcast_strides(out), &b_shape.broadcast_strides(out)]);
     let step = axes[axes.len() - 1].1;
     // One long run is cut into chunks, so that threads can share it.
     if let [(len, [1, 1])] = axes[..] {

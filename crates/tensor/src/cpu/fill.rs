@@ -39,15 +39,23 @@ pub(super) fn for_chunks<E: CpuScalar>(
     chunk: usize,
     fill: impl Fn(usize, &mut [E]) + Sync,
 ) {
+    share_chunks(out, chunk, &|first, part| wide(|| fill(first, part)));
+}
+
+/// [`for_chunks`], compiled once for all loops: a chunk is long, beside a call.
+#[inline(never)]
+fn share_chunks<E: CpuScalar>(
+    out: &mut [E],
+    chunk: usize,
+    fill: &(dyn Fn(usize, &mut [E]) + Sync),
+) {
     let chunk = chunk.max(1) * (CHUNK / chunk.max(1)).max(1);
     if out.len() <= chunk {
         if !out.is_empty() {
-            wide(|| fill(0, out));
+            fill(0, out);
         }
     } else {
-        out.par_chunks_mut(chunk)
-            .enumerate()
-            .for_each(|(at, part)| wide(|| fill(at * chunk, part)));
+        out.par_chunks_mut(chunk).enumerate().for_each(|(at, part)| fill(at * chunk, part));
     }
 }
 

@@ -23,7 +23,21 @@ pub fn gemm<E: Scalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
     use bytemuck::{cast_slice, cast_slice_mut};
     // The same type under its name as a value: the casts change nothing.
     match E::DTYPE {
-        DType::F32 => kernel::gemm::<f32>(g, cast_slice(a), cast_slice(b), cast_slice_mut(c)),
-        DType::F64 => kernel::gemm::<f64>(g, cast_slice(a), cast_slice(b), cast_slice_mut(c)),
+        DType::F32 => gemm_f32(g, cast_slice(a), cast_slice(b), cast_slice_mut(c)),
+        DType::F64 => gemm_f64(g, cast_slice(a), cast_slice(b), cast_slice_mut(c)),
     }
+}
+
+// Compiled here, once; what is generic would be compiled in every crate that multiplies.
+
+#[inline(never)]
+#[track_caller]
+fn gemm_f32(g: &Gemm, a: &[f32], b: &[f32], c: &mut [f32]) {
+    kernel::gemm(g, a, b, c);
+}
+
+#[inline(never)]
+#[track_caller]
+fn gemm_f64(g: &Gemm, a: &[f64], b: &[f64], c: &mut [f64]) {
+    kernel::gemm(g, a, b, c);
 }

@@ -100,7 +100,7 @@ pub(super) fn unfold_windows<E: CpuScalar>(x: &[E], n: usize, c: usize, w: &Wind
         (w.input_len(), w.output_len(), w.kernel_len(), Runs::new(w), covers(w));
     samplewise(n, 1, t * c * k, c * k * t, |samples, out, unfolded| {
         let x = &x[samples.start * c * plane..][..c * plane];
-        if is_pointwise(w) {
+        if w.is_pointwise() {
             return transpose(x, t, [c, t], out);
         }
         unfolded
@@ -279,12 +279,7 @@ pub(super) fn move_index<E: CpuScalar>(
         (*moved, *inside) =
             (place.unwrap_or(0), if place.is_some() { E::one() } else { E::zero() });
     });
-    (moved, inside.into())
-}
-
-/// Whether the unfolded plane is the plane itself (a kernel of one, stride one, no padding).
-fn is_pointwise(w: &Window) -> bool {
-    w.kernel == [1; 3] && w.input == w.output && w.padding == [0; 3]
+    (moved, inside)
 }
 
 /// Maximum columns of a convolution's product, made of the windows of several samples side by side;
@@ -313,7 +308,7 @@ pub(super) fn conv<E: CpuScalar>(
     samplewise(n, most, groups * o * t, groups * k * most * t + wide, |samples, y, scratch| {
         let (first, columns) = (samples.start, samples.len() * t);
         let g = Gemm::new(o, columns, k).batch(groups, o * k, k * columns, o * columns);
-        if most == 1 && is_pointwise(window) {
+        if most == 1 && window.is_pointwise() {
             return super::kernel::gemm(&g, w, &x[first * groups * k * t..][..groups * k * t], y);
         }
         let (unfolded, wide) = scratch.split_at_mut(groups * k * columns);
@@ -345,7 +340,7 @@ pub(super) fn conv_transposed<E: CpuScalar>(
     let ConvDims { groups, c, o } = dims;
     let (k, t, plane) = (c * window.kernel_len(), window.output_len(), window.input_len());
     let (runs, most) = (Runs::new(window), together(t));
-    if !is_pointwise(window) && y.len() * k >= MIN_SCATTERED_MULTIPLY_ADDS {
+    if !window.is_pointwise() && y.len() * k >= MIN_SCATTERED_MULTIPLY_ADDS {
         let windows = Windows {
             kernel: window.kernel_len(),
             windows: t,
@@ -354,7 +349,7 @@ pub(super) fn conv_transposed<E: CpuScalar>(
             step: runs.step,
         };
         if let Some(x) = scatter::conv_transposed(y, w, [columns, n], dims, &windows) {
-            return x.into();
+            return x;
         }
     }
     let n = columns * n;
@@ -363,7 +358,7 @@ pub(super) fn conv_transposed<E: CpuScalar>(
         let columns = samples.len() * t;
         let g = Gemm::tn(k, columns, o).batch(groups, o * k, o * columns, k * columns);
         let y = &y[samples.start * groups * o * t..samples.end * groups * o * t];
-        if most == 1 && is_pointwise(window) {
+        if most == 1 && window.is_pointwise() {
             return super::kernel::gemm(&g, w, y, x);
         }
         let (unfolded, wide) = scratch.split_at_mut(groups * k * columns);
@@ -410,7 +405,7 @@ fn samplewise<E: CpuScalar>(
         let chunks = out.par_chunks_mut(size).enumerate();
         chunks.for_each_init(fresh, |scratch: &mut Storage<E>, (at, out)| some(scratch, at, out));
     }
-    out.into()
+    out
 }
 
 /// What the windows see of one sample's groups, `[groups·c, kernel, windows]`.
@@ -428,7 +423,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
     let mut out: Storage<E> = scratch(p.len());
     if p.is_empty() || p.samples.is_empty() || zt == 0 {
         out.fill(E::zero());
-        return out.into();
+        return out;
     }
     let x = &x[p.samples.start * planes * plane..p.samples.end * planes * plane];
     let one = |at: usize, to: &mut [E]| {
@@ -437,7 +432,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
     // What is little is computed by the calling thread.
     let little = p.len() / g.n * zt < super::fill::CHUNK;
     if !little && sparse::product(&g, s, Rows::Made(zt, &one), &mut out) {
-        return out.into();
+        return out;
     }
     // Of one sample: all groups, and one column or all of them.
     let (m, i, st) = (g.m, g.n, p.dims.o * w.output_len());
@@ -460,7 +455,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
         } else {
             out.par_chunks_exact_mut(groups * m * i).enumerate().for_each_init(fresh, one);
         }
-        return out.into();
+        return out;
     }
     let some = |z: &mut Storage<E>, samples: Range<usize>, sums: &mut [E]| {
         let first = samples.start;
@@ -477,7 +472,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
     };
     if little {
         some(&mut fresh(), 0..samples, &mut out);
-        return out.into();
+        return out;
     }
     let len = samples.div_ceil(MAX_BATCH_PARTS.min(MAX_PARTIAL_ENTRIES / out.len()).max(1));
     let mut sums: Storage<E> = scratch(samples.div_ceil(len) * out.len());
@@ -485,7 +480,7 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
         some(z, part * len..(part * len + len).min(samples), sums);
     });
     out.copy_from_slice(add_up(&mut sums, p.len()));
-    out.into()
+    out
 }
 
 /// Samples of the left side whose planes one task multiplies with those of the right. Not measured.

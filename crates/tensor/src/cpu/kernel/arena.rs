@@ -5,6 +5,7 @@
 //! ones, cut and joined as they come, but live and kept pages together stay within the most that
 //! was ever live at once: what is kept never raises the peak.
 
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::{MmapMut, MmapOptions};
@@ -22,6 +23,8 @@ const ADDRESSES_PER_BYTE: usize = 4;
 /// The range, reserved at once and for good, and who has what.
 struct Arena {
     map: MmapMut,
+    /// Where the map begins, as a pointer that may write: taken while nothing else referred to it.
+    start: AtomicPtr<u8>,
     state: Mutex<State>,
 }
 
@@ -181,11 +184,12 @@ impl Arena {
                 return None;
             }
             let len = machine_memory().checked_mul(ADDRESSES_PER_BYTE)? / PAGE_BYTES * PAGE_BYTES;
-            let map = MmapOptions::new().len(len).no_reserve_swap().map_anon().ok()?;
+            let mut map = MmapOptions::new().len(len).no_reserve_swap().map_anon().ok()?;
             // Large pages are a matter of speed only: without them nothing is lost.
             #[cfg(target_os = "linux")]
             let _ = map.advise(memmap2::Advice::HugePage);
-            Some(Arena { map, state: Mutex::default() })
+            let start = AtomicPtr::new(map.as_mut_ptr());
+            Some(Arena { map, start, state: Mutex::default() })
         };
         ARENA.get_or_init(reserve).as_ref()
     }
@@ -231,7 +235,7 @@ impl Block {
     fn start(&self) -> *mut u8 {
         let arena = Arena::get().expect("there is a block of it");
         // SAFETY: blocks lie inside the map, which stays for good.
-        unsafe { arena.map.as_ptr().cast_mut().add(self.at) }
+        unsafe { arena.start.load(Ordering::Relaxed).add(self.at) }
     }
 
     /// The memory.
