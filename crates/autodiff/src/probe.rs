@@ -193,9 +193,19 @@ impl Probe {
         graph: &'g Graph,
         loss: &dyn Loss,
     ) -> Result<PendingChecks<'g>, Error> {
+        for probe in probes {
+            if let Seed::Columns(columns) = &probe.seed {
+                probe.given_columns(graph, columns)?;
+            }
+        }
         let mut claims: Vec<FiniteCheck> = probes.iter().flat_map(Self::own_claims).collect();
         if probes.iter().any(|probe| !matches!(probe.seed, Seed::Columns(_) | Seed::Outputs(_))) {
-            claims.extend(loss.claims());
+            let of_loss = loss.claims();
+            // What lies on another device can't be looked at; the loss knows what it is.
+            if of_loss.iter().any(|claim| claim.array().device() != graph.tape().device()) {
+                loss.check(graph.value())?;
+            }
+            claims.extend(of_loss);
         }
         PendingChecks::whole(graph, claims)
     }
