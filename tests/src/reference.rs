@@ -11,7 +11,7 @@ use vivit::extend::{
     SumGradSquared, Variance, run,
 };
 use vivit::nn::{Sequential, description};
-use vivit::tensor::{DType, Device, Matrix, Scalar, Tensor, with_dtype};
+use vivit::tensor::{DType, Device, Matrix, Tensor, with_dtype};
 
 use crate::case::{Array, Case, library_name};
 use crate::loss::{self, Unbuilt};
