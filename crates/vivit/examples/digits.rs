@@ -15,7 +15,7 @@ use std::str::FromStr;
 use indicatif::{ProgressBar, ProgressStyle};
 use vivit::DeviceChoice;
 use vivit::autodiff::Labels;
-use vivit::nn::{Arrays, Conv2d, flatten, linear, max_pool2d, relu};
+use vivit::nn::{Arrays, Conv2d, MiniBatches, flatten, linear, max_pool2d, relu};
 use vivit::prelude::*;
 
 const HELP: &str = "\
@@ -56,9 +56,8 @@ fn main() -> Result<ExitCode, vivit::Error> {
         }
     };
     let device = options.device.open(DType::F32)?;
-    let mut rng = Rng::new(options.seed);
     let digits = Digits::embedded(&device)?;
-    let order = rng.permutation(digits.len());
+    let order = Rng::new(options.seed).permutation(digits.len());
     let (train, test) =
         (digits.select(&order[..TRAINING_SAMPLES]), digits.select(&order[TRAINING_SAMPLES..]));
     let batch = train.select(&(0..CURVATURE_BATCH).collect::<Vec<_>>());
@@ -85,7 +84,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
         let mut model = Sequential::new(&device, layers, options.seed)?;
         println!("== {name}, {} parameters ==\n\nBefore training", model.num_params());
         show_curvature(&model, &batch)?;
-        let (loss, accuracy) = training(&mut model, &train, options.epochs, &mut rng)?;
+        let (loss, accuracy) = training(&mut model, &train, &options)?;
         println!(
             "Training: {} epochs; in the last, loss {loss:.5} and accuracy {:.1} %\n",
             options.epochs,
@@ -107,20 +106,20 @@ fn main() -> Result<ExitCode, vivit::Error> {
 fn training(
     model: &mut Sequential,
     data: &Digits,
-    epochs: u32,
-    rng: &mut Rng,
+    options: &Options,
 ) -> Result<(f64, f64), vivit::Error> {
     let mut optimizer = Sgd::new(0.05, 0.9)?;
-    let bar = ProgressBar::new(u64::from(epochs) * data.len().div_ceil(BATCH) as u64);
+    let batches =
+        MiniBatches::new(data.images.clone(), data.labels.clone(), BATCH)?.shuffled(options.seed);
+    let bar = ProgressBar::new(u64::from(options.epochs) * batches.num_batches() as u64);
     let style = ProgressStyle::with_template("Training [{bar:20}] {pos}/{len}, {msg}");
     bar.set_style(style.expect("a valid template").progress_chars("=> "));
     let mut last = (0.0, 0.0);
-    for _ in 0..epochs {
+    for epoch in 0..options.epochs {
         let (mut loss_sum, mut right, mut seen) = (0.0, 0.0, 0.0);
-        for chosen in rng.permutation(data.len()).chunks(BATCH) {
-            let batch = data.select(chosen);
-            let (graph, loss, n) =
-                (model.forward(&batch.images)?, batch.loss(), batch.len() as f64);
+        for (images, labels) in batches.epoch(epoch.into()) {
+            let (graph, loss) = (model.forward(&images)?, CrossEntropy::mean(labels));
+            let n = graph.samples() as f64;
             loss_sum += n * graph.loss(&loss)?;
             right += n * loss.accuracy(graph.value())?;
             seen += n;
