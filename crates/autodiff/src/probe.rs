@@ -42,6 +42,16 @@ pub enum Seed {
     Columns(Tensor),
 }
 
+impl Seed {
+    /// Whether the columns are computed from the loss.
+    pub fn needs_loss(&self) -> bool {
+        match self {
+            Seed::Gradient | Seed::Root(_) | Seed::Hessian(_) => true,
+            Seed::Outputs(_) | Seed::Columns(_) => false,
+        }
+    }
+}
+
 /// A seed and the samples that it concerns.
 #[derive(Clone, Debug)]
 pub struct Probe {
@@ -194,7 +204,7 @@ impl Probe {
         loss: &dyn Loss,
     ) -> Result<PendingChecks<'g>, Error> {
         let mut claims: Vec<FiniteCheck> = probes.iter().flat_map(Self::own_claims).collect();
-        if probes.iter().any(|probe| !matches!(probe.seed, Seed::Columns(_) | Seed::Outputs(_))) {
+        if probes.iter().any(|probe| probe.seed.needs_loss()) {
             claims.extend(loss.claims());
         }
         PendingChecks::whole(graph, claims)
