@@ -181,7 +181,7 @@ fn check_products(
     for var in graph.params() {
         let array = case.array(&format!("direction/{}", graph.tape().param_name(var)?))?;
         let shape = graph.tape().param_value(var)?.shape().prefixed(&[1]);
-        direction.insert(var, Tensor::from_vec(device, &shape, &array.data)?);
+        direction.insert(var, Tensor::from_vec(device, shape, &array.data)?);
     }
     for (quantity, key, product) in [
         ("GGN product", "ggnvp", CurvatureProduct::ggn(graph, loss)),
