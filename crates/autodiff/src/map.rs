@@ -6,6 +6,18 @@ use std::ops::Index;
 use crate::ParamId;
 
 /// One value per parameter, in the order in which the parameters were recorded.
+///
+/// ```
+/// use vivit_autodiff::{ParamId, ParamMap};
+///
+/// let [weight, bias] = [0, 1].map(ParamId::new);
+/// let mut steps = ParamMap::new();
+/// steps.insert(bias, 0.1);
+/// steps.insert(weight, 0.5);
+/// assert_eq!(steps[weight], 0.5);
+/// assert!(steps.keys().eq([weight, bias]));
+/// assert_eq!(steps.map(|step| 2.0 * step)[bias], 0.2);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParamMap<T>(BTreeMap<ParamId, T>);
 

@@ -22,6 +22,23 @@ impl dyn Op {
 ///
 /// Shapes are the caller's duty: an operation panics, naming itself and the shapes, when they do
 /// not fit.
+///
+/// ```
+/// # use vivit_autodiff::{Batch, Io, Op, check::check_derivatives};
+/// # use vivit_tensor::{Device, Tensor};
+/// #[derive(Debug)]
+/// struct Square;
+/// impl Op for Square {
+///     fn name(&self) -> &'static str { "square" }
+///     fn forward(&self, args: &[&Tensor]) -> Tensor { args[0].mul(args[0]) }
+///     fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
+///         mat.mul(&io.args[0].scale(2.0))
+///     }
+/// }
+/// let x = Tensor::from_vec(&Device::cpu_f64(), [2, 2], vec![1.0, -2.0, 0.5, 3.0])?;
+/// assert!(check_derivatives(&Square, &[x], &[true], 0)?.iter().all(|check| check.passed()));
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
 pub trait Op: AsAny + Debug + Send + Sync {
     // Required.
 

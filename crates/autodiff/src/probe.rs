@@ -53,6 +53,28 @@ impl Seed {
 }
 
 /// A seed and the samples that it concerns.
+///
+/// ```
+/// # use vivit_autodiff::{Graph, Mse, Tape};
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu_f64();
+/// # let mut tape = Tape::new(&cpu);
+/// # let x = tape.input(Tensor::from_vec(&cpu, [2, 2], vec![1.0, 2.0, 3.0, 4.0])?);
+/// # let w = tape.named_param("w", Tensor::zeros(&cpu, [1, 2]));
+/// # let y = tape.linear(x, w, None);
+/// # let graph = Graph::new(tape, y)?;
+/// # let w = graph.param_id(w)?;
+/// # let loss = Mse::sum(Tensor::from_vec(&cpu, [2, 1], vec![1.0, -1.0])?);
+/// // y = x·w at w = 0, with x = (1, 2) and (3, 4); squared errors against 1 and −1.
+/// use vivit_autodiff::{Probe, Seed};
+///
+/// let gradient = Probe::new(Seed::Gradient).columns(&graph, &loss)?; // [V, N, *out]
+/// assert_eq!(*gradient.shape(), [1, 2, 1]);
+/// assert_eq!(gradient.to_vec()?, [-2.0, 2.0]);
+/// let of_second = Probe::new(Seed::Gradient).of(Some(vec![1])).columns(&graph, &loss)?;
+/// assert_eq!(of_second.to_vec()?, [2.0]);
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Probe {
     /// What is sent.

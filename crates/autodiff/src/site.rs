@@ -168,6 +168,30 @@ impl Share<'_, '_> {
 ///
 /// A parameter that is used several times has contributions from every use; whatever this returns
 /// is their sum, so that squares and products of it are right.
+///
+/// ```
+/// # use vivit_autodiff::{Graph, Mse, Tape};
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu_f64();
+/// # let mut tape = Tape::new(&cpu);
+/// # let x = tape.input(Tensor::from_vec(&cpu, [2, 2], vec![1.0, 2.0, 3.0, 4.0])?);
+/// # let w = tape.named_param("w", Tensor::zeros(&cpu, [1, 2]));
+/// # let y = tape.linear(x, w, None);
+/// # let graph = Graph::new(tape, y)?;
+/// # let w = graph.param_id(w)?;
+/// # let loss = Mse::sum(Tensor::from_vec(&cpu, [2, 1], vec![1.0, -1.0])?);
+/// // y = x·w at w = 0, with x = (1, 2) and (3, 4); squared errors against 1 and −1.
+/// use vivit_autodiff::{Batch, Error, Probe, Seed};
+///
+/// graph.sweep(&loss, &[Probe::new(Seed::Gradient)], &[w], Some("an example"), |site| {
+///     assert_eq!((site.name(), site.samples(0)), ("w", 2));
+///     assert_eq!(site.jac_t(0, Batch::Sum).to_vec()?, [4.0, 4.0]);
+///     assert_eq!(site.jac_t(0, Batch::Keep).to_vec()?, [-2.0, -4.0, 6.0, 8.0]); // [1, N, *p]
+///     assert!(site.outer(0).is_some());
+///     Ok::<(), Error>(())
+/// })?;
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Site<'a> {
     pub(crate) param: ParamId,

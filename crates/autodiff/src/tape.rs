@@ -28,6 +28,20 @@ pub(crate) struct Node {
 }
 
 /// Records operations as they run. Positions are in topological order by construction.
+///
+/// ```
+/// use vivit_autodiff::Tape;
+/// use vivit_tensor::{Device, Tensor};
+///
+/// let cpu = Device::cpu();
+/// let mut tape = Tape::new(&cpu);
+/// let x = tape.input(Tensor::full(&cpu, [2, 3], 1.0)); // two samples
+/// let w = tape.named_param("weight", Tensor::full(&cpu, [1, 3], 0.5));
+/// let y = tape.linear(x, w, None);
+/// assert_eq!(tape.value(y).to_vec()?, [1.5, 1.5]);
+/// assert!(tape.is_batched(y) && !tape.is_batched(w));
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
 pub struct Tape {
     id: u32,
     device: Device,

@@ -16,6 +16,25 @@ const BLOCK: usize = 1 << 22;
 of_gradient! {
     /// `‖∂L_n/∂θ‖²`: `[N_S]` per parameter. Their sum over parameters is the squared norm of the
     /// sample's whole gradient.
+    ///
+    /// ```
+    /// # use vivit_autodiff::{Graph, Mse, Tape};
+    /// # use vivit_tensor::{Device, Tensor};
+    /// # let cpu = Device::cpu_f64();
+    /// # let mut tape = Tape::new(&cpu);
+    /// # let x = tape.input(Tensor::from_vec(&cpu, [2, 2], vec![1.0, 2.0, 3.0, 4.0])?);
+    /// # let w = tape.named_param("w", Tensor::zeros(&cpu, [1, 2]));
+    /// # let y = tape.linear(x, w, None);
+    /// # let graph = Graph::new(tape, y)?;
+    /// # let w = graph.param_id(w)?;
+    /// # let loss = Mse::sum(Tensor::from_vec(&cpu, [2, 1], vec![1.0, -1.0])?);
+    /// // y = x·w at w = 0, with x = (1, 2) and (3, 4); squared errors against 1 and −1.
+    /// use vivit_extend::{BatchL2Grad, run};
+    ///
+    /// let (norms,) = run(&graph, &loss, (BatchL2Grad::new(),))?;
+    /// assert_eq!(norms[w].to_vec()?, [20.0, 100.0]); // ‖(−2, −4)‖² and ‖(6, 8)‖²
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     BatchL2Grad
 }
 

@@ -5,6 +5,38 @@ use vivit_autodiff::{Graph, Loss, ParamId, ParamMap, Probe, Site};
 use crate::Error;
 
 /// A quantity that is computed while factors travel backwards.
+///
+/// ```
+/// # use vivit_autodiff::{Batch, ParamMap, Probe, Seed, Site};
+/// # use vivit_extend::{Error, Extension, run};
+/// # use vivit_tensor::Reduce;
+/// # use vivit_autodiff::{Graph, Mse, Tape};
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu_f64();
+/// # let mut tape = Tape::new(&cpu);
+/// # let x = tape.input(Tensor::from_vec(&cpu, [2, 2], vec![1.0, 2.0, 3.0, 4.0])?);
+/// # let w = tape.named_param("w", Tensor::zeros(&cpu, [1, 2]));
+/// # let y = tape.linear(x, w, None);
+/// # let graph = Graph::new(tape, y)?;
+/// # let w = graph.param_id(w)?;
+/// # let loss = Mse::sum(Tensor::from_vec(&cpu, [2, 1], vec![1.0, -1.0])?);
+/// /// `‖∂L_n/∂θ‖²`, `[N]` per parameter.
+/// struct BatchL2;
+/// impl Extension for BatchL2 {
+///     type Value = Tensor;
+///     type Out = ParamMap<Tensor>;
+///     fn name(&self) -> &'static str { "BatchL2" }
+///     fn probes(&self) -> Vec<Probe> { vec![Probe::new(Seed::Gradient)] }
+///     fn visit(&mut self, site: &Site<'_>) -> Result<Tensor, Error> {
+///         let g = site.jac_t(0, Batch::Keep); // [1, N, *p]
+///         Ok(g.reshape([g.shape()[1], site.shape().size()]).reduce(Reduce::SumSquares, 1))
+///     }
+///     fn finish(self, values: ParamMap<Tensor>) -> Result<Self::Out, Error> { Ok(values) }
+/// }
+/// let (norms,) = run(&graph, &loss, (BatchL2,))?;
+/// assert_eq!(norms[w].to_vec()?, [20.0, 100.0]); // of (−2, −4) and (6, 8)
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Extension {
     /// What there is per parameter.
     type Value;

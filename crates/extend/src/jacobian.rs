@@ -11,6 +11,25 @@ of_seed! {
     ///
     /// No loss is needed ([`run_without_loss`](crate::run_without_loss)); the outputs of a sample
     /// are counted flattened.
+    ///
+    /// ```
+    /// # use vivit_autodiff::{Graph, Tape};
+    /// # use vivit_tensor::{Device, Tensor};
+    /// # let cpu = Device::cpu_f64();
+    /// # let mut tape = Tape::new(&cpu);
+    /// # let x = tape.input(Tensor::from_vec(&cpu, [2, 2], vec![1.0, 2.0, 3.0, 4.0])?);
+    /// # let w = tape.named_param("w", Tensor::zeros(&cpu, [1, 2]));
+    /// # let y = tape.linear(x, w, None);
+    /// # let graph = Graph::new(tape, y)?;
+    /// # let w = graph.param_id(w)?;
+    /// use vivit_extend::{Jacobian, run_without_loss};
+    ///
+    /// // y = x·w with x = (1, 2) and (3, 4)
+    /// let (jacobian,) = run_without_loss(&graph, (Jacobian::new(),))?;
+    /// assert_eq!(*jacobian[w].shape(), [1, 2, 1, 2]);
+    /// assert_eq!(jacobian[w].to_vec()?, [1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Jacobian, Seed::Outputs(None), "Of the chosen samples, in that order."
 }
 

@@ -1,18 +1,5 @@
 //! Kronecker-factored curvature: `G ≈ B ⊗ A` for a weight, from the factors at its output and its
 //! input. (BackPACK's `KFAC`, `KFLR`.)
-//!
-//! With `V_n = Σ_t s[v, n, t] ⊗ z[n, t]`:
-//!
-//! ```text
-//! B = Σ_{v, n} (Σ_t s)(Σ_t s)ᵀ   [O, O]        A = (1/N) Σ_{n, t} z zᵀ   [I, I]
-//! ```
-//!
-//! as BackPACK defines it (for a linear layer with one position, Martens & Grosse 2015 and Botev,
-//! Ritter & Barber 2017; for convolutions up to the place of the sums over positions, Grosse &
-//! Martens 2016). A parameter that is no such sum, a bias above all, keeps its whole block, `B =
-//! Σ_{v, n} V Vᵀ`, which is exact.
-//!
-//! For one sample and one position `B ⊗ A` is the GGN's block.
 
 use vivit_autodiff::{Batch, Order, Outer, Positions};
 use vivit_tensor::{Gemm, Strides, Tensor};
@@ -23,6 +10,41 @@ use crate::constructors::{of_root, per_parameter};
 of_root! {
     /// Kronecker factors with the exact root of the loss Hessian (Kflr), `Kfac::monte_carlo` with
     /// Monte-Carlo columns (K-FAC): a [`Kronecker`] per parameter.
+    ///
+    /// With `V_n = Σ_t s[v, n, t] ⊗ z[n, t]`:
+    ///
+    /// ```text
+    /// B = Σ_{v, n} (Σ_t s)(Σ_t s)ᵀ   [O, O]        A = (1/N) Σ_{n, t} z zᵀ   [I, I]
+    /// ```
+    ///
+    /// as BackPACK defines it (for a linear layer with one position, Martens & Grosse 2015 and
+    /// Botev, Ritter & Barber 2017; for convolutions up to the place of the sums over positions,
+    /// Grosse & Martens 2016). A parameter that is no such sum, a bias above all, keeps its whole
+    /// block, `B = Σ_{v, n} V Vᵀ`, which is exact.
+    ///
+    /// For one sample and one position `B ⊗ A` is the GGN's block.
+    ///
+    /// ```
+    /// # use vivit_autodiff::{Graph, Mse, Tape};
+    /// # use vivit_tensor::{Device, Tensor};
+    /// # let cpu = Device::cpu_f64();
+    /// # let mut tape = Tape::new(&cpu);
+    /// # let x = tape.input(Tensor::from_vec(&cpu, [2, 2], vec![1.0, 2.0, 3.0, 4.0])?);
+    /// # let w = tape.named_param("w", Tensor::zeros(&cpu, [1, 2]));
+    /// # let y = tape.linear(x, w, None);
+    /// # let graph = Graph::new(tape, y)?;
+    /// # let w = graph.param_id(w)?;
+    /// # let loss = Mse::sum(Tensor::from_vec(&cpu, [2, 1], vec![1.0, -1.0])?);
+    /// // y = x·w at w = 0, with x = (1, 2) and (3, 4); squared errors against 1 and −1.
+    /// use vivit_extend::{Kfac, run};
+    ///
+    /// let (factors,) = run(&graph, &loss, (Kfac::kflr(),))?;
+    /// let a = factors[w].a().expect("a weight has both").to_vec()?;
+    /// assert_eq!(a, [5.0, 7.0, 7.0, 10.0]); // (1/N) Σ_n x xᵀ
+    /// let b = factors[w].b().to_vec()?;
+    /// assert!((b[0] - 4.0).abs() < 1e-14); // Σ_n 2
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Kfac
 }
 

@@ -1,11 +1,4 @@
-//! Kronecker-factored recursive approximation, KFRA (Botev, Ritter & Barber, ICML 2017): `G ≈ B ⊗
-//! A` as in [`Kfac`](crate::Kfac), with B from a recursion that averages over samples at every step
-//! ([`Graph::averaged_sweep`]).
-//!
-//! The recursion carries one matrix of (entries per sample)² numbers at each value between the
-//! parameters and the output: cheap for narrow fully-connected networks with many outputs, out of
-//! reach for convolutions over large images. It asks nothing of the sweep that other extensions run
-//! in, and is done before it.
+//! Kronecker-factored recursive approximation.
 
 use std::fmt;
 
@@ -15,7 +8,38 @@ use vivit_tensor::Tensor;
 use crate::kfac::input_factor;
 use crate::{Error, Extension, Kronecker};
 
-/// KFRA: a [`Kronecker`] per parameter.
+/// Kronecker-factored recursive approximation, KFRA (Botev, Ritter & Barber, ICML 2017): `G ≈ B ⊗
+/// A` as in [`Kfac`](crate::Kfac), with B from a recursion that averages over samples at every step
+/// ([`Graph::averaged_sweep`]).
+///
+/// The recursion carries one matrix of (entries per sample)² numbers at each value between the
+/// parameters and the output: cheap for narrow fully-connected networks with many outputs, out of
+/// reach for convolutions over large images. It asks nothing of the sweep that other extensions run
+/// in, and is done before it.
+///
+/// The result is a [`Kronecker`] per parameter.
+///
+/// ```
+/// # use vivit_autodiff::{Graph, Mse, Tape};
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu_f64();
+/// # let mut tape = Tape::new(&cpu);
+/// # let x = tape.input(Tensor::from_vec(&cpu, [2, 2], vec![1.0, 2.0, 3.0, 4.0])?);
+/// # let w = tape.named_param("w", Tensor::zeros(&cpu, [1, 2]));
+/// # let y = tape.linear(x, w, None);
+/// # let graph = Graph::new(tape, y)?;
+/// # let w = graph.param_id(w)?;
+/// # let loss = Mse::sum(Tensor::from_vec(&cpu, [2, 1], vec![1.0, -1.0])?);
+/// // y = x·w at w = 0, with x = (1, 2) and (3, 4); squared errors against 1 and −1.
+/// use vivit_extend::{Kfra, run};
+///
+/// let (factors,) = run(&graph, &loss, (Kfra::new(),))?;
+/// let a = factors[w].a().expect("a weight has both").to_vec()?;
+/// assert_eq!(a, [5.0, 7.0, 7.0, 10.0]); // (1/N) Σ_n x xᵀ
+/// let b = factors[w].b().to_vec()?;
+/// assert!((b[0] - 4.0).abs() < 1e-14); // Σ_n 2
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
 pub struct Kfra {
     factors: ParamMap<Kronecker>,

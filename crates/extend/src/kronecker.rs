@@ -1,10 +1,5 @@
 //! Curvature as a Kronecker product: small factors that multiply, add damping, invert, and tell
 //! eigenvalues, trace and determinant.
-//!
-//! For a weight W `[O, I]`, `(B ⊗ A) vec(X) = vec(B X Aᵀ)` with `B: [O, O]`, `A: [I, I]`, both
-//! symmetric. With `B = Q_B Λ_B Q_Bᵀ` and `A = Q_A Λ_A Q_Aᵀ`, damping is exact: `(B ⊗ A + δ)⁻¹ =
-//! (Q_B ⊗ Q_A) (Λ_B ⊗ Λ_A + δ)⁻¹ (Q_B ⊗ Q_A)ᵀ`. A grouped convolution has a pair of factors per
-//! group, and its matrix is block-diagonal over groups.
 
 use vivit_autodiff::Order;
 use vivit_eigh::eigh;
@@ -13,6 +8,28 @@ use vivit_tensor::{Gemm, HostVec, Matrix, Scalar, Shape, Tensor, with_dtype};
 use crate::Error;
 
 /// `B ⊗ A` for one parameter (`B` alone where a parameter has no second factor).
+///
+/// For a weight W `[O, I]`, `(B ⊗ A) vec(X) = vec(B X Aᵀ)` with `B: [O, O]`, `A: [I, I]`, both
+/// symmetric. With `B = Q_B Λ_B Q_Bᵀ` and `A = Q_A Λ_A Q_Aᵀ`, damping is exact: `(B ⊗ A + δ)⁻¹ =
+/// (Q_B ⊗ Q_A) (Λ_B ⊗ Λ_A + δ)⁻¹ (Q_B ⊗ Q_A)ᵀ`. A grouped convolution has a pair of factors per
+/// group, and its matrix is block-diagonal over groups.
+///
+/// ```
+/// # use vivit_autodiff::Order;
+/// # use vivit_tensor::{Device, Shape, Tensor};
+/// # let cpu = Device::cpu_f64();
+/// use vivit_extend::Kronecker;
+///
+/// let b = Tensor::from_vec(&cpu, [1, 1, 1], vec![2.0])?;
+/// let a = Tensor::from_vec(&cpu, [1, 2, 2], vec![1.0, 0.0, 0.0, 3.0])?;
+/// let curvature = Kronecker::new(b, Some(a), Order::OutIn, Shape::from([1, 2]));
+/// assert_eq!(curvature.trace()?, 8.0);
+/// let x = Tensor::full(&cpu, [1, 1, 2], 1.0);
+/// assert_eq!(curvature.multiply(&x)?.to_vec()?, [2.0, 6.0]);
+/// assert_eq!(curvature.damped(2.0)?.eigenvalues(), [4.0, 8.0]);
+/// assert_eq!(curvature.damped(2.0)?.solve(&x)?.to_vec()?, [0.25, 0.125]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Kronecker {
     /// `[G, O, O]`

@@ -7,6 +7,32 @@ use vivit_autodiff::{ParamMap, Probe, Site};
 use crate::{Error, Extension};
 
 /// Calls a closure with every site, in the same sweep as the other extensions.
+///
+/// ```
+/// # use vivit_autodiff::{Graph, Mse, Tape};
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu_f64();
+/// # let mut tape = Tape::new(&cpu);
+/// # let x = tape.input(Tensor::from_vec(&cpu, [2, 2], vec![1.0, 2.0, 3.0, 4.0])?);
+/// # let w = tape.named_param("w", Tensor::zeros(&cpu, [1, 2]));
+/// # let y = tape.linear(x, w, None);
+/// # let graph = Graph::new(tape, y)?;
+/// # let w = graph.param_id(w)?;
+/// # let loss = Mse::sum(Tensor::from_vec(&cpu, [2, 1], vec![1.0, -1.0])?);
+/// // y = x·w at w = 0, with x = (1, 2) and (3, 4); squared errors against 1 and −1.
+/// use vivit_autodiff::{Batch, Probe, Seed};
+/// use vivit_extend::{OnSite, run};
+///
+/// let mut names = Vec::new();
+/// let hook = OnSite::new(vec![Probe::new(Seed::Gradient)], |site| {
+///     assert_eq!(site.jac_t(0, Batch::Sum).to_vec()?, [4.0, 4.0]);
+///     names.push(site.name().to_string());
+///     Ok(())
+/// });
+/// run(&graph, &loss, (hook,))?;
+/// assert_eq!(names, ["w"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct OnSite<F> {
     probes: Vec<Probe>,
     hook: F,

@@ -12,6 +12,43 @@ use crate::{Error, Extension};
 /// Extensions ask a [`Site`] for structure, not for the kind of operation; where a faster or an
 /// approximate way exists for one pair of operation and extension, this puts it in:
 /// `Override::new(DiagGgn::exact(), |site, op: &Conv| …)`.
+///
+/// ```
+/// # use vivit_autodiff::{Batch, Graph, Io, Mse, Op, Tape};
+/// # use vivit_extend::{BatchGrad, Override, run};
+/// # use vivit_tensor::{Device, Tensor, Unary};
+/// # #[derive(Debug)]
+/// # struct Times;
+/// # impl Op for Times {
+/// #     fn name(&self) -> &'static str {
+/// #         "times"
+/// #     }
+/// #     fn forward(&self, args: &[&Tensor]) -> Tensor {
+/// #         args[0].mul(args[1])
+/// #     }
+/// #     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
+/// #         let product = mat.mul(io.args[1 - wrt]);
+/// #         if wrt == 1 && batch == Batch::Sum { product.sum(1) } else { product }
+/// #     }
+/// # }
+/// # let cpu = Device::cpu();
+/// # let mut tape = Tape::new(&cpu);
+/// # let x = tape.input(Tensor::from_vec(&cpu, [2, 1], vec![4.0, 0.5])?);
+/// # let w = tape.param(Tensor::zeros(&cpu, [1]));
+/// # let y = tape.record(Times, &[x, w]);
+/// # let graph = Graph::new(tape, y)?;
+/// # let w = graph.param_id(w)?;
+/// # let loss = Mse::sum(Tensor::from_vec(&cpu, [2, 1], vec![1.0, -0.5])?);
+/// // y = x ∘ w by an operation `Times` of the user's own, whose gradients are to be clipped at 1.
+/// let clipped = Override::new(BatchGrad::new(), |site, _: &Times| {
+///     let gradients = site.jac_t(0, Batch::Keep);
+///     let shape = gradients.shape().tail();
+///     Ok(gradients.reshape(shape).unary(Unary::HardTanh(-1.0, 1.0)))
+/// });
+/// let (gradients,) = run(&graph, &loss, (clipped,))?;
+/// assert_eq!(gradients[w].to_vec()?, [-1.0, 0.5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Override<X, O, F> {
     inner: X,
     rule: F,

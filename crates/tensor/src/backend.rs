@@ -18,12 +18,26 @@ use crate::{
 /// returns it from [`check`](Backend::check) and [`download`](Backend::download), and until then
 /// may hand out buffers of any content.
 ///
-/// The trait has four parts. *Required*: 23 methods, without which there is no backend.
+/// The trait has four parts. *Required*: 22 methods, without which there is no backend: what it is
+/// (`name`, `dtype`, `with_dtype`), memory (`upload`, `upload_index`, `download`, `fill`), copies
+/// (`copy_strided`, `index_select`, `pad`), arithmetic (`unary`, `unary_chain`, `unary_second`,
+/// `binary`, `axpy`, `reduce`, `gemm`), and windows (`unfold`, `fold`, `argmax`, `gather`,
+/// `scatter_add`).
 /// *Structure*: what else the device is and holds. *Provided*: primitives that are written with
 /// the required ones, or through the host. *Speed*: provided ones that have one caller each, whose
 /// default is their definition. Override what the device does better; start with `scratch`, `eye`,
 /// `softmax`, `conv` and `conv_transposed`. Every primitive must return the same bits for the same
 /// input, however many threads run it.
+///
+/// ```
+/// use vivit_tensor::{Device, HostVec, Unary};
+///
+/// let device = Device::cpu(); // its methods are the backend's
+/// let x = device.upload(HostVec::from(vec![1.0, 4.0, 9.0]));
+/// let roots = device.unary(Unary::Sqrt, &x);
+/// assert_eq!(device.download(&roots)?.into_vec::<f64>(), [1.0, 2.0, 3.0]);
+/// # Ok::<(), vivit_tensor::Error>(())
+/// ```
 pub trait Backend: AsAny + Debug + Send + Sync {
     // Required: what the device is.
 

@@ -9,6 +9,17 @@ use std::sync::Arc;
 ///
 /// What the memory is, only its backend knows: any `Send + Sync` type, got back by
 /// [`memory`](Buffer::memory). Positions count elements.
+///
+/// ```
+/// use vivit_tensor::{Device, HostVec};
+///
+/// let device = Device::cpu();
+/// let x = device.upload(HostVec::from(vec![1.0, 2.0, 3.0]));
+/// let last = x.slice(1..3); // of the same memory
+/// assert_eq!((last.start(), last.len()), (1, 2));
+/// assert_eq!(device.download(&last)?.into_vec::<f64>(), [2.0, 3.0]);
+/// # Ok::<(), vivit_tensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Buffer {
     memory: Arc<dyn Any + Send + Sync>,

@@ -1,11 +1,23 @@
 //! A dense row-major matrix in host memory: what the eigensolver reads and what results are
 //! reported in.
 
+use std::fmt;
 use std::ops::{Index, IndexMut};
 
 use crate::Scalar;
 
 /// A dense `[rows, cols]` matrix in host memory, row-major.
+///
+/// Prints a line per row, with columns aligned; `{:.2}` chooses the digits.
+///
+/// ```
+/// use vivit_tensor::Matrix;
+///
+/// let a = Matrix::new(2, 2, vec![1.0, -0.25, 10.0, 4.0]);
+/// assert_eq!((a[(0, 1)], a.row(1)), (-0.25, &[10.0, 4.0][..]));
+/// assert_eq!(a.transposed().as_slice(), [1.0, 10.0, -0.25, 4.0]);
+/// assert_eq!(format!("{a:.2}"), " 1.00  -0.25\n10.00   4.00");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix<E> {
     rows: usize,
@@ -100,5 +112,31 @@ impl<E> IndexMut<(usize, usize)> for Matrix<E> {
     fn index_mut(&mut self, (i, j): (usize, usize)) -> &mut E {
         debug_assert!(j < self.cols);
         &mut self.data[i * self.cols + j]
+    }
+}
+
+/// A line per row, columns right-aligned and two blanks apart.
+impl<E: Scalar> fmt::Display for Matrix<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let written = |entry: &E| match f.precision() {
+            Some(digits) => format!("{entry:.digits$}"),
+            None => entry.to_string(),
+        };
+        let entries: Vec<String> = self.data.iter().map(written).collect();
+        let width = |col: usize| {
+            (0..self.rows).map(|row| entries[row * self.cols + col].len()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.cols).map(width).collect();
+        for row in 0..self.rows {
+            let line = &entries[row * self.cols..][..self.cols];
+            for (col, (entry, &width)) in line.iter().zip(&widths).enumerate() {
+                let before = if col == 0 { "" } else { "  " };
+                write!(f, "{before}{entry:>width$}")?;
+            }
+            if row + 1 < self.rows {
+                writeln!(f)?;
+            }
+        }
+        Ok(())
     }
 }

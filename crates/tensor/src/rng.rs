@@ -5,6 +5,18 @@ use rand_pcg::Pcg64;
 
 /// A seeded generator (PCG-XSL-RR 128/64). The same seed gives the same numbers on every machine
 /// and with any number of threads.
+///
+/// ```
+/// use vivit_tensor::Rng;
+///
+/// let mut rng = Rng::new(7);
+/// let first = rng.normal(3);
+/// assert_eq!(first, Rng::new(7).normal(3));
+/// assert!((0.0..1.0).contains(&rng.unit()));
+/// let mut order = rng.permutation(4);
+/// order.sort();
+/// assert_eq!(order, [0, 1, 2, 3]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rng(Pcg64);
 

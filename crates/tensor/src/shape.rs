@@ -28,6 +28,15 @@ pub(crate) fn last_position(
 /// The axis lengths of an array, outermost first; row-major.
 ///
 /// Reads like a slice of `usize`. Copies without allocating.
+///
+/// ```
+/// use vivit_tensor::Shape;
+///
+/// let shape = Shape::from([2, 3, 4]);
+/// assert_eq!((shape.rank(), shape.size(), shape[1]), (3, 24, 3));
+/// assert_eq!(shape.tail().prefixed(&[5, 1]), [5, 1, 3, 4]);
+/// assert_eq!(shape.broadcast(&Shape::from([3, 1])), Some(shape));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     rank: u8,

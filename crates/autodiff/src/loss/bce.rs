@@ -1,13 +1,4 @@
 //! Binary cross-entropy with logits.
-//!
-//! With `σ = sigmoid(f)`, targets y in [0, 1], weights π of the positive class and `w = π y + 1 −
-//! y`, per entry:
-//!
-//! ```text
-//! ℓ  = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)
-//! ℓ′ = w σ − π y
-//! ℓ″ = w σ (1 − σ)
-//! ```
 
 use vivit_tensor::{Binary, Rng, Tensor, Unary};
 
@@ -17,6 +8,28 @@ const NAME: &str = "BCE with logits";
 
 /// Binary cross-entropy over all entries of `[N, *]`; the mean divides by their number, as
 /// PyTorch's does.
+///
+/// With `σ = sigmoid(f)`, targets y in [0, 1], weights π of the positive class and `w = π y + 1 −
+/// y`, per entry:
+///
+/// ```text
+/// ℓ  = −π y log σ − (1 − y) log(1 − σ) = (1 − y) f + w log(1 + e⁻ᶠ)
+/// ℓ′ = w σ − π y
+/// ℓ″ = w σ (1 − σ)
+/// ```
+///
+/// ```
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu_f64();
+/// use vivit_autodiff::{BceWithLogits, Loss};
+///
+/// // σ(0) = 1/2 for both: log 2 each, slopes of −1/2 and 1/2.
+/// let f = Tensor::zeros(&cpu, [1, 2]);
+/// let loss = BceWithLogits::sum(Tensor::from_vec(&cpu, [1, 2], vec![1.0, 0.0])?);
+/// assert!((loss.values(&f).to_vec()?[0] - 2.0 * 2f64.ln()).abs() < 1e-15);
+/// assert_eq!(loss.gradient(&f).to_vec()?, [-0.5, 0.5]);
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BceWithLogits {
     target: Tensor,

@@ -1,16 +1,4 @@
 //! Softmax cross-entropy.
-//!
-//! With `p = softmax(f)` over axis 1 and effective targets `q[n, c, t] ≥ 0`, `w = Σ_c q`:
-//!
-//! ```text
-//! L_n = −a Σ_t Σ_c q log p
-//! ∂L_n/∂f = a (w p − q)      ∂²L_n/∂f² = a w (diag p − p pᵀ), per position
-//! ```
-//!
-//! Class weights u, label smoothing ε and soft targets only choose q: `q_c = u_y (1 − ε) [c = y] +
-//! u_c ε/C` for a label y, `q_c = u_c ((1 − ε) target_c + ε/C)` for soft targets, 0 for ignored
-//! positions. The mean's factor is PyTorch's: `a = 1/Σ u_y` over positions that are not ignored, `a
-//! = 1/(N·T)` for soft targets.
 
 use vivit_tensor::{Binary, Device, Reduce, Rng, Shape, Tensor, Unary};
 
@@ -31,6 +19,33 @@ enum Target {
 
 /// Cross-entropy of targets with the softmax of `[N, C, *]`. Extra axes are positions with a target
 /// each.
+///
+/// With `p = softmax(f)` over axis 1 and effective targets `q[n, c, t] ≥ 0`, `w = Σ_c q`:
+///
+/// ```text
+/// L_n = −a Σ_t Σ_c q log p
+/// ∂L_n/∂f = a (w p − q)      ∂²L_n/∂f² = a w (diag p − p pᵀ), per position
+/// ```
+///
+/// Class weights u, label smoothing ε and soft targets only choose q: `q_c = u_y (1 − ε) [c = y] +
+/// u_c ε/C` for a label y, `q_c = u_c ((1 − ε) target_c + ε/C)` for soft targets, 0 for ignored
+/// positions. The mean's factor is PyTorch's: `a = 1/Σ u_y` over positions that are not ignored, `a
+/// = 1/(N·T)` for soft targets.
+///
+/// ```
+/// # use vivit_tensor::{Device, Tensor};
+/// use vivit_autodiff::{CrossEntropy, Loss};
+///
+/// // Two samples, three classes, all alike: log 3 each.
+/// let f = Tensor::zeros(&Device::cpu_f64(), [2, 3]);
+/// let loss = CrossEntropy::mean([0, 2]);
+/// let mean: f64 = loss.values(&f).to_vec()?.iter().sum();
+/// assert!((mean - 3f64.ln()).abs() < 1e-15);
+/// // (p − q)/2
+/// let gradient = loss.gradient(&f).to_vec()?;
+/// assert!((gradient[0] + 1.0 / 3.0).abs() < 1e-15 && (gradient[1] - 1.0 / 6.0).abs() < 1e-15);
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
     target: Target,

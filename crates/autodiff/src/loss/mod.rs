@@ -1,8 +1,6 @@
 //! Losses: value, gradient and square roots of the Hessian, per sample.
 //!
-//! `L = Σ_n L_n`, where `L_n` holds sample n's share *including* the reduction's factor `a`: 1 for
-//! `sum`, `1/M` for `mean`, with PyTorch's M. Every scale of every curvature quantity comes from
-//! here.
+//! [`Loss`] says what a loss must tell, and in which scale.
 
 mod bce;
 mod cross_entropy;
@@ -40,6 +38,25 @@ pub enum RootColumns {
 }
 
 /// A loss that is a sum over samples, `L = Σ_n L_n(f_n)`, with `f: [N, *]` the model's output.
+///
+/// `L_n` holds sample n's share *including* the reduction's factor: 1 for a sum; 1/M for a mean,
+/// with PyTorch's M. Every scale of every curvature quantity comes from here.
+///
+/// ```
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu_f64();
+/// use vivit_autodiff::{Loss, Mse, RootColumns};
+///
+/// // L_n = Σ_c (f[n, c] − y[n, c])²
+/// let loss = Mse::sum(Tensor::from_vec(&cpu, [1, 2], vec![1.0, 2.0])?);
+/// let f = Tensor::from_vec(&cpu, [1, 2], vec![3.0, 0.0])?;
+/// assert_eq!(loss.values(&f).to_vec()?, [8.0]);
+/// assert_eq!(loss.gradient(&f).to_vec()?, [4.0, -4.0]);
+/// let root = loss.hessian_root(&f, RootColumns::Rank); // S Sᵀ = 2 I
+/// assert_eq!(*root.shape(), [2, 1, 2]);
+/// assert!((root.to_vec()?[0] - 2f64.sqrt()).abs() < 1e-15);
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
 pub trait Loss: Debug + Send + Sync {
     /// The name that errors show.
     fn name(&self) -> &str;

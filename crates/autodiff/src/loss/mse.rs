@@ -1,10 +1,24 @@
-//! Mean (or summed) squared error: `L_n = a Σ_c (f[n, c] − y[n, c])²`, a = 1 or 1/(N·C).
+//! Mean (or summed) squared error.
 
 use vivit_tensor::{Rng, Tensor, Unary};
 
 use crate::{Error, FiniteCheck, Loss, Reduction, RootColumns};
 
-/// Squared error over all entries of `[N, *]`; the mean divides by `N·C`, as PyTorch's does.
+/// Squared error over all entries of `[N, *]`, `L_n = a Σ_c (f[n, c] − y[n, c])²` with a = 1 for
+/// the sum; a = 1/(N·C) for the mean, as PyTorch's.
+///
+/// ```
+/// # use vivit_tensor::{Device, Tensor};
+/// # let cpu = Device::cpu();
+/// use vivit_autodiff::{Loss, Mse};
+///
+/// let target = Tensor::from_vec(&cpu, [2, 1], vec![1.0, -1.0])?;
+/// let f = Tensor::from_vec(&cpu, [2, 1], vec![4.0, 0.0])?;
+/// assert_eq!(Mse::sum(target.clone()).values(&f).to_vec()?, [9.0, 1.0]);
+/// assert_eq!(Mse::mean(target.clone()).values(&f).to_vec()?, [4.5, 0.5]);
+/// assert_eq!(Mse::mean(target).gradient(&f).to_vec()?, [3.0, 1.0]);
+/// # Ok::<(), vivit_autodiff::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Mse {
     target: Tensor,
