@@ -56,11 +56,12 @@ fn main() -> Result<ExitCode, vivit::Error> {
         }
     };
     let device = options.device.open(DType::F32)?;
-    let digits = Digits::embedded(&device)?;
-    let order = Rng::new(options.seed).permutation(digits.len());
-    let (train, test) =
-        (digits.select(&order[..TRAINING_SAMPLES]), digits.select(&order[TRAINING_SAMPLES..]));
-    let batch = train.select(&(0..CURVATURE_BATCH).collect::<Vec<_>>());
+    let (images, labels) = digits(&device)?;
+    let order = Rng::new(options.seed).permutation(images.shape()[0]);
+    let part = |pick: &[usize]| (images.index_select(0, pick), labels.select(pick, 1));
+    let (train, test) = (part(&order[..TRAINING_SAMPLES]), part(&order[TRAINING_SAMPLES..]));
+    let batch = part(&order[..CURVATURE_BATCH]);
+    let batches = MiniBatches::new(train.0, train.1, BATCH)?.shuffled(options.seed);
 
     let networks = [
         ("MLP 64-32-10", vec![flatten(), linear(64, 32), relu(), linear(32, 10)]),
@@ -84,7 +85,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
         let mut model = Sequential::new(&device, layers, options.seed)?;
         println!("== {name}, {} parameters ==\n\nBefore training", model.num_params());
         show_curvature(&model, &batch)?;
-        let (loss, accuracy) = training(&mut model, &train, &options)?;
+        let (loss, accuracy) = training(&mut model, &batches, options.epochs)?;
         println!(
             "Training: {} epochs; in the last, loss {loss:.5} and accuracy {:.1} %\n",
             options.epochs,
@@ -93,31 +94,42 @@ fn main() -> Result<ExitCode, vivit::Error> {
         println!("After training");
         show_curvature(&model, &batch)?;
 
-        let accuracy = test.loss().accuracy(model.forward(&test.images)?.value())?;
+        let loss = CrossEntropy::mean(test.1.clone());
+        let accuracy = loss.accuracy(model.forward(&test.0)?.value())?;
         let enough = accuracy >= WANTED_ACCURACY;
         let verdict = if enough { "" } else { ": NOT ENOUGH, 95 % are wanted; try more epochs" };
-        println!("Accuracy on {} test images: {:.1} %{verdict}\n", test.len(), 100.0 * accuracy);
+        println!(
+            "Accuracy on {} test images: {:.1} %{verdict}\n",
+            order.len() - TRAINING_SAMPLES,
+            100.0 * accuracy
+        );
         reached &= enough;
     }
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Images `[N, 1, 8, 8]`, entries 0 to 1, and their labels: the data that comes with the crate.
+fn digits(device: &Device) -> Result<(Tensor, Labels), vivit::Error> {
+    let arrays = Arrays::from_bytes(include_bytes!("../data/digits.safetensors").to_vec())?;
+    let (images, labels) = (arrays.tensor("images", device)?, arrays.labels("labels")?);
+    let shape = [images.shape()[0], 1, 8, 8];
+    Ok((images.scale(1.0 / 16.0).reshape(shape), labels))
+}
+
 /// Trains with momentum SGD, under a progress bar. Returns loss and accuracy over the last epoch.
 fn training(
     model: &mut Sequential,
-    data: &Digits,
-    options: &Options,
+    batches: &MiniBatches,
+    epochs: u64,
 ) -> Result<(f64, f64), vivit::Error> {
     let mut optimizer = Sgd::new(0.05, 0.9)?;
-    let batches =
-        MiniBatches::new(data.images.clone(), data.labels.clone(), BATCH)?.shuffled(options.seed);
-    let bar = ProgressBar::new(u64::from(options.epochs) * batches.num_batches() as u64);
+    let bar = ProgressBar::new(epochs * batches.num_batches() as u64);
     let style = ProgressStyle::with_template("Training [{bar:20}] {pos}/{len}, {msg}");
     bar.set_style(style.expect("a valid template").progress_chars("=> "));
     let mut last = (0.0, 0.0);
-    for epoch in 0..options.epochs {
+    for epoch in 0..epochs {
         let (mut loss_sum, mut right, mut seen) = (0.0, 0.0, 0.0);
-        for (images, labels) in batches.epoch(epoch.into()) {
+        for (images, labels) in batches.epoch(epoch) {
             let (graph, loss) = (model.forward(&images)?, CrossEntropy::mean(labels));
             let n = graph.samples() as f64;
             loss_sum += n * graph.loss(&loss)?;
@@ -135,8 +147,11 @@ fn training(
 }
 
 /// Shows the loss's curvature on a batch, and tries a Newton step on a copy.
-fn show_curvature(model: &Sequential, batch: &Digits) -> Result<(), vivit::Error> {
-    let (graph, loss) = (model.forward(&batch.images)?, batch.loss());
+fn show_curvature(
+    model: &Sequential,
+    (images, labels): &(Tensor, Labels),
+) -> Result<(), vivit::Error> {
+    let (graph, loss) = (model.forward(images)?, CrossEntropy::mean(labels.clone()));
     let newton = Ggn::new(&graph, &loss).newton_step(top_k(DIRECTIONS), constant(DAMPING))?;
     let along = &newton.directions[0];
 
@@ -159,41 +174,11 @@ fn show_curvature(model: &Sequential, batch: &Digits) -> Result<(), vivit::Error
 
     let mut moved = model.clone();
     moved.add_scaled(1.0, &newton.step)?;
-    let (before, after) = (graph.loss(&loss)?, moved.forward(&batch.images)?.loss(&loss)?);
+    let (before, after) = (graph.loss(&loss)?, moved.forward(images)?.loss(&loss)?);
     println!(
         "A Newton step in these directions, damping {DAMPING}: loss {before:.5} → {after:.5}\n"
     );
     Ok(())
-}
-
-/// Images `[N, 1, 8, 8]`, entries 0 to 1, and their labels.
-struct Digits {
-    images: Tensor,
-    labels: Labels,
-}
-
-impl Digits {
-    /// The data that comes with the crate.
-    fn embedded(device: &Device) -> Result<Self, vivit::Error> {
-        let arrays = Arrays::from_bytes(include_bytes!("../data/digits.safetensors").to_vec())?;
-        let (images, labels) = (arrays.tensor("images", device)?, arrays.labels("labels")?);
-        let shape = [images.shape()[0], 1, 8, 8];
-        Ok(Digits { images: images.scale(1.0 / 16.0).reshape(shape), labels })
-    }
-
-    fn len(&self) -> usize {
-        self.images.shape()[0]
-    }
-
-    /// The chosen samples.
-    fn select(&self, samples: &[usize]) -> Self {
-        let images = self.images.index_select(0, samples);
-        Digits { images, labels: self.labels.select(samples, 1) }
-    }
-
-    fn loss(&self) -> CrossEntropy {
-        CrossEntropy::mean(self.labels.clone())
-    }
 }
 
 const WHOLE: &str = "a whole number";
@@ -201,7 +186,7 @@ const NAME: &str = "a device's name";
 
 /// What the command line chooses.
 struct Options {
-    epochs: u32,
+    epochs: u64,
     seed: u64,
     device: DeviceChoice,
 }

@@ -26,7 +26,7 @@ fn serve(
     loop {
         let next = requests.lock().expect("no thread panicked").pop();
         let Some((number, x)) = next else { return Ok(answers) };
-        answers.push((number, model.forward(&x)?.value().argmax(1)?[0]));
+        answers.push((number, model.predict(&x)?[0]));
     }
 }
 
@@ -61,7 +61,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
         let answers = servers.into_iter().map(|server| server.join().expect("it does not panic"));
         answers.collect::<Result<Vec<_>, _>>()
     })?;
-    let classes = model.forward(&x)?.value().argmax(1)?;
+    let classes = model.predict(&x)?;
     let answers = answers.concat();
     println!("serving: {THREADS} threads answered {} requests", answers.len());
     passed &=
