@@ -5,8 +5,8 @@ vivit_tensor::options! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct EighOptions {
         /// Whether results are checked against the matrix, of which a copy is kept, and refused
-        /// with [`Error::Inaccurate`](crate::Error::Inaccurate) if they are not what the crate promises; in debug builds by
-        /// default.
+        /// with [`Error::Inaccurate`](crate::Error::Inaccurate) if they are not what the crate
+        /// promises; in debug builds by default.
         ///
         /// Of vectors, residuals and orthonormality are computed, `|A qᵢ − λᵢ qᵢ|` and `|Q Qᵀ −
         /// I|`, in `2 n² k + n k²` operations for `k` of them. Of values alone, sum and sum of

@@ -27,8 +27,8 @@ impl Targets for Tensor {
 /// A data set in memory: inputs `[N, *]` and labels or targets, batch by batch.
 ///
 /// MiniBatches come in the order of the data, without copying inputs; after
-/// [`shuffled`](MiniBatches::shuffled), in another order in every epoch, the same on every machine. The
-/// last batch is smaller where the batch size does not divide N, unless it is
+/// [`shuffled`](MiniBatches::shuffled), in another order in every epoch, the same on every machine.
+/// The last batch is smaller where the batch size does not divide N, unless it is
 /// [dropped](MiniBatches::drop_last).
 ///
 /// # Examples

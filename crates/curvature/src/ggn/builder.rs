@@ -9,9 +9,9 @@ use super::{DirectionalDerivatives, Eigenpairs, GramSpace, NewtonStep, Plan};
 use crate::params::chosen_params;
 use crate::{Contraction, Error};
 
-/// The generalized Gauss-Newton matrix `G = Σ_n J_nᵀ H_n J_n` of a graph's loss, and how it is to be
-/// approximated: J_n is the Jacobian of sample n's outputs in the parameters, H_n the Hessian of its
-/// loss in the outputs.
+/// The generalized Gauss-Newton matrix `G = Σ_n J_nᵀ H_n J_n` of a graph's loss, and how it is to
+/// be approximated: J_n is the Jacobian of sample n's outputs in the parameters, H_n the Hessian of
+/// its loss in the outputs.
 ///
 /// By default of all parameters together; of some with [`params`](Ggn::params), and block by block
 /// with [`blocks`](Ggn::blocks). With `G = V Vᵀ`, everything is read off the Gram matrix `Vᵀ V`,

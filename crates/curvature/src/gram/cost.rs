@@ -1,8 +1,8 @@
 //! What each contraction order costs, from dimensions alone, and the choice of the cheapest.
 //!
 //! Times are compared in multiply-adds of a large matrix product. A number that is written or read
-//! once in between counts as [`MULTIPLY_ADDS_PER_MOVE`] of them, a product for a single pair of samples as
-//! [`MULTIPLY_ADDS_PER_START`] more.
+//! once in between counts as [`MULTIPLY_ADDS_PER_MOVE`] of them, a product for a single pair of
+//! samples as [`MULTIPLY_ADDS_PER_START`] more.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ const DEFAULT_MEMORY_BYTES: usize = 1 << 26;
 /// | --- | --- | --- |
 /// | `Expand` | V, some out-features at a time, and `VᵀV` | `V·W·O·I`, and `V·T·O·I` per sample |
 /// | `Positions` | `K = z_n z_mᵀ`, `P = Kᵀ s_n`, `⟨P, s_m⟩` | `I·T² + V·O·T² + V·W·O·T` |
-/// | `OneSide` | `V_n`, `P = z_m V_nᵀ`, `⟨P, s_m⟩` | `V·T·O·I + V·W·O·T`, and `V·T·O·I` per sample |
+/// | `OneSide` | `V_n`, `P = z_m V_nᵀ`, `⟨P, s_m⟩` | `V·T·O·I + V·W·O·T`; `V·T·O·I` per sample |
 /// | `Factors` (T = 1) | `⟨s_n, s_m⟩⟨z_n, z_m⟩` | `V·W·O + I` |
 ///
 /// `OneSide` can be the cheapest of them only if V·O < W, for one gradient against many columns of

@@ -5,14 +5,6 @@
 //! the Hessians are `Jᵀ S Sᵀ J`: tangents travel forwards, are multiplied at the output, and travel
 //! backwards, for any graph, some vectors at once. The Hessian adds the second derivatives of every
 //! operation on the way back (see [`vivit_autodiff::Linearization`]).
-//!
-//! | matrix | S of sample n, with the reduction's factor | source |
-//! | --- | --- | --- |
-//! | [`ggn`](CurvatureProduct::ggn) | `S_n S_nᵀ = ∂²L_n/∂f_n²` | Schraudolph, Neural Computation 14 (2002) |
-//! | [`fisher`](CurvatureProduct::fisher) | Monte-Carlo columns with the same expectation | Martens, JMLR 21 (2020) |
-//! | [`empirical_fisher`](CurvatureProduct::empirical_fisher) | `√s ∂L_n/∂f_n` (s = N for a mean, 1 for a sum) | Kunstner, Balles & Hennig, NeurIPS 2019 |
-//! | [`hessian`](CurvatureProduct::hessian) | as the GGN, and residuals | Pearlmutter, Neural Computation 6 (1994) |
-//! | [`positive_curvature`](CurvatureProduct::positive_curvature) | as the GGN, and residuals made positive | Chen, arXiv 1104.0416 (2011) |
 
 use vivit_autodiff::{
     Gradients, Graph, Linearization, Loss, ParamId, ParamMap, Probe, Reduction, Residuals, Root,
@@ -47,7 +39,19 @@ enum Kind {
 }
 
 /// A curvature matrix of a loss in some of the graph's parameters (all by default), known by its
-/// products.
+/// products `Σ_n J_nᵀ S_n S_nᵀ J_n x`: J_n is the Jacobian of sample n's outputs, S_n a root of
+/// what stands for the Hessian of its loss, with the reduction's factor.
+///
+/// - [`ggn`](CurvatureProduct::ggn): `S_n S_nᵀ = ∂²L_n/∂f_n²` (Schraudolph, Neural Computation 14,
+///   2002).
+/// - [`fisher`](CurvatureProduct::fisher): Monte-Carlo columns with the same expectation (Martens,
+///   JMLR 21, 2020).
+/// - [`empirical_fisher`](CurvatureProduct::empirical_fisher): `S_n = √s ∂L_n/∂f_n` with s = N for
+///   a mean, 1 for a sum (Kunstner, Balles & Hennig, NeurIPS 2019).
+/// - [`hessian`](CurvatureProduct::hessian): as the GGN, and the second derivatives of operations
+///   (Pearlmutter, Neural Computation 6, 1994).
+/// - [`positive_curvature`](CurvatureProduct::positive_curvature): as the GGN, and those second
+///   derivatives made positive (Chen, arXiv 1104.0416, 2011).
 ///
 /// ```
 /// use vivit_autodiff::{CrossEntropy, Graph, Tape};

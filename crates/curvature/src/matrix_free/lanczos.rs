@@ -48,14 +48,16 @@ vivit_tensor::options! {
         /// operator often makes several products in little more time than one. Default: 1.
         pub block: usize = 1,
         /// Vectors of the Krylov space beyond the k that are asked for, at least. More of them need
-        /// fewer products and more memory; the ends of spectra that crowd there need many. Default: 20.
+        /// fewer products and more memory; the ends of spectra that crowd there need many. Default:
+        /// 20.
         pub extra: usize = 20,
         /// Look for copies of eigenvalues that the search has missed, from a new random block
         /// orthogonal to what was found. Default: yes.
         ///
-        /// A Krylov space of b starting vectors holds at most b vectors of an eigenspace. The second
-        /// search takes at least ten blocks and ends when what it finds next is certainly no copy. If
-        /// no eigenvalue among those asked for has more than `block` copies, this can be left out.
+        /// A Krylov space of b starting vectors holds at most b vectors of an eigenspace. The
+        /// second search takes at least ten blocks and ends when what it finds next is certainly no
+        /// copy. If no eigenvalue among those asked for has more than `block` copies, this can be
+        /// left out.
         pub copies: bool = true,
         /// Seed of the starting vectors. Default: 0.
         pub seed: u64 = 0,

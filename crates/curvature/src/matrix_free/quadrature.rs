@@ -16,9 +16,9 @@ vivit_tensor::options! {
         pub vectors: usize = 128,
         /// Runs from independent random vectors. Default: 1.
         pub repeats: usize = 1,
-        /// Keep all vectors of a run orthonormal. Without it a run keeps three vectors instead of all,
-        /// at the price of repeated points with divided weights ("ghosts"), which does little harm to
-        /// densities. Default: yes.
+        /// Keep all vectors of a run orthonormal. Without it a run keeps three vectors instead of
+        /// all, at the price of repeated points with divided weights ("ghosts"), which does little
+        /// harm to densities. Default: yes.
         pub reorthogonalize: bool = true,
         /// Seed of the starting vectors. Default: 0.
         pub seed: u64 = 0,
@@ -73,7 +73,8 @@ impl LanczosQuadrature {
     /// use vivit_curvature::{LanczosQuadrature, QuadratureOptions};
     /// use vivit_tensor::{Device, Tensor};
     ///
-    /// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 1.0, 1.0, 2.0])?; // eigenvalues 1 and 3
+    /// // Eigenvalues 1 and 3.
+    /// let a = Tensor::from_vec(&Device::cpu_f64(), [2, 2], [2.0, 1.0, 1.0, 2.0])?;
     /// let points = LanczosQuadrature::new(&a, &QuadratureOptions::default().repeats(100))?;
     /// let log_det = points.trace(f64::ln);
     /// assert!((log_det.value - 3f64.ln()).abs() < 5.0 * log_det.standard_error.unwrap());

@@ -12,10 +12,11 @@ vivit_tensor::options! {
         pub points: usize = 1024,
         /// Narrows the bumps, above 1; see [`LanczosQuadrature::density`]. Default: 3.
         pub kappa: f64 = 3.0,
-        /// What the grid adds to either side of the boundaries, relative to their distance. Default:
-        /// 0.05.
+        /// What the grid adds to either side of the boundaries, relative to their distance.
+        /// Default: 0.05.
         pub margin: f64 = 0.05,
-        /// The smallest and the largest eigenvalue, if known. Default: found by the quadrature's runs.
+        /// The smallest and the largest eigenvalue, if known. Default: found by the quadrature's
+        /// runs.
         pub boundaries: Option<(f64, f64)> = None,
     }
 }
@@ -100,10 +101,12 @@ impl LanczosQuadrature {
     /// use vivit_curvature::{DensityOptions, LanczosQuadrature, QuadratureOptions};
     /// use vivit_tensor::{Device, Tensor};
     ///
-    /// let a = Tensor::from_vec(&Device::cpu_f64(), &[2, 2], &[2.0, 1.0, 1.0, 2.0])?; // eigenvalues 1 and 3
+    /// // Eigenvalues 1 and 3.
+    /// let a = Tensor::from_vec(&Device::cpu_f64(), [2, 2], [2.0, 1.0, 1.0, 2.0])?;
     /// let points = LanczosQuadrature::new(&a, &QuadratureOptions::default())?;
     /// let spectrum = points.density(&DensityOptions::default())?;
-    /// assert!((spectrum.boundaries.0 - 1.0).abs() < 1e-12 && (spectrum.boundaries.1 - 3.0).abs() < 1e-12);
+    /// let (low, high) = spectrum.boundaries;
+    /// assert!((low - 1.0).abs() < 1e-12 && (high - 3.0).abs() < 1e-12);
     /// assert!((spectrum.mass() - 1.0).abs() < 1e-3);
     /// # Ok::<(), vivit_curvature::Error>(())
     /// ```

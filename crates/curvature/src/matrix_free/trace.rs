@@ -38,8 +38,8 @@ vivit_tensor::options! {
         pub vectors: usize = 100,
         /// What the random vectors are drawn from. Default: [`ProbeVectors::Rademacher`].
         pub probes: ProbeVectors = ProbeVectors::Rademacher,
-        /// Vectors to multiply at a time: memory for three times as many. Random vectors do not depend
-        /// on it. Default: 16.
+        /// Vectors to multiply at a time: memory for three times as many. Random vectors do not
+        /// depend on it. Default: 16.
         pub batch: usize = 16,
         /// Seed of the random vectors. Default: 0.
         pub seed: u64 = 0,
