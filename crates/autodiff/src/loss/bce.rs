@@ -106,6 +106,7 @@ impl Loss for BceWithLogits {
             });
         }
         let Some(weight) = &self.pos_weight else { return Ok(()) };
+        super::check_device("pos_weight", weight, output)?;
         if weight.shape().broadcast(output) != Some(*output) {
             let (expected, got) =
                 (format!("of a shape that broadcasts to {output}"), weight.shape().to_string());
