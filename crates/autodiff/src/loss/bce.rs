@@ -95,6 +95,9 @@ impl Loss for BceWithLogits {
 
     fn check(&self, output: &Tensor) -> Result<(), Error> {
         super::check_device("the targets", &self.target, output)?;
+        if let Some(weight) = &self.pos_weight {
+            super::check_device("pos_weight", weight, output)?;
+        }
         let (output, target) = (output.shape(), self.target.shape());
         if output != target {
             let expected = format!("{output}");
@@ -106,7 +109,6 @@ impl Loss for BceWithLogits {
             });
         }
         let Some(weight) = &self.pos_weight else { return Ok(()) };
-        super::check_device("pos_weight", weight, output)?;
         if weight.shape().broadcast(output) != Some(*output) {
             let (expected, got) =
                 (format!("of a shape that broadcasts to {output}"), weight.shape().to_string());
