@@ -209,6 +209,7 @@ fn maps(pair: &mut Pair<'_>) {
         Unary::GeluTanh,
         Unary::HardTanh(-0.5, 0.75),
         Unary::Abs,
+        Unary::Sign,
         Unary::Exp,
         Unary::Square,
         Unary::Scale(-1.5),
