@@ -91,7 +91,7 @@ impl Problem {
         let loss: Box<dyn Loss> = match net {
             Net::Demo => {
                 let target = Rng::new(SEEDS[2]).normal(samples * classes);
-                Box::new(Mse::mean(Tensor::from_vec(device, &[samples, classes], target)?))
+                Box::new(Mse::mean(Tensor::from_vec(device, [samples, classes], target)?))
             }
             _ => Box::new(CrossEntropy::mean(below(samples * positions, classes))),
         };
@@ -172,7 +172,7 @@ impl Problem {
                 let operator = product.build()?;
                 let vector = Tensor::from_vec(
                     graph.tape().device(),
-                    &[1, operator.dim()],
+                    [1, operator.dim()],
                     Rng::new(SEEDS[2]).normal(operator.dim()),
                 )?;
                 black_box(operator.apply(&vector)?.slice(0, 1).to_vec()?);

@@ -100,7 +100,7 @@ fn check_jacobian(
     let mut tangents = ParamMap::new();
     for (var, value) in graph.params().into_iter().zip(&own.params) {
         let shape = value.shape().prefixed(&[k]);
-        tangents.insert(var, Tensor::from_vec(device, &shape, rng.normal(shape.size()))?);
+        tangents.insert(var, Tensor::from_vec(device, shape, rng.normal(shape.size()))?);
     }
     let pushed = graph.jvp(&tangents)?;
     let directions = flat.gather(graph, &tangents, k);
@@ -122,7 +122,7 @@ fn check_jacobian(
 
     let u = Tensor::from_vec(
         device,
-        &graph.value().shape().prefixed(&[1]),
+        graph.value().shape().prefixed(&[1]),
         rng.normal(graph.value().len()),
     )?;
     let mut pulled = ParamMap::new();

@@ -281,7 +281,7 @@ fn check_product(
     let operator = product.build()?;
     let (d, k) = (operator.dim(), 2);
     let vectors: Vec<f64> = Rng::new(11).normal(k * d);
-    let got = operator.apply(&Tensor::from_vec(operator.device(), &[k, d], &vectors)?)?;
+    let got = operator.apply(&Tensor::from_vec(operator.device(), [k, d], &vectors)?)?;
     assert_eq!(d, flat.coordinates.len(), "the operator acts on all parameters");
     let expected: Vec<f64> = vectors
         .chunks(d)

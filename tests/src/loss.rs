@@ -65,7 +65,7 @@ pub fn loss(
             let mut loss =
                 if sum { BceWithLogits::sum(target) } else { BceWithLogits::mean(target) };
             if let Some(weight) = numbers("pos_weight")? {
-                loss = loss.pos_weight(Tensor::from_vec(device, &[weight.len()], &weight)?);
+                loss = loss.pos_weight(Tensor::from_vec(device, [weight.len()], &weight)?);
             }
             Ok(Box::new(loss))
         }

@@ -5,13 +5,13 @@ use vivit::autodiff::{Graph, Loss, ParamMap, Root, RootColumns};
 use vivit::curvature::{
     CurvatureProduct, DirectionalDerivatives, Eigenpairs, Ggn, constant, top_k,
 };
-use vivit::eigh::Reduction as Tridiagonal;
+use vivit::eigh::{Real, Reduction as Tridiagonal};
 use vivit::extend::{
     BatchDiagGgn, BatchDiagHessian, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Gradient, Kfac,
     SumGradSquared, Variance, run,
 };
 use vivit::nn::{Sequential, description};
-use vivit::tensor::{DType, Device, Matrix, Scalar, Tensor, with_dtype};
+use vivit::tensor::{DType, Device, Matrix, Tensor, with_dtype};
 
 use crate::case::{Array, Case, library_name};
 use crate::loss::{self, Unbuilt};
@@ -37,7 +37,7 @@ pub fn check(device: &Device, case: &Case, report: &mut Report) {
 }
 
 /// A bare symmetric matrix and its eigenvalues.
-fn check_matrix<E: Scalar>(case: &Case, name: &str, report: &mut Report) -> Result<(), Unbuilt> {
+fn check_matrix<E: Real>(case: &Case, name: &str, report: &mut Report) -> Result<(), Unbuilt> {
     let (matrix, values) = (case.array("matrix")?, case.array("eigenvalues_f64")?);
     let n = values.data.len();
     let a = Matrix::new(n, n, matrix.data.iter().map(|&x| E::of(x)).collect());
@@ -181,7 +181,7 @@ fn check_products(
     for var in graph.params() {
         let array = case.array(&format!("direction/{}", graph.tape().param_name(var)?))?;
         let shape = graph.tape().param_value(var)?.shape().prefixed(&[1]);
-        direction.insert(var, Tensor::from_vec(device, &shape, &array.data)?);
+        direction.insert(var, Tensor::from_vec(device, shape, &array.data)?);
     }
     for (quantity, key, product) in [
         ("GGN product", "ggnvp", CurvatureProduct::ggn(graph, loss)),

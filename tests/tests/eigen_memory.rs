@@ -4,14 +4,15 @@
 
 use peak_alloc::PeakAlloc;
 use vivit::eigh::{EighOptions, Reduction, eigh_with, eigvalsh_with};
-use vivit::prelude::*;
-use vivit::tensor::{Gemm, Rng, gemm};
+use vivit::tensor::{Gemm, Matrix, Rng, Scalar, gemm};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const THREADS: usize = 2;
-const UNCHECKED: EighOptions = EighOptions { check: false };
+fn unchecked() -> EighOptions {
+    EighOptions::default().check(false)
+}
 
 /// The most that was allocated at a time during a call beyond what was before, in entries, and the
 /// result.
@@ -23,7 +24,7 @@ fn peak<E, R>(f: impl FnOnce() -> R) -> (usize, R) {
 }
 
 fn gram<E: Scalar>(n: usize, rank: usize) -> Matrix<E> {
-    let x: Vec<E> = Rng::new(n as u64).normal(n * rank);
+    let x: Vec<E> = Rng::new(n as u64).normal(n * rank).into_iter().map(E::of).collect();
     let mut a = Matrix::zeros(n, n);
     gemm(&Gemm::nt(n, n, rank), &x, &x, a.as_mut_slice());
     a
@@ -48,18 +49,18 @@ fn assert_sizes<E: Scalar>(n: usize, rank: usize) {
     let name = |request: &str| format!("{request}, {}, n = {n}, rank {rank}", E::NAME);
 
     let copy = a.clone();
-    let (found, _) = peak::<E, _>(|| eigvalsh_with(copy, UNCHECKED).unwrap());
+    let (found, _) = peak::<E, _>(|| eigvalsh_with(copy, unchecked()).unwrap());
     assert_at_most(&name("values"), found, blocks(n));
 
     let copy = a.clone();
-    let (found, _) = peak::<E, _>(|| eigh_with(copy, UNCHECKED).unwrap());
+    let (found, _) = peak::<E, _>(|| eigh_with(copy, unchecked()).unwrap());
     assert_at_most(&name("all"), found, n * n + blocks(n));
 
     let copy = a.clone();
-    let (found, _) = peak::<E, _>(|| eigh_with(copy, EighOptions { check: true }).unwrap());
+    let (found, _) = peak::<E, _>(|| eigh_with(copy, EighOptions::default().check(true)).unwrap());
     assert_at_most(&name("all, checked"), found, 2 * n * n + blocks(n));
 
-    let (_, reduction) = peak::<E, _>(|| Reduction::with_options(a, UNCHECKED).unwrap());
+    let (_, reduction) = peak::<E, _>(|| Reduction::with_options(a, unchecked()).unwrap());
     let all: Vec<usize> = (0..n).rev().collect();
     let (found, _) = peak::<E, _>(|| reduction.vectors(&all).unwrap());
     assert_at_most(&name("all in two steps"), found, n * n + blocks(n));

@@ -5,9 +5,11 @@
 
 use std::fs;
 
+use vivit::autodiff::CrossEntropy;
+use vivit::curvature::{Ggn, constant, top_k};
 use vivit::nn::networks;
-use vivit::prelude::*;
-use vivit::tensor::Rng;
+use vivit::nn::*;
+use vivit::tensor::{Cpu, Device, Rng, Tensor};
 
 /// Bytes of resident memory: now, or the most since the last [`reset`].
 fn resident(which: &str) -> usize {
@@ -24,25 +26,24 @@ fn reset() {
 /// Runs a network's directional derivatives within a budget (`None`: all the memory there is) that
 /// is a part of what the whole needs.
 fn assert_within(network: &str, samples: usize, part: Option<f64>) {
-    let cpu = Cpu::<f32>::new();
+    let cpu = Device::cpu();
     let net = networks::by_name(network).unwrap();
     let shape = [&[samples], net.input.as_slice()].concat();
     let entries = shape.iter().product();
     let model = Sequential::new(&cpu, net.layers, 0).unwrap();
     let input = Tensor::from_vec(&cpu, &shape, Rng::new(1).normal(entries)).unwrap();
     let loss = CrossEntropy::mean((0..samples).map(|n| n % net.classes).collect::<Vec<_>>());
-    cpu.release_memory();
+    cpu.downcast_ref::<Cpu<f32>>().unwrap().release_memory();
     reset();
     let before = resident("VmRSS:");
     let graph = model.forward(&input).unwrap();
-    let groups = [Group::new(graph.params(), top_k(10))];
     let mut ggn = Ggn::new(&graph, &loss);
     if let Some(part) = part {
-        let whole = ggn.plan(&groups).unwrap().peak;
+        let whole = ggn.plan().unwrap().peak;
         ggn = ggn.memory_budget((whole as f64 * part) as usize);
     }
-    let plan = ggn.plan(&groups).unwrap();
-    ggn.newton_step(&groups, constant(1.0)).unwrap();
+    let plan = ggn.plan().unwrap();
+    ggn.newton_step(top_k(10), constant(1.0)).unwrap();
     let grown = resident("VmHWM:") - before;
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     println!(

@@ -1,7 +1,7 @@
 //! What can go wrong between a user's data and a sweep.
 
 /// Errors of recording, seeding and sweeping.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The batch holds no sample.
@@ -74,6 +74,9 @@ pub enum Error {
         /// The names of the graph's parameters.
         known: Vec<String>,
     },
+    /// A loss where there is none.
+    #[error("this takes a loss, and the run has none; pass one")]
+    NoLoss,
     /// A sample index beyond the batch.
     #[error("sample index {index} is out of range: the batch holds {samples} samples, 0 to \
              {}", .samples - 1)]
@@ -347,3 +350,5 @@ pub enum Error {
     #[error(transparent)]
     Tensor(#[from] vivit_tensor::Error),
 }
+
+vivit_tensor::debug_as_display!(Error);

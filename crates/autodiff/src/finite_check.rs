@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use vivit_tensor::{Buffer, Tensor};
+use vivit_tensor::Tensor;
 
 use crate::Error;
 
@@ -49,8 +49,8 @@ impl FiniteCheck {
     }
 
     /// What is looked at.
-    pub(crate) fn searched(&self) -> &Buffer {
-        self.array.buf()
+    pub(crate) fn array(&self) -> &Tensor {
+        &self.array
     }
 
     /// The error of a position that is not finite.

@@ -38,6 +38,7 @@ mod second;
 mod site;
 mod sweep;
 mod tape;
+mod travel;
 mod var;
 
 pub use error::Error;
@@ -56,7 +57,7 @@ pub use probe::{Probe, Root, Seed};
 pub use scatter::ScatterJacobian;
 pub use second::Second;
 pub use site::{Share, Site, Use};
-pub use sweep::Factor;
 pub use tape::Tape;
+pub use travel::Factor;
 pub use var::{ParamId, Var};
 pub use vivit_tensor::AsAny;

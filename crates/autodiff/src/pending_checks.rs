@@ -43,7 +43,13 @@ impl<'g> PendingChecks<'g> {
     }
 
     fn start(graph: &'g Graph, whole: bool, claims: Vec<FiniteCheck>) -> Result<Self, Error> {
-        let arrays: Vec<&Buffer> = claims.iter().map(FiniteCheck::searched).collect();
+        let mut arrays: Vec<&Buffer> = Vec::with_capacity(claims.len());
+        for array in claims.iter().map(FiniteCheck::array) {
+            if array.device() != graph.tape().device() {
+                return Err(graph.tape().other_device("an array that must be finite", array));
+            }
+            arrays.push(array.buf());
+        }
         let search = if claims.is_empty() {
             NonFiniteSearch::Done(None)
         } else {

@@ -2,9 +2,8 @@
 
 use vivit_tensor::Tensor;
 
-use crate::Io;
 use crate::tape::Origin;
-use crate::{Effort, Graph, OuterDims, ParamId};
+use crate::{Effort, Graph, Io, Op, OuterDims, ParamId};
 
 /// Columns that travel together: those of all factors of the same samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +80,154 @@ impl Live {
     }
 }
 
+/// A sweep that is followed step by step.
+struct Planner<'a> {
+    graph: &'a Graph,
+    path: Vec<bool>,
+    /// Bytes of a number.
+    size: usize,
+    /// Columns times samples, and samples, of all streams; and the samples that were chosen.
+    rows: usize,
+    samples: usize,
+    chosen: usize,
+    uses_left: Vec<usize>,
+    /// Per position: whether a factor has arrived, and whether the chosen rows are copied.
+    arrived: Vec<bool>,
+    copied: Vec<bool>,
+    /// Per operation: the parameters that still hold its factor.
+    holders: Vec<usize>,
+    /// Per parameter: the operations whose factors it holds, and its site.
+    held: Vec<Vec<usize>>,
+    sites: Vec<Option<SitePlan>>,
+    live: Live,
+}
+
+impl<'a> Planner<'a> {
+    fn new(graph: &'a Graph, streams: &[StreamShape], wanted: &[ParamId]) -> Self {
+        let (path, len) = (graph.path_to(wanted), graph.tape().nodes.len());
+        let chosen = streams.iter().filter(|stream| stream.chosen);
+        let mut planner = Planner {
+            graph,
+            size: graph.tape().device().dtype().size(),
+            rows: streams.iter().map(|stream| stream.columns * stream.samples).sum(),
+            samples: streams.iter().map(|stream| stream.samples).sum(),
+            chosen: chosen.map(|stream| stream.samples).sum(),
+            uses_left: graph.uses(&path),
+            path,
+            arrived: vec![false; len],
+            copied: vec![false; len],
+            holders: vec![0; len],
+            held: vec![Vec::new(); len],
+            sites: vec![None; len],
+            live: Live::default(),
+        };
+        let output = graph.output().index();
+        planner.arrived[output] = planner.path[output];
+        planner.live.bytes = planner.factor(output);
+        planner
+    }
+
+    /// Entries of a value, per sample if it has samples.
+    fn share(&self, var: usize) -> usize {
+        let node = &self.graph.tape().nodes[var];
+        node.value.len() / if node.batched { self.graph.samples() } else { 1 }
+    }
+
+    /// Bytes of all factors at a value.
+    fn factor(&self, var: usize) -> usize {
+        self.rows * self.share(var) * self.size
+    }
+
+    /// Bytes of the copied rows of a value.
+    fn values(&self, var: usize) -> usize {
+        let batched = self.graph.tape().nodes[var].batched;
+        if batched { self.chosen * self.share(var) * self.size } else { 0 }
+    }
+
+    /// One operation; nothing if no factor arrives there.
+    fn step(
+        &mut self,
+        at: usize,
+        op: &dyn Op,
+        visit: &mut impl FnMut(&SitePlan) -> usize,
+    ) -> Option<StepPlan> {
+        if !self.arrived[at] {
+            return None;
+        }
+        self.live.peak = self.live.bytes;
+        let nodes = &self.graph.tape().nodes;
+        let args: Vec<usize> = nodes[at].args.iter().map(|arg| arg.index()).collect();
+        for &var in args.iter().chain([&at]) {
+            if !std::mem::replace(&mut self.copied[var], true) {
+                self.live.add(self.values(var));
+            }
+        }
+        let multiply_adds = self.products(at, op, &args);
+        self.live.bytes -= self.values(at);
+        if self.holders[at] == 0 {
+            self.live.bytes -= self.factor(at);
+        }
+        for arg in args {
+            if !self.path[arg] {
+                continue;
+            }
+            self.uses_left[arg] -= 1;
+            if self.uses_left[arg] == 0 {
+                self.leave(arg, visit);
+            }
+        }
+        Some(StepPlan { position: at, op: op.name(), multiply_adds, bytes: self.live.peak })
+    }
+
+    /// The products with the transposed Jacobian of an operation: their multiply-adds. Parameters
+    /// keep the factor instead.
+    fn products(&mut self, at: usize, op: &dyn Op, args: &[usize]) -> usize {
+        let nodes = &self.graph.tape().nodes;
+        let refs: Vec<&Tensor> = args.iter().map(|&arg| &nodes[arg].value).collect();
+        let batched: Vec<bool> = args.iter().map(|&arg| nodes[arg].batched).collect();
+        let io = Io { args: &refs, out: &nodes[at].value, batched: &batched };
+        let mut multiply_adds = 0;
+        for (wrt, &arg) in args.iter().enumerate().filter(|(_, arg)| self.path[**arg]) {
+            let effort = op.effort(io, wrt);
+            if let Origin::Param { id, name } = &nodes[arg].origin {
+                let use_of = SitePlan {
+                    param: *id,
+                    name: name.clone(),
+                    entries: nodes[arg].value.len(),
+                    structure: op.outer_dims(io, wrt),
+                    effort,
+                };
+                join(&mut self.sites[arg], use_of);
+                self.held[arg].push(at);
+                self.holders[at] += 1;
+                continue;
+            }
+            multiply_adds += self.rows * effort.multiply_adds;
+            let product = self.factor(arg);
+            self.live.touch(product + effort.numbers(self.rows, self.samples) * self.size);
+            if !std::mem::replace(&mut self.arrived[arg], true) {
+                self.live.add(product);
+            }
+        }
+        multiply_adds
+    }
+
+    /// A value whose last use has been reached: a parameter's site is visited, and the factors that
+    /// it holds go.
+    fn leave(&mut self, arg: usize, visit: &mut impl FnMut(&SitePlan) -> usize) {
+        let Some(site) = self.sites[arg].take() else { return };
+        let formed = site.effort.numbers(self.rows, self.samples) * self.size;
+        let formed = if site.structure.is_some() { formed } else { 0 };
+        self.live.touch(formed + visit(&site));
+        for at in std::mem::take(&mut self.held[arg]) {
+            self.holders[at] -= 1;
+            if self.holders[at] == 0 {
+                self.live.bytes -= self.factor(at);
+            }
+        }
+    }
+}
+
 impl Graph {
     /// Bytes of the tape's values: what is held before a sweep begins, and all through it.
     pub fn held_bytes(&self) -> usize {
@@ -98,99 +245,15 @@ impl Graph {
         wanted: &[ParamId],
         mut visit: impl FnMut(&SitePlan) -> usize,
     ) -> SweepPlan {
-        let (path, nodes, size) =
-            (self.path_to(wanted), &self.tape().nodes, self.tape().device().dtype().size());
-        let share = |var: usize| {
-            nodes[var].value.len() / if nodes[var].batched { self.samples() } else { 1 }
-        };
-        let rows: usize = streams.iter().map(|stream| stream.columns * stream.samples).sum();
-        let samples: usize = streams.iter().map(|stream| stream.samples).sum();
-        let chosen: usize =
-            streams.iter().filter(|stream| stream.chosen).map(|stream| stream.samples).sum();
-        let factor = |var: usize| rows * share(var) * size;
-        let values = |var: usize| if nodes[var].batched { chosen * share(var) * size } else { 0 };
-
-        let mut uses_left = vec![0usize; nodes.len()];
-        for (node, _) in nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
-            node.args.iter().for_each(|arg| uses_left[arg.index()] += 1);
-        }
-        let (mut arrived, mut copied) = (vec![false; nodes.len()], vec![false; nodes.len()]);
-        // Per operation: the parameters that still hold its factor. Per parameter: the operations
-        // whose factors it holds, and its site.
-        let (mut holders, mut held) = (vec![0usize; nodes.len()], vec![Vec::new(); nodes.len()]);
-        let mut sites: Vec<Option<SitePlan>> = vec![None; nodes.len()];
+        let nodes = &self.tape().nodes;
+        let mut planner = Planner::new(self, streams, wanted);
         let mut plan = SweepPlan::default();
-        let mut live = Live::default();
-        let output = self.output().index();
-        (arrived[output], live.bytes) = (path[output], factor(output));
-        for at in (0..nodes.len()).rev().filter(|&at| path[at]) {
+        for at in (0..nodes.len()).rev() {
             let Origin::Op(op) = &nodes[at].origin else { continue };
-            if !arrived[at] {
-                continue;
+            if let Some(step) = planner.step(at, op.as_ref(), &mut visit) {
+                plan.peak = plan.peak.max(step.bytes);
+                plan.steps.push(step);
             }
-            live.peak = live.bytes;
-            let args = &nodes[at].args;
-            let refs: Vec<&Tensor> = args.iter().map(|arg| &nodes[arg.index()].value).collect();
-            let batched: Vec<bool> = args.iter().map(|arg| nodes[arg.index()].batched).collect();
-            let io = Io { args: &refs, out: &nodes[at].value, batched: &batched };
-            for var in args.iter().map(|arg| arg.index()).chain([at]) {
-                if !std::mem::replace(&mut copied[var], true) {
-                    live.add(values(var));
-                }
-            }
-            let mut multiply_adds = 0;
-            for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
-                let effort = op.effort(io, wrt);
-                let arg = arg.index();
-                if let Origin::Param { id, name } = &nodes[arg].origin {
-                    let use_of = SitePlan {
-                        param: *id,
-                        name: name.clone(),
-                        entries: nodes[arg].value.len(),
-                        structure: op.outer_dims(io, wrt),
-                        effort,
-                    };
-                    join(&mut sites[arg], use_of);
-                    held[arg].push(at);
-                    holders[at] += 1;
-                    continue;
-                }
-                multiply_adds += rows * effort.multiply_adds;
-                live.touch(factor(arg) + effort.numbers(rows, samples) * size);
-                if !std::mem::replace(&mut arrived[arg], true) {
-                    live.add(factor(arg));
-                }
-            }
-            live.bytes -= values(at);
-            if holders[at] == 0 {
-                live.bytes -= factor(at);
-            }
-            for arg in args.iter().map(|arg| arg.index()).filter(|&arg| path[arg]) {
-                uses_left[arg] -= 1;
-                if uses_left[arg] > 0 {
-                    continue;
-                }
-                let Some(site) = sites[arg].take() else { continue };
-                let formed = if site.structure.is_some() {
-                    site.effort.numbers(rows, samples) * size
-                } else {
-                    0
-                };
-                live.touch(formed + visit(&site));
-                for at in held[arg].drain(..) {
-                    holders[at] -= 1;
-                    if holders[at] == 0 {
-                        live.bytes -= factor(at);
-                    }
-                }
-            }
-            plan.peak = plan.peak.max(live.peak);
-            plan.steps.push(StepPlan {
-                position: at,
-                op: op.name(),
-                multiply_adds,
-                bytes: live.peak,
-            });
         }
         plan
     }

@@ -42,6 +42,16 @@ pub enum Seed {
     Columns(Tensor),
 }
 
+impl Seed {
+    /// Whether the columns are computed from the loss.
+    pub fn needs_loss(&self) -> bool {
+        match self {
+            Seed::Gradient | Seed::Root(_) | Seed::Hessian(_) => true,
+            Seed::Outputs(_) | Seed::Columns(_) => false,
+        }
+    }
+}
+
 /// A seed and the samples that it concerns.
 #[derive(Clone, Debug)]
 pub struct Probe {
@@ -193,9 +203,19 @@ impl Probe {
         graph: &'g Graph,
         loss: &dyn Loss,
     ) -> Result<PendingChecks<'g>, Error> {
+        for probe in probes {
+            if let Seed::Columns(columns) = &probe.seed {
+                probe.given_columns(graph, columns)?;
+            }
+        }
         let mut claims: Vec<FiniteCheck> = probes.iter().flat_map(Self::own_claims).collect();
-        if probes.iter().any(|probe| !matches!(probe.seed, Seed::Columns(_) | Seed::Outputs(_))) {
-            claims.extend(loss.claims());
+        if probes.iter().any(|probe| probe.seed.needs_loss()) {
+            let of_loss = loss.claims();
+            // What lies on another device can't be looked at; the loss knows what it is.
+            if of_loss.iter().any(|claim| claim.array().device() != graph.tape().device()) {
+                loss.check(graph.value())?;
+            }
+            claims.extend(of_loss);
         }
         PendingChecks::whole(graph, claims)
     }

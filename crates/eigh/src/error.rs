@@ -1,7 +1,7 @@
 //! What an eigen-decomposition can refuse or fail at.
 
 /// Errors of the eigensolver.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The matrix is not square.
@@ -91,3 +91,5 @@ pub enum Error {
         bound: f64,
     },
 }
+
+vivit_tensor::debug_as_display!(Error);

@@ -9,7 +9,8 @@ of_seed! {
     /// `∂f[n, c]/∂θ`: `[C, N_S, *p]` per parameter, for all outputs or for chosen ones, in the
     /// order given.
     ///
-    /// The loss does not matter; the outputs of a sample are counted flattened.
+    /// No loss is needed ([`run_without_loss`](crate::run_without_loss)); the outputs of a sample
+    /// are counted flattened.
     Jacobian, Seed::Outputs(None), "Of the chosen samples, in that order."
 }
 

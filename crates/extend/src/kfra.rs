@@ -60,6 +60,10 @@ impl Extension for Kfra {
         Vec::new()
     }
 
+    fn needs_loss(&self) -> bool {
+        true
+    }
+
     fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[ParamId]) -> Result<(), Error> {
         let mut factors = ParamMap::new();
         graph.averaged_sweep(loss, params, "Kfra", |at| {

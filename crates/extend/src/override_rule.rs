@@ -55,6 +55,10 @@ impl<X: Extension, O: Op, F: FnMut(&Site<'_>, &O) -> Result<X::Value, Error>> Ex
         self.inner.per_sample()
     }
 
+    fn needs_loss(&self) -> bool {
+        self.inner.needs_loss()
+    }
+
     fn prepare(&mut self, graph: &Graph, loss: &dyn Loss, params: &[ParamId]) -> Result<(), Error> {
         self.inner.prepare(graph, loss, params)
     }

@@ -20,7 +20,6 @@
 //! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
 mod arrays;
-mod batches;
 pub mod description;
 mod error;
 mod error_debug;
@@ -28,17 +27,18 @@ mod init;
 mod layer;
 mod layer_list;
 mod layers;
+mod mini_batches;
 pub mod networks;
 pub mod optim;
 mod sequential;
 mod state;
 
 pub use arrays::Arrays;
-pub use batches::{Batches, Epoch, Targets};
 pub use error::{Error, ShapeError};
 pub use init::Init;
 pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};
 pub use layers::*;
+pub use mini_batches::{Epoch, MiniBatches, Targets};
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use sequential::{Param, Sequential};
 pub use state::{StateProblem, Unmatched};

@@ -9,7 +9,7 @@ pub(crate) const INSTALL: &str = "install the vendor's driver, or PoCL for the C
 /// Errors of opening a device.
 ///
 /// What fails later, while it computes, is a [`vivit_tensor::Error`].
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There is no OpenCL library (the loader of the vendors' implementations), or this build has
@@ -90,3 +90,5 @@ fn names(devices: &[DeviceInfo]) -> String {
         .collect::<Vec<_>>()
         .join("; ")
 }
+
+vivit_tensor::debug_as_display!(Error);

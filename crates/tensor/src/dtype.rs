@@ -53,7 +53,7 @@ impl fmt::Display for DType {
 }
 
 /// A text that names no precision.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no precision; f32 and f64 are")]
 pub struct ParseDTypeError(String);
 

@@ -3,7 +3,7 @@
 use crate::DType;
 
 /// Errors of arrays and devices.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The number of values does not fill the shape.
@@ -112,4 +112,43 @@ pub enum Error {
         /// What happened and what to do about it.
         reason: String,
     },
+}
+
+/// Makes an error's `Debug` its message: that is what `fn main() -> Result<(), …>` and `unwrap`
+/// print.
+///
+/// ```
+/// #[derive(thiserror::Error)]
+/// #[error("{got} of 3; give one more")]
+/// struct TooFew {
+///     got: usize,
+/// }
+/// vivit_tensor::debug_as_display!(TooFew);
+///
+/// assert_eq!(format!("{:?}", TooFew { got: 2 }), "2 of 3; give one more");
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_as_display {
+    ($($error:ty),+) => {
+        $(impl ::std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(self, f)
+            }
+        })+
+    };
+}
+debug_as_display!(Error, crate::ParseDTypeError, crate::WindowError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_reads_as_the_message() {
+        let error: Box<dyn std::error::Error> = Box::new(Error::NoAxis { shape: vec![2], axis: 3 });
+        assert_eq!(format!("{error:?}"), "there is no axis 3 in shape [2], whose axes are 0 to 0");
+        let error = "f16".parse::<DType>().unwrap_err();
+        assert_eq!(format!("{error:?}"), "\"f16\" is no precision; f32 and f64 are");
+    }
 }

@@ -356,6 +356,8 @@ impl Tensor {
             x.shape,
             self.shape
         );
+        self.device.assert_same(&x.device, "derivative of a map");
+        self.device.assert_same(&y.device, "derivative of a map");
         self.with_buf(self.device.unary_chain(f, &x.buf, &y.buf, &self.buf))
     }
 
@@ -367,6 +369,7 @@ impl Tensor {
     #[must_use]
     pub fn unary_second(&self, f: Unary, y: &Self) -> Self {
         assert!(self.shape == y.shape, "{f:?} of {} can't be {}", self.shape, y.shape);
+        self.device.assert_same(&y.device, "second derivative of a map");
         self.with_buf(self.device.unary_second(f, &self.buf, &y.buf))
     }
 

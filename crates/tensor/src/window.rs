@@ -22,7 +22,7 @@ pub struct Window {
 }
 
 /// Why no window fits: the axis (of the spatial axes given), and the numbers that clash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum WindowError {
     /// Two of the lists differ in length, or there are not one to three axes.
     Axes,

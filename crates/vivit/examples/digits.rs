@@ -15,7 +15,7 @@ use std::str::FromStr;
 use indicatif::{ProgressBar, ProgressStyle};
 use vivit::DeviceChoice;
 use vivit::autodiff::Labels;
-use vivit::nn::{Arrays, Batches, Conv2d, flatten, linear, max_pool2d, relu};
+use vivit::nn::{Arrays, Conv2d, MiniBatches, flatten, linear, max_pool2d, relu};
 use vivit::prelude::*;
 
 const HELP: &str = "\
@@ -61,7 +61,7 @@ fn main() -> Result<ExitCode, vivit::Error> {
     let part = |pick: &[usize]| (images.index_select(0, pick), labels.select(pick, 1));
     let (train, test) = (part(&order[..TRAINING_SAMPLES]), part(&order[TRAINING_SAMPLES..]));
     let batch = part(&order[..CURVATURE_BATCH]);
-    let batches = Batches::new(train.0, train.1, BATCH)?.shuffled(options.seed);
+    let batches = MiniBatches::new(train.0, train.1, BATCH)?.shuffled(options.seed);
 
     let networks = [
         ("MLP 64-32-10", vec![flatten(), linear(64, 32), relu(), linear(32, 10)]),
@@ -119,7 +119,7 @@ fn digits(device: &Device) -> Result<(Tensor, Labels), vivit::Error> {
 /// Trains with momentum SGD, under a progress bar. Returns loss and accuracy over the last epoch.
 fn training(
     model: &mut Sequential,
-    batches: &Batches,
+    batches: &MiniBatches,
     epochs: u64,
 ) -> Result<(f64, f64), vivit::Error> {
     let mut optimizer = Sgd::new(0.05, 0.9)?;

@@ -1,8 +1,13 @@
 //! The tests.
 
-use vivit::opencl::{Error, Kernels, Selector, devices};
-use vivit::prelude::*;
-use vivit::tensor::{Error as TensorError, Gemm};
+use std::cell::OnceCell;
+
+use vivit::autodiff::{BceWithLogits, CrossEntropy, Loss, Mse, ParamId};
+use vivit::curvature::{Ggn, constant, top_k};
+use vivit::extend::{BatchGrad, run};
+use vivit::nn::*;
+use vivit::opencl::{DeviceInfo, Error, Kernels, OpenClDevice, Selector, Transfers, devices};
+use vivit::tensor::{DType, Device, Error as TensorError, Gemm, HostVec, Reduce, Rng, Tensor};
 use vivit_tests::case::{Case, list, own_cases};
 use vivit_tests::report::Report;
 use vivit_tests::{dense, primitives, reference, zoo};
@@ -13,7 +18,7 @@ use crate::runner::{Only, elsewhere};
 type Test<'t> = (String, Box<dyn FnOnce() + 't>);
 
 /// All tests.
-pub fn tests<'t>(single: &'t OpenCl<f32>, double: Option<&'t OpenCl<f64>>) -> Vec<Test<'t>> {
+pub fn tests<'t>(single: &'t Device, double: Option<&'t Device>) -> Vec<Test<'t>> {
     let mut all: Vec<Test<'t>> = Vec::new();
     of_type(single, &mut all);
     if let Some(double) = double {
@@ -26,9 +31,9 @@ pub fn tests<'t>(single: &'t OpenCl<f32>, double: Option<&'t OpenCl<f64>>) -> Ve
     all
 }
 
-fn of_type<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
+fn of_type<'t>(cl: &'t Device, all: &mut Vec<Test<'t>>) {
     suite(cl, all);
-    let rows: [primitives::Check<OpenCl<E>>; 8] = [
+    let rows: [primitives::Check; 8] = [
         ("reference cases", reference_cases),
         ("the zoo against finite differences", finite_differences),
         ("nothing is read but results", reads),
@@ -39,16 +44,17 @@ fn of_type<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
         ("bad numbers on the device are found", bad_numbers),
     ];
     all.extend(rows.map(|(name, test)| -> Test<'t> {
-        (format!("{}: {name}", E::NAME), Box::new(move || test(cl)))
+        (format!("{}: {name}", cl.dtype()), Box::new(move || test(cl)))
     }));
 }
 
 /// The shared suite, with the kernels for either kind of device.
-fn suite<'t, E: Scalar>(cl: &'t OpenCl<E>, all: &mut Vec<Test<'t>>) {
+fn suite<'t>(cl: &'t Device, all: &mut Vec<Test<'t>>) {
     for kernels in [Kernels::Cores, Kernels::Groups] {
-        for (name, check) in primitives::checks::<OpenCl<E>>() {
-            let cl = cl.clone().with_kernels(kernels);
-            all.push((format!("{} {kernels:?}: {name}", E::NAME), Box::new(move || check(&cl))));
+        for (name, check) in primitives::checks() {
+            let cl = cl.with_opencl_kernels(kernels).expect("an OpenCL device");
+            let name = format!("{} {kernels:?}: {name}", cl.dtype());
+            all.push((name, Box::new(move || check(&cl))));
         }
     }
 }
@@ -61,7 +67,7 @@ fn assert_passed(report: &Report, least: usize) {
     assert!(report.rows.len() >= least, "only {} checks", report.rows.len());
 }
 
-fn reference_cases<E: Scalar>(cl: &OpenCl<E>) {
+fn reference_cases(cl: &Device) {
     let mut report = Report::default();
     for path in list(&own_cases()).expect("the project's cases") {
         reference::check(cl, &Case::read(&path).expect("a case"), &mut report);
@@ -69,7 +75,7 @@ fn reference_cases<E: Scalar>(cl: &OpenCl<E>) {
     assert_passed(&report, 400);
 }
 
-fn finite_differences<E: Scalar>(cl: &OpenCl<E>) {
+fn finite_differences(cl: &Device) {
     let mut report = Report::default();
     for (problem, own) in zoo::problems().iter().zip(&zoo::problems_on(cl)) {
         dense::check_on(problem, own, &mut report);
@@ -81,7 +87,7 @@ fn finite_differences<E: Scalar>(cl: &OpenCl<E>) {
 }
 
 /// A convolutional network with a batch and a loss.
-fn network<E: Scalar>(cl: &OpenCl<E>) -> (Sequential<OpenCl<E>>, Tensor<OpenCl<E>>, CrossEntropy) {
+fn network(cl: &Device) -> (Sequential, Tensor, CrossEntropy) {
     let layers = vec![
         conv2d(2, 3, 3),
         relu(),
@@ -97,21 +103,29 @@ fn network<E: Scalar>(cl: &OpenCl<E>) -> (Sequential<OpenCl<E>>, Tensor<OpenCl<E
     (model, x, CrossEntropy::mean(vec![0, 3, 1, 2, 0, 1]))
 }
 
+fn info(cl: &Device) -> &DeviceInfo {
+    cl.opencl_info().expect("an OpenCL device")
+}
+
+fn transfers(cl: &Device) -> Transfers {
+    cl.opencl_transfers().expect("an OpenCL device")
+}
+
 /// What `work` moves.
-fn moved<E: Scalar>(cl: &OpenCl<E>, work: impl FnOnce()) -> [u64; 3] {
-    let before = cl.transfers();
+fn moved(cl: &Device, work: impl FnOnce()) -> [u64; 3] {
+    let before = transfers(cl);
     work();
-    let after = cl.transfers();
+    let after = transfers(cl);
     let reads = after.downloads - before.downloads;
     [after.uploads - before.uploads, reads, after.downloaded_bytes - before.downloaded_bytes]
 }
 
 /// `VᵀV` of each group is the result, and all that is read, but for how V's columns make the
 /// gradients, once. A loss sends its targets once; nothing else is sent.
-fn reads<E: Scalar>(cl: &OpenCl<E>) {
+fn reads(cl: &Device) {
     let (model, x, loss) = network(cl);
     for (groups, targets) in [(1, 2), (3, 0)] {
-        let graph = std::cell::OnceCell::new();
+        let graph = OnceCell::new();
         assert_eq!(
             moved(cl, || graph.set(model.forward(&x).expect("it fits")).expect("once")),
             [0; 3],
@@ -120,28 +134,27 @@ fn reads<E: Scalar>(cl: &OpenCl<E>) {
         let graph = graph.get().expect("set above");
         let params = graph.params();
         let share = params.len().div_ceil(groups);
-        let list: Vec<Group<'_>> =
-            params.chunks(share).map(|params| Group::new(params.to_vec(), top_k(2))).collect();
-        assert_eq!(list.len(), groups);
-        let ggn = Ggn::new(graph, &loss);
+        let blocks = Ggn::new(graph, &loss).blocks(params.chunks(share).map(<[ParamId]>::to_vec));
+        assert_eq!(blocks.groups().len(), groups);
         // Rows (column, sample) of V: C − 1 = 3 columns of 6 samples.
-        let (size, rows) = (size_of::<E>() as u64, 18);
+        let (size, rows) = (cl.dtype().size() as u64, 18);
         // Their weights in the gradients, with what tells whether these can be trusted.
         let weights = size * (rows + 2 * 6);
         let bytes = weights + groups as u64 * size * rows * rows;
         let all = moved(cl, || {
-            drop(ggn.directional_derivatives(&list).expect("there are two directions"))
+            drop(blocks.directional_derivatives(top_k(2)).expect("there are two directions"))
         });
         assert_eq!(all, [targets, 1 + groups as u64, bytes], "with {groups} groups");
         // Eigenvectors stay on the device. Their weights are sent, per group.
-        let vectors = moved(cl, || drop(ggn.eigenpairs(&list).expect("there are two directions")));
+        let vectors =
+            moved(cl, || drop(blocks.eigenpairs(top_k(2)).expect("there are two directions")));
         assert_eq!(
             vectors,
             [groups as u64, groups as u64, groups as u64 * size * rows * rows],
             "with {groups} groups"
         );
         let steps = moved(cl, || {
-            drop(ggn.newton_step(&list, constant(0.1)).expect("there are two directions"))
+            drop(blocks.newton_step(top_k(2), constant(0.1)).expect("there are two directions"))
         });
         assert_eq!(steps, [groups as u64, 1 + groups as u64, bytes], "with {groups} groups");
     }
@@ -158,15 +171,16 @@ fn reads<E: Scalar>(cl: &OpenCl<E>) {
 }
 
 /// Other losses, and layers that check or weigh their input: nothing is read but results.
-fn reads_of_other_models<E: Scalar>(cl: &OpenCl<E>) {
+fn reads_of_other_models(cl: &Device) {
     let table = || vec![embedding(5, 4), flatten(), linear(12, 3)];
-    let pools = || vec![avg_pool1d(3, 2), adaptive_avg_pool(&[2]), flatten(), linear(4, 3)];
+    let pools = || vec![avg_pool1d(3, 2), adaptive_avg_pool1d(2), flatten(), linear(4, 3)];
     let numbers = |shape: &[usize], scale: f64| {
-        let data = (0..shape.iter().product()).map(|at| E::of((at % 5) as f64 * scale)).collect();
+        let data =
+            (0..shape.iter().product()).map(|at| (at % 5) as f64 * scale).collect::<Vec<_>>();
         Tensor::from_vec(cl, shape, data).expect("it fits")
     };
     let targets = || numbers(&[6, 3], 0.25);
-    let losses: [Box<dyn Loss<OpenCl<E>>>; 3] = [
+    let losses: [Box<dyn Loss>; 3] = [
         Box::new(Mse::mean(targets())),
         Box::new(BceWithLogits::mean(targets())),
         Box::new(BceWithLogits::sum(targets()).pos_weight(Tensor::full(cl, [3], 2.0))),
@@ -177,15 +191,14 @@ fn reads_of_other_models<E: Scalar>(cl: &OpenCl<E>) {
     {
         let model = Sequential::new(cl, layers, 1).expect("a sound model");
         for loss in &losses {
-            let graph = std::cell::OnceCell::new();
+            let graph = OnceCell::new();
             let forward =
                 moved(cl, || graph.set(model.forward(&x).expect("it fits")).expect("once"));
             assert_eq!(forward, [sent, 0, 0], "the forward pass");
             let graph = graph.get().expect("set above");
-            let groups = [Group::new(graph.params(), top_k(2))];
             let ggn = Ggn::new(graph, loss.as_ref());
             let [sent, read, _] = moved(cl, || {
-                drop(ggn.directional_derivatives(&groups).expect("there are two directions"))
+                drop(ggn.directional_derivatives(top_k(2)).expect("there are two directions"))
             });
             assert_eq!([sent, read], [0, 2], "{}", loss.name());
             let [sent, read, _] =
@@ -195,15 +208,13 @@ fn reads_of_other_models<E: Scalar>(cl: &OpenCl<E>) {
     }
 }
 
-fn same_bits<E: Scalar>(cl: &OpenCl<E>) {
+fn same_bits(cl: &Device) {
     let run = || {
         let (model, x, loss) = network(cl);
         let graph = model.forward(&x).expect("it fits");
-        let groups = [Group::new(graph.params(), top_k(3))];
         let found = Ggn::new(&graph, &loss)
-            .directional_derivatives(&groups)
-            .expect("there are directions")
-            .remove(0);
+            .directional_derivatives(top_k(3))
+            .expect("there are directions");
         (found.eigenvalues, found.gammas.into_vec(), found.lambdas.into_vec())
     };
     let first = run();
@@ -213,46 +224,46 @@ fn same_bits<E: Scalar>(cl: &OpenCl<E>) {
 }
 
 /// The process goes on, and so does the backend.
-fn refused_memory<E: Scalar>(cl: &OpenCl<E>) {
+fn refused_memory(cl: &Device) {
     let len = u32::MAX as usize;
-    let bytes = (len * size_of::<E>()) as u64;
-    if cl.info().largest_array >= bytes {
-        println!("SKIPPED: {} gives {bytes} bytes at a time", cl.info().name);
+    let bytes = (len * cl.dtype().size()) as u64;
+    if info(cl).largest_array >= bytes {
+        println!("SKIPPED: {} gives {bytes} bytes at a time", info(cl).name);
         return;
     }
-    let large = cl.fill(len, E::of(1.0));
+    let large = cl.fill(len, 1.0);
     let summed = cl.reduce(Reduce::Sum, &large, 1, len, 1);
     let error = cl.download(&summed).expect_err("more than the device gives");
     let TensorError::Memory { bytes: asked, largest, total, .. } = &error else {
         panic!("{error}")
     };
     assert!(
-        *asked >= bytes && *largest == cl.info().largest_array && *total == cl.info().memory,
+        *asked >= bytes && *largest == info(cl).largest_array && *total == info(cl).memory,
         "{error}"
     );
     assert!(error.to_string().contains("fewer samples"), "{error}");
     // What came of it stays an error; all else works.
-    let fine = cl.fill(3, E::of(2.0));
-    assert_eq!(cl.download(&fine), Ok(vec![E::of(2.0); 3]));
+    let fine = cl.fill(3, 2.0);
+    assert_eq!(cl.download(&fine), Ok(HostVec::filled(cl.dtype(), 3, 2.0)));
     assert!(cl.download(&summed).is_err());
     assert_eq!(cl.check(), Ok(()));
     // Through `check`, too, and through memory that is written in place.
-    let mut sum = cl.fill(1, E::of(0.0));
+    let mut sum = cl.fill(1, 0.0);
     cl.axpy(1.0, &summed, &mut sum);
     assert!(matches!(cl.check(), Err(TensorError::Memory { .. })));
     cl.gemm(&Gemm::new(1, 1, 1), &fine, &fine, &mut sum);
     assert!(cl.download(&sum).is_err());
     // More entries than the kernels count.
-    let more = cl.fill(len + 1, E::of(0.0));
+    let more = cl.fill(len + 1, 0.0);
     let message = cl.download(&more).expect_err("too many").to_string();
     assert!(message.contains("4294967296"), "{message}");
 }
 
 /// Whatever is asked for, NaN is an error, and the error says where.
-fn nan<E: Scalar>(cl: &OpenCl<E>) {
+fn nan(cl: &Device) {
     let (model, fine, loss) = network(cl);
-    let mut data: Vec<E> = Rng::new(2).normal(6 * 2 * 36);
-    data[77] = E::of(f64::NAN);
+    let mut data = Rng::new(2).normal(6 * 2 * 36);
+    data[77] = f64::NAN;
     let x = Tensor::from_vec(cl, &[6, 2, 6, 6], data).expect("it fits");
     let check = |message: String| {
         assert!(message.contains("input 0") && message.contains("[1, 0, 0, 5]"), "{message}")
@@ -260,37 +271,35 @@ fn nan<E: Scalar>(cl: &OpenCl<E>) {
     let graph = || model.forward(&x).expect("shapes fit");
     check(graph().backward(&loss).expect_err("NaN").to_string());
     let now = graph();
-    let groups = [Group::new(now.params(), top_k(2))];
     let ggn = Ggn::new(&now, &loss);
-    check(ggn.directional_derivatives(&groups).expect_err("NaN").to_string());
-    check(ggn.spectrum(&groups).expect_err("NaN").to_string());
-    check(ggn.eigenpairs(&groups).expect_err("NaN").to_string());
-    check(ggn.newton_step(&groups, constant(0.1)).expect_err("NaN").to_string());
+    check(ggn.directional_derivatives(top_k(2)).expect_err("NaN").to_string());
+    check(ggn.spectrum().expect_err("NaN").to_string());
+    check(ggn.eigenpairs(top_k(2)).expect_err("NaN").to_string());
+    check(ggn.newton_step(top_k(2), constant(0.1)).expect_err("NaN").to_string());
     check(run(&now, &loss, (BatchGrad::new(),)).expect_err("NaN").to_string());
     let columns = Tensor::full(cl, now.value().shape().prefixed(&[1]), 1.0);
     check(now.vjp(&columns).expect_err("NaN").to_string());
     let graph = model.forward(&fine).expect("it fits");
     let message = graph.vjp(&columns.scale(f64::INFINITY)).expect_err("infinite").to_string();
     assert!(message.contains("the seed's columns") && message.contains("[0, 0, 0]"), "{message}");
-    assert!(Ggn::new(&graph, &loss).spectrum(&groups).is_ok());
+    assert!(Ggn::new(&graph, &loss).spectrum().is_ok());
 }
 
 /// Targets, weights and ids that no host has seen.
-fn bad_numbers<E: Scalar>(cl: &OpenCl<E>) {
+fn bad_numbers(cl: &Device) {
     let array = |shape: &[usize], bad: f64, at: usize| {
-        let mut data = vec![E::of(0.5); shape.iter().product()];
-        data[at] = E::of(bad);
+        let mut data = vec![0.5; shape.iter().product()];
+        data[at] = bad;
         Tensor::from_vec(cl, shape, data).expect("it fits")
     };
     let model = Sequential::new(cl, vec![linear(2, 3)], 1).expect("a sound model");
     let graph = model.forward(&array(&[4, 2], 1.0, 0)).expect("it fits");
-    let groups = [Group::new(graph.params(), top_k(1))];
-    let check = |loss: &dyn Loss<OpenCl<E>>, words: &[&str]| {
+    let check = |loss: &dyn Loss, words: &[&str]| {
         let messages = [
             graph.backward(loss).expect_err("bad numbers").to_string(),
             graph.losses(loss).expect_err("bad numbers").to_string(),
             Ggn::new(&graph, loss)
-                .directional_derivatives(&groups)
+                .directional_derivatives(top_k(1))
                 .expect_err("bad numbers")
                 .to_string(),
         ];
@@ -299,7 +308,7 @@ fn bad_numbers<E: Scalar>(cl: &OpenCl<E>) {
         }
     };
     check(&Mse::mean(array(&[4, 3], f64::NAN, 5)), &["the target", "[1, 2]", "NaN"]);
-    for bad in [1.5, -0.25, 1.0 + 2.0 * E::EPSILON.f64(), -1e-30] {
+    for bad in [1.5, -0.25, 1.0 + 2.0 * cl.dtype().epsilon(), -1e-30] {
         check(&BceWithLogits::mean(array(&[4, 3], bad, 5)), &["position 5", "[0, 1]"]);
     }
     for bad in [0.0, -1.0, f64::INFINITY] {
@@ -315,15 +324,13 @@ fn bad_numbers<E: Scalar>(cl: &OpenCl<E>) {
     let model = Sequential::new(cl, vec![embedding(4, 2), flatten(), linear(4, 3)], 1)
         .expect("a sound model");
     for bad in [4.0, -1.0, 1.5] {
-        let ids = Tensor::from_vec(cl, &[2, 2], [0.0, 3.0, bad, 1.0].map(E::of).to_vec())
-            .expect("it fits");
+        let ids = Tensor::from_vec(cl, &[2, 2], [0.0, 3.0, bad, 1.0]).expect("it fits");
         let graph = model.forward(&ids).expect("not known yet");
-        let groups = [Group::new(graph.params(), top_k(1))];
         let loss = CrossEntropy::mean(vec![0, 2]);
         let messages = [
             graph.backward(&loss).expect_err("no row").to_string(),
             graph.loss(&loss).expect_err("no row").to_string(),
-            Ggn::new(&graph, &loss).spectrum(&groups).expect_err("no row").to_string(),
+            Ggn::new(&graph, &loss).spectrum().expect_err("no row").to_string(),
         ];
         for message in messages {
             assert!(message.contains("[1, 0]") && message.contains("0 to 3"), "{message}");
@@ -333,18 +340,20 @@ fn bad_numbers<E: Scalar>(cl: &OpenCl<E>) {
 
 fn unknown_devices() {
     let all = devices().expect("there is a device");
-    let error = OpenCl::<f32>::new(all.len()).expect_err("one too many");
+    let error = Device::opencl(all.len()).expect_err("one too many");
     assert_eq!(error, Error::IndexOutOfRange { index: all.len(), devices: all.clone() });
     assert!(error.to_string().contains(&all[0].name), "{error}");
-    let error = OpenCl::<f32>::new("no device has such a name").expect_err("an unknown name");
+    let error = Device::opencl("no device has such a name").expect_err("an unknown name");
     assert!(
         matches!(&error, Error::NoMatch { wanted, .. } if wanted == "no device has such a name"),
         "{error}"
     );
-    assert!(OpenCl::<f32>::new(Selector::Kind(all[0].kind)).is_ok());
+    assert!(Device::opencl(Selector::Kind(all[0].kind)).is_ok());
     for info in all {
         if !info.doubles {
-            assert!(matches!(OpenCl::<f64>::new(info.index), Err(Error::NoDoubles { .. })));
+            let single = Device::opencl(info.index).expect("it is in the list");
+            let refused = single.with_dtype(DType::F64);
+            assert!(matches!(refused, Err(TensorError::NoDType { dtype: DType::F64, .. })));
         }
     }
     let error: vivit::Error = Error::NoPlatform.into();
@@ -364,8 +373,8 @@ fn memory_runs_out() {
 }
 
 /// Fills a device's memory, prints the error that comes of it, and computes on.
-pub fn fill_memory(cl: &OpenCl<f32>) {
-    let (info, each) = (cl.info(), cl.info().largest_array as usize / 2);
+pub fn fill_memory(cl: &Device) {
+    let (info, each) = (info(cl), info(cl).largest_array as usize / 2);
     if info.memory > 1 << 30 {
         println!("SKIPPED: memory can't be kept from {}", info.name);
         return;
@@ -374,7 +383,7 @@ pub fn fill_memory(cl: &OpenCl<f32>) {
     let mut held = Vec::new();
     let error = (0..most).find_map(|_| {
         held.push(cl.fill(each / size_of::<f32>(), 1.0));
-        cl.finish().err()
+        cl.opencl_finish().err()
     });
     match &error {
         Some(TensorError::Memory { bytes, in_use, largest, total, .. }) => {
@@ -392,8 +401,8 @@ pub fn fill_memory(cl: &OpenCl<f32>) {
     assert!(cl.download(&held.pop().expect("at least one")).is_err());
     drop(held);
     let x = cl.fill(each / size_of::<f32>(), 2.0);
-    let three = cl.reduce(Reduce::Sum, &cl.slice(&x, 0..3), 1, 3, 1);
-    println!("right again: {}", cl.download(&three).expect("there is room")[0]);
+    let three = cl.reduce(Reduce::Sum, &x.slice(0..3), 1, 3, 1);
+    println!("right again: {}", cl.download(&three).expect("there is room").at(0));
 }
 
 /// An empty folder, for as long as `work` takes.

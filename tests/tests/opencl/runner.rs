@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use vivit::opencl::Selector;
-use vivit::prelude::*;
+use vivit::opencl::{OpenClDevice, Selector};
+use vivit::tensor::{DType, Device};
 
 use crate::device::{fill_memory, tests};
 
@@ -53,25 +53,25 @@ fn again() -> ExitCode {
 /// Runs the tests.
 pub fn run() -> ExitCode {
     if let Some(only) = std::env::var_os(ONLY) {
-        match OpenCl::<f32>::new(Selector::default()) {
+        match Device::opencl(Selector::default()) {
             Err(error) => println!("{error:?}: {error}"),
             Ok(cl) if only == "Fill" => fill_memory(&cl),
-            Ok(cl) => println!("found {}", cl.info()),
+            Ok(cl) => println!("found {}", cl.opencl_info().expect("an OpenCL device")),
         }
         return ExitCode::SUCCESS;
     }
     if std::env::var_os(SECOND).is_none() {
         return again();
     }
-    let single = match OpenCl::<f32>::new(Selector::default()) {
+    let single = match Device::opencl(Selector::default()) {
         Ok(single) => single,
         Err(why) => {
             println!("\n*** SKIPPED: all tests on OpenCL devices: {why} ***\n");
             return ExitCode::SUCCESS;
         }
     };
-    println!("device {}", single.info());
-    let double = match OpenCl::<f64>::new(Selector::default()) {
+    println!("device {}", single.opencl_info().expect("an OpenCL device"));
+    let double = match single.with_dtype(DType::F64) {
         Ok(double) => Some(double),
         Err(why) => {
             println!("*** SKIPPED: all tests in f64: {why} ***");

@@ -1,10 +1,15 @@
 //! The contraction orders of the Gram matrix: each gives what the expanded, and the unstructured, V
 //! gives, in blocks of any size; the cost model chooses what it should; the report tells.
 
-use vivit::autodiff::OuterDims;
-use vivit::curvature::{ContractionDims, ContractionOrder as Order, GramBlock};
-use vivit::prelude::*;
-use vivit_tests::zoo::{Host, Problem, Reticent, layers, problems};
+use vivit::autodiff::ops::ConvOptions;
+use vivit::autodiff::{CrossEntropy, Graph, OuterDims, RootColumns, Tape};
+use vivit::curvature::{
+    Contraction, ContractionDims, ContractionOrder as Order, Ggn, GradientGram, GramBlock,
+    GramReport, Ntk, top_k,
+};
+use vivit::nn::*;
+use vivit::tensor::{Device, Matrix, Rng, Tensor};
+use vivit_tests::zoo::{Problem, Reticent, host, layers, problems};
 
 use crate::nets::{Opaque, difference};
 
@@ -13,7 +18,7 @@ const MEMORY: [usize; 3] = [1, 6000, 1 << 27];
 
 /// The directional derivatives, the kernel in all forms and the gradients' Gram matrix, as lists of
 /// numbers.
-fn everything(graph: &Graph<Host>, problem: &Problem, contraction: Contraction) -> Vec<Vec<f64>> {
+fn everything(graph: &Graph, problem: &Problem, contraction: Contraction) -> Vec<Vec<f64>> {
     // Its gradients travel.
     let loss = &Reticent(problem.loss.as_ref());
     let n = graph.samples();
@@ -29,10 +34,9 @@ fn everything(graph: &Graph<Host>, problem: &Problem, contraction: Contraction) 
         if let Some(grad) = grad {
             own = own.grad_samples(grad);
         }
-        let groups = [Group::new(graph.params(), top_k(1))];
-        let space = own.gram_space(&groups).unwrap();
-        lists.push(space.spectrum(0).to_vec());
-        let directions = space.directional_derivatives().unwrap().remove(0);
+        let space = own.gram_space().unwrap();
+        lists.push(space.spectrum().to_vec());
+        let directions = space.directional_derivatives(top_k(1)).unwrap();
         lists.push(directions.gammas.as_slice().iter().map(|gamma| gamma.abs()).collect());
         lists.push(directions.lambdas.into_vec());
     }
@@ -72,8 +76,8 @@ fn every_order_gives_the_same() {
         let raw = everything(&graph, &problem, Contraction::forced(Order::Raw));
         let forced = Order::ALL
             .iter()
-            .flat_map(|&order| MEMORY.map(|memory| Contraction::forced(order).within(memory)));
-        for contraction in forced.chain(MEMORY.map(|memory| Contraction::default().within(memory)))
+            .flat_map(|&order| MEMORY.map(|memory| Contraction::forced(order).memory(memory)));
+        for contraction in forced.chain(MEMORY.map(|memory| Contraction::default().memory(memory)))
         {
             for (which, (own, raw)) in
                 everything(&graph, &problem, contraction).iter().zip(&raw).enumerate()
@@ -96,16 +100,16 @@ fn every_order_gives_the_same() {
 fn tiles_of_every_shape_give_the_same() {
     // Enough samples for tiles of several of them, cut at many places.
     let model = |n: usize| {
-        let conv = Conv2d { groups: 2, stride: [2, 1], ..Conv2d::new(2, 4, 2) };
+        let conv = Conv2d::new(2, 4, 2).grouped(2).strided([2, 1]);
         let model = Sequential::new(
-            &Host::new(),
+            &host(),
             vec![conv.boxed(), tanh(), conv2d(4, 3, 2), flatten(), linear(6, 3)],
             1,
         )
         .unwrap();
         model
             .forward(
-                &Tensor::from_vec(&Host::new(), &[n, 2, 4, 4], Rng::new(n as u64).normal(n * 32))
+                &Tensor::from_vec(&host(), &[n, 2, 4, 4], Rng::new(n as u64).normal(n * 32))
                     .unwrap(),
             )
             .unwrap()
@@ -121,7 +125,7 @@ fn tiles_of_every_shape_give_the_same() {
         let raw = Contraction::forced(Order::Raw);
         for order in [Order::Expand, Order::Positions, Order::OneSide] {
             for memory in (0..60).map(|at| at * at * 40) {
-                let contraction = Contraction::forced(order).within(memory);
+                let contraction = Contraction::forced(order).memory(memory);
                 let errors = [
                     difference(&kernel(contraction), &kernel(raw)),
                     difference(&some(contraction), &some(raw)),
@@ -189,7 +193,7 @@ fn what_does_not_fit_is_not_chosen() {
     let (order, cost) = Contraction::default().choose(&conv, 4);
     assert!(order == Order::Positions && cost.bytes <= 1 << 27);
     for memory in [1 << 24, 1 << 22, 1 << 20] {
-        let (_, cost) = Contraction::default().within(memory).choose(&conv, 4);
+        let (_, cost) = Contraction::default().memory(memory).choose(&conv, 4);
         let least = Order::ALL
             .into_iter()
             .filter_map(|order| conv.cost(order, 4, memory))
@@ -250,7 +254,7 @@ fn costs_are_those_counted_by_hand() {
 
 #[test]
 fn the_report_tells_what_was_done() {
-    let host = Host::new();
+    let host = host();
     let mut tape = Tape::new(&host);
     let random = |shape: &[usize], seed| {
         Tensor::from_vec(&host, shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
@@ -266,13 +270,14 @@ fn the_report_tells_what_was_done() {
     let graph = Graph::new(tape, y).unwrap();
     let loss = CrossEntropy::mean([0, 1, 2, 0]);
     let travelling = Reticent(&loss);
-    let groups = [Group::new([kernel, weight], top_k(1)), Group::new([hidden], top_k(1))];
+    let [kernel, hidden, weight] = [kernel, hidden, weight].map(|var| graph.param_id(var).unwrap());
+    let groups = [vec![kernel, weight], vec![hidden]];
     let report = |contraction, grad: Option<Vec<usize>>| -> GramReport {
         let mut ggn = Ggn::new(&graph, &travelling).contraction(contraction);
         if let Some(grad) = grad {
             ggn = ggn.grad_samples(grad);
         }
-        ggn.gram_space(&groups).unwrap().report().clone()
+        ggn.blocks(groups.clone()).gram_spaces().unwrap()[0].report().clone()
     };
     let positions = report(Contraction::forced(Order::Positions), None);
     let rows = positions.rows();
@@ -311,7 +316,8 @@ fn the_report_tells_what_was_done() {
     );
     assert_eq!(row.cost.multiply_adds, 10.0 * own + 8.0 * other);
     // Gradients that V's columns make take nothing.
-    let own = Ggn::new(&graph, &loss).gram_space(&groups).unwrap().report().clone();
+    let own =
+        Ggn::new(&graph, &loss).blocks(groups.clone()).gram_spaces().unwrap()[0].report().clone();
     assert!(own.rows().iter().all(|row| (row.columns, row.cross) == (2, None)));
     // Only the last layer has one position.
     let factors = report(Contraction::forced(Order::Factors), None);
@@ -334,7 +340,7 @@ fn the_report_tells_what_was_done() {
 
 #[test]
 fn one_thread_equals_many_in_every_order() {
-    let model = |backend: &Cpu<f32>| {
+    let model = |device: &Device| {
         let layers = vec![
             conv2d(3, 16, 3),
             tanh(),
@@ -343,28 +349,27 @@ fn one_thread_equals_many_in_every_order() {
             flatten(),
             linear(12 * 36, 10),
         ];
-        let model = Sequential::new(backend, layers, 1).unwrap();
+        let model = Sequential::new(device, layers, 1).unwrap();
         model
             .forward(
-                &Tensor::from_vec(backend, &[16, 3, 10, 10], Rng::new(2).normal(16 * 300)).unwrap(),
+                &Tensor::from_vec(device, &[16, 3, 10, 10], Rng::new(2).normal(16 * 300)).unwrap(),
             )
             .unwrap()
     };
     for order in Order::ALL {
-        let bits = |threads| -> Vec<u32> {
+        let bits = |threads| -> Vec<u64> {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let graph = model(&Cpu::new());
-                let contraction = Contraction::forced(order).within(1 << 23);
+                let graph = model(&Device::cpu());
+                let contraction = Contraction::forced(order).memory(1 << 23);
                 let loss = CrossEntropy::mean((0..16).map(|n| n % 10).collect::<Vec<_>>());
-                let groups = [Group::new(graph.params(), top_k(3))];
                 let ggn = Ggn::new(&graph, &loss).contraction(contraction);
-                let own = ggn.directional_derivatives(&groups).unwrap().remove(0);
+                let own = ggn.directional_derivatives(top_k(3)).unwrap();
                 let trace = Ntk::new(&graph).contraction(contraction).trace().unwrap();
                 [own.eigenvalues, own.gammas.into_vec(), trace.into_vec()]
                     .concat()
                     .into_iter()
-                    .map(f32::to_bits)
+                    .map(f64::to_bits)
                     .collect()
             })
         };

@@ -13,8 +13,7 @@ use std::ops::Range;
 use faer::{Mat, Side};
 use families::Case;
 use vivit::eigh::{Reduction, eigh};
-use vivit::prelude::*;
-use vivit::tensor::{Gemm, gemm};
+use vivit::tensor::{Gemm, Matrix, Scalar, gemm};
 
 /// The oracle's decomposition.
 struct Oracle {

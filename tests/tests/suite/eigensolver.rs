@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 use vivit::eigh::{Reduction, eigh, eigvalsh};
-use vivit::prelude::*;
-use vivit::tensor::Rng;
+use vivit::tensor::{Matrix, Rng, Scalar};
 
 use crate::nets::config;
 

@@ -1,16 +1,18 @@
 //! Roots of loss Hessians, exact and sampled.
 
-use vivit::prelude::*;
-use vivit_tests::zoo::{Host, Kind, Reticent, layers, loss, problems};
+use vivit::autodiff::{BceWithLogits, CrossEntropy, Graph, Loss, Reduction, RootColumns, Tape};
+use vivit::curvature::{Ggn, top_k};
+use vivit::tensor::{Device, Rng, Tensor};
+use vivit_tests::zoo::{Kind, Reticent, host, layers, loss, problems};
 
 use crate::nets::difference;
 
-fn outputs(shape: &[usize], seed: u64) -> Tensor<Host> {
-    Tensor::from_vec(&Host::new(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
+fn outputs(shape: &[usize], seed: u64) -> Tensor {
+    Tensor::from_vec(&host(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
 }
 
 /// `Σ_v S[v, n] S[v, n]ᵀ` of every sample, `[N, C, C]`.
-fn hessians(root: &Tensor<Host>) -> Vec<f64> {
+fn hessians(root: &Tensor) -> Vec<f64> {
     let (v, n) = (root.shape()[0], root.shape()[1]);
     let c = root.len() / (v * n);
     let s = root.to_vec().unwrap();
@@ -78,9 +80,8 @@ fn sampled_roots_average_to_the_hessian() {
 
 #[test]
 fn losses_stay_finite_for_extreme_scores() {
-    let f =
-        Tensor::from_vec(&Host::new(), &[2, 3], vec![1e4, -1e4, 0.0, -1e4, -1e4, -1e4]).unwrap();
-    let loss: Box<dyn Loss<Host>> = Box::new(CrossEntropy::mean([1, 2]));
+    let f = Tensor::from_vec(&host(), &[2, 3], vec![1e4, -1e4, 0.0, -1e4, -1e4, -1e4]).unwrap();
+    let loss: Box<dyn Loss> = Box::new(CrossEntropy::mean([1, 2]));
     let values = loss.values(&f).to_vec().unwrap();
     assert!(
         (values[0] - 1e4).abs() < 1e-9 && (values[1] - 3f64.ln() / 2.0).abs() < 1e-12,
@@ -129,13 +130,12 @@ fn the_root_makes_the_gradient() {
 
 /// Along eigenvectors that are not unique, gammas may differ in sign, or by a rotation: their sum
 /// of squares does not.
-fn squared_gammas(ggn: &Ggn<'_, Host>, params: &[Var]) -> Vec<f64> {
+fn squared_gammas(ggn: &Ggn<'_>) -> Vec<f64> {
     let large = |values: &[f64]| {
         let most = values.last().copied().unwrap_or(0.0);
         (0..values.len()).rev().filter(|&at| values[at] > 1e-6 * most).collect()
     };
-    let groups = [Group::new(params, large)];
-    let gammas = ggn.directional_derivatives(&groups).unwrap().remove(0).gammas;
+    let gammas = ggn.directional_derivatives(large).unwrap().gammas;
     (0..gammas.rows()).map(|n| gammas.row(n).iter().map(|gamma| gamma * gamma).sum()).collect()
 }
 
@@ -156,7 +156,7 @@ fn gradients_that_travel_are_those_that_the_root_makes() {
             {
                 let gammas = [problem.loss.as_ref(), &travelling].map(|loss| {
                     let ggn = Ggn::new(&graph, loss).columns(columns).ggn_samples(&ggn_samples[..]);
-                    squared_gammas(&ggn.grad_samples(&grad_samples[..]), &graph.params())
+                    squared_gammas(&ggn.grad_samples(&grad_samples[..]))
                 });
                 let error = difference(&gammas[0], &gammas[1]);
                 assert!(error < 1e-9, "{}, {columns:?}: off by {error:e}", problem.name);
@@ -169,7 +169,7 @@ fn gradients_that_travel_are_those_that_the_root_makes() {
 /// of the root's columns: it travels.
 #[test]
 fn saturated_losses_have_gradients_too() {
-    let host = Cpu::<f32>::new();
+    let host = Device::cpu();
     let scores = [[1.0, 2.0, 0.5], [200.0, -50.0, 0.0], [-40.0, 3.0, 0.0], [0.0, 60.0, 59.0]];
     for (labels, bits) in
         [([0, 1, 0, 0], [0.0, 1.0, 1.0, 0.0]), ([1, 0, 1, 1], [1.0, 0.0, 0.0, 1.0])]
@@ -184,22 +184,15 @@ fn saturated_losses_have_gradients_too() {
         let y = tape.linear(x, weight, None);
         let graph = Graph::new(tape, y).unwrap();
         let target: Vec<f32> = bits.iter().flat_map(|&bit| [bit, 1.0 - bit, 0.0]).collect();
-        let losses: [Box<dyn Loss<Cpu<f32>>>; 2] = [
+        let losses: [Box<dyn Loss>; 2] = [
             Box::new(CrossEntropy::sum(labels)),
             Box::new(BceWithLogits::sum(Tensor::from_vec(&host, &[4, 3], target).unwrap())),
         ];
         for loss in &losses {
             let travelling = Reticent(loss.as_ref());
-            let groups = [Group::new([weight], top_k(2))];
             let gammas = [loss.as_ref(), &travelling].map(|loss| {
-                let directions =
-                    Ggn::new(&graph, loss).directional_derivatives(&groups).unwrap().remove(0);
-                directions
-                    .gammas
-                    .as_slice()
-                    .iter()
-                    .map(|&gamma| f64::from(gamma.abs()))
-                    .collect::<Vec<f64>>()
+                let directions = Ggn::new(&graph, loss).directional_derivatives(top_k(2)).unwrap();
+                directions.gammas.as_slice().iter().map(|gamma| gamma.abs()).collect::<Vec<f64>>()
             });
             let error = difference(&gammas[0], &gammas[1]);
             assert!(error < 1e-5, "{}: {gammas:?}", loss.name());

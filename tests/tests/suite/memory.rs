@@ -1,31 +1,29 @@
 //! Plans and memory budgets: what is planned is what happens, and slices give what the whole does.
 
-use vivit::autodiff::{OuterDims, StreamShape};
-use vivit::curvature::{Error, Plan, Slices};
-use vivit::prelude::*;
-use vivit_tests::zoo::{Host, Problem, Reticent, layers, problems};
+use vivit::autodiff::{Graph, Loss, OuterDims, ParamId, ParamMap, Probe, Seed, StreamShape};
+use vivit::curvature::{Error, Ggn, Plan, Slices, constant};
+use vivit_tests::zoo::{Problem, Reticent, layers, problems};
 
 use crate::nets::difference;
 
 /// What comes out of a Gram space of two groups and does not depend on the choice of a basis where
 /// eigenvalues coincide, and how the work was cut. `None` if the budget is too small.
-fn everything(ggn: &Ggn<'_, Host>, graph: &Graph<Host>) -> Option<(Plan, Vec<Vec<f64>>)> {
+fn everything(ggn: &Ggn<'_>, graph: &Graph) -> Option<(Plan, Vec<Vec<f64>>)> {
     let params = graph.params();
     let (first, second) = params.split_at(params.len() / 2);
     let large = |values: &[f64]| {
         let most = values.last().copied().unwrap_or(0.0);
         (0..values.len()).rev().filter(|&at| values[at] > 1e-6 * most).collect()
     };
-    let groups: Vec<Group> = [first, second]
-        .into_iter()
-        .filter(|group| !group.is_empty())
-        .map(|group| Group::new(group, large))
-        .collect();
-    let plan = ggn.plan(&groups).ok()?;
-    let space = ggn.gram_space(&groups).unwrap();
+    let groups =
+        [first, second].into_iter().filter(|group| !group.is_empty()).map(<[ParamId]>::to_vec);
+    let blocks = ggn.blocks(groups);
+    let plan = blocks.plan().ok()?;
+    let spaces = blocks.gram_spaces().unwrap();
     let mut lists = Vec::new();
-    for (group, directions) in space.directional_derivatives().unwrap().into_iter().enumerate() {
-        lists.push(space.spectrum(group).to_vec());
+    for space in &spaces {
+        let directions = space.directional_derivatives(large).unwrap();
+        lists.push(space.spectrum().to_vec());
         let (gammas, lambdas) = (&directions.gammas, &directions.lambdas);
         lists.push(
             (0..gammas.rows())
@@ -34,12 +32,14 @@ fn everything(ggn: &Ggn<'_, Host>, graph: &Graph<Host>) -> Option<(Plan, Vec<Vec
         );
         lists.push((0..lambdas.rows()).map(|n| lambdas.row(n).iter().sum()).collect());
     }
-    let step = space.newton_step(constant(1.0)).unwrap().step;
-    lists.extend(step.iter().map(|(_, step)| step.to_vec().unwrap()));
+    for space in &spaces {
+        let step = space.newton_step(large, constant(1.0)).unwrap().step;
+        lists.extend(step.iter().map(|(_, step)| step.to_vec().unwrap()));
+    }
     Some((plan, lists))
 }
 
-fn separable(problem: &Problem) -> Option<Graph<Host>> {
+fn separable(problem: &Problem) -> Option<Graph> {
     let graph = problem.graph(&problem.params);
     graph.check_apart(Some("this test")).is_ok().then_some(graph)
 }
@@ -53,7 +53,7 @@ fn slices_give_what_the_whole_gives() {
         let odd: Vec<usize> = (0..n).rev().step_by(2).collect();
         let (loss, travelling) = (problem.loss.as_ref(), Reticent(problem.loss.as_ref()));
         let choices = [(None, None), (Some(odd.clone()), None), (None, Some(odd))];
-        let losses = [&travelling as &dyn Loss<Host>, &travelling, &travelling, loss];
+        let losses = [&travelling as &dyn Loss, &travelling, &travelling, loss];
         for ((ggn_samples, grad_samples), loss) in choices.iter().chain(&choices[2..]).zip(losses) {
             let own = |budget: Option<usize>| {
                 let mut ggn = Ggn::new(&graph, loss);
@@ -133,15 +133,14 @@ fn the_report_of_the_plan_is_that_of_the_work() {
     for problem in problems() {
         let Some(graph) = separable(&problem) else { continue };
         let (loss, travelling) = (problem.loss.as_ref(), Reticent(problem.loss.as_ref()));
-        let own: [&dyn Loss<Host>; 3] = [loss, &travelling, &travelling];
+        let own: [&dyn Loss; 3] = [loss, &travelling, &travelling];
         for (loss, grad_samples) in own.into_iter().zip([None, None, Some(vec![0])]) {
             let mut ggn = Ggn::new(&graph, loss);
             if let Some(samples) = grad_samples {
                 ggn = ggn.grad_samples(samples);
             }
-            let groups = [Group::new(graph.params(), top_k(1))];
-            let plan = ggn.plan(&groups).unwrap();
-            assert_eq!(&plan.report, ggn.gram_space(&groups).unwrap().report(), "{}", problem.name);
+            let plan = ggn.plan().unwrap();
+            assert_eq!(&plan.report, ggn.gram_space().unwrap().report(), "{}", problem.name);
             assert!(plan.multiply_adds() > plan.report.multiply_adds());
             let text = plan.to_string();
             assert!(
@@ -157,9 +156,8 @@ fn the_report_of_the_plan_is_that_of_the_work() {
 fn too_small_a_budget_names_what_is_needed() {
     let problem = problems().remove(0);
     let graph = problem.graph(&problem.params);
-    let groups = [Group::new(graph.params(), top_k(1))];
     let refused = |budget: usize| {
-        Ggn::new(&graph, problem.loss.as_ref()).memory_budget(budget).spectrum(&groups).unwrap_err()
+        Ggn::new(&graph, problem.loss.as_ref()).memory_budget(budget).spectrum().unwrap_err()
     };
     let Error::Memory { need, budget, tape, gram } = refused(1000) else {
         panic!("no error of memory")
@@ -172,5 +170,5 @@ fn too_small_a_budget_names_what_is_needed() {
         "{message}"
     );
     let ggn = Ggn::new(&graph, problem.loss.as_ref()).memory_budget(need);
-    assert!(ggn.spectrum(&groups).is_ok(), "what the error names suffices");
+    assert!(ggn.spectrum().is_ok(), "what the error names suffices");
 }

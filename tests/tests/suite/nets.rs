@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use vivit::prelude::*;
-use vivit::tensor::Rng;
+use vivit::autodiff::{Batch, CrossEntropy, Graph, Io, Loss, Mse, Op, ParamMap, Reduction};
+use vivit::nn::*;
+use vivit::tensor::{Rng, Scalar, Tensor};
 use vivit_tests::report::worse;
-use vivit_tests::zoo::{Host, Kind, loss};
+use vivit_tests::zoo::{Kind, host, loss};
 
 /// The same cases in every run: a bound on rounding that one case in a million exceeds must not
 /// fail somebody else's build.
@@ -58,7 +59,7 @@ pub fn recipes() -> impl Strategy<Value = Recipe> {
 
 impl Recipe {
     /// The model.
-    pub fn model(&self) -> Sequential<Host> {
+    pub fn model(&self) -> Sequential {
         let Recipe { inputs, hidden, outputs, .. } = *self;
         let layers = if self.conv {
             vec![
@@ -79,15 +80,15 @@ impl Recipe {
                 linear(hidden, outputs),
             ]
         };
-        Sequential::new(&Host::new(), layers, self.seed).unwrap()
+        Sequential::new(&host(), layers, self.seed).unwrap()
     }
 
     /// The inputs.
-    pub fn input(&self) -> Tensor<Host> {
+    pub fn input(&self) -> Tensor {
         let shape: &[usize] =
             if self.conv { &[self.n, self.inputs, 4, 4] } else { &[self.n, self.inputs] };
         let mut rng = Rng::new(self.seed + 1);
-        Tensor::from_vec(&Host::new(), shape, rng.normal(shape.iter().product())).unwrap()
+        Tensor::from_vec(&host(), shape, rng.normal(shape.iter().product())).unwrap()
     }
 
     /// The targets: labels, or numbers.
@@ -97,12 +98,12 @@ impl Recipe {
 
     /// A loss over the samples in the given order (all in order, if `None`), with the reduction's
     /// factor of the recipe's batch kept.
-    pub fn loss(&self) -> Box<dyn Loss<Host>> {
+    pub fn loss(&self) -> Box<dyn Loss> {
         loss(self.kind(), &[self.n, self.outputs], &mut Rng::new(self.seed + 2))
     }
 
     /// The recorded forward pass.
-    pub fn graph(&self) -> Graph<Host> {
+    pub fn graph(&self) -> Graph {
         self.model().forward(&self.input()).unwrap()
     }
 
@@ -117,7 +118,7 @@ impl Recipe {
     }
 
     /// The loss of some of the samples, in the given order, with its own reduction.
-    pub fn loss_of(&self, samples: &[usize], reduction: Reduction) -> Box<dyn Loss<Host>> {
+    pub fn loss_of(&self, samples: &[usize], reduction: Reduction) -> Box<dyn Loss> {
         let (labels, numbers) = self.targets();
         if self.classes {
             let labels: Vec<usize> = samples.iter().map(|&n| labels[n]).collect();
@@ -127,9 +128,9 @@ impl Recipe {
                 CrossEntropy::mean(labels)
             })
         } else {
-            let target = Tensor::from_vec(&Host::new(), &[self.n, self.outputs], numbers)
+            let target = Tensor::from_vec(&host(), &[self.n, self.outputs], numbers)
                 .unwrap()
-                .select(0, samples);
+                .index_select(0, samples);
             Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })
         }
     }
@@ -140,16 +141,16 @@ impl Recipe {
 #[derive(Debug)]
 pub struct Opaque<O>(pub O);
 
-impl<B: Backend, O: Op<B>> Op<B> for Opaque<O> {
+impl<O: Op> Op for Opaque<O> {
     fn name(&self) -> &'static str {
         "opaque"
     }
 
-    fn forward(&self, args: &[&Tensor<B>]) -> Tensor<B> {
+    fn forward(&self, args: &[&Tensor]) -> Tensor {
         self.0.forward(args)
     }
 
-    fn jac_t(&self, io: Io<'_, B>, wrt: usize, mat: &Tensor<B>, batch: Batch) -> Tensor<B> {
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         self.0.jac_t(io, wrt, mat, batch)
     }
 }
@@ -165,6 +166,29 @@ pub fn difference<E: Scalar>(a: &[E], b: &[E]) -> f64 {
 }
 
 /// The entries of a map, parameter after parameter.
-pub fn entries<B: Backend>(map: &ParamMap<Tensor<B>>) -> Vec<B::Elem> {
+pub fn entries(map: &ParamMap<Tensor>) -> Vec<f64> {
     map.iter().flat_map(|(_, value)| value.to_vec().unwrap()).collect()
+}
+
+/// A row of layers on random data, with random parameters.
+pub fn setting(
+    layers: Vec<Box<dyn Layer>>,
+    input: &[usize],
+    kind: Kind,
+    seed: u64,
+) -> (Graph, Box<dyn Loss>) {
+    let x =
+        Tensor::from_vec(&host(), input, Rng::new(seed).normal(input.iter().product())).unwrap();
+    let graph = Sequential::new(&host(), layers, seed).unwrap().forward(&x).unwrap();
+    let loss = loss(kind, graph.value().shape(), &mut Rng::new(seed + 1));
+    (graph, loss)
+}
+
+pub fn classes() -> Kind {
+    Kind::CrossEntropy(Reduction::Mean)
+}
+
+pub fn assert_close(a: &[f64], b: &[f64], tolerance: f64) {
+    let error = difference(a, b);
+    assert!(error <= tolerance, "off by {error:e}:\n{a:?}\n{b:?}");
 }

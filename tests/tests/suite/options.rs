@@ -1,8 +1,15 @@
 //! The options of the curvature layer, each against what it means.
 
-use vivit::prelude::*;
-use vivit::tensor::Rng;
-use vivit_tests::zoo::Host;
+use std::sync::{Arc, Mutex};
+
+use vivit::autodiff::{Batch, Graph, Mse, ParamId, ParamMap, Probe, Reduction, Seed, Site};
+use vivit::curvature::{
+    DirectionalDerivatives, Ggn, Progress, above, constant, nonzero, top_k, top_k_nonzero,
+};
+use vivit::extend::{BatchGrad, DiagGgn, Gradient, OnSite, SqrtGgn, run};
+use vivit::nn::*;
+use vivit::tensor::{Matrix, Rng, Tensor};
+use vivit_tests::zoo::host;
 
 use crate::nets::{Recipe, difference, entries};
 
@@ -11,14 +18,14 @@ fn a_hook_without_probes_sees_every_parameter() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
     let mut seen = Vec::new();
-    let hook = OnSite::new(vec![], |site: &Site<'_, Host>| {
+    let hook = OnSite::new(vec![], |site: &Site<'_>| {
         seen.push(site.param());
         Ok(())
     });
     run(&graph, loss.as_ref(), (hook,)).unwrap();
     seen.reverse();
     let mut expected = graph.params();
-    expected.chunks_mut(2).for_each(<[Var]>::reverse);
+    expected.chunks_mut(2).for_each(<[ParamId]>::reverse);
     assert_eq!(seen, expected);
 }
 
@@ -26,14 +33,14 @@ fn a_hook_without_probes_sees_every_parameter() {
 fn vectors_times_jacobians() {
     let recipe = Recipe { conv: true, ..recipe() };
     let graph = recipe.graph();
-    let (host, mut rng) = (Host::new(), Rng::new(1));
+    let (host, mut rng) = (host(), Rng::new(1));
     let shape = graph.value().shape().prefixed(&[2]);
     let u = Tensor::from_vec(&host, &shape, rng.normal(shape.size())).unwrap();
     let pulled = graph.vjp(&u).unwrap();
-    let tangents: ParamMap<Tensor<Host>> = pulled
+    let tangents: ParamMap<Tensor> = pulled
         .iter()
         .map(|(var, _)| {
-            let shape = graph.tape().value(var).shape().prefixed(&[1]);
+            let shape = graph.tape().param_value(var).unwrap().shape().prefixed(&[1]);
             (var, Tensor::from_vec(&host, &shape, rng.normal(shape.size())).unwrap())
         })
         .collect();
@@ -70,11 +77,9 @@ fn sub_samples_are_batches_of_their_own() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
     let chosen = vec![4, 1, 3];
-    let small = recipe.model().forward(&recipe.input().select(0, &chosen)).unwrap();
+    let small = recipe.model().forward(&recipe.input().index_select(0, &chosen)).unwrap();
     let small_loss = recipe.loss_of(&chosen, Reduction::Mean);
-    let spectrum = |ggn: Ggn<'_, Host>, graph: &Graph<Host>| {
-        ggn.spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0)
-    };
+    let spectrum = |ggn: Ggn<'_>, _graph: &Graph| ggn.spectrum().unwrap();
     // The mean over chosen samples estimates the mean over all.
     let whole = spectrum(Ggn::new(&graph, loss.as_ref()).ggn_samples(chosen.clone()), &graph);
     let own = spectrum(Ggn::new(&small, small_loss.as_ref()), &small);
@@ -84,7 +89,7 @@ fn sub_samples_are_batches_of_their_own() {
         run(&graph, loss.as_ref(), (BatchGrad::new(), BatchGrad::new().samples(chosen.clone())))
             .unwrap();
     for (var, picked) in picked.iter() {
-        assert_eq!(all[var].select(0, &chosen).to_vec().unwrap(), picked.to_vec().unwrap());
+        assert_eq!(all[var].index_select(0, &chosen).to_vec().unwrap(), picked.to_vec().unwrap());
     }
 }
 
@@ -92,11 +97,10 @@ fn sub_samples_are_batches_of_their_own() {
 fn gradients_and_ggn_choose_their_samples_independently() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
-    let groups = [Group::new(graph.params(), top_k(3))];
     let ggn =
         |grad: Vec<usize>| Ggn::new(&graph, loss.as_ref()).ggn_samples([2, 0]).grad_samples(grad);
-    let all = ggn((0..6).collect()).directional_derivatives(&groups).unwrap().remove(0);
-    let few = ggn(vec![5, 2]).directional_derivatives(&groups).unwrap().remove(0);
+    let all = ggn((0..6).collect()).directional_derivatives(top_k(3)).unwrap();
+    let few = ggn(vec![5, 2]).directional_derivatives(top_k(3)).unwrap();
     assert_eq!((few.gammas.rows(), few.lambdas.rows(), few.len()), (2, 2, 3));
     for (row, n) in [5, 2].into_iter().enumerate() {
         assert!(difference(few.gammas.row(row), all.gammas.row(n)) < 1e-12);
@@ -109,14 +113,9 @@ fn results_come_in_the_criterions_order() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
     let ggn = Ggn::new(&graph, loss.as_ref());
-    let ascending =
-        ggn.directional_derivatives(&[Group::new(graph.params(), top_k(3))]).unwrap().remove(0);
-    let descending = ggn
-        .directional_derivatives(&[Group::new(graph.params(), |v: &[f64]| {
-            (v.len() - 3..v.len()).rev().collect()
-        })])
-        .unwrap()
-        .remove(0);
+    let ascending = ggn.directional_derivatives(top_k(3)).unwrap();
+    let descending =
+        ggn.directional_derivatives(|v: &[f64]| (v.len() - 3..v.len()).rev().collect()).unwrap();
     for k in 0..3 {
         assert_eq!(ascending.eigenvalues[k], descending.eigenvalues[2 - k]);
         let column =
@@ -144,15 +143,12 @@ fn monte_carlo_repeats_with_its_seed_and_converges() {
     let (graph, loss) = (recipe.graph(), recipe.loss());
     let spectrum = |draws, seed| {
         let ggn = Ggn::new(&graph, loss.as_ref()).monte_carlo(draws, seed);
-        ggn.spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0)
+        ggn.spectrum().unwrap()
     };
     assert_eq!(spectrum(2, 5), spectrum(2, 5));
     assert_ne!(spectrum(2, 5), spectrum(2, 6));
     assert_eq!(spectrum(2, 5).len(), 2 * recipe.n);
-    let exact = Ggn::new(&graph, loss.as_ref())
-        .spectrum(&[Group::new(graph.params(), top_k(1))])
-        .unwrap()
-        .remove(0);
+    let exact = Ggn::new(&graph, loss.as_ref()).spectrum().unwrap();
     let trace = |values: &[f64]| values.iter().sum::<f64>();
     // The trace is a mean of independent draws; with 400 of them its deviation is a few percent: 25
     // % is far out.
@@ -164,29 +160,35 @@ fn monte_carlo_repeats_with_its_seed_and_converges() {
 fn damping_sees_its_directions() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
-    let groups = [Group::new(graph.params_where(|name| name.starts_with("0.")), top_k(2)), {
-        Group::new(graph.params_where(|name| name.starts_with("4.")), top_k(3))
-    }];
-    let ggn = Ggn::new(&graph, loss.as_ref());
-    let damping = |own: &DirectionalDerivatives<f64>| {
+    let groups = ["0.", "4."].map(|front| graph.params_where(|name| name.starts_with(front)));
+    let blocks = Ggn::new(&graph, loss.as_ref()).blocks(groups.clone());
+    let damping = |own: &DirectionalDerivatives| {
         assert_eq!((own.gram_eigenvectors.rows(), own.gram_eigenvectors.cols()), (own.len(), 12));
         // Undo the curvature, then divide by 2: a gradient step in the chosen subspace.
         own.mean_lambdas().iter().map(|mean| 2.0 - mean).collect()
     };
-    let newton = ggn.newton_step(&groups, damping).unwrap();
+    // All groups by one criterion, and each by its own.
+    let newton = blocks.newton_step(top_k(2), damping).unwrap();
+    let pairs = blocks.eigenpairs(top_k(2)).unwrap();
+    let mut steps: Vec<_> =
+        groups.iter().zip(pairs).map(|(group, pairs)| (group, newton.clone(), pairs)).collect();
+    for ((group, space), k) in groups.iter().zip(blocks.gram_spaces().unwrap()).zip([2, 3]) {
+        let own = space.newton_step(top_k(k), damping).unwrap();
+        assert_eq!((own.directions.len(), own.directions[0].len(), own.step.len()), (1, k, 2));
+        steps.push((group, own, space.eigenpairs(top_k(k)).unwrap()));
+    }
     assert_eq!(
         newton.directions.iter().map(DirectionalDerivatives::len).collect::<Vec<_>>(),
-        [2, 3]
+        [2, 2]
     );
     assert_eq!(newton.step.len(), 4);
-    let pairs = ggn.eigenpairs(&groups).unwrap();
     let gradient = graph.backward(loss.as_ref()).unwrap();
-    for (group, pairs) in groups.iter().zip(&pairs) {
-        let of = |map: &ParamMap<Tensor<Host>>, k: Option<usize>| -> Vec<f64> {
+    for (group, newton, pairs) in &steps {
+        let of = |map: &ParamMap<Tensor>, k: Option<usize>| -> Vec<f64> {
             let part = |var| {
                 k.map_or_else(|| map[var].clone(), |k| map[var].slice(k, k + 1)).to_vec().unwrap()
             };
-            group.params().iter().flat_map(|&var| part(var)).collect()
+            group.iter().flat_map(|&var| part(var)).collect()
         };
         let mut expected = vec![0.0; of(&gradient, None).len()];
         for k in 0..pairs.eigenvalues.len() {
@@ -202,10 +204,7 @@ fn damping_sees_its_directions() {
 fn eigenvectors_are_orthonormal_and_signed() {
     let recipe = Recipe { conv: true, ..recipe() };
     let (graph, loss) = (recipe.graph(), recipe.loss());
-    let pairs = Ggn::new(&graph, loss.as_ref())
-        .eigenpairs(&[Group::new(graph.params(), nonzero(1e-5))])
-        .unwrap()
-        .remove(0);
+    let pairs = Ggn::new(&graph, loss.as_ref()).eigenpairs(nonzero(1e-5)).unwrap();
     let k = pairs.eigenvalues.len();
     let rows: Vec<Vec<f64>> = (0..k)
         .map(|k| {
@@ -232,16 +231,14 @@ fn eigenvectors_are_orthonormal_and_signed() {
 fn a_newton_step_without_damping_solves_a_quadratic() {
     // One linear layer under squared error: the loss is quadratic, its Hessian is the GGN, and one
     // step reaches the minimum.
-    let host = Host::new();
+    let host = host();
     let model = Sequential::new(&host, vec![linear(3, 2)], 1).unwrap();
     let x = Tensor::from_vec(&host, &[8, 3], Rng::new(2).normal(24)).unwrap();
     let y = Tensor::from_vec(&host, &[8, 2], Rng::new(3).normal(16)).unwrap();
     for loss in [Mse::mean(y.clone()), Mse::sum(y)] {
         let mut model_after = Sequential::new(&host, vec![linear(3, 2)], 1).unwrap();
         let graph = model.forward(&x).unwrap();
-        let newton = Ggn::new(&graph, &loss)
-            .newton_step(&[Group::new(graph.params(), nonzero(1e-10))], constant(0.0))
-            .unwrap();
+        let newton = Ggn::new(&graph, &loss).newton_step(nonzero(1e-10), constant(0.0)).unwrap();
         model_after.add_scaled(1.0, &newton.step).unwrap();
         let after = model_after.forward(&x).unwrap();
         let gradient = entries(&after.backward(&loss).unwrap());
@@ -254,11 +251,12 @@ fn a_newton_step_without_damping_solves_a_quadratic() {
 fn progress_is_reported() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
-    let seen = std::cell::RefCell::new(Vec::new());
-    let ggn =
-        Ggn::new(&graph, loss.as_ref()).on_progress(|progress| seen.borrow_mut().push(progress));
-    ggn.eigenpairs(&[Group::new(graph.params(), top_k(2))]).unwrap();
-    let seen = seen.borrow();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&seen);
+    let ggn = Ggn::new(&graph, loss.as_ref())
+        .on_progress(move |progress| record.lock().unwrap().push(progress));
+    ggn.eigenpairs(top_k(2)).unwrap();
+    let seen = seen.lock().unwrap();
     assert_eq!(seen[5], Progress::Gram { done: 6, total: 6 });
     assert_eq!(seen[6], Progress::Eigenvalues { done: 1, total: 1 });
     assert_eq!(seen[7..], [Progress::Eigenvectors { done: 2, total: 2 }]);
@@ -269,14 +267,13 @@ fn hooks_and_shared_probes_travel_once() {
     let recipe = recipe();
     let (graph, loss) = (recipe.graph(), recipe.loss());
     let mut seen = Vec::new();
-    let hook = OnSite::new(vec![Probe::new(Seed::Gradient)], |site: &Site<'_, Host>| {
+    let hook = OnSite::new(vec![Probe::new(Seed::Gradient)], |site: &Site<'_>| {
         // The gradient and the two exact roots' columns share one factor: 1 + (C − 1).
         seen.push((site.name().to_string(), site.jac_t(0, Batch::Keep).len() / site.value().len()));
         Ok(())
     });
     let (gradient, _, _, ()) =
-        run(&graph, loss.as_ref(), (Gradient::new(), DiagGgn::exact(), SqrtGgn::exact(), hook))
-            .unwrap();
+        run(&graph, loss.as_ref(), (Gradient, DiagGgn::exact(), SqrtGgn::exact(), hook)).unwrap();
     let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["4.weight", "4.bias", "2.weight", "2.bias", "0.weight", "0.bias"]);
     assert!(seen.iter().all(|(_, samples)| *samples == recipe.n));

@@ -2,11 +2,9 @@
 //! random shapes.
 
 use proptest::prelude::*;
-use vivit::prelude::*;
-use vivit::tensor::Rng;
-use vivit::tensor::{Gemm, Strides, Window};
+use vivit::tensor::{Device, Gemm, Rng, Strides, Tensor, Window};
 use vivit_tests::primitives;
-use vivit_tests::zoo::Host;
+use vivit_tests::zoo::host;
 
 use crate::nets::config;
 
@@ -14,19 +12,19 @@ fn random(len: usize, seed: u64) -> Vec<f64> {
     Rng::new(seed).normal(len)
 }
 
-fn tensor(shape: &[usize], seed: u64) -> Tensor<Host> {
-    Tensor::from_vec(&Host::new(), shape, random(shape.iter().product(), seed)).unwrap()
+fn tensor(shape: &[usize], seed: u64) -> Tensor {
+    Tensor::from_vec(&host(), shape, random(shape.iter().product(), seed)).unwrap()
 }
 
 /// The shared suite.
 #[test]
 fn in_single_precision() {
-    primitives::check_all(&Cpu::<f32>::new());
+    primitives::check_all(&Device::cpu());
 }
 
 #[test]
 fn in_double_precision() {
-    primitives::check_all(&Cpu::<f64>::new());
+    primitives::check_all(&Device::cpu_f64());
 }
 
 proptest! {
@@ -46,12 +44,12 @@ proptest! {
             ..Gemm::new(m, n, k)
         };
         let g = g.batch(kept, summed * shared * sa, summed * sb, shared * sc).batch(summed, shared * sa, sb, 0).batch(shared, sa, 0, sc);
-        primitives::product(&Host::new(), &g, [kept * summed * shared * sa, kept * summed * sb, kept * shared * sc], seed);
+        primitives::product(&host(), &g, [kept * summed * shared * sa, kept * summed * sb, kept * shared * sc], seed);
     }
 
     #[test]
     fn symmetric_products(r in 1usize..600, d in 1usize..20, seed in 0u64..1000) {
-        primitives::symmetric_product(&Host::new(), r, d, seed);
+        primitives::symmetric_product(&host(), r, d, seed);
     }
 
     #[test]
@@ -61,7 +59,7 @@ proptest! {
         };
         let (a_shape, b_shape) = (side(|m| m.0), side(|m| m.1));
         let b_shape = b_shape[lead.min(b_shape.len() - 1)..].to_vec();
-        primitives::broadcast(&Host::new(), &a_shape, &b_shape, seed);
+        primitives::broadcast(&host(), &a_shape, &b_shape, seed);
     }
 
     #[test]
@@ -78,7 +76,7 @@ proptest! {
                 pads[axis] = (-(at as isize), at as isize + 1 - shape[axis] as isize);
                 x.pad(&pads)
             }).collect();
-            prop_assert_eq!(x.select(axis, &pick).to_vec().unwrap(), Tensor::concat(&parts, axis).to_vec().unwrap());
+            prop_assert_eq!(x.index_select(axis, &pick).to_vec().unwrap(), Tensor::concat(&parts, axis).to_vec().unwrap());
         }
     }
 
@@ -88,7 +86,7 @@ proptest! {
         let list = |pick: fn(&(usize, usize, usize, usize, usize)) -> usize| axes.iter().map(pick).collect::<Vec<_>>();
         let input = list(|x| (x.3 * (x.0 - 1) + 1).saturating_sub(2 * x.2).max(1) + x.4);
         let w = Window::new(&input, &list(|x| x.0), &list(|x| x.1), &list(|x| x.2), &list(|x| x.3), false).unwrap();
-        primitives::window(&Host::new(), planes, &w, seed);
+        primitives::window(&host(), planes, &w, seed);
     }
 }
 

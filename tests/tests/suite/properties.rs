@@ -1,10 +1,14 @@
 //! Properties that hold for every network.
 
 use proptest::prelude::*;
+use vivit::autodiff::{
+    Batch, Graph, Loss, Mse, ParamMap, Probe, Reduction, RootColumns, Seed, Tape,
+};
+use vivit::curvature::{Ggn, constant, nonzero, top_k};
 use vivit::eigh::eigvalsh;
-use vivit::prelude::*;
-use vivit::tensor::Rng;
-use vivit_tests::zoo::Host;
+use vivit::extend::{BatchGrad, DiagGgn, SqrtGgn, run};
+use vivit::tensor::{Matrix, Rng, Tensor};
+use vivit_tests::zoo::host;
 
 use crate::nets::{Opaque, Recipe, config, difference, entries, recipes};
 
@@ -12,11 +16,11 @@ use crate::nets::{Opaque, Recipe, config, difference, entries, recipes};
 const ROUNDING: f64 = 1e-12;
 
 fn all_products(
-    graph: &Graph<Host>,
-    loss: &dyn Loss<Host>,
-    columns: &Tensor<Host>,
+    graph: &Graph,
+    loss: &dyn Loss,
+    columns: &Tensor,
     batch: Batch,
-) -> ParamMap<Tensor<Host>> {
+) -> ParamMap<Tensor> {
     let mut products = ParamMap::new();
     let probe = Probe::new(Seed::Columns(columns.clone()));
     graph
@@ -28,25 +32,27 @@ fn all_products(
     products
 }
 
-fn columns(graph: &Graph<Host>, v: usize, seed: u64) -> Tensor<Host> {
+fn columns(graph: &Graph, v: usize, seed: u64) -> Tensor {
     let shape = graph.value().shape().prefixed(&[v]);
-    Tensor::from_vec(&Host::new(), &shape, Rng::new(seed).normal(shape.size())).unwrap()
+    Tensor::from_vec(&host(), &shape, Rng::new(seed).normal(shape.size())).unwrap()
 }
 
 /// `V` of all parameters as rows `[V·N, D]`.
-fn dense_root(graph: &Graph<Host>, loss: &dyn Loss<Host>) -> Matrix<f64> {
+fn dense_root(graph: &Graph, loss: &dyn Loss) -> Matrix<f64> {
     let (sqrt,) = run(graph, loss, (SqrtGgn::exact(),)).unwrap();
     let rows = sqrt.iter().next().map_or(0, |(_, v)| v.shape()[0] * v.shape()[1]);
-    let parts: Vec<Matrix<f64>> =
-        sqrt.iter().map(|(_, v)| v.reshape([rows, v.len() / rows]).to_matrix().unwrap()).collect();
+    let parts: Vec<Matrix<f64>> = sqrt
+        .iter()
+        .map(|(_, v)| v.reshape([rows, v.len() / rows]).to_matrix::<f64>().unwrap())
+        .collect();
     let wide = (0..rows)
         .flat_map(|row| parts.iter().flat_map(move |part| part.row(row).to_vec()))
         .collect::<Vec<_>>();
     Matrix::new(rows, wide.len() / rows, wide)
 }
 
-fn permuted(recipe: &Recipe, order: &[usize]) -> (Graph<Host>, Box<dyn Loss<Host>>) {
-    let graph = recipe.model().forward(&recipe.input().select(0, order)).unwrap();
+fn permuted(recipe: &Recipe, order: &[usize]) -> (Graph, Box<dyn Loss>) {
+    let graph = recipe.model().forward(&recipe.input().index_select(0, order)).unwrap();
     (graph, recipe.loss_of(order, recipe.reduction))
 }
 
@@ -90,10 +96,10 @@ proptest! {
         let (grads,) = run(&graph, loss.as_ref(), (BatchGrad::new(),)).unwrap();
         let (others,) = run(&other, other_loss.as_ref(), (BatchGrad::new(),)).unwrap();
         for (var, grad) in grads.iter() {
-            prop_assert!(difference(&grad.select(0, &order).to_vec().unwrap(), &others[var].to_vec().unwrap()) < ROUNDING);
+            prop_assert!(difference(&grad.index_select(0, &order).to_vec().unwrap(), &others[var].to_vec().unwrap()) < ROUNDING);
         }
-        let derivatives = |graph: &Graph<Host>, loss: &dyn Loss<Host>| {
-            Ggn::new(graph, loss).directional_derivatives(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0)
+        let derivatives = |graph: &Graph, loss: &dyn Loss| {
+            Ggn::new(graph, loss).directional_derivatives(top_k(1)).unwrap()
         };
         let (own, other) = (derivatives(&graph, loss.as_ref()), derivatives(&other, other_loss.as_ref()));
         // The leading direction may be close to the next one: eigenvalues and the mean of λ are all
@@ -109,7 +115,7 @@ proptest! {
         let (grads,) = run(&graph, loss.as_ref(), (BatchGrad::new(),)).unwrap();
         for n in 0..recipe.n {
             let (one, one_loss) = (
-                recipe.model().forward(&recipe.input().select(0, &[n])).unwrap(),
+                recipe.model().forward(&recipe.input().index_select(0, &[n])).unwrap(),
                 recipe.loss_of(&[n], Reduction::Sum),
             );
             let gradient = one.backward(one_loss.as_ref()).unwrap();
@@ -122,7 +128,7 @@ proptest! {
     #[test]
     fn the_gram_matrix_has_the_ggn_spectrum_and_is_semidefinite(recipe in recipes()) {
         let (graph, loss) = (recipe.graph(), recipe.loss());
-        let spectrum = Ggn::new(&graph, loss.as_ref()).spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0);
+        let spectrum = Ggn::new(&graph, loss.as_ref()).spectrum().unwrap();
         let v = dense_root(&graph, loss.as_ref());
         let (r, d) = (v.rows(), v.cols());
         let ggn = Matrix::from_fn(d, d, |i, j| (0..r).map(|row| v[(row, i)] * v[(row, j)]).sum::<f64>());
@@ -141,7 +147,7 @@ proptest! {
         if draws > 0 {
             ggn = ggn.monte_carlo(draws, recipe.seed);
         }
-        let own = ggn.directional_derivatives(&[Group::new(graph.params(), nonzero(1e-6))]).unwrap().remove(0);
+        let own = ggn.directional_derivatives(nonzero(1e-6)).unwrap();
         let whole = if recipe.reduction == Reduction::Mean { 1.0 } else { recipe.n as f64 };
         let means: Vec<f64> = own.mean_lambdas().iter().map(|mean| whole * mean).collect();
         prop_assert!(difference(&means, &own.eigenvalues) < ROUNDING);
@@ -152,7 +158,7 @@ proptest! {
         let (graph, loss) = (recipe.graph(), recipe.loss());
         let spectrum = |columns| {
             let ggn = Ggn::new(&graph, loss.as_ref()).columns(columns);
-            ggn.spectrum(&[Group::new(graph.params(), top_k(1))]).unwrap().remove(0)
+            ggn.spectrum().unwrap()
         };
         let (all, fewer) = (spectrum(RootColumns::Outputs), spectrum(RootColumns::Rank));
         let expected = if recipe.classes { recipe.n * (recipe.outputs - 1) } else { recipe.n * recipe.outputs };
@@ -166,7 +172,7 @@ proptest! {
 
     #[test]
     fn shortcuts_equal_the_generic_way(n in 1usize..5, t in 1usize..4, i in 1usize..5, o in 1usize..5, seed in 0u64..1000) {
-        let host = Host::new();
+        let host = host();
         let build = |opaque: bool| {
             let mut rng = Rng::new(seed);
             let mut draw = |shape: &[usize]| Tensor::from_vec(&host, shape, rng.normal(shape.iter().product())).unwrap();
@@ -191,11 +197,11 @@ proptest! {
         let (diag, sqrt) = run(&generic, &loss, (DiagGgn::exact(), SqrtGgn::exact())).unwrap();
         prop_assert!(difference(&entries(&fast_diag), &entries(&diag)) < ROUNDING);
         prop_assert!(difference(&entries(&fast_sqrt), &entries(&sqrt)) < ROUNDING);
-        let derive = |graph: &Graph<Host>| {
-            let groups = [Group::new(graph.params(), nonzero(1e-6))];
+        let derive = |graph: &Graph| {
             let ggn = Ggn::new(graph, &loss);
-            let space = ggn.gram_space(&groups).unwrap();
-            (space.spectrum(0).to_vec(), entries(&space.newton_step(constant(1.0)).unwrap().step))
+            let space = ggn.gram_space().unwrap();
+            let newton = space.newton_step(nonzero(1e-6), constant(1.0)).unwrap();
+            (space.spectrum().to_vec(), entries(&newton.step))
         };
         let ((fast_spectrum, fast_step), (spectrum, step)) = (derive(&fast), derive(&generic));
         prop_assert!(difference(&fast_spectrum, &spectrum) < ROUNDING);

@@ -2,16 +2,23 @@
 //! those without it find.
 
 use vivit::autodiff::ops::{Conv, ConvOptions, ConvTranspose, Linear, MaxPool, PoolOptions};
-use vivit::prelude::*;
-use vivit_tests::zoo::Host;
+use vivit::autodiff::{Graph, Mse, Op, Tape, Var};
+use vivit::curvature::{Ggn, constant, top_k};
+use vivit::extend::{
+    BatchDiagGgn, BatchGrad, BatchL2Grad, DiagGgn, DiagHessian, Kfac, SqrtGgn, SumGradSquared,
+    Variance, run, run_for,
+};
+use vivit::nn::*;
+use vivit::tensor::{Matrix, Rng, Tensor, Unary};
+use vivit_tests::zoo::host;
 
-use crate::extensions::{assert_close, classes, setting};
 use crate::nets::{Opaque, difference, entries};
+use crate::nets::{assert_close, classes, setting};
 
 /// The same graph with an operation as it is, and without its structure.
-fn structure_and_none<O: Op<Host> + Clone>(op: O, args: &[Tensor<Host>]) -> [Graph<Host>; 2] {
-    let graph = |record: &dyn Fn(&mut Tape<Host>, &[Var]) -> Var| {
-        let mut tape = Tape::new(&Host::new());
+fn structure_and_none<O: Op + Clone>(op: O, args: &[Tensor]) -> [Graph; 2] {
+    let graph = |record: &dyn Fn(&mut Tape, &[Var]) -> Var| {
+        let mut tape = Tape::new(&host());
         let mut vars = vec![tape.input(args[0].clone())];
         vars.extend(args[1..].iter().map(|arg| tape.param(arg.clone())));
         let y = record(&mut tape, &vars);
@@ -25,10 +32,10 @@ fn structure_and_none<O: Op<Host> + Clone>(op: O, args: &[Tensor<Host>]) -> [Gra
 }
 
 /// What extensions make of the structure is what they make of the expanded factors.
-fn assert_structure_does_not_matter<O: Op<Host> + Clone>(name: &str, op: O, args: &[Tensor<Host>]) {
+fn assert_structure_does_not_matter<O: Op + Clone>(name: &str, op: O, args: &[Tensor]) {
     let graphs = structure_and_none(op, args);
     let target = Tensor::from_vec(
-        &Host::new(),
+        &host(),
         graphs[0].value().shape(),
         Rng::new(3).normal(graphs[0].value().len()),
     )
@@ -60,8 +67,7 @@ fn assert_structure_does_not_matter<O: Op<Host> + Clone>(name: &str, op: O, args
 #[test]
 fn the_structure_of_outer_products_does_not_matter() {
     let random = |shape: &[usize], seed| {
-        Tensor::from_vec(&Host::new(), shape, Rng::new(seed).normal(shape.iter().product()))
-            .unwrap()
+        Tensor::from_vec(&host(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
     };
     // One position; few (products over positions are cheaper) and many (gradients are formed), in
     // both layouts, with groups, and where the parameter's axes are the other way round.
@@ -126,17 +132,12 @@ fn signs_follow_their_samples() {
     assert!(
         n * columns * entries_of_weight > 1 << 22 && n / 2 * columns * entries_of_weight <= 1 << 22
     );
-    let layers = vec![
-        Conv2d { bias: false, ..Conv2d::new(2, 4, 2) }.boxed(),
-        tanh(),
-        flatten(),
-        linear(36, 2),
-    ];
+    let layers =
+        vec![Conv2d::new(2, 4, 2).without_bias().boxed(), tanh(), flatten(), linear(36, 2)];
     let (graph, loss) = setting(layers, &[n, 2, 4, 4], classes(), 23);
     let weight = graph.params()[..1].to_vec();
-    let of = |extension: DiagHessian<Host>| {
-        run_for(&graph, loss.as_ref(), &weight, (extension,)).unwrap().0
-    };
+    let of =
+        |extension: DiagHessian| run_for(&graph, loss.as_ref(), &weight, (extension,)).unwrap().0;
     let whole = of(DiagHessian::new());
     // Each half estimates the whole, and their mean is it.
     let mut mean = of(DiagHessian::new().samples((0..n / 2).collect()))[weight[0]].scale(0.5);
@@ -165,7 +166,7 @@ fn factors_of_chosen_samples_estimate_the_whole() {
         // A bias's block is exact: V Vᵀ, scaled for the whole batch.
         let rows = v.shape()[0] * v.shape()[1];
         let d = v.len() / rows;
-        let v = v.reshape([rows, d]).to_matrix().unwrap();
+        let v = v.reshape([rows, d]).to_matrix::<f64>().unwrap();
         let block =
             Matrix::from_fn(d, d, |i, j| (0..rows).map(|r| v[(r, i)] * v[(r, j)]).sum::<f64>());
         assert_close(&factors[var].b().to_vec().unwrap(), block.as_slice(), 1e-13);
@@ -174,7 +175,7 @@ fn factors_of_chosen_samples_estimate_the_whole() {
             graph.params()[graph.params().iter().position(|other| *other == var).unwrap() - 1];
         assert_close(&factors[weight].b().to_vec().unwrap(), block.as_slice(), 1e-13);
     }
-    let x = Rng::new(22).normal::<f64>(18);
+    let x = Rng::new(22).normal(18);
     let mean = Matrix::from_fn(3, 3, |i, j| {
         samples.iter().map(|n| x[n * 3 + i] * x[n * 3 + j]).sum::<f64>() / 3.0
     });
@@ -188,19 +189,17 @@ fn factors_of_chosen_samples_estimate_the_whole() {
 /// The same graph with maxima that are routed past what lies before them, and with maxima that are
 /// not.
 fn routed_and_not(
-    network: impl Fn(&mut Tape<Host>, Var, &dyn Fn(&mut Tape<Host>, Var) -> Var) -> Var,
-) -> [Graph<Host>; 2] {
+    network: impl Fn(&mut Tape, Var, &dyn Fn(&mut Tape, Var) -> Var) -> Var,
+) -> [Graph; 2] {
     let random = |shape: &[usize], seed| {
-        Tensor::from_vec(&Host::new(), shape, Rng::new(seed).normal(shape.iter().product()))
-            .unwrap()
+        Tensor::from_vec(&host(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
     };
     let options =
         PoolOptions { stride: vec![2, 1], padding: vec![1, 0], ..PoolOptions::new(&[3, 2]) };
-    let routed = |tape: &mut Tape<Host>, x: Var| tape.record(MaxPool::new(options.clone()), &[x]);
-    let not =
-        |tape: &mut Tape<Host>, x: Var| tape.record(Opaque(MaxPool::new(options.clone())), &[x]);
-    [&routed as &dyn Fn(&mut Tape<Host>, Var) -> Var, &not].map(|pool| {
-        let mut tape = Tape::new(&Host::new());
+    let routed = |tape: &mut Tape, x: Var| tape.record(MaxPool::new(options.clone()), &[x]);
+    let not = |tape: &mut Tape, x: Var| tape.record(Opaque(MaxPool::new(options.clone())), &[x]);
+    [&routed as &dyn Fn(&mut Tape, Var) -> Var, &not].map(|pool| {
+        let mut tape = Tape::new(&host());
         let x = tape.input(random(&[5, 2, 6, 7], 1));
         let weight = tape.param(random(&[3, 2, 2, 2], 2));
         let x = tape.conv(x, weight, None, &ConvOptions::new(2));
@@ -211,7 +210,7 @@ fn routed_and_not(
 
 #[test]
 fn routes_past_padding_and_maps_do_not_matter() {
-    type Network = fn(&mut Tape<Host>, Var, &dyn Fn(&mut Tape<Host>, Var) -> Var) -> Var;
+    type Network = fn(&mut Tape, Var, &dyn Fn(&mut Tape, Var) -> Var) -> Var;
     let networks: [(&str, Network); 6] = [
         ("alone", |tape, x, pool| pool(tape, x)),
         ("a map", |tape, x, pool| {
@@ -240,7 +239,7 @@ fn routes_past_padding_and_maps_do_not_matter() {
             let pooled = pool(tape, padded);
             let again = pool(tape, x);
             let all = [x, padded, pooled, again].map(|var| tape.flatten(var));
-            tape.concat(&all, 0)
+            tape.concat(&all, 1)
         }),
     ];
     for (name, network) in networks {
@@ -249,12 +248,10 @@ fn routes_past_padding_and_maps_do_not_matter() {
             tape.flatten(y)
         });
         let target = Rng::new(3).normal(not.value().len());
-        let loss = Mse::sum(Tensor::from_vec(&Host::new(), not.value().shape(), target).unwrap());
+        let loss = Mse::sum(Tensor::from_vec(&host(), not.value().shape(), target).unwrap());
         let results = [routed, not].map(|graph| {
-            let groups = [Group::new(graph.params(), top_k(3))];
-            let step = |ggn: Ggn<'_, Host>| {
-                entries(&ggn.newton_step(&groups, constant(1.0)).unwrap().step)
-            };
+            let step =
+                |ggn: Ggn<'_>| entries(&ggn.newton_step(top_k(3), constant(1.0)).unwrap().step);
             [
                 entries(&graph.backward(&loss).unwrap()),
                 step(Ggn::new(&graph, &loss)),

@@ -1,12 +1,16 @@
 //! The same bits for any number of threads.
 
-use vivit::prelude::*;
+use vivit::autodiff::CrossEntropy;
+use vivit::curvature::{Ggn, top_k};
+use vivit::extend::{DiagGgn, Gradient, run};
+use vivit::nn::*;
+use vivit::tensor::{Device, Rng, Tensor};
 
 use crate::nets::entries;
 
 /// Everything that a network yields, at sizes that go parallel.
-fn everything() -> Vec<u32> {
-    let cpu = Cpu::<f32>::new();
+fn everything() -> Vec<u64> {
+    let cpu = Device::cpu();
     let layers = vec![
         Conv2d::new(3, 8, 3).padded(1).boxed(),
         relu(),
@@ -23,22 +27,21 @@ fn everything() -> Vec<u32> {
     let x = Tensor::from_vec(&cpu, &[n, 3, 16, 16], Rng::new(2).normal(n * 3 * 256)).unwrap();
     let loss = CrossEntropy::mean((0..n).map(|n| n % 10).collect::<Vec<_>>());
     let graph = model.forward(&x).unwrap();
-    let (gradient, diag) = run(&graph, &loss, (Gradient::new(), DiagGgn::exact())).unwrap();
-    let groups = [Group::new(graph.params(), top_k(8))];
+    let (gradient, diag) = run(&graph, &loss, (Gradient, DiagGgn::exact())).unwrap();
     let ggn = Ggn::new(&graph, &loss);
-    let space = ggn.gram_space(&groups).unwrap();
-    let own = space.directional_derivatives().unwrap().remove(0);
-    let pairs = space.eigenpairs().unwrap().remove(0);
+    let space = ggn.gram_space().unwrap();
+    let own = space.directional_derivatives(top_k(8)).unwrap();
+    let pairs = space.eigenpairs(top_k(8)).unwrap();
     let lists = [
         graph.value().to_vec().unwrap(),
         entries(&gradient),
         entries(&diag),
-        space.spectrum(0).to_vec(),
+        space.spectrum().to_vec(),
         own.gammas.into_vec(),
         own.lambdas.into_vec(),
         entries(&pairs.eigenvectors),
     ];
-    lists.concat().into_iter().map(f32::to_bits).collect()
+    lists.concat().into_iter().map(f64::to_bits).collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The checks behind `cargo xtask verify`: they pass, and they can fail.
 
-use vivit::prelude::*;
+use vivit::tensor::Device;
 use vivit_tests::case::{Case, list, own_cases};
 use vivit_tests::report::{Outcome, Report, direction_factors};
 use vivit_tests::{dense, reference, zoo};
@@ -22,8 +22,8 @@ fn reference_cases_agree() {
     let mut report = Report::default();
     for path in list(&own_cases()).unwrap() {
         let case = Case::read(&path).unwrap();
-        reference::check(&Cpu::<f64>::new(), &case, &mut report);
-        reference::check(&Cpu::<f32>::new(), &case, &mut report);
+        reference::check(&Device::cpu_f64(), &case, &mut report);
+        reference::check(&Device::cpu(), &case, &mut report);
     }
     assert!(failures(&report).is_empty(), "{}", failures(&report).join("\n"));
     for supported in [
@@ -47,7 +47,7 @@ fn a_wrong_model_fails() {
     let text = case.description.take().unwrap().to_string().replace("relu", "tanh");
     case.description = Some(serde_json::from_str(&text).unwrap());
     let mut report = Report::default();
-    reference::check(&Cpu::<f64>::new(), &case, &mut report);
+    reference::check(&Device::cpu_f64(), &case, &mut report);
     assert_eq!(failures(&report).len(), report.rows.len(), "{report:?}");
 }
 
@@ -57,7 +57,7 @@ fn what_is_missing_is_named() {
     let text = case.description.take().unwrap().to_string().replace("relu", "spline");
     case.description = Some(serde_json::from_str(&text).unwrap());
     let mut report = Report::default();
-    reference::check(&Cpu::<f64>::new(), &case, &mut report);
+    reference::check(&Device::cpu_f64(), &case, &mut report);
     assert_eq!(report.rows.len(), 1);
     assert_eq!(report.rows[0].outcome, Outcome::Unsupported("spline".into()));
 }

@@ -6,6 +6,7 @@ use super::blocks::GgnBlocks;
 use super::progress::{Listener, Progress};
 use super::settings::Settings;
 use super::{DirectionalDerivatives, Eigenpairs, GramSpace, NewtonStep, Plan};
+use crate::params::chosen_params;
 use crate::{Contraction, Error};
 
 /// The generalized Gauss-Newton matrix `G = Σ_n J_nᵀ H_n J_n` of a graph's loss, and how it is to be
@@ -142,10 +143,7 @@ impl<'a> Ggn<'a> {
 
     /// The only block.
     fn block(&self) -> Result<GgnBlocks<'a>, Error> {
-        let params = self.params.clone().unwrap_or_else(|| self.settings.graph.params());
-        if params.is_empty() {
-            return Err(Error::NoParameters);
-        }
+        let params = chosen_params(self.settings.graph, self.params.clone())?;
         Ok(GgnBlocks::new(self.settings.clone(), vec![params]))
     }
 

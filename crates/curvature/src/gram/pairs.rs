@@ -113,6 +113,7 @@ impl<'o> Side<'o> {
 }
 
 /// Samples n, ready to make P with samples m.
+#[allow(clippy::large_enum_variant)] // few, on the stack, for a short time
 enum Prepared<'o> {
     /// The side, `K: [G, seen · T, samples · T]`, and the distances of positions and of samples in
     /// its lines.

@@ -63,7 +63,7 @@ pub(crate) fn row_norms(x: &Tensor) -> Result<Vec<f64>, Error> {
 
 /// The rows of `x: [K, D]`, each times its number.
 pub(crate) fn scale_rows(x: &Tensor, factors: &[f64]) -> Result<Tensor, Error> {
-    Ok(x.mul(&Tensor::from_vec(x.device(), &[factors.len(), 1], factors)?))
+    Ok(x.mul(&Tensor::from_vec(x.device(), [factors.len(), 1], factors)?))
 }
 
 /// The rows of `x: [K, D]` with the entry of largest magnitude of each made positive.
@@ -76,7 +76,7 @@ pub(crate) fn with_signs(x: &Tensor) -> Result<Tensor, Error> {
 
 /// Standard normal vectors `[k, d]`.
 pub(crate) fn normal(device: &Device, rng: &mut Rng, k: usize, d: usize) -> Result<Tensor, Error> {
-    Ok(Tensor::from_vec(device, &[k, d], rng.normal(k * d))?)
+    Ok(Tensor::from_vec(device, [k, d], rng.normal(k * d))?)
 }
 
 /// Orthonormal rows, up to a capacity that is allocated at once.
@@ -193,7 +193,7 @@ impl Basis {
     /// `S Q` for `s: [K, m]` and the first m rows, `[K, D]`.
     pub(crate) fn combine(&self, s: &Matrix<f64>) -> Result<Tensor, Error> {
         let (k, m, d) = (s.rows(), s.cols(), self.dim());
-        let s = Tensor::from_vec(self.rows.device(), &[k, m], s.as_slice())?;
+        let s = Tensor::from_vec(self.rows.device(), [k, m], s.as_slice())?;
         Ok(s.gemm(&Gemm::new(k, d, m), &self.rows, [k, d]))
     }
 }

@@ -26,7 +26,7 @@ impl ProbeVectors {
             }
             ProbeVectors::Gaussian => rng.normal(k * d),
         };
-        Ok(Tensor::from_vec(device, &[k, d], data)?)
+        Ok(Tensor::from_vec(device, [k, d], data)?)
     }
 }
 

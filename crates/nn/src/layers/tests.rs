@@ -182,5 +182,5 @@ fn models_may_move_between_threads() {
     moves::<Sequential>();
     moves::<Box<dyn Layer>>();
     moves::<Box<dyn crate::Optimizer>>();
-    moves::<crate::Batches>();
+    moves::<crate::MiniBatches>();
 }

@@ -483,6 +483,31 @@ pub(super) fn conv_weights<E: CpuScalar>(p: &ConvWeights, s: &[E], x: &[E]) -> S
     out
 }
 
+/// Adds what one kernel element sees of two sides, `met: [plane, plane, n]`, to `out: [windows,
+/// windows · n]`, rows of `cols`.
+#[inline]
+fn add_met<E: CpuScalar>(
+    met: &[E],
+    out: &mut [E],
+    of_k: &[Run],
+    [plane, n, cols]: [usize; 3],
+    step: usize,
+) {
+    for run in of_k {
+        for window in 0..run.len {
+            let line = &met[(run.at + window * step) * plane * n..][..plane * n];
+            let out = &mut out[(run.first + window) * cols..][..cols];
+            for other in of_k {
+                for (at, len) in other.joined(step) {
+                    let from = &line[(other.at + at * step) * n..][..len * n];
+                    let to = &mut out[(other.first + at) * n..][..len * n];
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
+                }
+            }
+        }
+    }
+}
+
 /// Samples of the left side whose planes one task multiplies with those of the right. Not measured.
 const SAMPLES_PER_TASK: usize = 8;
 
@@ -532,25 +557,11 @@ pub(super) fn window_products<E: CpuScalar>(
             let a = Strides::transposed(m * plane).at((group * c * m + first) * plane);
             let g = Gemm { a, ..Gemm::new(some * plane, plane * n, c) };
             super::kernel::gemm(&g, &x, &y[group * c * plane * n..], met);
-            for (met, out) in
-                met.chunks_exact(plane * plane * n).zip(out.chunks_exact_mut(t * cols))
-            {
+            let of_samples = met.chunks_exact(plane * plane * n);
+            for (met, out) in of_samples.zip(out.chunks_exact_mut(t * cols)) {
                 out.fill(E::zero());
                 for of_k in starts.windows(2).map(|bounds| &runs.runs[bounds[0]..bounds[1]]) {
-                    for run in of_k {
-                        for window in 0..run.len {
-                            let line =
-                                &met[(run.at + window * runs.step) * plane * n..][..plane * n];
-                            let out = &mut out[(run.first + window) * cols..][..cols];
-                            for other in of_k {
-                                for (at, len) in other.joined(runs.step) {
-                                    let from = &line[(other.at + at * runs.step) * n..][..len * n];
-                                    let to = &mut out[(other.first + at) * n..][..len * n];
-                                    to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
-                                }
-                            }
-                        }
-                    }
+                    add_met(met, out, of_k, [plane, n, cols], runs.step);
                 }
             }
         },

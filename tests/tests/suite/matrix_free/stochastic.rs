@@ -6,8 +6,8 @@ use vivit::curvature::{
     DensityOptions, Estimate, LanczosQuadrature, LogDensityOptions, ProbeVectors,
     QuadratureOptions, TraceOptions, hutch_plus_plus, hutchinson_diagonal, hutchinson_trace,
 };
-use vivit::prelude::*;
-use vivit_tests::zoo::Host;
+use vivit::tensor::{Matrix, Rng};
+use vivit_tests::zoo::host;
 
 use super::{Diagonal, rotated, tensor};
 
@@ -38,20 +38,20 @@ fn repeated(
     options: TraceOptions,
     estimate: impl Fn(&TraceOptions) -> Estimate,
 ) -> Vec<Estimate> {
-    (0..runs).map(|seed| estimate(&TraceOptions { seed, ..options })).collect()
+    (0..runs).map(|seed| estimate(&options.seed(seed))).collect()
 }
 
 #[test]
 fn hutchinson_is_unbiased_with_the_variance_of_theory() {
     let (a, trace, squares, diagonal) = unstructured(20);
-    let a = tensor(&Host::new(), &a);
+    let a = tensor(&host(), &a);
     let runs = 400;
     for (probes, variance) in [
         (ProbeVectors::Rademacher, 2.0 * (squares - diagonal)),
         (ProbeVectors::Gaussian, 2.0 * squares),
     ] {
         for vectors in [25, 100] {
-            let options = TraceOptions { vectors, probes, batch: 7, seed: 0 };
+            let options = TraceOptions::default().vectors(vectors).probes(probes).batch(7).seed(0);
             let estimates =
                 repeated(runs, options, |options| hutchinson_trace(&a, options).unwrap());
             let (mean, spread) =
@@ -88,11 +88,14 @@ fn hutchinson_is_unbiased_with_the_variance_of_theory() {
 #[test]
 fn batches_do_not_change_the_random_vectors() {
     let (a, ..) = unstructured(20);
-    let a = tensor(&Host::new(), &a);
+    let a = tensor(&host(), &a);
     let close = |x: f64, y: f64| (x - y).abs() < 1e-12 * x.abs().max(1.0);
     let of = |batch| {
-        let options =
-            TraceOptions { vectors: 30, probes: ProbeVectors::Rademacher, batch, seed: 3 };
+        let options = TraceOptions::default()
+            .vectors(30)
+            .probes(ProbeVectors::Rademacher)
+            .batch(batch)
+            .seed(3);
         let diagonal = hutchinson_diagonal(&a, &options).unwrap();
         let errors = diagonal.standard_error.unwrap().to_vec().unwrap();
         let numbers =
@@ -110,13 +113,13 @@ fn batches_do_not_change_the_random_vectors() {
 #[test]
 fn rademacher_vectors_are_exact_for_diagonal_operators() {
     let values: Vec<f64> = (0..30).map(f64::from).collect();
-    let options = TraceOptions { vectors: 3, ..Default::default() };
+    let options = TraceOptions::default().vectors(3);
     let trace = hutchinson_trace(&Diagonal::new(&values), &options).unwrap();
     assert_eq!((trace.value, trace.standard_error), (435.0, Some(0.0)));
     let diagonal = hutchinson_diagonal(&Diagonal::new(&values), &options).unwrap();
     assert_eq!(diagonal.diagonal.to_vec().unwrap(), values);
     assert_eq!(diagonal.standard_error.unwrap().to_vec().unwrap(), vec![0.0; 30]);
-    let single = TraceOptions { vectors: 1, ..Default::default() };
+    let single = TraceOptions::default().vectors(1);
     assert_eq!(hutchinson_trace(&Diagonal::new(&values), &single).unwrap().standard_error, None);
     assert!(
         hutchinson_diagonal(&Diagonal::new(&values), &single).unwrap().standard_error.is_none()
@@ -131,9 +134,8 @@ fn hutch_plus_plus_is_exact_for_low_rank() {
         let values: Vec<f64> =
             (0..n).map(|i| if i < rank { 1.0 + i as f64 } else { 0.0 }).collect();
         let trace: f64 = values.iter().sum();
-        let a = tensor(&Host::new(), &rotated(&values, 5));
-        let estimate =
-            hutch_plus_plus(&a, &TraceOptions { vectors, ..Default::default() }).unwrap();
+        let a = tensor(&host(), &rotated(&values, 5));
+        let estimate = hutch_plus_plus(&a, &TraceOptions::default().vectors(vectors)).unwrap();
         assert!(
             (estimate.value - trace).abs() < 1e-10 * trace.max(1.0),
             "{n}, {rank}, {vectors}: {estimate:?}, not {trace}"
@@ -150,10 +152,10 @@ fn hutch_plus_plus_is_exact_for_low_rank() {
 fn hutch_plus_plus_is_unbiased_and_better_than_hutchinson() {
     let values: Vec<f64> = (0..100).map(|i| 1.0 / (1.0 + f64::from(i)).powi(2)).collect();
     let trace: f64 = values.iter().sum();
-    let a = tensor(&Host::new(), &rotated(&values, 5));
+    let a = tensor(&host(), &rotated(&values, 5));
     let runs = 200;
     let of = |vectors, estimate: &dyn Fn(&TraceOptions) -> Estimate| {
-        let estimates = repeated(runs, TraceOptions { vectors, ..Default::default() }, estimate);
+        let estimates = repeated(runs, TraceOptions::default().vectors(vectors), estimate);
         let (mean, variance) =
             moments(&estimates.iter().map(|estimate| estimate.value).collect::<Vec<_>>());
         let off = (mean - trace) / (variance / runs as f64).sqrt();
@@ -179,11 +181,9 @@ fn hutch_plus_plus_is_unbiased_and_better_than_hutchinson() {
     assert!(many < 0.25 * few * (1.0 + SIGMAS * (1.0f64 / 199.0).sqrt()), "{many:e} after {few:e}");
     let indefinite: Vec<f64> =
         values.iter().enumerate().map(|(i, x)| if i % 2 == 0 { *x } else { -x }).collect();
-    let (a, trace) =
-        (tensor(&Host::new(), &rotated(&indefinite, 5)), indefinite.iter().sum::<f64>());
-    let estimates = repeated(runs, TraceOptions { vectors: 30, ..Default::default() }, |o| {
-        hutch_plus_plus(&a, o).unwrap()
-    });
+    let (a, trace) = (tensor(&host(), &rotated(&indefinite, 5)), indefinite.iter().sum::<f64>());
+    let estimates =
+        repeated(runs, TraceOptions::default().vectors(30), |o| hutch_plus_plus(&a, o).unwrap());
     let (mean, variance) =
         moments(&estimates.iter().map(|estimate| estimate.value).collect::<Vec<_>>());
     assert!(((mean - trace) / (variance / runs as f64).sqrt()).abs() < SIGMAS);
@@ -193,10 +193,10 @@ fn hutch_plus_plus_is_unbiased_and_better_than_hutchinson() {
 fn the_diagonal_is_estimated_with_the_variance_of_theory() {
     let n = 20;
     let (a, ..) = unstructured(n);
-    let operator = tensor(&Host::new(), &a);
+    let operator = tensor(&host(), &a);
     let vectors = 4000;
     for probes in [ProbeVectors::Rademacher, ProbeVectors::Gaussian] {
-        let options = TraceOptions { vectors, probes, batch: 64, seed: 1 };
+        let options = TraceOptions::default().vectors(vectors).probes(probes).batch(64).seed(1);
         let estimate = hutchinson_diagonal(&operator, &options).unwrap();
         assert_eq!(estimate.products, vectors);
         let (got, errors) = (
@@ -224,7 +224,11 @@ fn the_diagonal_is_estimated_with_the_variance_of_theory() {
 fn quadrature_weights_sum_to_one_and_moments_are_those_of_the_vector() {
     let values: Vec<f64> = (0..200).map(|i| (f64::from(i) * 0.37).sin()).collect();
     for reorthogonalize in [true, false] {
-        let options = QuadratureOptions { vectors: 20, repeats: 3, reorthogonalize, seed: 4 };
+        let options = QuadratureOptions::default()
+            .vectors(20)
+            .repeats(3)
+            .reorthogonalize(reorthogonalize)
+            .seed(4);
         let points = LanczosQuadrature::new(&Diagonal::new(&values), &options).unwrap();
         assert_eq!((points.products(), points.runs().len()), (60, 3));
         let mut rng = Rng::new(4);
@@ -255,7 +259,7 @@ fn quadrature_weights_sum_to_one_and_moments_are_those_of_the_vector() {
 #[test]
 fn quadrature_stops_at_an_invariant_subspace() {
     for reorthogonalize in [true, false] {
-        let options = QuadratureOptions { reorthogonalize, ..Default::default() };
+        let options = QuadratureOptions::default().reorthogonalize(reorthogonalize);
         for (values, most) in [
             (vec![2.5; 50], 1),
             (vec![0.0; 50], 1),
@@ -284,10 +288,10 @@ fn a_density_integrates_to_one_and_has_the_spectrum_s_moments() {
         (0..150).map(|i| (f64::from(i) * 0.37).sin() + f64::from(i % 5)).collect();
     let squares: Vec<f64> = values.iter().map(|x| x * x).collect();
     let d = values.len() as f64;
-    let (repeats, a) = (50, tensor(&Host::new(), &rotated(&values, 8)));
+    let (repeats, a) = (50, tensor(&host(), &rotated(&values, 8)));
     let points = LanczosQuadrature::new(
         &a,
-        &QuadratureOptions { vectors: 40, repeats, seed: 1, ..Default::default() },
+        &QuadratureOptions::default().vectors(40).repeats(repeats).seed(1),
     )
     .unwrap();
     let density = points.density(&DensityOptions::default()).unwrap();
@@ -331,12 +335,11 @@ fn a_log_density_integrates_to_one_and_has_the_spectrum_s_moments() {
     let positive: Vec<f64> = values.iter().map(|x| x.abs()).collect();
     let epsilon = 1e-5;
     let logs: Vec<f64> = positive.iter().map(|x| (x + epsilon).ln()).collect();
-    let a = tensor(&Host::new(), &rotated(&positive, 8));
-    let options = QuadratureOptions { vectors: 60, repeats: 50, seed: 1, ..Default::default() };
+    let a = tensor(&host(), &rotated(&positive, 8));
+    let options = QuadratureOptions::default().vectors(60).repeats(50).seed(1);
     let points = LanczosQuadrature::new(&a, &options).unwrap();
-    let density = points
-        .log_density(&LogDensityOptions { margin: 0.5, epsilon, ..Default::default() })
-        .unwrap();
+    let density =
+        points.log_density(&LogDensityOptions::default().margin(0.5).epsilon(epsilon)).unwrap();
     assert!(density.logarithmic && (density.mass() - 1.0).abs() < 1e-5, "{}", density.mass());
     let axis: Vec<f64> = density.grid.iter().map(|x| x.ln()).collect();
     let (step, per_log) = (axis[1] - axis[0], density.per_log());
@@ -359,9 +362,8 @@ fn a_log_density_integrates_to_one_and_has_the_spectrum_s_moments() {
         .sum();
     assert!((plain - 1.0).abs() < 1e-3, "{plain}");
     let indefinite =
-        LanczosQuadrature::new(&tensor(&Host::new(), &rotated(&values, 8)), &options).unwrap();
-    let density =
-        indefinite.log_density(&LogDensityOptions { margin: 1.0, ..Default::default() }).unwrap();
+        LanczosQuadrature::new(&tensor(&host(), &rotated(&values, 8)), &options).unwrap();
+    let density = indefinite.log_density(&LogDensityOptions::default().margin(1.0)).unwrap();
     assert!((density.mass() - 1.0).abs() < 1e-3, "{}", density.mass());
 }
 
@@ -370,7 +372,7 @@ fn one_bump_is_papyan_s_gaussian() {
     let (c, m, kappa, margin) = (2.5, 32, 2.0f64, 0.1);
     let points = LanczosQuadrature::new(
         &Diagonal::new(&[c; 20]),
-        &QuadratureOptions { vectors: m, repeats: 2, ..Default::default() },
+        &QuadratureOptions::default().vectors(m).repeats(2),
     )
     .unwrap();
     let sigma = 2.0 / (m - 1) as f64 / (8.0 * kappa.ln()).sqrt();
@@ -378,7 +380,11 @@ fn one_bump_is_papyan_s_gaussian() {
         (-0.5 * ((x - at) / width).powi(2)).exp() / (width * TAU.sqrt())
     };
     let (low, high) = (1.0f64, 4.0f64);
-    let options = DensityOptions { points: 300, kappa, margin, boundaries: Some((low, high)) };
+    let options = DensityOptions::default()
+        .points(300)
+        .kappa(kappa)
+        .margin(margin)
+        .boundaries(Some((low, high)));
     let density = points.density(&options).unwrap();
     let width = sigma * 1.2 * 0.5 * (high - low);
     assert!((density.width - width).abs() < 1e-14);
@@ -387,8 +393,12 @@ fn one_bump_is_papyan_s_gaussian() {
         assert!((p - gauss(*x, c, width)).abs() < 1e-12);
     }
     let epsilon = 1e-2;
-    let options =
-        LogDensityOptions { points: 300, kappa, margin, boundaries: Some((low, high)), epsilon };
+    let options = LogDensityOptions::default()
+        .points(300)
+        .kappa(kappa)
+        .margin(margin)
+        .boundaries(Some((low, high)))
+        .epsilon(epsilon);
     let density = points.log_density(&options).unwrap();
     let width = sigma * 1.2 * 0.5 * ((high + epsilon) / (low + epsilon)).ln();
     for (x, p) in density.grid.iter().zip(&density.density) {
@@ -401,7 +411,7 @@ fn one_bump_is_papyan_s_gaussian() {
                 .unwrap();
         let densities = [
             points.density(&DensityOptions::default()).unwrap(),
-            points.log_density(&LogDensityOptions { kappa: 3.0, ..Default::default() }).unwrap(),
+            points.log_density(&LogDensityOptions::default().kappa(3.0)).unwrap(),
         ];
         for density in densities {
             assert!((density.mass() - 1.0).abs() < 1e-6, "{c}: {}", density.mass());

@@ -132,11 +132,9 @@ pub fn gemm<E: CpuScalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E]) {
 #[track_caller]
 fn checked<E: CpuScalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool) {
     g.check(a.len(), b.len(), c.len());
-    let kept: Vec<_> = g.batch.iter().filter(|axis| axis.c > 0 || axis.len == 1).copied().collect();
-    let summed: Vec<_> =
-        g.batch.iter().filter(|axis| axis.c == 0 && axis.len != 1).copied().collect();
-    let items: usize = kept.iter().map(|axis| axis.len).product();
-    let terms: usize = summed.iter().map(|axis| axis.len).product();
+    let is_kept = |axis: &BatchAxis| axis.c > 0 || axis.len == 1;
+    let (kept, summed): (Vec<_>, Vec<_>) = g.batch.iter().copied().partition(is_kept);
+    let (items, terms) = (count(&kept), count(&summed));
     if g.m == 0 || g.n == 0 || items == 0 {
         return;
     }
@@ -149,99 +147,123 @@ fn checked<E: CpuScalar>(g: &Gemm, a: &[E], b: &[E], c: &mut [E], in_parts: bool
         return;
     }
     let tools = Tools::new();
-    if items == 1 && terms == 1 && g.k > 0 {
-        // SAFETY: `check` has shown that the whole product stays inside the slices, and C is
-        // borrowed for writing.
-        unsafe {
-            let (a, b, c) = (
-                a.as_ptr().add(g.a.offset),
-                b.as_ptr().add(g.b.offset),
-                c.as_mut_ptr().add(g.c.offset),
-            );
-            let [a, b] = [(a, [g.a.row, g.a.col]), (b, [g.b.row, g.b.col])];
-            if tools.together(
-                [g.m, g.k, g.n],
-                E::of(g.alpha),
-                a,
-                b,
-                g.accumulate,
-                (c, [g.c.row, g.c.col]),
-                false,
-            ) {
-                return;
-            }
-        }
+    if items == 1 && terms == 1 && g.k > 0 && tools.whole(g, a, b, c) {
+        return;
     }
     if in_parts && terms > 1 && g.k > 0 && sum_in_parts(g, &kept, &summed, a, b, c) {
         return;
     }
     let across = if flat(g.m, g.n) { FLAT_TASK_COLUMNS } else { TASK_COLUMNS };
-    let tiles = (g.m.div_ceil(TASK_ROWS), g.n.div_ceil(across));
-    let per_item = tiles.0 * tiles.1;
-    let (a_ptr, b_ptr, c_ptr) = (
-        Shared::new(a.as_ptr().cast_mut()),
-        Shared::new(b.as_ptr().cast_mut()),
-        Shared::new(c.as_mut_ptr()),
-    );
-    // Items of tiny products pay for every division.
-    let offset = |axes: &[crate::BatchAxis], mut at: usize| {
-        let (mut a, mut b, mut c) = (0, 0, 0);
-        for (level, axis) in axes.iter().enumerate().rev() {
-            let mut i = at;
-            if level > 0 {
-                (i, at) = (at % axis.len, at / axis.len);
-            }
-            (a, b, c) = (a + i * axis.a, b + i * axis.b, c + i * axis.c);
-        }
-        (a, b, c)
+    let tiles = Tiles {
+        g,
+        tools,
+        kept: &kept,
+        summed: &summed,
+        terms,
+        a: Shared::new(a.as_ptr().cast_mut()),
+        b: Shared::new(b.as_ptr().cast_mut()),
+        c: Shared::new(c.as_mut_ptr()),
+        across,
+        count: [g.m.div_ceil(TASK_ROWS), g.n.div_ceil(across)],
     };
-    let task = |at: usize| {
+    let tasks = items * tiles.per_item();
+    if tasks == 1 || work < MIN_PARALLEL_MULTIPLY_ADDS {
+        (0..tasks).for_each(|at| tiles.compute(at));
+    } else {
+        let share = (tasks.saturating_mul(MIN_PARALLEL_MULTIPLY_ADDS) / work).clamp(1, tasks);
+        (0..tasks).into_par_iter().with_min_len(share).for_each(|at| tiles.compute(at));
+    }
+}
+
+/// A product that [`Gemm::check`] has accepted, in tiles of C: for every item of the kept axes so
+/// many, each of them a task of its own.
+struct Tiles<'g, E: 'static> {
+    g: &'g Gemm,
+    tools: Tools<E>,
+    kept: &'g [BatchAxis],
+    summed: &'g [BatchAxis],
+    terms: usize,
+    a: Shared<E>,
+    b: Shared<E>,
+    c: Shared<E>,
+    /// Columns of a tile.
+    across: usize,
+    /// Tiles along the rows and along the columns of one item's C.
+    count: [usize; 2],
+}
+
+impl<E: CpuScalar> Tiles<'_, E> {
+    fn per_item(&self) -> usize {
+        self.count[0] * self.count[1]
+    }
+
+    /// Computes the tile of this number.
+    #[inline]
+    fn compute(&self, at: usize) {
+        let (g, per_item) = (self.g, self.per_item());
         let (item, row, col) = if per_item == 1 {
             (at, 0, 0)
         } else {
             let tile = at % per_item;
-            (at / per_item, tile / tiles.1 * TASK_ROWS, tile % tiles.1 * across)
+            (at / per_item, tile / self.count[1] * TASK_ROWS, tile % self.count[1] * self.across)
         };
-        let (rows, cols) = (TASK_ROWS.min(g.m - row), across.min(g.n - col));
-        let (a0, b0, c0) = offset(&kept, item);
+        let (rows, cols) = (TASK_ROWS.min(g.m - row), self.across.min(g.n - col));
+        let (a0, b0, c0) = offset(self.kept, item);
         let c0 = g.c.offset + c0 + row * g.c.row + col * g.c.col;
-        let mut add = g.accumulate;
-        if terms == 0 || g.k == 0 {
+        if self.terms == 0 || g.k == 0 {
             if !g.accumulate {
-                for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
-                    // SAFETY: an entry of this task's tile of C, inside it by `check`.
-                    unsafe { *c_ptr.get().add(c0 + i * g.c.row + j * g.c.col) = E::zero() };
-                }
+                self.clear(c0, rows, cols);
             }
             return;
         }
-        for term in 0..terms {
-            let (a1, b1, _) = offset(&summed, term);
+        for term in 0..self.terms {
+            let (a1, b1, _) = offset(self.summed, term);
             let a0 = g.a.offset + a0 + a1 + row * g.a.row;
             let b0 = g.b.offset + b0 + b1 + col * g.b.col;
             // SAFETY: `check` has shown that the whole product stays inside the slices; this is a
             // part of it. A and B are only read; the tile of C is this task's own.
             unsafe {
-                tools.product(
+                self.tools.product(
                     [rows, g.k, cols],
                     E::of(g.alpha),
-                    (a_ptr.get().add(a0), [g.a.row, g.a.col]),
-                    (b_ptr.get().add(b0), [g.b.row, g.b.col]),
-                    add,
-                    (c_ptr.get().add(c0), [g.c.row, g.c.col]),
+                    (self.a.get().add(a0), [g.a.row, g.a.col]),
+                    (self.b.get().add(b0), [g.b.row, g.b.col]),
+                    g.accumulate || term > 0,
+                    (self.c.get().add(c0), [g.c.row, g.c.col]),
                     false,
                 );
             }
-            add = true;
         }
-    };
-    let tasks = items * per_item;
-    if tasks == 1 || work < MIN_PARALLEL_MULTIPLY_ADDS {
-        (0..tasks).for_each(task);
-    } else {
-        let share = (tasks.saturating_mul(MIN_PARALLEL_MULTIPLY_ADDS) / work).clamp(1, tasks);
-        (0..tasks).into_par_iter().with_min_len(share).for_each(task);
     }
+
+    /// The tile of an empty sum, which begins at `c0`.
+    fn clear(&self, c0: usize, rows: usize, cols: usize) {
+        let g = self.g;
+        for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
+            // SAFETY: an entry of a task's own tile of C, inside it by `check`.
+            unsafe { *self.c.get().add(c0 + i * g.c.row + j * g.c.col) = E::zero() };
+        }
+    }
+}
+
+/// Where the item of this number begins in A, B and C. Items of tiny products pay for every
+/// division.
+#[inline]
+fn offset(axes: &[BatchAxis], mut at: usize) -> (usize, usize, usize) {
+    let (mut a, mut b, mut c) = (0, 0, 0);
+    for (level, axis) in axes.iter().enumerate().rev() {
+        let mut i = at;
+        if level > 0 {
+            (i, at) = (at % axis.len, at / axis.len);
+        }
+        (a, b, c) = (a + i * axis.a, b + i * axis.b, c + i * axis.c);
+    }
+    (a, b, c)
+}
+
+/// The number of items of some batch axes.
+fn count(axes: &[BatchAxis]) -> usize {
+    axes.iter().map(|axis| axis.len).product()
 }
 
 /// The product of sizes that only says what is worth while: where operands are repeated, it may be
@@ -265,7 +287,6 @@ fn sum_in_parts<E: CpuScalar>(
     b: &[E],
     c: &mut [E],
 ) -> bool {
-    let count = |axes: &[BatchAxis]| axes.iter().map(|axis| axis.len).product::<usize>();
     let (items, tiles) = (count(kept), g.m.div_ceil(TASK_ROWS) * g.n.div_ceil(TASK_COLUMNS));
     let [cut, inner @ ..] = summed else { return false };
     let entries = items * g.m * g.n;
@@ -358,6 +379,24 @@ struct Tools<E: 'static> {
 impl<E: CpuScalar> Tools<E> {
     fn new() -> Self {
         Tools { kernel: E::kernel(), dots: E::dots() }
+    }
+
+    /// The product of a batch of one by all threads, if it is one that they gain from sharing;
+    /// whether it was computed. `g` has been [checked](Gemm::check).
+    fn whole(self, g: &Gemm, a: &[E], b: &[E], c: &mut [E]) -> bool {
+        // SAFETY: `check` has shown that the whole product stays inside the slices, and C is
+        // borrowed for writing.
+        unsafe {
+            self.together(
+                [g.m, g.k, g.n],
+                E::of(g.alpha),
+                (a.as_ptr().add(g.a.offset), [g.a.row, g.a.col]),
+                (b.as_ptr().add(g.b.offset), [g.b.row, g.b.col]),
+                g.accumulate,
+                (c.as_mut_ptr().add(g.c.offset), [g.c.row, g.c.col]),
+                false,
+            )
+        }
     }
 
     /// One product by all threads, if it is one that they gain from sharing; whether it was.

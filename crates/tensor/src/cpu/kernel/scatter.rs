@@ -5,6 +5,8 @@
 //! column is not zero at the window. The image under way has channels innermost and is turned once
 //! it is done: nothing is unfolded, and nothing is folded.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::pack::{panel, transposes, with_buffers};
@@ -58,6 +60,38 @@ pub fn conv_transposed<E: CpuScalar>(
     if columns < MIN_ITEMS || c < MIN_IN_CHANNELS || o < MIN_OUT_CHANNELS || !transposes() {
         return None;
     }
+    check(y, w, [columns, n], dims, windows);
+    let size = checked_size(&[columns, n, groups, c, plane]).expect("the image fits the memory");
+    let mut out: Storage<E> = Storage::stale(size);
+    let job = Job {
+        kernel,
+        y,
+        panels: &packed(w, dims, windows.kernel, cols),
+        samples: n,
+        dims,
+        windows,
+        to: Shared::new(out.as_mut_ptr()),
+    };
+    let tiles = columns.div_ceil(height);
+    (0..n * tiles).into_par_iter().for_each(|at| {
+        let (sample, first) = (at / tiles, at % tiles * height);
+        let rows = first..(first + height).min(columns);
+        with_buffers(room, |entries: *mut E, image: *mut E| {
+            let mut lists = Lists::default();
+            for group in 0..groups {
+                // SAFETY: there is room for every entry of these columns and for `plane` places of
+                // all columns and channels of a tile; the planes of the output that they go to are
+                // this task's own.
+                unsafe { job.run(sample, group, rows.clone(), &mut lists, entries, image) };
+            }
+        });
+    });
+    Some(out)
+}
+
+/// Panics if the arrays are too short, or the windows outside their plane.
+fn check<E>(y: &[E], w: &[E], [columns, n]: [usize; 2], dims: ConvDims, windows: &Windows<'_>) {
+    let (ConvDims { groups, c, o }, t) = (dims, windows.windows);
     let holds = |len: usize, axes: &[usize]| checked_size(axes).is_some_and(|size| size <= len);
     assert!(
         holds(y.len(), &[columns, n, groups, o, t])
@@ -66,58 +100,78 @@ pub fn conv_transposed<E: CpuScalar>(
         y.len(),
         w.len()
     );
+    let inside = |first: usize, len: usize, step: usize, end: usize| {
+        last_position(first, [(len, step)]).is_some_and(|last| last < end)
+    };
     assert!(
         windows.runs.iter().all(|run| run.k < windows.kernel
-            && last_position(run.first, [(run.len, 1)]).is_some_and(|last| last < t)
-            && last_position(run.at, [(run.len, windows.step)]).is_some_and(|last| last < plane)),
+            && inside(run.first, run.len, 1, t)
+            && inside(run.at, run.len, windows.step, windows.plane)),
         "windows outside their plane"
     );
-    let panels = packed(w, dims, windows.kernel, cols);
-    let size = checked_size(&[columns, n, groups, c, plane]).expect("the image fits the memory");
-    let mut out: Storage<E> = Storage::stale(size);
-    let to = Shared::new(out.as_mut_ptr());
-    let tiles = columns.div_ceil(height);
-    (0..n * tiles).into_par_iter().for_each(|at| {
-        let (sample, first) = (at / tiles, at % tiles * height);
-        let rows = first..(first + height).min(columns);
-        with_buffers(room, |entries: *mut E, image: *mut E| {
-            let mut lists = Lists::default();
-            for group in 0..groups {
-                let place = |column: usize, channels: usize| {
-                    ((column * n + sample) * groups + group) * channels
-                };
-                let columns = Columns {
-                    y,
-                    at: place(rows.start, o) * t,
-                    distance: n * groups * o * t,
-                    count: rows.len(),
-                };
-                // SAFETY: there is room for every entry of these columns.
-                unsafe { lists.fill(&columns, o, t, cols, entries) };
-                for (tile, channel) in (0..c).step_by(cols).enumerate() {
-                    let width = cols.min(c - channel);
-                    let panels =
-                        &panels[(group * c.div_ceil(cols) + tile) * windows.kernel * o * cols..];
-                    // SAFETY: the image has room for `plane` places of all columns and channels of
-                    // the tile; the planes of the output that it goes to are this task's own.
-                    unsafe {
-                        lists.spread(kernel, entries, rows.len(), panels, width, windows, o, image);
-                        for (row, column) in rows.clone().enumerate() {
-                            let to = to.get().add((place(column, c) + channel) * plane);
-                            panel(
-                                image.add(row * cols).cast_const(),
-                                [rows.len() * cols, 1],
-                                [plane, width],
-                                to,
-                                plane,
-                            );
-                        }
-                    }
+}
+
+/// One transposed convolution.
+struct Job<'j, E: 'static> {
+    kernel: &'static Kernel<E>,
+    y: &'j [E],
+    /// The weights as [`packed`] lays them out.
+    panels: &'j [E],
+    samples: usize,
+    dims: ConvDims,
+    windows: &'j Windows<'j>,
+    to: Shared<E>,
+}
+
+impl<E: CpuScalar> Job<'_, E> {
+    /// Some columns of one sample and group.
+    ///
+    /// # Safety
+    /// `entries` must have room for all entries of the columns, `image` for a tile of channels of
+    /// each of their planes, and the output's planes of the columns must be the caller's own; the
+    /// processor must have the kernel's instructions.
+    #[inline]
+    unsafe fn run(
+        &self,
+        sample: usize,
+        group: usize,
+        rows: Range<usize>,
+        lists: &mut Lists,
+        entries: *mut E,
+        image: *mut E,
+    ) {
+        let ConvDims { groups, c, o } = self.dims;
+        let Windows { kernel, windows: t, plane, .. } = *self.windows;
+        let cols = 2 * Kernel::<E>::LANES;
+        let place = |column: usize, channels: usize| {
+            ((column * self.samples + sample) * groups + group) * channels
+        };
+        let columns = Columns {
+            y: self.y,
+            at: place(rows.start, o) * t,
+            distance: self.samples * groups * o * t,
+            count: rows.len(),
+        };
+        // SAFETY: there is room, as the caller promises.
+        unsafe { lists.fill(&columns, o, t, cols, entries) };
+        for (tile, channel) in (0..c).step_by(cols).enumerate() {
+            let width = cols.min(c - channel);
+            let panels = &self.panels[(group * c.div_ceil(cols) + tile) * kernel * o * cols..];
+            // SAFETY: the lists are those of these columns, the panels of these channels.
+            unsafe {
+                let (kernel, windows) = (self.kernel, self.windows);
+                lists.spread(kernel, entries, rows.len(), panels, width, windows, o, image);
+            }
+            for (row, column) in rows.clone().enumerate() {
+                // SAFETY: the image holds this column's plane; its place is inside the output.
+                unsafe {
+                    let to = self.to.get().add((place(column, c) + channel) * plane);
+                    let from = image.add(row * cols).cast_const();
+                    panel(from, [rows.len() * cols, 1], [plane, width], to, plane);
                 }
             }
-        });
-    });
-    Some(out)
+        }
+    }
 }
 
 /// `w: [groups, o, c, kernel]` as `[groups, tiles of c, kernel, o, cols]`, the last tile filled up

@@ -5,7 +5,7 @@ use vivit_tensor::{Rng, Tensor};
 
 use crate::Error;
 
-/// What samples are compared with, in [`Batches`]: [`Labels`], or an array `[N, *]`.
+/// What samples are compared with, in [`MiniBatches`]: [`Labels`], or an array `[N, *]`.
 pub trait Targets: Clone {
     /// What the samples `pick` of `samples` are compared with.
     fn select(&self, pick: &[usize], samples: usize) -> Self;
@@ -26,22 +26,22 @@ impl Targets for Tensor {
 
 /// A data set in memory: inputs `[N, *]` and labels or targets, batch by batch.
 ///
-/// Batches come in the order of the data, without copying inputs; after
-/// [`shuffled`](Batches::shuffled), in another order in every epoch, the same on every machine. The
+/// MiniBatches come in the order of the data, without copying inputs; after
+/// [`shuffled`](MiniBatches::shuffled), in another order in every epoch, the same on every machine. The
 /// last batch is smaller where the batch size does not divide N, unless it is
-/// [dropped](Batches::drop_last).
+/// [dropped](MiniBatches::drop_last).
 ///
 /// # Examples
 /// ```
 /// use vivit_autodiff::CrossEntropy;
-/// use vivit_nn::{Batches, Optimizer, Sequential, Sgd, linear};
+/// use vivit_nn::{MiniBatches, Optimizer, Sequential, Sgd, linear};
 /// use vivit_tensor::{Device, Tensor};
 ///
 /// let cpu = Device::cpu();
 /// let mut model = Sequential::new(&cpu, vec![linear(1, 2)], 0)?;
 /// let mut optimizer = Sgd::new(1.0, 0.9)?;
 /// let x = Tensor::from_vec(&cpu, [4, 1], vec![-2.0, -1.0, 1.0, 2.0])?;
-/// let batches = Batches::new(x.clone(), [0, 0, 1, 1], 2)?.shuffled(7);
+/// let batches = MiniBatches::new(x.clone(), [0, 0, 1, 1], 2)?.shuffled(7);
 /// for epoch in 0..50 {
 ///     for (x, labels) in batches.epoch(epoch) {
 ///         let gradient = model.forward(&x)?.backward(&CrossEntropy::mean(labels))?;
@@ -52,7 +52,7 @@ impl Targets for Tensor {
 /// # Ok::<(), vivit_nn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Batches<T = Labels> {
+pub struct MiniBatches<T = Labels> {
     inputs: Tensor,
     targets: T,
     size: usize,
@@ -60,8 +60,8 @@ pub struct Batches<T = Labels> {
     drop_last: bool,
 }
 
-impl Batches<Labels> {
-    /// Batches of `size` samples with labels, `[N, *]` row-major: one or more per sample.
+impl MiniBatches<Labels> {
+    /// MiniBatches of `size` samples with labels, `[N, *]` row-major: one or more per sample.
     ///
     /// # Errors
     /// If there are no samples, the number of labels is no multiple of theirs, or the size is zero.
@@ -75,8 +75,8 @@ impl Batches<Labels> {
     }
 }
 
-impl Batches<Tensor> {
-    /// Batches of `size` samples with targets `[N, *]`.
+impl MiniBatches<Tensor> {
+    /// MiniBatches of `size` samples with targets `[N, *]`.
     ///
     /// # Errors
     /// If there are no samples, another number of targets, or the size is zero.
@@ -102,7 +102,7 @@ fn samples_of(inputs: &Tensor) -> Result<usize, Error> {
         .ok_or_else(|| vivit_autodiff::Error::EmptyBatch { input: 0, shape: shape.to_vec() }.into())
 }
 
-impl<T: Targets> Batches<T> {
+impl<T: Targets> MiniBatches<T> {
     fn of(inputs: Tensor, targets: T, size: usize) -> Result<Self, Error> {
         if size == 0 {
             return Err(Error::Option {
@@ -111,19 +111,19 @@ impl<T: Targets> Batches<T> {
                 value: 0.0,
             });
         }
-        Ok(Batches { inputs, targets, size, seed: None, drop_last: false })
+        Ok(MiniBatches { inputs, targets, size, seed: None, drop_last: false })
     }
 
     /// The same in an order that is drawn from `seed` for every epoch.
     #[must_use]
     pub fn shuffled(self, seed: u64) -> Self {
-        Batches { seed: Some(seed), ..self }
+        MiniBatches { seed: Some(seed), ..self }
     }
 
     /// The same without a last batch that is smaller than the others.
     #[must_use]
     pub fn drop_last(self) -> Self {
-        Batches { drop_last: true, ..self }
+        MiniBatches { drop_last: true, ..self }
     }
 
     /// Number of samples N.
@@ -149,7 +149,7 @@ impl<T: Targets> Batches<T> {
 }
 
 /// The first epoch.
-impl<'b, T: Targets> IntoIterator for &'b Batches<T> {
+impl<'b, T: Targets> IntoIterator for &'b MiniBatches<T> {
     type Item = (Tensor, T);
     type IntoIter = Epoch<'b, T>;
     fn into_iter(self) -> Epoch<'b, T> {
@@ -157,10 +157,10 @@ impl<'b, T: Targets> IntoIterator for &'b Batches<T> {
     }
 }
 
-/// The batches of one epoch of [`Batches`].
+/// The batches of one epoch of [`MiniBatches`].
 #[derive(Clone, Debug)]
 pub struct Epoch<'b, T> {
-    batches: &'b Batches<T>,
+    batches: &'b MiniBatches<T>,
     /// The order of the samples, where it is not that of the data.
     order: Option<Vec<usize>>,
     /// Number of the next batch.
@@ -171,7 +171,7 @@ impl<T: Targets> Iterator for Epoch<'_, T> {
     type Item = (Tensor, T);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Batches { inputs, targets, size, .. } = self.batches;
+        let MiniBatches { inputs, targets, size, .. } = self.batches;
         if self.next >= self.batches.num_batches() {
             return None;
         }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     /// The samples of an epoch, batch by batch; checks that inputs and labels belong together.
-    fn order(batches: &Batches, epoch: u64) -> Vec<Vec<usize>> {
+    fn order(batches: &MiniBatches, epoch: u64) -> Vec<Vec<usize>> {
         let mut all = Vec::new();
         for (x, labels) in batches.epoch(epoch) {
             let entries = x.to_vec().unwrap();
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn batches_follow_the_data() {
         let (x, labels) = data(5);
-        let batches = Batches::new(x, labels, 2).unwrap();
+        let batches = MiniBatches::new(x, labels, 2).unwrap();
         assert_eq!(order(&batches, 3), [vec![0, 1], vec![2, 3], vec![4]]);
         assert_eq!((&batches).into_iter().len(), 3);
         let whole = batches.drop_last();
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn shuffled_epochs_hold_every_sample_once() {
         let (x, labels) = data(20);
-        let batches = Batches::new(x, labels, 6).unwrap().shuffled(1);
+        let batches = MiniBatches::new(x, labels, 6).unwrap().shuffled(1);
         let (first, second) = (order(&batches, 0), order(&batches, 1));
         assert_ne!(first, second);
         assert_eq!(first, order(&batches, 0));
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn targets_go_with_their_samples() {
         let (x, _) = data(4);
-        let batches = Batches::with_targets(x.clone(), x, 3).unwrap().shuffled(0);
+        let batches = MiniBatches::with_targets(x.clone(), x, 3).unwrap().shuffled(0);
         for (x, y) in &batches {
             assert_eq!(x.to_vec().unwrap(), y.to_vec().unwrap());
         }
@@ -266,11 +266,11 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let (x, labels) = data(4);
         let none = Tensor::zeros(&Device::cpu_f64(), [0, 2]);
-        assert!(Batches::new(x.clone(), &labels[..7], 2).is_err());
-        assert!(Batches::new(x.clone(), &labels[..0], 2).is_err());
-        assert!(Batches::new(none, &labels, 2).is_err());
-        assert!(Batches::with_targets(x.clone(), x.slice(0, 3), 2).is_err());
-        let error = Batches::new(x, labels, 0).unwrap_err();
+        assert!(MiniBatches::new(x.clone(), &labels[..7], 2).is_err());
+        assert!(MiniBatches::new(x.clone(), &labels[..0], 2).is_err());
+        assert!(MiniBatches::new(none, &labels, 2).is_err());
+        assert!(MiniBatches::with_targets(x.clone(), x.slice(0, 3), 2).is_err());
+        let error = MiniBatches::new(x, labels, 0).unwrap_err();
         assert_eq!(error.to_string(), "the batch size must be at least 1, got 0");
     }
 }
