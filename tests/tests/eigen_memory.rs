@@ -4,7 +4,7 @@
 
 use peak_alloc::PeakAlloc;
 use vivit::eigh::{EighOptions, Real, Reduction, eigh_with, eigvalsh_with};
-use vivit::tensor::{Gemm, Matrix, Rng, Scalar, gemm};
+use vivit::tensor::{Gemm, Matrix, Rng, gemm};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;

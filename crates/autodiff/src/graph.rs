@@ -114,6 +114,14 @@ impl Graph {
         Ok(param)
     }
 
+    /// The name of a parameter.
+    ///
+    /// # Errors
+    /// If the graph has fewer parameters.
+    pub fn param_name(&self, param: ParamId) -> Result<&str, Error> {
+        self.tape().param_name(param)
+    }
+
     /// Those of [`params`](Graph::params) for whose name `choose` returns `true`.
     pub fn params_where(&self, mut choose: impl FnMut(&str) -> bool) -> Vec<ParamId> {
         self.params()

@@ -1,7 +1,7 @@
 //! What can go wrong between a batch and its curvature.
 
 /// Errors of curvature computations.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No group was given.
@@ -227,3 +227,5 @@ impl From<vivit_tensor::Error> for Error {
         Error::Autodiff(error.into())
     }
 }
+
+vivit_tensor::debug_as_display!(Error);

@@ -9,6 +9,13 @@ use crate::{Error, Extension};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gradient;
 
+impl Gradient {
+    /// Of all samples.
+    pub fn new() -> Self {
+        Gradient
+    }
+}
+
 impl Extension for Gradient {
     type Value = Tensor;
     type Out = ParamMap<Tensor>;

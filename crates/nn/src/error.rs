@@ -193,4 +193,4 @@ impl From<vivit_tensor::Error> for Error {
     }
 }
 
-crate::error_debug::debug_is_message!(ShapeError, Error);
+vivit_tensor::debug_as_display!(ShapeError, Error);

@@ -22,7 +22,6 @@
 mod arrays;
 pub mod description;
 mod error;
-mod error_debug;
 mod init;
 mod layer;
 mod layer_list;

@@ -258,6 +258,12 @@ impl<const R: usize> PartialEq<[usize; R]> for Shape {
     }
 }
 
+impl<const R: usize> PartialEq<[usize; R]> for &Shape {
+    fn eq(&self, axes: &[usize; R]) -> bool {
+        ***self == *axes
+    }
+}
+
 impl PartialEq<[usize]> for Shape {
     fn eq(&self, axes: &[usize]) -> bool {
         **self == *axes

@@ -70,13 +70,16 @@ impl Error {
             _ => None,
         }
     }
-}
 
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+    /// Returns `true` if memory ran out: a device refused it, or a computation does not fit its
+    /// memory budget. Fewer samples, Monte-Carlo columns or a larger budget are the ways out.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self.tensor(), Some(vivit_tensor::Error::Memory { .. }))
+            || matches!(self, Error::Curvature(vivit_curvature::Error::Memory { .. }))
     }
 }
+
+vivit_tensor::debug_as_display!(Error, UnknownDevice);
 
 /// A text that names no device.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,12 +94,6 @@ impl fmt::Display for UnknownDevice {
         } else {
             Ok(())
         }
-    }
-}
-
-impl fmt::Debug for UnknownDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

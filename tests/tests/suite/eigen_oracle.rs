@@ -13,7 +13,7 @@ use std::ops::Range;
 use faer::{Mat, Side};
 use families::Case;
 use vivit::eigh::{Real, Reduction, eigh};
-use vivit::tensor::{Gemm, Matrix, Scalar, gemm};
+use vivit::tensor::{Gemm, Matrix, gemm};
 
 /// The oracle's decomposition.
 struct Oracle {

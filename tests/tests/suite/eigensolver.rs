@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use vivit::eigh::{Real, Reduction, eigh, eigvalsh};
-use vivit::tensor::{Matrix, Rng, Scalar};
+use vivit::tensor::{Matrix, Rng};
 
 use crate::nets::config;
 

@@ -65,3 +65,18 @@ fn a_loss_of_ones_own() {
 fn without_a_matrix() {
     assert_runs("matrix_free");
 }
+
+#[test]
+fn a_layer_of_ones_own() {
+    assert_runs("custom_layer");
+}
+
+#[test]
+fn models_and_graphs_in_several_threads() {
+    assert_runs("sharing");
+}
+
+#[test]
+fn a_gram_space_that_is_kept() {
+    assert_runs("keep_gram_space");
+}

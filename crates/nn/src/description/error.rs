@@ -137,4 +137,4 @@ impl fmt::Display for DescriptionProblem {
 
 impl std::error::Error for DescriptionError {}
 
-crate::error_debug::debug_is_message!(DescriptionError);
+vivit_tensor::debug_as_display!(DescriptionError);
