@@ -8,8 +8,8 @@ pub use vivit_autodiff::{
     BceWithLogits, CrossEntropy, Graph, Labels, Loss, Mse, ParamId, ParamMap, Tape, Var,
 };
 pub use vivit_curvature::{
-    CurvatureProduct, DirectionalDerivatives, Eigenpairs, Ggn, GramSpace, LanczosOptions,
-    LinearOperator, NewtonStep, above, constant, lanczos, nonzero, top_k,
+    CurvatureProduct, DirectionalDerivatives, Ggn, GramSpace, LanczosOptions, LinearOperator,
+    NewtonStep, above, constant, lanczos, nonzero, top_k,
 };
 pub use vivit_extend::{self as extend, BatchGrad, DiagGgn, Kfac, Variance};
 pub use vivit_nn::{self as nn, Adam, Layer, MiniBatches, Optimizer, Sequential, Sgd};
