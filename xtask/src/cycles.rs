@@ -7,7 +7,7 @@ use crate::imports::{Import, imports};
 ///
 /// The list must only shrink: a number falls with every cycle that is broken, and a crate without
 /// cycles has no row. No row is added and no number is raised.
-const KNOWN: [(&str, usize); 1] = [("tests/src/", 8)];
+const KNOWN: [(&str, usize); 0] = [];
 
 /// All findings in the crates of the project.
 pub fn check(files: &[File]) -> Vec<Finding> {

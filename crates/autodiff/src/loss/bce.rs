@@ -82,6 +82,9 @@ impl Loss for BceWithLogits {
 
     fn check(&self, output: &Tensor) -> Result<(), Error> {
         super::check_device("the targets", &self.target, output)?;
+        if let Some(weight) = &self.pos_weight {
+            super::check_device("pos_weight", weight, output)?;
+        }
         let (output, target) = (output.shape(), self.target.shape());
         if output != target {
             let expected = format!("{output}");
