@@ -3,7 +3,7 @@
 //! A program of its own with one test, so that nothing else allocates meanwhile.
 
 use peak_alloc::PeakAlloc;
-use vivit::eigh::{EighOptions, Reduction, eigh_with, eigvalsh_with};
+use vivit::eigh::{EighOptions, Real, Reduction, eigh_with, eigvalsh_with};
 use vivit::tensor::{Gemm, Matrix, Rng, Scalar, gemm};
 
 #[global_allocator]
@@ -23,7 +23,7 @@ fn peak<E, R>(f: impl FnOnce() -> R) -> (usize, R) {
     (ALLOCATOR.peak_usage().saturating_sub(before) / size_of::<E>(), result)
 }
 
-fn gram<E: Scalar>(n: usize, rank: usize) -> Matrix<E> {
+fn gram<E: Real>(n: usize, rank: usize) -> Matrix<E> {
     let x: Vec<E> = Rng::new(n as u64).normal(n * rank).into_iter().map(E::of).collect();
     let mut a = Matrix::zeros(n, n);
     gemm(&Gemm::nt(n, n, rank), &x, &x, a.as_mut_slice());
@@ -44,7 +44,7 @@ fn assert_at_most(what: &str, found: usize, allowed: usize) {
     );
 }
 
-fn assert_sizes<E: Scalar>(n: usize, rank: usize) {
+fn assert_sizes<E: Real>(n: usize, rank: usize) {
     let a = gram::<E>(n, rank);
     let name = |request: &str| format!("{request}, {}, n = {n}, rank {rank}", E::NAME);
 

@@ -89,7 +89,10 @@ fn nan_and_infinity() {
         let input = Tensor::from_vec(&host(), &[5, 3], input).unwrap();
         let error = model().forward(&input).unwrap().backward(&labels()).unwrap_err();
         assert!(
-            matches!(&error, Autodiff::NonFinite { what, index, .. } if what == "input 0" && index == &[2, 1]),
+            matches!(
+                &error,
+                Autodiff::NonFinite { what, index, .. } if what == "input 0" && index == &[2, 1]
+            ),
             "{error}"
         );
         assert_says(&error, &["input 0", "[2, 1]"]);

@@ -277,7 +277,14 @@ fn the_report_tells_what_was_done() {
         if let Some(grad) = grad {
             ggn = ggn.grad_samples(grad);
         }
-        ggn.blocks(groups.clone()).gram_spaces().unwrap()[0].report().clone()
+        let blocks = ggn.blocks(groups.clone());
+        // The plan's report is that of all groups; every space has its own group's rows.
+        let whole = blocks.plan().unwrap().report;
+        for (group, space) in blocks.gram_spaces().unwrap().iter().enumerate() {
+            let own: Vec<_> = whole.rows().iter().filter(|row| row.group == group).collect();
+            assert_eq!(space.report().rows().iter().collect::<Vec<_>>(), own);
+        }
+        whole
     };
     let positions = report(Contraction::forced(Order::Positions), None);
     let rows = positions.rows();
@@ -316,9 +323,9 @@ fn the_report_tells_what_was_done() {
     );
     assert_eq!(row.cost.multiply_adds, 10.0 * own + 8.0 * other);
     // Gradients that V's columns make take nothing.
-    let own =
-        Ggn::new(&graph, &loss).blocks(groups.clone()).gram_spaces().unwrap()[0].report().clone();
-    assert!(own.rows().iter().all(|row| (row.columns, row.cross) == (2, None)));
+    let own = Ggn::new(&graph, &loss).blocks(groups.clone()).gram_spaces().unwrap();
+    let own: Vec<_> = own.iter().flat_map(|space| space.report().rows()).collect();
+    assert!(own.len() == 3 && own.iter().all(|row| (row.columns, row.cross) == (2, None)));
     // Only the last layer has one position.
     let factors = report(Contraction::forced(Order::Factors), None);
     assert_eq!(factors.rows()[0].order, Order::Factors);

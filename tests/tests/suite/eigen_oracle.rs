@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use faer::{Mat, Side};
 use families::Case;
-use vivit::eigh::{Reduction, eigh};
+use vivit::eigh::{Real, Reduction, eigh};
 use vivit::tensor::{Gemm, Matrix, Scalar, gemm};
 
 /// The oracle's decomposition.
@@ -48,7 +48,7 @@ impl Oracle {
 
 /// Values, all vectors and some vectors of a matrix, which is `factor` times the one that the
 /// oracle sees.
-fn assert_agrees<E: Scalar>(name: &str, a: &Matrix<f64>, factor: f64) {
+fn assert_agrees<E: Real>(name: &str, a: &Matrix<f64>, factor: f64) {
     let n = a.rows();
     let own = Matrix::from_fn(n, n, |i, j| E::of(a[(i, j)] * factor));
     let oracle = Oracle::new(&Matrix::from_fn(n, n, |i, j| own[(i, j)].f64() / factor));
@@ -82,7 +82,7 @@ fn assert_agrees<E: Scalar>(name: &str, a: &Matrix<f64>, factor: f64) {
 /// The vectors of each cluster lie in the oracle's subspace: `|Q (1 − P)|` is the distance of the
 /// projectors if all of the cluster were asked for. With a residual `R` and the gap `δ` it is at
 /// most `|R| / δ` (Davis & Kahan).
-fn assert_subspaces<E: Scalar>(
+fn assert_subspaces<E: Real>(
     name: &str,
     oracle: &Oracle,
     clusters: &[(Range<usize>, f64)],
@@ -113,7 +113,7 @@ fn assert_subspaces<E: Scalar>(
 
 const SIZES: [usize; 18] = [1, 2, 3, 4, 5, 7, 10, 16, 21, 32, 33, 42, 64, 65, 100, 130, 200, 300];
 
-fn assert_families<E: Scalar>(range: families::Range) {
+fn assert_families<E: Real>(range: families::Range) {
     let unscaled = families::Range { factor: 1.0, ..range };
     for Case { name, a, .. } in SIZES.iter().flat_map(|&n| families::all(n, unscaled)) {
         assert_agrees::<E>(&name, &a, 1.0);

@@ -1,7 +1,7 @@
 //! Invariants of the eigensolver on random spectra, and of what it hands out piece by piece.
 
 use proptest::prelude::*;
-use vivit::eigh::{Reduction, eigh, eigvalsh};
+use vivit::eigh::{Real, Reduction, eigh, eigvalsh};
 use vivit::tensor::{Matrix, Rng, Scalar};
 
 use crate::nets::config;
@@ -29,7 +29,7 @@ fn with_spectrum(values: &[f64], seed: u64) -> Matrix<f64> {
 }
 
 #[track_caller]
-fn assert_decomposed<E: Scalar>(a: &Matrix<f64>, values: &[f64]) {
+fn assert_decomposed<E: Real>(a: &Matrix<f64>, values: &[f64]) {
     let n = a.rows();
     let own = Matrix::from_fn(n, n, |i, j| E::of(a[(i, j)]));
     let scale = values.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));
@@ -93,21 +93,24 @@ proptest! {
 
     #[test]
     fn low_rank(n in 1usize..40, rank in 0usize..6, seed in 0u64..1000) {
-        let values: Vec<f64> = (0..n).map(|k| if k < rank { 1.0 + k as f64 } else { 0.0 }).collect();
+        let values: Vec<f64> =
+            (0..n).map(|k| if k < rank { 1.0 + k as f64 } else { 0.0 }).collect();
         assert_decomposed::<f64>(&with_spectrum(&values, seed), &values);
         assert_decomposed::<f32>(&with_spectrum(&values, seed), &values);
     }
 
     #[test]
     fn clusters(n in 1usize..40, spread in -16i32..-2, seed in 0u64..1000) {
-        let values: Vec<f64> = (0..n).map(|k| (k % 3) as f64 + 10f64.powi(spread) * k as f64).collect();
+        let values: Vec<f64> =
+            (0..n).map(|k| (k % 3) as f64 + 10f64.powi(spread) * k as f64).collect();
         assert_decomposed::<f64>(&with_spectrum(&values, seed), &values);
         assert_decomposed::<f32>(&with_spectrum(&values, seed), &values);
     }
 
     #[test]
     fn graded(n in 1usize..40, decades in 1i32..20, seed in 0u64..1000) {
-        let values: Vec<f64> = (0..n).map(|k| 10f64.powf(-f64::from(decades) * k as f64 / n as f64)).collect();
+        let values: Vec<f64> =
+            (0..n).map(|k| 10f64.powf(-f64::from(decades) * k as f64 / n as f64)).collect();
         assert_decomposed::<f64>(&with_spectrum(&values, seed), &values);
         assert_decomposed::<f32>(&with_spectrum(&values, seed), &values);
     }

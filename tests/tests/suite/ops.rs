@@ -164,8 +164,14 @@ proptest! {
     #![proptest_config(config(32))]
 
     #[test]
-    fn linear_with_extra_axes(n in 1usize..4, extra in prop::collection::vec(1usize..4, 0..3), i in 1usize..5, o in 1usize..5,
-                              bias in any::<bool>(), seed in 0u64..1000) {
+    fn linear_with_extra_axes(
+        n in 1usize..4,
+        extra in prop::collection::vec(1usize..4, 0..3),
+        i in 1usize..5,
+        o in 1usize..5,
+        bias in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
         let shape = [&[n], &extra[..], &[i]].concat();
         let mut args = vec![random(&shape, seed), random(&[o, i], seed + 1)];
         let mut batched = vec![true, false];
@@ -178,7 +184,12 @@ proptest! {
     }
 
     #[test]
-    fn arithmetic(n in 1usize..4, shape in prop::collection::vec(1usize..4, 1..3), narrow in any::<bool>(), seed in 0u64..1000) {
+    fn arithmetic(
+        n in 1usize..4,
+        shape in prop::collection::vec(1usize..4, 1..3),
+        narrow in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
         let full = [&[n], &shape[..]].concat();
         let mut other = shape.clone();
         if narrow {
@@ -186,25 +197,46 @@ proptest! {
         }
         for f in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
             // Divisors away from zero.
-            let second = |shape: &[usize]| random(shape, seed + 1).unary(Unary::Square).unary(Unary::Shift(0.5));
+            let second = |shape: &[usize]| {
+                random(shape, seed + 1).unary(Unary::Square).unary(Unary::Shift(0.5))
+            };
             assert_right(&Arithmetic(f), &[random(&full, seed), second(&full)], &[true, true]);
             assert_right(&Arithmetic(f), &[random(&full, seed), second(&other)], &[true, false]);
-            assert_right(&Arithmetic(f), &[random(&other[other.len() - 1..], seed), second(&full)], &[false, true]);
+            assert_right(
+                &Arithmetic(f),
+                &[random(&other[other.len() - 1..], seed), second(&full)],
+                &[false, true],
+            );
         }
     }
 
     #[test]
-    fn products_per_sample(n in 1usize..3, lead in prop::collection::vec(1usize..3, 0..2), i in 1usize..4, j in 1usize..4, k in 1usize..4,
-                           transposed in any::<bool>(), seed in 0u64..1000) {
+    fn products_per_sample(
+        n in 1usize..3,
+        lead in prop::collection::vec(1usize..3, 0..2),
+        i in 1usize..4,
+        j in 1usize..4,
+        k in 1usize..4,
+        transposed in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
         let front = [&[n], &lead[..]].concat();
         let second = if transposed { [j, k] } else { [k, j] };
-        let args = [random(&[&front[..], &[i, k]].concat(), seed), random(&[&front[..], &second].concat(), seed + 1)];
+        let args = [
+            random(&[&front[..], &[i, k]].concat(), seed),
+            random(&[&front[..], &second].concat(), seed + 1),
+        ];
         assert_right(&MatMul { transposed }, &args, &[true, true]);
         assert_right(&MatMul { transposed }, &args, &[false, false]);
     }
 
     #[test]
-    fn along_an_axis(n in 1usize..4, shape in prop::collection::vec(1usize..5, 1..4), pick in 0usize..3, seed in 0u64..1000) {
+    fn along_an_axis(
+        n in 1usize..4,
+        shape in prop::collection::vec(1usize..5, 1..4),
+        pick in 0usize..3,
+        seed in 0u64..1000,
+    ) {
         let (axis, x) = (1 + pick % shape.len(), random(&[&[n], &shape[..]].concat(), seed));
         for log in [false, true] {
             assert_right(&Softmax { axis, log }, std::slice::from_ref(&x), &[true]);
@@ -213,43 +245,86 @@ proptest! {
     }
 
     #[test]
-    fn normalisations(n in 1usize..4, blocks in 1usize..4, block in 2usize..6, positions in 1usize..4, seed in 0u64..1000) {
+    fn normalisations(
+        n in 1usize..4,
+        blocks in 1usize..4,
+        block in 2usize..6,
+        positions in 1usize..4,
+        seed in 0u64..1000,
+    ) {
         let x = random(&[n, blocks, block], seed);
         for centre in [false, true] {
-            assert_right(&Normalize { block, centre, epsilon: 1e-2 }, std::slice::from_ref(&x), &[true]);
+            assert_right(
+                &Normalize { block, centre, epsilon: 1e-2 },
+                std::slice::from_ref(&x),
+                &[true],
+            );
         }
-        assert_right(&BatchNormalize { epsilon: 1e-2 }, &[random(&[n + 2, blocks, positions], seed)], &[true]);
+        assert_right(
+            &BatchNormalize { epsilon: 1e-2 },
+            &[random(&[n + 2, blocks, positions], seed)],
+            &[true],
+        );
     }
 
     #[test]
-    fn embeddings(n in 1usize..4, t in 1usize..4, vocabulary in 1usize..6, width in 1usize..4, seed in 0u64..1000) {
+    fn embeddings(
+        n in 1usize..4,
+        t in 1usize..4,
+        vocabulary in 1usize..6,
+        width in 1usize..4,
+        seed in 0u64..1000,
+    ) {
         let mut rng = Rng::new(seed);
         let ids = (0..n * t).map(|_| (rng.unit() * vocabulary as f64).floor()).collect::<Vec<_>>();
         let x = Tensor::from_vec(&host(), &[n, t], ids).unwrap();
         let table = random(&[vocabulary, width], seed);
         // Whole numbers have no derivative: only the table's is checked.
-        let checks = check_derivatives(&Embedding, &[x.clone(), table.clone()], &[true, false], seed).unwrap();
-        let wrong: Vec<_> = checks.iter().filter(|check| check.wrt == 1 && !check.passed()).collect();
+        let checks =
+            check_derivatives(&Embedding, &[x.clone(), table.clone()], &[true, false], seed)
+                .unwrap();
+        let wrong: Vec<_> =
+            checks.iter().filter(|check| check.wrt == 1 && !check.passed()).collect();
         prop_assert!(wrong.is_empty(), "{wrong:?}");
         // The library's way on any backend, by one-hot products, is the CPU's.
         let host = host();
         let hot = Tensor::from_buf(&host, [n * t, vocabulary], host.one_hot(x.buf(), vocabulary));
-        let product = hot.gemm(&vivit::tensor::Gemm::new(n * t, width, vocabulary), &table, [n * t, width]);
+        let product =
+            hot.gemm(&vivit::tensor::Gemm::new(n * t, width, vocabulary), &table, [n * t, width]);
         let rows = host.gather_rows(table.buf(), x.buf(), (vocabulary, width));
         prop_assert_eq!(product.to_vec().unwrap(), host.download(&rows).unwrap().into_vec::<f64>());
     }
 
     #[test]
-    fn adaptive_pools(n in 1usize..3, c in 1usize..3, axes in prop::collection::vec((1usize..6, 1usize..6), 1..4), seed in 0u64..1000) {
+    fn adaptive_pools(
+        n in 1usize..3,
+        c in 1usize..3,
+        axes in prop::collection::vec((1usize..6, 1usize..6), 1..4),
+        seed in 0u64..1000,
+    ) {
         let input: Vec<usize> = axes.iter().map(|x| x.0).collect();
         let output: Vec<usize> = axes.iter().map(|x| x.1).collect();
-        assert_right(&AdaptiveAvgPool::new(&host(), &input, &output), &[random(&[&[n, c], &input[..]].concat(), seed)], &[true]);
+        assert_right(
+            &AdaptiveAvgPool::new(&host(), &input, &output),
+            &[random(&[&[n, c], &input[..]].concat(), seed)],
+            &[true],
+        );
     }
 
     #[test]
-    fn transposed_convolutions(n in 1usize..3, axes in 1usize..4, c in 1usize..3, o in 1usize..3, groups in 1usize..3,
-                               options in prop::collection::vec((1usize..4, 1usize..4, 0usize..2, 1usize..3, 1usize..4, 0usize..3), 3),
-                               bias in any::<bool>(), seed in 0u64..1000) {
+    fn transposed_convolutions(
+        n in 1usize..3,
+        axes in 1usize..4,
+        c in 1usize..3,
+        o in 1usize..3,
+        groups in 1usize..3,
+        options in prop::collection::vec(
+            (1usize..4, 1usize..4, 0usize..2, 1usize..3, 1usize..4, 0usize..3),
+            3,
+        ),
+        bias in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
         let options = &options[..axes];
         let kernel: Vec<usize> = options.iter().map(|x| x.0).collect();
         // Padding that leaves something, output padding below stride or dilation.
@@ -277,13 +352,26 @@ proptest! {
     }
 
     #[test]
-    fn convolutions(n in 1usize..3, axes in 1usize..4, c in 1usize..3, o in 1usize..3, groups in 1usize..3,
-                    options in prop::collection::vec((1usize..4, 1usize..3, 0usize..3, 1usize..3, 0usize..3), 3), bias in any::<bool>(),
-                    seed in 0u64..1000) {
+    fn convolutions(
+        n in 1usize..3,
+        axes in 1usize..4,
+        c in 1usize..3,
+        o in 1usize..3,
+        groups in 1usize..3,
+        options in prop::collection::vec(
+            (1usize..4, 1usize..3, 0usize..3, 1usize..3, 0usize..3),
+            3,
+        ),
+        bias in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
         let options = &options[..axes];
         let kernel: Vec<usize> = options.iter().map(|x| x.0).collect();
         // Room for the dilated kernel, and a little more.
-        let input: Vec<usize> = options.iter().map(|x| (x.3 * (x.0 - 1) + 1).saturating_sub(2 * x.2).max(1) + x.4).collect();
+        let input: Vec<usize> = options
+            .iter()
+            .map(|x| (x.3 * (x.0 - 1) + 1).saturating_sub(2 * x.2).max(1) + x.4)
+            .collect();
         let op = Conv(ConvOptions {
             stride: options.iter().map(|x| x.1).collect(),
             padding: options.iter().map(|x| x.2).collect(),
@@ -303,8 +391,16 @@ proptest! {
     }
 
     #[test]
-    fn pooling(n in 1usize..3, c in 1usize..3, axes in 1usize..4, options in prop::collection::vec((1usize..4, 1usize..3, 1usize..3, 0usize..4), 3),
-               padded in any::<bool>(), ceil in any::<bool>(), counted in any::<bool>(), seed in 0u64..1000) {
+    fn pooling(
+        n in 1usize..3,
+        c in 1usize..3,
+        axes in 1usize..4,
+        options in prop::collection::vec((1usize..4, 1usize..3, 1usize..3, 0usize..4), 3),
+        padded in any::<bool>(),
+        ceil in any::<bool>(),
+        counted in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
         let options = &options[..axes];
         let kernel: Vec<usize> = options.iter().map(|x| x.0).collect();
         let pool = PoolOptions {
@@ -323,7 +419,12 @@ proptest! {
     }
 
     #[test]
-    fn shapes(n in 1usize..3, c in 1usize..4, h in 2usize..5, pads in prop::collection::vec(-1isize..3, 4)) {
+    fn shapes(
+        n in 1usize..3,
+        c in 1usize..4,
+        h in 2usize..5,
+        pads in prop::collection::vec(-1isize..3, 4),
+    ) {
         let mut tape = Tape::new(&host());
         let x = tape.input(random(&[n, c, h], 1));
         let w = tape.param(random(&[2, c * h], 2));

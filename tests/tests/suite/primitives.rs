@@ -31,8 +31,19 @@ proptest! {
     #![proptest_config(config(64))]
 
     #[test]
-    fn products(m in 1usize..40, n in 1usize..40, k in 0usize..40, kept in 1usize..4, summed in 1usize..4, shared in 1usize..4,
-                ta in any::<bool>(), tb in any::<bool>(), tc in any::<bool>(), accumulate in any::<bool>(), seed in 0u64..1000) {
+    fn products(
+        m in 1usize..40,
+        n in 1usize..40,
+        k in 0usize..40,
+        kept in 1usize..4,
+        summed in 1usize..4,
+        shared in 1usize..4,
+        ta in any::<bool>(),
+        tb in any::<bool>(),
+        tc in any::<bool>(),
+        accumulate in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
         // Batch axes: one that C keeps, one that it sums over, one that B does not have.
         let (sa, sb, sc) = (m * k, k * n, m * n);
         let g = Gemm {
@@ -43,8 +54,16 @@ proptest! {
             alpha: 0.5,
             ..Gemm::new(m, n, k)
         };
-        let g = g.batch(kept, summed * shared * sa, summed * sb, shared * sc).batch(summed, shared * sa, sb, 0).batch(shared, sa, 0, sc);
-        primitives::product(&host(), &g, [kept * summed * shared * sa, kept * summed * sb, kept * shared * sc], seed);
+        let g = g
+            .batch(kept, summed * shared * sa, summed * sb, shared * sc)
+            .batch(summed, shared * sa, sb, 0)
+            .batch(shared, sa, 0, sc);
+        primitives::product(
+            &host(),
+            &g,
+            [kept * summed * shared * sa, kept * summed * sb, kept * shared * sc],
+            seed,
+        );
     }
 
     #[test]
@@ -53,7 +72,12 @@ proptest! {
     }
 
     #[test]
-    fn broadcasting(shape in prop::collection::vec(1usize..5, 1..5), mask in prop::collection::vec(any::<(bool, bool)>(), 5), lead in 0usize..3, seed in 0u64..1000) {
+    fn broadcasting(
+        shape in prop::collection::vec(1usize..5, 1..5),
+        mask in prop::collection::vec(any::<(bool, bool)>(), 5),
+        lead in 0usize..3,
+        seed in 0u64..1000,
+    ) {
         let side = |pick: fn(&(bool, bool)) -> bool| -> Vec<usize> {
             shape.iter().zip(&mask).map(|(&len, mask)| if pick(mask) { len } else { 1 }).collect()
         };
@@ -63,7 +87,10 @@ proptest! {
     }
 
     #[test]
-    fn permutations_and_selections(shape in prop::collection::vec(1usize..5, 1..5), seed in 0u64..1000) {
+    fn permutations_and_selections(
+        shape in prop::collection::vec(1usize..5, 1..5),
+        seed in 0u64..1000,
+    ) {
         let x = tensor(&shape, seed);
         let order = Rng::new(seed).permutation(shape.len());
         let mut inverse = vec![0; order.len()];
@@ -71,21 +98,43 @@ proptest! {
         prop_assert_eq!(x.permute(&order).permute(&inverse).to_vec().unwrap(), x.to_vec().unwrap());
         for axis in 0..shape.len() {
             let pick: Vec<usize> = (0..shape[axis]).rev().chain([0]).collect();
-            let parts: Vec<_> = pick.iter().map(|&at| {
-                let mut pads = vec![(0, 0); shape.len()];
-                pads[axis] = (-(at as isize), at as isize + 1 - shape[axis] as isize);
-                x.pad(&pads)
-            }).collect();
-            prop_assert_eq!(x.index_select(axis, &pick).to_vec().unwrap(), Tensor::concat(&parts, axis).to_vec().unwrap());
+            let parts: Vec<_> = pick
+                .iter()
+                .map(|&at| {
+                    let mut pads = vec![(0, 0); shape.len()];
+                    pads[axis] = (-(at as isize), at as isize + 1 - shape[axis] as isize);
+                    x.pad(&pads)
+                })
+                .collect();
+            prop_assert_eq!(
+                x.index_select(axis, &pick).to_vec().unwrap(),
+                Tensor::concat(&parts, axis).to_vec().unwrap()
+            );
         }
     }
 
     #[test]
-    fn windows(planes in 1usize..4, axes in prop::collection::vec((1usize..4, 1usize..3, 0usize..3, 1usize..3, 0usize..3), 1..4),
-                                                    seed in 0u64..1000) {
-        let list = |pick: fn(&(usize, usize, usize, usize, usize)) -> usize| axes.iter().map(pick).collect::<Vec<_>>();
+    fn windows(
+        planes in 1usize..4,
+        axes in prop::collection::vec(
+            (1usize..4, 1usize..3, 0usize..3, 1usize..3, 0usize..3),
+            1..4,
+        ),
+        seed in 0u64..1000,
+    ) {
+        let list = |pick: fn(&(usize, usize, usize, usize, usize)) -> usize| {
+            axes.iter().map(pick).collect::<Vec<_>>()
+        };
         let input = list(|x| (x.3 * (x.0 - 1) + 1).saturating_sub(2 * x.2).max(1) + x.4);
-        let w = Window::new(&input, &list(|x| x.0), &list(|x| x.1), &list(|x| x.2), &list(|x| x.3), false).unwrap();
+        let w = Window::new(
+            &input,
+            &list(|x| x.0),
+            &list(|x| x.1),
+            &list(|x| x.2),
+            &list(|x| x.3),
+            false,
+        )
+        .unwrap();
         primitives::window(&host(), planes, &w, seed);
     }
 }

@@ -65,15 +65,21 @@ proptest! {
         let (m0, m1) = (columns(&graph, 2, 1), columns(&graph, 2, 2));
         let mut both = m0.clone();
         both.axpy(a, &m1);
-        let [p0, p1, p] = [&m0, &m1, &both].map(|m| all_products(&graph, loss.as_ref(), m, Batch::Keep));
+        let [p0, p1, p] =
+            [&m0, &m1, &both].map(|m| all_products(&graph, loss.as_ref(), m, Batch::Keep));
         for (var, product) in p.iter() {
             let mut expected = p0[var].clone();
             expected.axpy(a, &p1[var]);
-            prop_assert!(difference(&product.to_vec().unwrap(), &expected.to_vec().unwrap()) < ROUNDING);
+            prop_assert!(
+                difference(&product.to_vec().unwrap(), &expected.to_vec().unwrap()) < ROUNDING
+            );
         }
         let single = all_products(&graph, loss.as_ref(), &m0.slice(1, 2), Batch::Keep);
         for (var, product) in single.iter() {
-            prop_assert!(difference(&product.to_vec().unwrap(), &p0[var].slice(1, 2).to_vec().unwrap()) < ROUNDING);
+            prop_assert!(
+                difference(&product.to_vec().unwrap(), &p0[var].slice(1, 2).to_vec().unwrap())
+                    < ROUNDING
+            );
         }
     }
 
@@ -84,7 +90,10 @@ proptest! {
         let kept = all_products(&graph, loss.as_ref(), &m, Batch::Keep);
         let summed = all_products(&graph, loss.as_ref(), &m, Batch::Sum);
         for (var, kept) in kept.iter() {
-            prop_assert!(difference(&kept.sum(1).to_vec().unwrap(), &summed[var].to_vec().unwrap()) < ROUNDING);
+            prop_assert!(
+                difference(&kept.sum(1).to_vec().unwrap(), &summed[var].to_vec().unwrap())
+                    < ROUNDING
+            );
         }
     }
 
@@ -96,12 +105,18 @@ proptest! {
         let (grads,) = run(&graph, loss.as_ref(), (BatchGrad::new(),)).unwrap();
         let (others,) = run(&other, other_loss.as_ref(), (BatchGrad::new(),)).unwrap();
         for (var, grad) in grads.iter() {
-            prop_assert!(difference(&grad.index_select(0, &order).to_vec().unwrap(), &others[var].to_vec().unwrap()) < ROUNDING);
+            prop_assert!(
+                difference(
+                    &grad.index_select(0, &order).to_vec().unwrap(),
+                    &others[var].to_vec().unwrap()
+                ) < ROUNDING
+            );
         }
         let derivatives = |graph: &Graph, loss: &dyn Loss| {
             Ggn::new(graph, loss).directional_derivatives(top_k(1)).unwrap()
         };
-        let (own, other) = (derivatives(&graph, loss.as_ref()), derivatives(&other, other_loss.as_ref()));
+        let (own, other) =
+            (derivatives(&graph, loss.as_ref()), derivatives(&other, other_loss.as_ref()));
         // The leading direction may be close to the next one: eigenvalues and the mean of λ are all
         // that is stable then.
         prop_assert!(difference(&own.eigenvalues, &other.eigenvalues) < ROUNDING);
@@ -120,7 +135,12 @@ proptest! {
             );
             let gradient = one.backward(one_loss.as_ref()).unwrap();
             for (var, gradient) in gradient.iter() {
-                prop_assert!(difference(&grads[var].slice(n, n + 1).to_vec().unwrap(), &gradient.to_vec().unwrap()) < 1e-10);
+                prop_assert!(
+                    difference(
+                        &grads[var].slice(n, n + 1).to_vec().unwrap(),
+                        &gradient.to_vec().unwrap()
+                    ) < 1e-10
+                );
             }
         }
     }
@@ -131,13 +151,19 @@ proptest! {
         let spectrum = Ggn::new(&graph, loss.as_ref()).spectrum().unwrap();
         let v = dense_root(&graph, loss.as_ref());
         let (r, d) = (v.rows(), v.cols());
-        let ggn = Matrix::from_fn(d, d, |i, j| (0..r).map(|row| v[(row, i)] * v[(row, j)]).sum::<f64>());
+        let ggn =
+            Matrix::from_fn(d, d, |i, j| (0..r).map(|row| v[(row, i)] * v[(row, j)]).sum::<f64>());
         let dense = eigvalsh(ggn).unwrap();
         let largest = dense[d - 1];
         prop_assert!(spectrum.iter().all(|&value| value > -ROUNDING * largest), "{spectrum:?}");
         let common = r.min(d);
         prop_assert!(difference(&spectrum[r - common..], &dense[d - common..]) < ROUNDING);
-        prop_assert!(spectrum[..r - common].iter().chain(&dense[..d - common]).all(|value| value.abs() < ROUNDING * largest));
+        prop_assert!(
+            spectrum[..r - common]
+                .iter()
+                .chain(&dense[..d - common])
+                .all(|value| value.abs() < ROUNDING * largest)
+        );
     }
 
     #[test]
@@ -161,7 +187,11 @@ proptest! {
             ggn.spectrum().unwrap()
         };
         let (all, fewer) = (spectrum(RootColumns::Outputs), spectrum(RootColumns::Rank));
-        let expected = if recipe.classes { recipe.n * (recipe.outputs - 1) } else { recipe.n * recipe.outputs };
+        let expected = if recipe.classes {
+            recipe.n * (recipe.outputs - 1)
+        } else {
+            recipe.n * recipe.outputs
+        };
         prop_assert_eq!(fewer.len(), expected);
         prop_assert_eq!(all.len(), recipe.n * recipe.outputs);
         let zeros = all.len() - fewer.len();
@@ -171,13 +201,22 @@ proptest! {
     }
 
     #[test]
-    fn shortcuts_equal_the_generic_way(n in 1usize..5, t in 1usize..4, i in 1usize..5, o in 1usize..5, seed in 0u64..1000) {
+    fn shortcuts_equal_the_generic_way(
+        n in 1usize..5,
+        t in 1usize..4,
+        i in 1usize..5,
+        o in 1usize..5,
+        seed in 0u64..1000,
+    ) {
         let host = host();
         let build = |opaque: bool| {
             let mut rng = Rng::new(seed);
-            let mut draw = |shape: &[usize]| Tensor::from_vec(&host, shape, rng.normal(shape.iter().product())).unwrap();
+            let mut draw = |shape: &[usize]| {
+                Tensor::from_vec(&host, shape, rng.normal(shape.iter().product())).unwrap()
+            };
             let mut tape = Tape::new(&host);
-            let (w0, b0, w1) = (tape.param(draw(&[o, i])), tape.param(draw(&[o])), tape.param(draw(&[3, o])));
+            let (w0, b0, w1) =
+                (tape.param(draw(&[o, i])), tape.param(draw(&[o])), tape.param(draw(&[3, o])));
             let x = tape.input(draw(&[n, t, i]));
             let hidden = if opaque {
                 tape.record(Opaque(vivit::autodiff::ops::Linear), &[x, w0, b0])
@@ -193,7 +232,8 @@ proptest! {
             (Graph::new(tape, y).unwrap(), Mse::mean(draw(&[n, t, 3])))
         };
         let ((fast, loss), (generic, _)) = (build(false), build(true));
-        let (fast_diag, fast_sqrt) = run(&fast, &loss, (DiagGgn::exact(), SqrtGgn::exact())).unwrap();
+        let (fast_diag, fast_sqrt) =
+            run(&fast, &loss, (DiagGgn::exact(), SqrtGgn::exact())).unwrap();
         let (diag, sqrt) = run(&generic, &loss, (DiagGgn::exact(), SqrtGgn::exact())).unwrap();
         prop_assert!(difference(&entries(&fast_diag), &entries(&diag)) < ROUNDING);
         prop_assert!(difference(&entries(&fast_sqrt), &entries(&sqrt)) < ROUNDING);

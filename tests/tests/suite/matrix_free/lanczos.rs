@@ -178,13 +178,19 @@ proptest! {
     #![proptest_config(config(32))]
 
     #[test]
-    fn lanczos_agrees_with_the_dense_solver(n in 1usize..50, k in 1usize..6, block in 1usize..4, seed in 0u64..1000) {
+    fn lanczos_agrees_with_the_dense_solver(
+        n in 1usize..50,
+        k in 1usize..6,
+        block in 1usize..4,
+        seed in 0u64..1000,
+    ) {
         let x: Vec<f64> = Rng::new(seed).normal(n * n);
         let a = Matrix::from_fn(n, n, |i, j| x[i * n + j] + x[j * n + i]);
         let values = eigvalsh(a.clone()).unwrap();
         let k = k.min(n);
         for which in [SpectrumEnd::Largest, SpectrumEnd::Smallest, SpectrumEnd::LargestMagnitude] {
-            let options = LanczosOptions::default().which(which).block(block).seed(seed).tolerance(1e-9);
+            let options =
+                LanczosOptions::default().which(which).block(block).seed(seed).tolerance(1e-9);
             let pairs = lanczos(&tensor(&host(), &a), k, &options).unwrap();
             assert_pairs(&pairs, &a, &leading(&values, which, k), magnitude(&values), 1e-9);
         }
