@@ -99,7 +99,7 @@ fn network(cl: &Device) -> (Sequential, Tensor, CrossEntropy) {
         linear(5, 4),
     ];
     let model = Sequential::new(cl, layers, 1).expect("a sound model");
-    let x = Tensor::from_vec(cl, &[6, 2, 6, 6], Rng::new(2).normal(6 * 2 * 36)).expect("it fits");
+    let x = Tensor::from_vec(cl, [6, 2, 6, 6], Rng::new(2).normal(6 * 2 * 36)).expect("it fits");
     (model, x, CrossEntropy::mean(vec![0, 3, 1, 2, 0, 1]))
 }
 
@@ -264,7 +264,7 @@ fn nan(cl: &Device) {
     let (model, fine, loss) = network(cl);
     let mut data = Rng::new(2).normal(6 * 2 * 36);
     data[77] = f64::NAN;
-    let x = Tensor::from_vec(cl, &[6, 2, 6, 6], data).expect("it fits");
+    let x = Tensor::from_vec(cl, [6, 2, 6, 6], data).expect("it fits");
     let check = |message: String| {
         assert!(message.contains("input 0") && message.contains("[1, 0, 0, 5]"), "{message}")
     };
@@ -324,7 +324,7 @@ fn bad_numbers(cl: &Device) {
     let model = Sequential::new(cl, vec![embedding(4, 2), flatten(), linear(4, 3)], 1)
         .expect("a sound model");
     for bad in [4.0, -1.0, 1.5] {
-        let ids = Tensor::from_vec(cl, &[2, 2], [0.0, 3.0, bad, 1.0]).expect("it fits");
+        let ids = Tensor::from_vec(cl, [2, 2], [0.0, 3.0, bad, 1.0]).expect("it fits");
         let graph = model.forward(&ids).expect("not known yet");
         let loss = CrossEntropy::mean(vec![0, 2]);
         let messages = [

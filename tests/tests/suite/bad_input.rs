@@ -86,7 +86,7 @@ fn nan_and_infinity() {
     for bad in [f64::NAN, f64::INFINITY] {
         let mut input = tensor(&[5, 3]).to_vec().unwrap();
         input[7] = bad;
-        let input = Tensor::from_vec(&host(), &[5, 3], input).unwrap();
+        let input = Tensor::from_vec(&host(), [5, 3], input).unwrap();
         let error = model().forward(&input).unwrap().backward(&labels()).unwrap_err();
         assert!(
             matches!(
@@ -100,7 +100,7 @@ fn nan_and_infinity() {
         let mut weight = tensor(&[3, 4]).to_vec().unwrap();
         weight[5] = bad;
         let mut broken = model();
-        broken.set_param("2.weight", Tensor::from_vec(&host(), &[3, 4], weight).unwrap()).unwrap();
+        broken.set_param("2.weight", Tensor::from_vec(&host(), [3, 4], weight).unwrap()).unwrap();
         let graph = broken.forward(&tensor(&[5, 3])).unwrap();
         let loss = labels();
         let error = Ggn::new(&graph, &loss).spectrum().unwrap_err();
@@ -108,7 +108,7 @@ fn nan_and_infinity() {
 
         let mut target = tensor(&[5, 3]).to_vec().unwrap();
         target[0] = bad;
-        let loss = Mse::mean(Tensor::from_vec(&host(), &[5, 3], target).unwrap());
+        let loss = Mse::mean(Tensor::from_vec(&host(), [5, 3], target).unwrap());
         assert_says(&self::graph().backward(&loss).unwrap_err(), &["the target", "[0, 0]"]);
     }
 }
@@ -117,13 +117,13 @@ fn nan_and_infinity() {
 fn overflow_is_named() {
     let cpu = Device::cpu();
     let model = Sequential::new(&cpu, vec![linear(2, 2)], 1).unwrap();
-    let x = Tensor::from_vec(&cpu, &[1, 2], vec![3e38, 3e38]).unwrap();
+    let x = Tensor::from_vec(&cpu, [1, 2], vec![3e38, 3e38]).unwrap();
     let mut big = Sequential::new(&cpu, vec![linear(2, 2)], 1).unwrap();
     big.set_param("0.weight", Tensor::full(&cpu, [2, 2], 1e3)).unwrap();
     let error = big.forward(&x).unwrap().backward(&CrossEntropy::mean([0])).unwrap_err();
     assert_says(&error, &["the model's output"]);
     // Numbers whose squares overflow: the Gram matrix can't hold them.
-    let x = Tensor::from_vec(&cpu, &[1, 2], vec![1e30, 1.0]).unwrap();
+    let x = Tensor::from_vec(&cpu, [1, 2], vec![1e30, 1.0]).unwrap();
     let graph = model.forward(&x).unwrap();
     let loss = Mse::mean(Tensor::zeros(&cpu, [1, 2]));
     let error = Ggn::new(&graph, &loss).spectrum().unwrap_err();
@@ -179,7 +179,7 @@ fn unknown_and_misshapen_parameters() {
 
 #[test]
 fn data_that_does_not_fill_its_shape() {
-    let error = Tensor::from_vec(&host(), &[2, 3], vec![0.0; 5]).unwrap_err();
+    let error = Tensor::from_vec(&host(), [2, 3], vec![0.0; 5]).unwrap_err();
     assert_says(&error, &["5 values", "[2, 3]", "6"]);
     assert!(matches!(
         Tensor::from_vec(&host(), vec![1; 13], vec![0.0]),
@@ -442,7 +442,7 @@ fn a_number_beyond_the_vocabulary() {
     let model =
         Sequential::new(&host(), vec![embedding(4, 2), flatten(), linear(4, 2)], 1).unwrap();
     for bad in [4.0, -1.0, 1.5, f64::NAN] {
-        let x = Tensor::from_vec(&host(), &[2, 2], vec![0.0, 3.0, bad, 1.0]).unwrap();
+        let x = Tensor::from_vec(&host(), [2, 2], vec![0.0, 3.0, bad, 1.0]).unwrap();
         let error = model.forward(&x).unwrap_err();
         assert!(
             matches!(&error, Nn::Vocabulary { index, vocabulary: 4, .. } if index == &[1, 0]),

@@ -109,7 +109,7 @@ fn tiles_of_every_shape_give_the_same() {
         .unwrap();
         model
             .forward(
-                &Tensor::from_vec(&host(), &[n, 2, 4, 4], Rng::new(n as u64).normal(n * 32))
+                &Tensor::from_vec(&host(), [n, 2, 4, 4], Rng::new(n as u64).normal(n * 32))
                     .unwrap(),
             )
             .unwrap()
@@ -359,7 +359,7 @@ fn one_thread_equals_many_in_every_order() {
         let model = Sequential::new(device, layers, 1).unwrap();
         model
             .forward(
-                &Tensor::from_vec(device, &[16, 3, 10, 10], Rng::new(2).normal(16 * 300)).unwrap(),
+                &Tensor::from_vec(device, [16, 3, 10, 10], Rng::new(2).normal(16 * 300)).unwrap(),
             )
             .unwrap()
     };

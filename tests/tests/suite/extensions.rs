@@ -65,7 +65,7 @@ fn sampled_quantities_converge_to_the_exact_ones() {
         // And the Fisher's products converge to the GGN's.
         let operator = CurvatureProduct::ggn(&graph, loss).build().unwrap();
         let vector =
-            Tensor::from_vec(&host(), &[1, operator.dim()], Rng::new(5).normal(operator.dim()))
+            Tensor::from_vec(&host(), [1, operator.dim()], Rng::new(5).normal(operator.dim()))
                 .unwrap();
         let truth = operator.apply(&vector).unwrap().to_vec().unwrap();
         assert_unbiased(&truth, 400, |seed| {
@@ -246,7 +246,7 @@ fn bad_requests_are_errors() {
     assert!(error.contains("0.weight") || error.contains("0.bias"), "{error}");
     // Batch norm in training mode couples samples.
     let error = {
-        let x = Tensor::from_vec(&host(), &[5, 3], Rng::new(1).normal(15)).unwrap();
+        let x = Tensor::from_vec(&host(), [5, 3], Rng::new(1).normal(15)).unwrap();
         let mut model =
             Sequential::new(&host(), vec![linear(3, 3), batch_norm(3), linear(3, 2)], 0).unwrap();
         let graph = model.forward_training(&x).unwrap();
@@ -273,7 +273,7 @@ fn wrong_second_derivatives_are_found() {
             Second::entrywise(|io| io.args[0].unary_second(Unary::Sigmoid, io.out))
         }
     }
-    let x = Tensor::from_vec(&host(), &[3, 2], Rng::new(1).normal(6)).unwrap();
+    let x = Tensor::from_vec(&host(), [3, 2], Rng::new(1).normal(6)).unwrap();
     let checks = check::check_derivatives(&Wrong, std::slice::from_ref(&x), &[true], 1).unwrap();
     let wrong: Vec<_> =
         checks.iter().filter(|check| !check.passed()).map(|check| check.what).collect();

@@ -122,7 +122,7 @@ fn damped_kronecker_products_invert() {
         let damped = factors.damped(damping).unwrap();
         let d = factors.shape().size();
         let vectors =
-            Tensor::from_vec(&host(), &factors.shape().prefixed(&[3]), Rng::new(2).normal(3 * d))
+            Tensor::from_vec(&host(), factors.shape().prefixed(&[3]), Rng::new(2).normal(3 * d))
                 .unwrap();
         let there = damped.multiply(&vectors).unwrap();
         let mut by_hand = factors.multiply(&vectors).unwrap();

@@ -80,7 +80,7 @@ fn sampled_roots_average_to_the_hessian() {
 
 #[test]
 fn losses_stay_finite_for_extreme_scores() {
-    let f = Tensor::from_vec(&host(), &[2, 3], vec![1e4, -1e4, 0.0, -1e4, -1e4, -1e4]).unwrap();
+    let f = Tensor::from_vec(&host(), [2, 3], vec![1e4, -1e4, 0.0, -1e4, -1e4, -1e4]).unwrap();
     let loss: Box<dyn Loss> = Box::new(CrossEntropy::mean([1, 2]));
     let values = loss.values(&f).to_vec().unwrap();
     assert!(
@@ -176,17 +176,17 @@ fn saturated_losses_have_gradients_too() {
     {
         let mut tape = Tape::new(&host);
         let x = tape.input(
-            Tensor::from_vec(&host, &[4, 4], Tensor::eye(&host, 4).to_vec().unwrap()).unwrap(),
+            Tensor::from_vec(&host, [4, 4], Tensor::eye(&host, 4).to_vec().unwrap()).unwrap(),
         );
         let rows: Vec<f32> =
             (0..3).flat_map(|c| scores.iter().map(move |scores| scores[c])).collect();
-        let weight = tape.param(Tensor::from_vec(&host, &[3, 4], rows).unwrap());
+        let weight = tape.param(Tensor::from_vec(&host, [3, 4], rows).unwrap());
         let y = tape.linear(x, weight, None);
         let graph = Graph::new(tape, y).unwrap();
         let target: Vec<f32> = bits.iter().flat_map(|&bit| [bit, 1.0 - bit, 0.0]).collect();
         let losses: [Box<dyn Loss>; 2] = [
             Box::new(CrossEntropy::sum(labels)),
-            Box::new(BceWithLogits::sum(Tensor::from_vec(&host, &[4, 3], target).unwrap())),
+            Box::new(BceWithLogits::sum(Tensor::from_vec(&host, [4, 3], target).unwrap())),
         ];
         for loss in &losses {
             let travelling = Reticent(loss.as_ref());

@@ -34,7 +34,7 @@ fn rotated(values: &[f64], seed: u64) -> Matrix<f64> {
 }
 
 fn tensor(device: &Device, a: &Matrix<f64>) -> Tensor {
-    Tensor::from_vec(device, &[a.rows(), a.cols()], a.as_slice()).unwrap()
+    Tensor::from_vec(device, [a.rows(), a.cols()], a.as_slice()).unwrap()
 }
 
 /// A diagonal operator.
@@ -42,7 +42,7 @@ struct Diagonal(Tensor);
 
 impl Diagonal {
     fn new(values: &[f64]) -> Self {
-        Diagonal(Tensor::from_vec(&host(), &[values.len()], values).unwrap())
+        Diagonal(Tensor::from_vec(&host(), [values.len()], values).unwrap())
     }
 }
 

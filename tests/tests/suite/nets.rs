@@ -128,7 +128,7 @@ impl Recipe {
                 CrossEntropy::mean(labels)
             })
         } else {
-            let target = Tensor::from_vec(&host(), &[self.n, self.outputs], numbers)
+            let target = Tensor::from_vec(&host(), [self.n, self.outputs], numbers)
                 .unwrap()
                 .index_select(0, samples);
             Box::new(if reduction == Reduction::Sum { Mse::sum(target) } else { Mse::mean(target) })

@@ -60,7 +60,7 @@ fn everywhere() -> Vec<Unary> {
 #[test]
 fn activations_survive_large_arguments() {
     use Unary::{Elu, Gelu, GeluTanh, LogSigmoid, Selu, Sigmoid, Silu, Softplus, Tanh};
-    let x = Tensor::from_vec(&host(), &[4], vec![-800.0, 800.0, -40.0, 40.0]).unwrap();
+    let x = Tensor::from_vec(&host(), [4], vec![-800.0, 800.0, -40.0, 40.0]).unwrap();
     for (f, expected) in [
         (Sigmoid, [0.0, 1.0]),
         (Tanh, [-1.0, 1.0]),
@@ -277,7 +277,7 @@ proptest! {
     ) {
         let mut rng = Rng::new(seed);
         let ids = (0..n * t).map(|_| (rng.unit() * vocabulary as f64).floor()).collect::<Vec<_>>();
-        let x = Tensor::from_vec(&host(), &[n, t], ids).unwrap();
+        let x = Tensor::from_vec(&host(), [n, t], ids).unwrap();
         let table = random(&[vocabulary, width], seed);
         // Whole numbers have no derivative: only the table's is checked.
         let checks =

@@ -10,7 +10,7 @@ use vivit::tensor::{Rng, Tensor};
 use vivit_tests::zoo::host;
 
 fn data(n: usize, features: usize, seed: u64) -> Tensor {
-    Tensor::from_vec(&host(), &[n, features], Rng::new(seed).normal(n * features)).unwrap()
+    Tensor::from_vec(&host(), [n, features], Rng::new(seed).normal(n * features)).unwrap()
 }
 
 fn classifier() -> (Sequential, Tensor, CrossEntropy) {

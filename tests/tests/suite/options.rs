@@ -35,13 +35,13 @@ fn vectors_times_jacobians() {
     let graph = recipe.graph();
     let (host, mut rng) = (host(), Rng::new(1));
     let shape = graph.value().shape().prefixed(&[2]);
-    let u = Tensor::from_vec(&host, &shape, rng.normal(shape.size())).unwrap();
+    let u = Tensor::from_vec(&host, shape, rng.normal(shape.size())).unwrap();
     let pulled = graph.vjp(&u).unwrap();
     let tangents: ParamMap<Tensor> = pulled
         .iter()
         .map(|(var, _)| {
             let shape = graph.tape().param_value(var).unwrap().shape().prefixed(&[1]);
-            (var, Tensor::from_vec(&host, &shape, rng.normal(shape.size())).unwrap())
+            (var, Tensor::from_vec(&host, shape, rng.normal(shape.size())).unwrap())
         })
         .collect();
     let pushed = graph.jvp(&tangents).unwrap().to_vec().unwrap();
@@ -233,8 +233,8 @@ fn a_newton_step_without_damping_solves_a_quadratic() {
     // step reaches the minimum.
     let host = host();
     let model = Sequential::new(&host, vec![linear(3, 2)], 1).unwrap();
-    let x = Tensor::from_vec(&host, &[8, 3], Rng::new(2).normal(24)).unwrap();
-    let y = Tensor::from_vec(&host, &[8, 2], Rng::new(3).normal(16)).unwrap();
+    let x = Tensor::from_vec(&host, [8, 3], Rng::new(2).normal(24)).unwrap();
+    let y = Tensor::from_vec(&host, [8, 2], Rng::new(3).normal(16)).unwrap();
     for loss in [Mse::mean(y.clone()), Mse::sum(y)] {
         let mut model_after = Sequential::new(&host, vec![linear(3, 2)], 1).unwrap();
         let graph = model.forward(&x).unwrap();

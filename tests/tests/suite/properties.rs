@@ -34,7 +34,7 @@ fn all_products(
 
 fn columns(graph: &Graph, v: usize, seed: u64) -> Tensor {
     let shape = graph.value().shape().prefixed(&[v]);
-    Tensor::from_vec(&host(), &shape, Rng::new(seed).normal(shape.size())).unwrap()
+    Tensor::from_vec(&host(), shape, Rng::new(seed).normal(shape.size())).unwrap()
 }
 
 /// `V` of all parameters as rows `[V·N, D]`.

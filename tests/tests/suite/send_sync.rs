@@ -81,7 +81,9 @@ fn optimizers() {
         Box<dyn Descent>,
     }
     fn optimizer<T: Optimizer + Send + Sync>() {}
-    (optimizer::<nn::Sgd>(), optimizer::<nn::Adam>(), optimizer::<nn::AdamW>());
+    optimizer::<nn::Sgd>();
+    optimizer::<nn::Adam>();
+    optimizer::<nn::AdamW>();
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn everything() -> Vec<u64> {
     ];
     let model = Sequential::new(&cpu, layers, 1).unwrap();
     let n = 32;
-    let x = Tensor::from_vec(&cpu, &[n, 3, 16, 16], Rng::new(2).normal(n * 3 * 256)).unwrap();
+    let x = Tensor::from_vec(&cpu, [n, 3, 16, 16], Rng::new(2).normal(n * 3 * 256)).unwrap();
     let loss = CrossEntropy::mean((0..n).map(|n| n % 10).collect::<Vec<_>>());
     let graph = model.forward(&x).unwrap();
     let (gradient, diag) = run(&graph, &loss, (Gradient, DiagGgn::exact())).unwrap();
