@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use vivit::opencl::{OpenClDevice, Selector};
+use vivit::opencl::{Error, OpenClDevice, Selector};
 use vivit::tensor::{DType, Device};
 
 use crate::device::{fill_memory, tests};
@@ -54,7 +54,9 @@ fn again() -> ExitCode {
 pub fn run() -> ExitCode {
     if let Some(only) = std::env::var_os(ONLY) {
         match Device::opencl(Selector::default()) {
-            Err(error) => println!("{error:?}: {error}"),
+            Err(error @ Error::NoLibrary { .. }) => println!("NoLibrary: {error}"),
+            Err(error @ Error::NoPlatform) => println!("NoPlatform: {error}"),
+            Err(error) => println!("another error: {error}"),
             Ok(cl) if only == "Fill" => fill_memory(&cl),
             Ok(cl) => println!("found {}", cl.opencl_info().expect("an OpenCL device")),
         }
