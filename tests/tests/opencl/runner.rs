@@ -50,20 +50,13 @@ fn again() -> ExitCode {
     if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The kind of an error, as the tests expect it in what another process prints.
-fn kind(error: &Error) -> &'static str {
-    match error {
-        Error::NoLibrary { .. } => "NoLibrary",
-        Error::NoPlatform => "NoPlatform",
-        _ => "another error",
-    }
-}
-
 /// Runs the tests.
 pub fn run() -> ExitCode {
     if let Some(only) = std::env::var_os(ONLY) {
         match Device::opencl(Selector::default()) {
-            Err(error) => println!("{}: {error}", kind(&error)),
+            Err(error @ Error::NoLibrary { .. }) => println!("NoLibrary: {error}"),
+            Err(error @ Error::NoPlatform) => println!("NoPlatform: {error}"),
+            Err(error) => println!("another error: {error}"),
             Ok(cl) if only == "Fill" => fill_memory(&cl),
             Ok(cl) => println!("found {}", cl.opencl_info().expect("an OpenCL device")),
         }
