@@ -1,5 +1,8 @@
 //! What can go wrong between a user's data and a sweep.
 
+use std::fmt;
+use std::sync::Arc;
+
 /// Errors of recording, seeding and sweeping.
 #[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -346,9 +349,60 @@ pub enum Error {
         /// The operation.
         op: String,
     },
+    /// Arrays that are not what a model's inputs take.
+    #[error("the inputs do not fit the model: {}", .problems.join("; "))]
+    Inputs {
+        /// All that is wrong with them.
+        problems: Vec<String>,
+    },
+    /// An error of a model's own.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// The device or an array failed.
     #[error(transparent)]
     Tensor(#[from] vivit_tensor::Error),
 }
 
-vivit_tensor::debug_as_display!(Error);
+/// An error of what stands above this crate: a model's own, a data set's own.
+///
+/// ```
+/// use vivit_autodiff::{Error, ForeignError};
+///
+/// let error = Error::from(ForeignError::new(std::fmt::Error));
+/// assert_eq!(error.to_string(), std::fmt::Error.to_string());
+/// ```
+#[derive(Clone)]
+pub struct ForeignError(Arc<dyn std::error::Error + Send + Sync>);
+
+impl ForeignError {
+    /// Wraps an error.
+    pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        ForeignError(Arc::new(error))
+    }
+
+    /// The error as one of type `E`, if it is one.
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+}
+
+/// Compares what they say.
+impl PartialEq for ForeignError {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_string() == other.0.to_string()
+    }
+}
+
+impl fmt::Display for ForeignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ForeignError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+vivit_tensor::debug_as_display!(Error, ForeignError);

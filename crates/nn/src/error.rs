@@ -187,6 +187,16 @@ impl Error {
     }
 }
 
+/// Unwraps what recording said, and wraps what is a model's own.
+impl From<Error> for vivit_autodiff::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Autodiff(error) => error,
+            other => vivit_autodiff::ForeignError::new(other).into(),
+        }
+    }
+}
+
 impl From<vivit_tensor::Error> for Error {
     fn from(error: vivit_tensor::Error) -> Self {
         Error::Autodiff(error.into())

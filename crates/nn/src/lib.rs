@@ -12,7 +12,7 @@
 //! the usual case, a function (`conv2d(3, 8, 3)`). Models come from layers in a row
 //! ([`Sequential::new`]), layers in a graph ([`Wiring`], [`Sequential::wired`]), text
 //! ([`description`]) or names ([`networks`]); their numbers from a seed or a file
-//! ([`Sequential::load`]).
+//! ([`Weights::load`]).
 //!
 //! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
 //!
@@ -31,6 +31,7 @@ pub mod networks;
 pub mod optim;
 mod sequential;
 mod state;
+mod weights;
 
 pub use arrays::Arrays;
 pub use error::{Error, ShapeError};
@@ -39,5 +40,7 @@ pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};
 pub use layers::*;
 pub use mini_batches::{Epoch, MiniBatches, Targets};
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
-pub use sequential::{Param, Sequential};
+pub use sequential::Sequential;
 pub use state::{StateProblem, Unmatched};
+pub use vivit_autodiff::Param;
+pub use weights::Weights;

@@ -1,20 +1,13 @@
 //! Models: a row of layers and the numbers they need.
 
-use vivit_autodiff::{Graph, ParamId, ParamMap, Tape, Var};
+use std::ops::{Deref, DerefMut};
+
+use vivit_autodiff::{Graph, InputSpec, Inputs, Model, OutputSpec, Param, Tape, Var};
 use vivit_tensor::{Device, Rng, Tensor};
 
 use crate::layer::{LayerState, Mode, Recorder};
 use crate::layer_list::LayerList;
-use crate::{Error, Layer, ParamSpec};
-
-/// A parameter of a model.
-#[derive(Clone, Debug)]
-pub struct Param {
-    /// PyTorch's name: the layer's path and the parameter's name in it, `"2.body.0.weight"`.
-    pub name: String,
-    /// The value.
-    pub value: Tensor,
-}
+use crate::{Error, Layer, ParamSpec, Weights};
 
 /// Layers in a row and their parameters. Cloning shares the layers and copies parameters when they
 /// are changed.
@@ -37,12 +30,12 @@ pub struct Param {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sequential {
-    device: Device,
+    weights: Weights,
     row: LayerList,
-    params: Vec<Param>,
-    buffers: Vec<Param>,
     /// Random numbers of training passes.
     rng: Rng,
+    inputs: [InputSpec; 1],
+    outputs: [OutputSpec; 1],
 }
 
 impl Sequential {
@@ -73,7 +66,13 @@ impl Sequential {
         };
         let params = row.params().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
         let buffers = row.buffers().into_iter().map(&mut draw).collect::<Result<_, Error>>()?;
-        Ok(Sequential { device: device.clone(), row, params, buffers, rng })
+        Ok(Sequential {
+            weights: Weights::new(device, params, buffers)?,
+            row,
+            rng,
+            inputs: [InputSpec::new("input")],
+            outputs: [OutputSpec::new("output")],
+        })
     }
 
     /// The layers.
@@ -84,68 +83,6 @@ impl Sequential {
     /// Whether the model was made by [`wired`](Sequential::wired).
     pub(crate) fn is_wired(&self) -> bool {
         self.row.is_bare()
-    }
-
-    /// The device, with the precision of the model's arrays.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// The parameters, in the order of the layers.
-    pub fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    /// What belongs to the model without being parameters: running statistics.
-    pub fn buffers(&self) -> &[Param] {
-        &self.buffers
-    }
-
-    /// Number of entries of all parameters.
-    pub fn num_params(&self) -> usize {
-        self.params.iter().map(|param| param.value.len()).sum()
-    }
-
-    /// Replaces a parameter's or a buffer's value.
-    ///
-    /// # Errors
-    /// If there is none of that name, or it has another shape, device or precision.
-    pub fn set_param(&mut self, name: &str, value: Tensor) -> Result<(), Error> {
-        let known = self.param(name)?.shape();
-        if known != value.shape() {
-            let (expected, got) = (known.to_vec(), value.shape().to_vec());
-            return Err(Error::ParameterShape { name: name.into(), expected, got });
-        }
-        self.check_device(|| format!("the value of {name}"), &value)?;
-        let mut all = self.params.iter_mut().chain(&mut self.buffers);
-        if let Some(param) = all.find(|param| param.name == name) {
-            param.value = value;
-        }
-        Ok(())
-    }
-
-    /// The value of a parameter or a buffer.
-    ///
-    /// # Errors
-    /// If there is none of that name.
-    pub fn param(&self, name: &str) -> Result<&Tensor, Error> {
-        let mut all = self.params.iter().chain(&self.buffers);
-        let found = all.find(|param| param.name == name).map(|param| &param.value);
-        found.ok_or_else(|| self.unknown(name, self.params.iter().chain(&self.buffers)))
-    }
-
-    /// The number of a parameter, by which results, directions and steps are keyed.
-    ///
-    /// # Errors
-    /// If there is none of that name.
-    pub fn param_id(&self, name: &str) -> Result<ParamId, Error> {
-        let found = self.params.iter().position(|param| param.name == name);
-        found.map(ParamId::new).ok_or_else(|| self.unknown(name, self.params.iter()))
-    }
-
-    fn unknown<'p>(&self, name: &str, known: impl Iterator<Item = &'p Param>) -> Error {
-        let known = known.map(|param| param.name.clone()).collect();
-        Error::UnknownParameter { name: name.into(), known }
     }
 
     /// The model on another device or in another precision, its numbers rounded to it.
@@ -163,29 +100,13 @@ impl Sequential {
     /// # Errors
     /// If a device failed, now or before.
     pub fn to(&self, device: &Device) -> Result<Self, Error> {
-        let moved = |params: &[Param]| -> Result<Vec<Param>, Error> {
-            let each = params.iter();
-            each.map(|Param { name, value }| {
-                Ok(Param { name: name.clone(), value: value.to(device)? })
-            })
-            .collect()
-        };
         Ok(Sequential {
-            device: device.clone(),
+            weights: self.weights.moved(device)?,
             row: self.row.clone(),
-            params: moved(&self.params)?,
-            buffers: moved(&self.buffers)?,
             rng: self.rng.clone(),
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
         })
-    }
-
-    /// Refuses an array of another device or precision than the model's.
-    fn check_device(&self, what: impl FnOnce() -> String, value: &Tensor) -> Result<(), Error> {
-        if value.device() == &self.device {
-            return Ok(());
-        }
-        let (got, expected) = (value.device().to_string(), self.device.to_string());
-        Err(vivit_tensor::Error::DeviceMismatch { what: what(), got, expected }.into())
     }
 
     /// The shape of one sample's output for the shape of one sample's input.
@@ -204,9 +125,8 @@ impl Sequential {
     /// take what reaches it; before any work.
     pub fn forward(&self, x: &Tensor) -> Result<Graph, Error> {
         // Buffers are shared until somebody writes; nobody does in evaluation mode.
-        let mut buffers: Vec<Tensor> =
-            self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
-        self.record(x, Mode::Evaluation, &mut self.rng.clone(), &mut buffers)
+        let mut buffers = self.buffer_values();
+        self.run(x, Mode::Evaluation, &mut self.rng.clone(), &mut buffers)
     }
 
     /// The class of the largest output of each sample of `x: [N, *]`, in evaluation mode; of each
@@ -235,16 +155,15 @@ impl Sequential {
     /// # Errors
     /// As [`forward`](Sequential::forward).
     pub fn forward_training(&mut self, x: &Tensor) -> Result<Graph, Error> {
-        let mut buffers: Vec<Tensor> =
-            self.buffers.iter().map(|buffer| buffer.value.clone()).collect();
+        let mut buffers = self.buffer_values();
         let mut rng = self.rng.clone();
-        let graph = self.record(x, Mode::Training, &mut rng, &mut buffers)?;
+        let graph = self.run(x, Mode::Training, &mut rng, &mut buffers)?;
         self.rng = rng;
-        self.buffers.iter_mut().zip(buffers).for_each(|(buffer, value)| buffer.value = value);
+        self.set_buffer_values(buffers);
         Ok(graph)
     }
 
-    fn record(
+    fn run(
         &self,
         x: &Tensor,
         mode: Mode,
@@ -260,9 +179,9 @@ impl Sequential {
         self.check_device(|| "the input".into(), x)?;
         self.output_shape(&shape[1..])?;
         self.row.check_input(x)?;
-        let mut tape = Tape::new(&self.device);
+        let mut tape = Tape::new(self.device());
         let params: Vec<Var> = self
-            .params
+            .params()
             .iter()
             .map(|param| tape.named_param(&param.name, param.value.clone()))
             .collect();
@@ -271,42 +190,42 @@ impl Sequential {
         let output = self.row.record(&mut recorder, LayerState { params: &params, buffers }, input);
         Ok(Graph::new(tape, output)?)
     }
+}
 
-    /// `θ += alpha · change`, for the parameters that `change` has.
-    ///
-    /// # Errors
-    /// If a key is none of the model's parameters, or a value has another shape, device or
-    /// precision.
-    pub fn add_scaled(&mut self, alpha: f64, change: &ParamMap<Tensor>) -> Result<(), Error> {
-        self.update(change, |_, value, change| value.axpy(alpha, change))
+impl Deref for Sequential {
+    type Target = Weights;
+
+    fn deref(&self) -> &Weights {
+        &self.weights
+    }
+}
+
+impl DerefMut for Sequential {
+    fn deref_mut(&mut self) -> &mut Weights {
+        &mut self.weights
+    }
+}
+
+/// One input `[N, *]`, one output `[N, C, *]`.
+impl Model for Sequential {
+    fn inputs(&self) -> &[InputSpec] {
+        &self.inputs
     }
 
-    /// Calls `each` with every parameter that `change` has: its key, its value to write to, and its
-    /// change.
-    ///
-    /// # Errors
-    /// As [`add_scaled`](Sequential::add_scaled); before the first call, so that an error leaves
-    /// the model as it was.
-    pub(crate) fn update(
-        &mut self,
-        change: &ParamMap<Tensor>,
-        mut each: impl FnMut(ParamId, &mut Tensor, &Tensor),
-    ) -> Result<(), Error> {
-        for (param, value) in change.iter() {
-            let known = self.params.len();
-            let Some(param) = self.params.get(param.index()) else {
-                return Err(vivit_autodiff::Error::NoParameter { param, known }.into());
-            };
-            if param.value.shape() != value.shape() {
-                let (expected, got) = (param.value.shape().to_vec(), value.shape().to_vec());
-                return Err(Error::ParameterShape { name: param.name.clone(), expected, got });
-            }
-            self.check_device(|| format!("the change of {}", param.name), value)?;
-        }
-        for (param, change) in change.iter() {
-            each(param, &mut self.params[param.index()].value, change);
-        }
-        Ok(())
+    fn outputs(&self) -> &[OutputSpec] {
+        &self.outputs
+    }
+
+    fn params(&self) -> &[Param] {
+        self.weights.params()
+    }
+
+    fn device(&self) -> &Device {
+        self.weights.device()
+    }
+
+    fn record(&self, inputs: &Inputs) -> Result<Graph, vivit_autodiff::Error> {
+        Ok(self.forward(inputs.matched(&self.inputs)?[0])?)
     }
 }
 

@@ -11,7 +11,7 @@ use safetensors::SafeTensorError;
 use vivit_tensor::{DType, HostVec, Tensor};
 
 use crate::arrays::{Arrays, Bytes, not_safetensors};
-use crate::{Error, Param, Sequential};
+use crate::{Error, Param, Weights};
 use problem::hint;
 
 /// What a state dictionary and a model do not have in common.
@@ -82,9 +82,9 @@ fn former(name: &str) -> String {
 /// [safetensors](https://github.com/huggingface/safetensors). Where the names agree with PyTorch's,
 /// so do the files: what `safetensors.torch.save_file(model.state_dict(), path)` writes can be
 /// loaded, and the other way round. Where they do not,
-/// [`load_with`](Sequential::load_with) renames. (PyTorch's batch norm also counts its batches, in
+/// [`load_with`](Weights::load_with) renames. (PyTorch's batch norm also counts its batches, in
 /// `num_batches_tracked`; nothing here needs the counter, so it is passed over.)
-impl Sequential {
+impl Weights {
     /// Everything that a state dictionary holds: whatever of a model has to survive.
     fn state(&self) -> impl Iterator<Item = &Param> {
         self.params().iter().chain(self.buffers())
@@ -223,7 +223,7 @@ impl Sequential {
     /// read the new file.
     ///
     /// # Errors
-    /// As [`to_safetensors`](Sequential::to_safetensors), and if the file can't be written.
+    /// As [`to_safetensors`](Weights::to_safetensors), and if the file can't be written.
     ///
     /// # Examples
     /// ```
@@ -261,7 +261,7 @@ impl Sequential {
     }
 
     /// Takes all arrays from a safetensors file; see
-    /// [`load_safetensors`](Sequential::load_safetensors).
+    /// [`load_safetensors`](Weights::load_safetensors).
     ///
     /// # Errors
     /// As there, and if the file can't be read; always with the path.
@@ -269,7 +269,7 @@ impl Sequential {
         self.load_with(path, |name| Some(name.into()))
     }
 
-    /// As [`load`](Sequential::load), with the file's arrays renamed first: `rename` gives the
+    /// As [`load`](Weights::load), with the file's arrays renamed first: `rename` gives the
     /// model's name for a name of the file, or `None` to leave that array out.
     ///
     /// # Errors
@@ -303,7 +303,7 @@ impl Sequential {
         self.load_strictly(&arrays, &rename).map_err(|error| error.in_file(path))
     }
 
-    /// As [`load_with`](Sequential::load_with), but takes those arrays that model and file have in
+    /// As [`load_with`](Weights::load_with), but takes those arrays that model and file have in
     /// common, and returns the names of the others: PyTorch's `strict=False`.
     ///
     /// # Errors

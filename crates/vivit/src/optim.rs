@@ -5,7 +5,7 @@ use std::fmt;
 
 use vivit_autodiff::{Graph, Loss, ParamId, Root, RootColumns};
 use vivit_curvature::{DirectionalDerivatives, Ggn};
-use vivit_nn::Sequential;
+use vivit_nn::Weights;
 
 pub use vivit_nn::optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 
@@ -40,18 +40,14 @@ use crate::Error;
 /// # Ok::<(), vivit::Error>(())
 /// ```
 pub trait Descent: Send + Sync {
-    /// One step down the loss at the end of a graph that [`Sequential::forward`] of this model
+    /// One step down the loss at the end of a graph that a forward pass of this model
     /// recorded.
     ///
     /// # Errors
     /// If targets do not fit, a number is NaN or infinite, or what the step is made of does not
     /// exist; the model is left as it was.
-    fn descend(
-        &mut self,
-        model: &mut Sequential,
-        graph: &Graph,
-        loss: &dyn Loss,
-    ) -> Result<(), Error>;
+    fn descend(&mut self, model: &mut Weights, graph: &Graph, loss: &dyn Loss)
+    -> Result<(), Error>;
 }
 
 // One by one: an implementation for everything that is an `Optimizer` would leave no room for the
@@ -61,7 +57,7 @@ macro_rules! along_gradient {
         $(impl Descent for $optimizer {
             fn descend(
                 &mut self,
-                model: &mut Sequential,
+                model: &mut Weights,
                 graph: &Graph,
                 loss: &dyn Loss,
             ) -> Result<(), Error> {
@@ -215,14 +211,14 @@ impl DampedNewton {
         self
     }
 
-    /// One step at the end of a graph that [`Sequential::forward`] of this model recorded. Returns
+    /// One step at the end of a graph that a forward pass of this model recorded. Returns
     /// what the step was made of: the directional derivatives of every group.
     ///
     /// # Errors
     /// As [`Ggn::newton_step`]; the model is left as it was.
     pub fn step(
         &mut self,
-        model: &mut Sequential,
+        model: &mut Weights,
         graph: &Graph,
         loss: &dyn Loss,
     ) -> Result<Vec<DirectionalDerivatives>, Error> {
@@ -250,7 +246,7 @@ impl DampedNewton {
 impl Descent for DampedNewton {
     fn descend(
         &mut self,
-        model: &mut Sequential,
+        model: &mut Weights,
         graph: &Graph,
         loss: &dyn Loss,
     ) -> Result<(), Error> {

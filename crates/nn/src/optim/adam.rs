@@ -6,7 +6,7 @@ use vivit_tensor::{Binary, DType, Scalar, Tensor, Unary, with_dtype};
 use super::{
     Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
 };
-use crate::{Error, Sequential};
+use crate::{Error, Weights};
 
 /// Options of [`Adam`] and [`AdamW`](super::AdamW).
 ///
@@ -94,7 +94,7 @@ impl Moments {
         Moments(ParamMap::new())
     }
 
-    pub fn check(&self, model: &Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
+    pub fn check(&self, model: &Weights, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
         check_remembered(model, gradient, |param| self.0.get(param).map(|moment| &moment.first))
     }
 
@@ -176,7 +176,7 @@ impl Adam {
 }
 
 impl Optimizer for Adam {
-    fn step(&mut self, model: &mut Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
+    fn step(&mut self, model: &mut Weights, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
         self.options.check(model.device().dtype())?;
         self.moments.check(model, gradient)?;
         model.update(gradient, |param, value, gradient| {

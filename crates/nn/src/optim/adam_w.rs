@@ -5,7 +5,7 @@ use vivit_tensor::{DType, Tensor};
 
 use super::adam::Moments;
 use super::{AdamOptions, Optimizer, check_learning_rate};
-use crate::{Error, Sequential};
+use crate::{Error, Weights};
 
 /// AdamW (Loshchilov & Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019), in PyTorch's
 /// form: first `θ ← (1 − η ω) θ`, then the step of [`Adam`](super::Adam) along the gradient alone.
@@ -51,7 +51,7 @@ impl AdamW {
 }
 
 impl Optimizer for AdamW {
-    fn step(&mut self, model: &mut Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
+    fn step(&mut self, model: &mut Weights, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
         self.options.check(model.device().dtype())?;
         self.moments.check(model, gradient)?;
         model.update(gradient, |param, value, gradient| {

@@ -15,7 +15,7 @@ pub use sgd::{Sgd, SgdOptions};
 use vivit_autodiff::{ParamId, ParamMap};
 use vivit_tensor::Tensor;
 
-use crate::{Error, Sequential};
+use crate::{Error, Weights};
 
 /// A rule that moves a model's parameters along a gradient.
 ///
@@ -48,7 +48,7 @@ pub trait Optimizer: Send + Sync {
     ///
     /// # Errors
     /// If the gradient is not this model's, or an earlier step was another model's.
-    fn step(&mut self, model: &mut Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error>;
+    fn step(&mut self, model: &mut Weights, gradient: &ParamMap<Tensor>) -> Result<(), Error>;
 
     /// The learning rate η.
     fn learning_rate(&self) -> f64;
@@ -87,7 +87,7 @@ fn check_memory(what: &'static str, value: f64) -> Result<(), Error> {
 /// Checks that what is remembered of a parameter has the shape of its gradient and the model's
 /// device: it would not if the optimizer had moved another model.
 fn check_remembered<'t>(
-    model: &Sequential,
+    model: &Weights,
     gradient: &'t ParamMap<Tensor>,
     remembered: impl Fn(ParamId) -> Option<&'t Tensor>,
 ) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use vivit_tensor::Tensor;
 use super::{
     Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
 };
-use crate::{Error, Sequential};
+use crate::{Error, Weights};
 
 /// Options of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +107,7 @@ impl Sgd {
 }
 
 impl Optimizer for Sgd {
-    fn step(&mut self, model: &mut Sequential, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
+    fn step(&mut self, model: &mut Weights, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
         let SgdOptions { learning_rate, momentum, nesterov, weight_decay } = self.options;
         let velocity = &mut self.velocity;
         check_remembered(model, gradient, |param| velocity.get(param))?;

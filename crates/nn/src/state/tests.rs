@@ -6,6 +6,7 @@ use safetensors::{Dtype, SafeTensors};
 use vivit_tensor::Device;
 
 use super::*;
+use crate::Sequential;
 use crate::{
     Layer, Wiring, batch_norm, linear, lstm, positional_embedding, relu, residual, self_attention,
 };
