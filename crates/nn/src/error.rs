@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::description::error::DescriptionError;
+use crate::graph::GraphError;
 use crate::state::problem::{StateProblem, listed};
 
 /// A layer that can't take its input: where in the model, and why.
@@ -127,6 +128,9 @@ pub enum Error {
     /// A description that is none, or a layer that has none.
     #[error(transparent)]
     Description(#[from] DescriptionError),
+    /// Parts that make no graph, or a node that can't take what reaches it.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A state dictionary that is not this model's.
     #[error("the state dictionary does not fit the model:{}", listed(.problems, .hint.as_deref()))]
     State {

@@ -22,6 +22,7 @@
 mod arrays;
 pub mod description;
 mod error;
+mod graph;
 mod init;
 mod layer;
 mod layer_list;
@@ -35,6 +36,10 @@ mod weights;
 
 pub use arrays::Arrays;
 pub use error::{Error, ShapeError};
+pub use graph::{
+    Argument, GraphError, GraphModel, GraphParts, GraphProblem, Literal, NamedArray, Node, Operation,
+    operations,
+};
 pub use init::Init;
 pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};
 pub use layers::*;

@@ -1,0 +1,520 @@
+//! Models that are graphs of named nodes: what importers produce and other programs can write.
+
+mod call;
+mod check;
+mod fault;
+mod node;
+mod ops;
+mod problem;
+mod recording;
+mod text;
+mod value;
+
+pub use node::{Argument, GraphParts, NamedArray, Node};
+pub use ops::{Operation, operations};
+pub use problem::{GraphError, GraphProblem};
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, OnceLock};
+
+use vivit_autodiff::{
+    ForeignError, Graph, InputKind, InputSpec, Inputs, Model, OutputSpec, Param,
+};
+use vivit_tensor::{Device, HostVec, Tensor};
+
+use crate::{Error, Weights};
+use call::Call;
+use recording::Recording;
+use value::{Array, Place, Value};
+
+/// A model that is a graph of named nodes on named values: inputs, parameters, constants, results
+/// of other nodes. It has a text form ([`GraphModel::description`]) beside a state dictionary, and
+/// is what importers of other programs' models produce.
+///
+/// The nodes describe the computation of *one* sample, with an axis of length 1 where samples lie
+/// ([`InputSpec::sample_axis`]): a network that was exported for one sample. Whatever depends on an
+/// input gets the sample axis N in front when the model runs on a batch, so what the graph does with
+/// its own axis of length 1 (merges it into heads, moves it) is harmless. Shapes are computed while
+/// the model runs; axes that the inputs leave open, the length of a sequence or the size of an
+/// image, stay open.
+///
+/// ```
+/// use vivit_autodiff::{CrossEntropy, InputSpec, OutputSpec};
+/// use vivit_nn::{GraphModel, GraphParts, NamedArray, Node};
+/// use vivit_tensor::{Device, Tensor};
+///
+/// let parts = GraphParts {
+///     inputs: vec![InputSpec::new("x")],
+///     outputs: vec![OutputSpec::new("y")],
+///     params: vec![
+///         NamedArray::new("fc.weight", &[2, 3], vec![0.1; 6]),
+///         NamedArray::new("fc.bias", &[2], vec![0.0, 1.0]),
+///     ],
+///     nodes: vec![
+///         Node::new("linear", &["x", "fc.weight", "fc.bias"], "hidden"),
+///         Node::new("tanh", &["hidden"], "y"),
+///     ],
+///     ..GraphParts::default()
+/// };
+/// let cpu = Device::cpu();
+/// let model = GraphModel::new(&cpu, parts)?;
+/// let graph = model.forward(&Tensor::full(&cpu, [4, 3], 1.0))?;
+/// let gradient = graph.backward(&CrossEntropy::mean([0, 1, 1, 0]))?;
+/// assert_eq!(gradient[model.param_id("fc.weight")?].shape(), &[2, 3]);
+/// # Ok::<(), vivit_nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct GraphModel {
+    weights: Weights,
+    inputs: Vec<InputSpec>,
+    outputs: Vec<OutputSpec>,
+    graph: Arc<Nodes>,
+    /// The constants on the device, from their first use on.
+    uploaded: Arc<[OnceLock<Tensor>]>,
+}
+
+/// What models of one graph share.
+#[derive(Debug)]
+struct Nodes {
+    nodes: Vec<Node>,
+    constants: Vec<Constant>,
+}
+
+/// A constant, on the host.
+#[derive(Debug)]
+struct Constant {
+    name: String,
+    kind: InputKind,
+    value: Tensor,
+}
+
+/// How a graph model compares with the graph as it stands, run on several samples at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    /// Both were run; the largest difference of outputs, over the largest output.
+    Difference(f64),
+    /// The graph as it stands does not run on several samples: why not.
+    NotPossible(String),
+}
+
+impl GraphModel {
+    /// A model of parts, in the device's precision.
+    ///
+    /// # Errors
+    /// If the parts make no graph: all that is wrong with them, with nodes and names.
+    pub fn new(device: &Device, mut parts: GraphParts) -> Result<Self, Error> {
+        check::checked(&mut parts)?;
+        let named = |arrays: Vec<NamedArray>| -> Result<Vec<Param>, Error> {
+            let each = arrays.into_iter();
+            each.map(|NamedArray { name, shape, values, .. }| {
+                Ok(Param { name, value: Tensor::from_vec(device, &shape, values)? })
+            })
+            .collect()
+        };
+        let host = Device::cpu_f64();
+        let constants = parts.constants.into_iter().map(|NamedArray { name, kind, shape, values }| {
+            Ok(Constant { name, kind, value: Tensor::from_vec(&host, &shape, values)? })
+        });
+        let constants: Vec<Constant> = constants.collect::<Result<_, Error>>()?;
+        Ok(GraphModel {
+            weights: Weights::new(device, named(parts.params)?, named(parts.buffers)?)?,
+            inputs: parts.inputs,
+            outputs: parts.outputs,
+            uploaded: constants.iter().map(|_| OnceLock::new()).collect(),
+            graph: Arc::new(Nodes { nodes: parts.nodes, constants }),
+        })
+    }
+
+    /// The nodes, each after those that it reads.
+    pub fn nodes(&self) -> &[Node] {
+        &self.graph.nodes
+    }
+
+    /// The inputs.
+    pub fn inputs(&self) -> &[InputSpec] {
+        &self.inputs
+    }
+
+    /// The outputs.
+    pub fn outputs(&self) -> &[OutputSpec] {
+        &self.outputs
+    }
+
+    /// The parts of the model, its numbers in its precision.
+    ///
+    /// # Errors
+    /// If the device failed.
+    pub fn parts(&self) -> Result<GraphParts, Error> {
+        let named = |params: &[Param]| -> Result<Vec<NamedArray>, Error> {
+            let each = params.iter();
+            each.map(|Param { name, value }| {
+                Ok(NamedArray::new(name, value.shape(), value.to_host()?))
+            })
+            .collect()
+        };
+        let constant = |Constant { name, kind, value }: &Constant| -> Result<NamedArray, Error> {
+            Ok(NamedArray::new(name, value.shape(), value.to_host()?).of_kind(*kind))
+        };
+        Ok(GraphParts {
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+            params: named(self.params())?,
+            buffers: named(self.buffers())?,
+            constants: self.graph.constants.iter().map(constant).collect::<Result<_, _>>()?,
+            nodes: self.graph.nodes.clone(),
+        })
+    }
+
+    /// The same model with its inputs and outputs understood otherwise: where the samples and the
+    /// classes are, which output is the prediction. Names and order stay.
+    ///
+    /// # Errors
+    /// If names differ, an axis does not exist, or there is not one prediction.
+    pub fn with_interface(
+        &self,
+        inputs: Vec<InputSpec>,
+        outputs: Vec<OutputSpec>,
+    ) -> Result<Self, Error> {
+        let same = inputs.iter().map(|spec| &spec.name).eq(self.inputs.iter().map(|s| &s.name))
+            && outputs.iter().map(|spec| &spec.name).eq(self.outputs.iter().map(|s| &s.name));
+        if !same {
+            let reason = "inputs and outputs keep their names and their order".to_string();
+            return Err(GraphError::one(GraphProblem::Interface { reason }).into());
+        }
+        check::checked_interface(&inputs, &outputs)?;
+        Ok(GraphModel { inputs, outputs, ..self.clone() })
+    }
+
+    /// The model on another device or in another precision, its numbers rounded to it.
+    ///
+    /// # Errors
+    /// If a device failed, now or before.
+    pub fn to(&self, device: &Device) -> Result<Self, Error> {
+        Ok(GraphModel {
+            weights: self.weights.moved(device)?,
+            uploaded: self.uploaded.iter().map(|_| OnceLock::new()).collect(),
+            ..self.clone()
+        })
+    }
+
+    /// Records a forward pass, in evaluation mode as everything in an imported graph is. The
+    /// graph's output is the prediction `[N, C, *]`; its parameters are the model's, in the same
+    /// order, under the same names.
+    ///
+    /// # Errors
+    /// If an input is missing, surplus, misnamed, misshapen, empty or on another device or precision
+    /// than the model, or a node can't take what reaches it: with the node and the shapes.
+    pub fn forward(&self, inputs: impl Into<Inputs>) -> Result<Graph, Error> {
+        let inputs = inputs.into();
+        let arrays = self.checked(&inputs)?;
+        let mut run = self.start();
+        for (spec, value) in self.inputs.iter().zip(arrays) {
+            let array = match spec.sample_axis {
+                Some(axis) => run.recording.input(samples_first(value, axis), spec.kind),
+                None => run.recording.shared_input(value.clone(), spec.kind),
+            };
+            run.values.insert(&spec.name, array.into());
+        }
+        self.run(&mut run)?;
+        let output = self.prediction(&mut run)?;
+        Ok(Graph::new(run.recording.into_device_tape(), output.var)?)
+    }
+
+    /// The class of the largest output of each sample, as [`Sequential::predict`].
+    ///
+    /// # Errors
+    /// As [`forward`](GraphModel::forward), and if the output has no classes or the device failed.
+    ///
+    /// [`Sequential::predict`]: crate::Sequential::predict
+    pub fn predict(&self, inputs: impl Into<Inputs>) -> Result<Vec<usize>, Error> {
+        Ok(self.forward(inputs)?.value().argmax(1)?)
+    }
+
+    /// Runs the graph as it stands on all samples at once, without a sample axis of ours, and
+    /// compares: a graph that mixes samples, or has them along another axis than its specification
+    /// says, differs.
+    ///
+    /// # Errors
+    /// As [`forward`](GraphModel::forward), and if the device failed.
+    pub fn compare_literally(&self, inputs: impl Into<Inputs>) -> Result<Literal, Error> {
+        let inputs = inputs.into();
+        let apart = self.forward(&inputs)?.value().to_vec()?;
+        let mut run = self.start();
+        for (spec, value) in self.inputs.iter().zip(self.checked(&inputs)?) {
+            let array = match spec.sample_axis {
+                Some(_) => {
+                    let one = value.reshape(value.shape().prefixed(&[1]));
+                    run.recording.input(one, spec.kind)
+                }
+                None => run.recording.shared_input(value.clone(), spec.kind),
+            };
+            run.values.insert(&spec.name, array.into());
+        }
+        if let Err(error) = self.run(&mut run) {
+            return Ok(Literal::NotPossible(error.to_string()));
+        }
+        let spec = self.prediction_spec();
+        let Some(Value::Array(output)) = run.values.get(spec.name.as_str()).cloned() else {
+            return Ok(Literal::NotPossible(format!("output {} is a list", spec.name)));
+        };
+        let output = run.recording.per_sample(output).map_err(|fault| self.output_fault(fault.0))?;
+        let shape = run.recording.shape(output);
+        let (Some(order), tape) = (spec.order(shape.len()), run.recording.tape(Place::Device))
+        else {
+            return Ok(Literal::NotPossible(format!("output {} has shape {shape:?}", spec.name)));
+        };
+        let whole = tape.value(output.var);
+        let whole = whole.reshape(whole.shape().tail()).permute(&order).to_vec()?;
+        if whole.len() != apart.len() {
+            return Ok(Literal::Difference(f64::INFINITY));
+        }
+        let largest = apart.iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
+        let pairs = apart.iter().zip(&whole);
+        let difference = pairs.fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+        Ok(Literal::Difference(difference / largest))
+    }
+
+    /// The inputs' arrays, after everything that can be checked without running.
+    fn checked<'i>(&self, inputs: &'i Inputs) -> Result<Vec<&'i Tensor>, Error> {
+        let arrays = inputs.matched(&self.inputs)?;
+        let mut samples: Option<usize> = None;
+        for (at, (spec, &value)) in self.inputs.iter().zip(&arrays).enumerate() {
+            self.check_device(|| format!("input {}", spec.name), value)?;
+            let Some(axis) = spec.sample_axis else { continue };
+            let shape = value.shape().to_vec();
+            let n = *shape.get(axis).unwrap_or(&0);
+            if n == 0 || value.is_empty() {
+                return Err(vivit_autodiff::Error::EmptyBatch { input: at, shape }.into());
+            }
+            let expected = *samples.get_or_insert(n);
+            if n != expected {
+                let what = format!("input {}", spec.name);
+                return Err(
+                    vivit_autodiff::Error::BatchMismatch { what, got: n, expected }.into()
+                );
+            }
+        }
+        Ok(arrays)
+    }
+
+    /// A run that knows parameters, buffers and constants.
+    fn start(&self) -> Run<'_> {
+        let mut recording = Recording::new(self.device());
+        let mut values = HashMap::new();
+        for Param { name, value } in self.params() {
+            values.insert(name.as_str(), recording.param(name, value.clone()).into());
+        }
+        for Param { name, value } in self.buffers() {
+            let array = recording.shared_input(value.clone(), InputKind::Float);
+            values.insert(name.as_str(), array.into());
+        }
+        for Constant { name, kind, value } in &self.graph.constants {
+            values.insert(name.as_str(), recording.host_tensor(value.clone(), *kind).into());
+        }
+        Run { recording, values }
+    }
+
+    fn run<'m>(&'m self, run: &mut Run<'m>) -> Result<(), Error> {
+        let places: HashMap<&str, usize> =
+            self.graph.constants.iter().enumerate().map(|(at, c)| (c.name.as_str(), at)).collect();
+        for node in &self.graph.nodes {
+            let failed = |run: &Run<'_>, reason: String| {
+                let problem = GraphProblem::Node {
+                    node: node.label().into(),
+                    op: node.op.clone(),
+                    shapes: run.shapes(node),
+                    reason,
+                };
+                Error::from(GraphError::one(problem))
+            };
+            // Constants that were on the device before need not be moved again.
+            for at in node.reads().filter_map(|name| places.get(name).copied()) {
+                self.share_constant(run, at);
+            }
+            let results = run.results(node).map_err(|fault| failed(run, fault.0))?;
+            for (at, name) in node.outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+                let Some(value) = results.get(at) else {
+                    let reason = format!("there are {} results, not {}", results.len(), at + 1);
+                    return Err(failed(run, reason));
+                };
+                run.values.insert(name, value.clone());
+            }
+        }
+        self.keep_constants(run);
+        Ok(())
+    }
+
+    /// Uses what an earlier run moved to the device.
+    fn share_constant(&self, run: &mut Run<'_>, at: usize) {
+        let constant = &self.graph.constants[at];
+        let (Some(tensor), Some(Value::Array(array))) =
+            (self.uploaded[at].get(), run.values.get(constant.name.as_str()))
+        else {
+            return;
+        };
+        run.recording.known_on_device(*array, tensor);
+    }
+
+    /// Keeps what this run moved to the device.
+    fn keep_constants(&self, run: &Run<'_>) {
+        for (at, constant) in self.graph.constants.iter().enumerate() {
+            if let Some(Value::Array(array)) = run.values.get(constant.name.as_str()) {
+                if let Some(tensor) = run.recording.on_device(*array) {
+                    let _ = self.uploaded[at].set(tensor.clone());
+                }
+            }
+        }
+    }
+
+    fn prediction_spec(&self) -> &OutputSpec {
+        let found = self.outputs.iter().find(|output| output.prediction);
+        found.expect("checked when the model was built")
+    }
+
+    fn output_fault(&self, reason: String) -> Error {
+        let name = &self.prediction_spec().name;
+        let reason = format!("output {name}: {reason}");
+        GraphError::one(GraphProblem::Interface { reason }).into()
+    }
+
+    /// The prediction as `[N, C, *]`.
+    fn prediction(&self, run: &mut Run<'_>) -> Result<Array, Error> {
+        let spec = self.prediction_spec();
+        let Some(Value::Array(output)) = run.values.get(spec.name.as_str()).cloned() else {
+            return Err(self.output_fault("it is a list of arrays, not an array".into()));
+        };
+        if !run.recording.is_batched(output) {
+            return Err(vivit_autodiff::Error::OutputNotBatched.into());
+        }
+        let output = run.recording.settled(output);
+        let shape = run.recording.shape(output);
+        if shape.get(spec.sample_axis) != Some(&1) {
+            return Err(self.output_fault(format!(
+                "one sample gives shape {shape:?}, which does not have length 1 along axis {}, its \
+                 sample axis; name another one",
+                spec.sample_axis
+            )));
+        }
+        let Some(order) = spec.order(shape.len()) else {
+            return Err(self.output_fault(format!(
+                "shape {shape:?} has no axis {} for the classes; name another one",
+                spec.class_axis
+            )));
+        };
+        let ordered = run.recording.permute(output, &order);
+        let mut shape = run.recording.shape(ordered)[1..].to_vec();
+        if shape.is_empty() {
+            shape.push(1);
+        }
+        Ok(run.recording.reshape(ordered, &shape))
+    }
+}
+
+/// What an output's axes are to losses.
+trait Ordered {
+    /// The axes with the samples in front, then the classes; `None` if there is no such axis. An
+    /// output of one number per sample needs no axis of classes.
+    fn order(&self, rank: usize) -> Option<Vec<usize>>;
+}
+
+impl Ordered for OutputSpec {
+    fn order(&self, rank: usize) -> Option<Vec<usize>> {
+        let first = [self.sample_axis, self.class_axis];
+        let first = if rank == 1 { &first[..1] } else { &first };
+        if first.iter().any(|&axis| axis >= rank) {
+            return None;
+        }
+        let rest = (0..rank).filter(|axis| !first.contains(axis));
+        Some(first.iter().copied().chain(rest).collect())
+    }
+}
+
+/// An array with its samples in front, and an axis of length one where they were.
+fn samples_first(value: &Tensor, axis: usize) -> Tensor {
+    let mut order: Vec<usize> = (0..value.shape().rank()).filter(|&at| at != axis).collect();
+    order.insert(0, axis);
+    let moved = value.permute(&order);
+    let mut shape = moved.shape().to_vec();
+    shape.insert(1 + axis, 1);
+    moved.reshape(&shape)
+}
+
+/// A run of a graph: what is known of its values by name.
+struct Run<'m> {
+    recording: Recording,
+    values: HashMap<&'m str, Value>,
+}
+
+impl Run<'_> {
+    fn results(&mut self, node: &Node) -> call::Outcome {
+        let mut args = Vec::with_capacity(node.inputs.len());
+        for argument in &node.inputs {
+            args.push(match argument {
+                None => None,
+                Some(Argument::Value(name)) => Some(self.values[name.as_str()].clone()),
+                Some(Argument::Integers(numbers)) => {
+                    let shape = [numbers.len()];
+                    let numbers = numbers.iter().map(|&number| number as f64).collect();
+                    Some(self.recording.host_array(&shape, numbers, InputKind::Integer)?.into())
+                }
+                Some(Argument::Number(number)) => {
+                    Some(self.recording.host_array(&[], vec![*number], InputKind::Float)?.into())
+                }
+            });
+        }
+        let row = ops::find(&node.op).expect("checked when the model was built");
+        (row.run)(&mut Call { node, args, recording: &mut self.recording })
+    }
+
+    /// The shapes of a node's arguments, for errors.
+    fn shapes(&self, node: &Node) -> String {
+        let shape = |argument: &Option<Argument>| match argument {
+            None => "nothing".to_string(),
+            Some(Argument::Integers(numbers)) => format!("{numbers:?}"),
+            Some(Argument::Number(number)) => number.to_string(),
+            Some(Argument::Value(name)) => match self.values.get(name.as_str()) {
+                Some(Value::Array(array)) => format!("{:?}", self.recording.shape(*array)),
+                Some(Value::List(list)) => format!("a list of {}", list.len()),
+                None => name.clone(),
+            },
+        };
+        node.inputs.iter().map(shape).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Deref for GraphModel {
+    type Target = Weights;
+
+    fn deref(&self) -> &Weights {
+        &self.weights
+    }
+}
+
+impl DerefMut for GraphModel {
+    fn deref_mut(&mut self) -> &mut Weights {
+        &mut self.weights
+    }
+}
+
+impl Model for GraphModel {
+    fn inputs(&self) -> &[InputSpec] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[OutputSpec] {
+        &self.outputs
+    }
+
+    fn params(&self) -> &[Param] {
+        self.weights.params()
+    }
+
+    fn device(&self) -> &Device {
+        self.weights.device()
+    }
+
+    fn record(&self, inputs: &Inputs) -> Result<Graph, vivit_autodiff::Error> {
+        Ok(self.forward(inputs)?)
+    }
+}

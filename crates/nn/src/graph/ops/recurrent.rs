@@ -1,0 +1,162 @@
+//! Recurrent layers.
+
+use vivit_autodiff::InputKind;
+use vivit_autodiff::ops::{Cell, RecurrentOptions, RecurrentParams};
+
+use crate::graph::call::{Call, Outcome};
+use crate::graph::fault::{Fault, ensure, fault};
+use crate::graph::value::{Array, Value};
+
+/// x `[N, T, I]` (with `time_major`, `[T, N, I]`); per direction D weights `[D, G·H, I]` and
+/// `[D, G·H, H]`, biases `[D, 2, G·H]`, states `[D, N, H]`: hidden, and the LSTM's cell. Results:
+/// `[N, T, D, H]`, the last hidden states `[D, N, H]`, the LSTM's last cell states `[D, N, H]`.
+///
+/// Arguments: x, weights, recurrent weights, biases, hidden states, cell states.
+pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
+    let cell = match call.text("cell", "lstm")? {
+        "lstm" => Cell::Lstm,
+        "gru" => Cell::Gru,
+        "gru_reset_before" => Cell::GruResetBefore,
+        "rnn" => Cell::Rnn,
+        "rnn_relu" => Cell::RnnRelu,
+        other => fault!(
+            "option \"cell\" must be \"lstm\", \"gru\", \"gru_reset_before\", \"rnn\" or \
+             \"rnn_relu\", got {other:?}"
+        ),
+    };
+    let reverse = match call.text("direction", "forward")? {
+        "forward" => vec![false],
+        "reverse" => vec![true],
+        "bidirectional" => vec![false, true],
+        other => fault!(
+            "option \"direction\" must be \"forward\", \"reverse\" or \"bidirectional\", got \
+             {other:?}"
+        ),
+    };
+    let mut x = call.array(0)?;
+    if call.flag("time_major", false)? {
+        let shape = call.shape(x);
+        ensure!(shape.len() == 3, "[T, N, I] is needed, got {shape:?}");
+        x = call.recording.permute(x, &[1, 0, 2]);
+    }
+    let shape = call.shape(x);
+    let [items, steps, inputs] = shape[..] else { fault!("[N, T, I] is needed, got {shape:?}") };
+    ensure!(items > 0 && steps > 0 && inputs > 0, "there is nothing in a sequence {shape:?}");
+    let of_hidden = { let array = call.array(2)?; call.shape(array) };
+    let Some(&width) = of_hidden.last() else { fault!("recurrent weights need three axes") };
+    let rows = cell.gates() * width;
+    let directions = reverse.len();
+    let expected = [
+        (1, vec![directions, rows, inputs]),
+        (2, vec![directions, rows, width]),
+        (3, vec![directions, 2, rows]),
+        (4, vec![directions, items, width]),
+        (5, vec![directions, items, width]),
+    ];
+    for (at, expected) in expected {
+        let Some(array) = call.optional(at)? else { continue };
+        let got = call.shape(array);
+        ensure!(got == expected, "argument {at} must have shape {expected:?}, got {got:?}");
+        ensure!(
+            at > 3 || !call.recording.is_batched(array),
+            "argument {at}, a weight or a bias, must not depend on the input"
+        );
+    }
+    ensure!(
+        cell == Cell::Lstm || call.optional(5)?.is_none(),
+        "only an LSTM has a cell state"
+    );
+    let layer = Layer { cell, width, rows, steps, inputs };
+    // Items that the graph itself holds side by side are run one after the other.
+    let mut results = [Vec::new(), Vec::new(), Vec::new()];
+    for item in 0..items {
+        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
+        for (direction, &reverse) in reverse.iter().enumerate() {
+            let found = layer.run(call, x, item, direction, reverse)?;
+            for (part, found) in parts.iter_mut().zip(found) {
+                part.extend(found);
+            }
+        }
+        let [all, hidden, cells] = parts;
+        results[0].push(call.joined(all, 2)?);
+        results[1].push(call.joined(hidden, 0)?);
+        if !cells.is_empty() {
+            results[2].push(call.joined(cells, 0)?);
+        }
+    }
+    let [all, hidden, cells] = results;
+    let mut values: Vec<Value> =
+        vec![call.joined(all, 0)?.into(), call.joined(hidden, 1)?.into()];
+    if !cells.is_empty() {
+        values.push(call.joined(cells, 1)?.into());
+    }
+    Ok(values)
+}
+
+struct Layer {
+    cell: Cell,
+    width: usize,
+    rows: usize,
+    steps: usize,
+    inputs: usize,
+}
+
+impl Layer {
+    /// One direction of one item: `[1, T, 1, H]`, `[1, 1, H]`, `[1, 1, H]`.
+    fn run(
+        &self,
+        call: &mut Call<'_>,
+        x: Array,
+        item: usize,
+        direction: usize,
+        reverse: bool,
+    ) -> Result<[Option<Array>; 3], Fault> {
+        let x = call.part(x, 0, item, item + 1)?;
+        let x = call.recording.reshape(x, &[self.steps, self.inputs]);
+        let x = call.recording.per_sample(x)?;
+        let weight = |call: &mut Call<'_>, at: usize, columns: usize| -> Result<Array, Fault> {
+            let whole = call.array(at)?;
+            let part = call.part(whole, 0, direction, direction + 1)?;
+            let part = call.recording.reshape(part, &[self.rows, columns]);
+            call.recording.upload(part)
+        };
+        let input_weight = weight(call, 1, self.inputs)?.var;
+        let hidden_weight = weight(call, 2, self.width)?.var;
+        let mut biases = [None, None];
+        if let Some(bias) = call.optional(3)? {
+            let part = call.part(bias, 0, direction, direction + 1)?;
+            for (at, bias) in biases.iter_mut().enumerate() {
+                let half = call.part(part, 1, at, at + 1)?;
+                let half = call.recording.reshape(half, &[self.rows]);
+                *bias = Some(call.recording.upload(half)?.var);
+            }
+        }
+        let state = |call: &mut Call<'_>, at: usize| -> Result<Option<_>, Fault> {
+            let Some(state) = call.optional(at)? else { return Ok(None) };
+            // Zeros are the default.
+            if call.recording.numbers(state).is_some_and(|n| n.iter().all(|&x| x == 0.0)) {
+                return Ok(None);
+            }
+            let part = call.part(state, 0, direction, direction + 1)?;
+            let part = call.part(part, 1, item, item + 1)?;
+            let part = call.recording.reshape(part, &[self.width]);
+            Ok(Some(call.recording.upload(part)?.var))
+        };
+        let (hidden, cell) = (state(call, 4)?, state(call, 5)?);
+        let params = RecurrentParams {
+            input_weight,
+            hidden_weight,
+            input_bias: biases[0],
+            hidden_bias: biases[1],
+        };
+        let options = RecurrentOptions::default().reverse(reverse).hidden(hidden).cell(cell);
+        let states = call.tape(x).recurrent(x.var, self.cell, params, options);
+        let mut found = [Some(states.all), Some(states.hidden), states.cell].into_iter();
+        let shapes = [vec![1, self.steps, 1, self.width], vec![1, 1, self.width], vec![1, 1, self.width]];
+        Ok(shapes.map(|shape| {
+            let var = found.next().flatten()?;
+            let array = Array { var, kind: InputKind::Float, ..x };
+            Some(call.recording.reshape(array, &shape))
+        }))
+    }
+}

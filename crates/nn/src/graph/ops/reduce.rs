@@ -1,0 +1,251 @@
+//! Reductions over axes.
+
+use vivit_autodiff::{InputKind, Tape, Var};
+use vivit_tensor::Unary;
+
+use crate::graph::call::{Call, Outcome, Outcome1};
+use crate::graph::fault::{Fault, ensure, fault};
+use crate::graph::value::Array;
+
+fn one(array: Array) -> Outcome {
+    Ok(vec![array.into()])
+}
+
+/// A reduction over one axis, which disappears.
+type OverAxis = fn(&mut Tape, Var, usize) -> Var;
+
+/// Which axes an operation reduces, and whether they stay with length one.
+struct Axes {
+    axes: Vec<usize>,
+    keep: bool,
+}
+
+impl Call<'_> {
+    /// Those that argument 1 or option `axes` names; all where neither is given, none where the list
+    /// is empty and option `none_if_empty` says so.
+    fn reduced_axes(&mut self, x: Array) -> Result<Axes, Fault> {
+        let rank = self.recording.rank(x);
+        let given = match self.optional_integers(1)? {
+            Some(numbers) => Some(numbers),
+            None => self.ints("axes")?,
+        };
+        let keep = self.flag("keep", true)?;
+        let axes = match given {
+            Some(numbers) if !numbers.is_empty() => self.axes(&numbers, rank)?,
+            _ if self.flag("none_if_empty", false)? => Vec::new(),
+            _ => (0..rank).collect(),
+        };
+        Ok(Axes { axes, keep })
+    }
+
+    /// Reduces over axes that lie side by side as over one.
+    fn over(&mut self, x: Array, axes: &Axes, reduce: OverAxis) -> Outcome1 {
+        let mut x = self.recording.settled(x);
+        let shape = self.shape(x);
+        let mut left = shape.clone();
+        for &axis in &axes.axes {
+            left[axis] = 1;
+        }
+        ensure!(
+            !axes.axes.iter().any(|&axis| shape[axis] == 0),
+            "nothing is left to reduce in an array of shape {shape:?}"
+        );
+        // From the last run of axes to the first, so that earlier axes keep their places.
+        let mut end = axes.axes.len();
+        while end > 0 {
+            let mut first = end - 1;
+            while first > 0 && axes.axes[first - 1] + 1 == axes.axes[first] {
+                first -= 1;
+            }
+            let (axis, after) = (axes.axes[first], axes.axes[end - 1] + 1);
+            let own = self.shape(x);
+            let merged: usize = own[axis..after].iter().product();
+            let flat = [&own[..axis], &[merged], &own[after..]].concat();
+            x = self.recording.reshape(x, &flat);
+            let at = axis + self.lead(x);
+            let var = reduce(self.tape(x), x.var, at);
+            x = Array { var, ..x };
+            end = first;
+        }
+        if axes.keep {
+            x = self.recording.reshape(x, &left);
+        }
+        Ok(x)
+    }
+
+    fn reduction(&mut self, reduce: OverAxis) -> Outcome {
+        let x = self.array(0)?;
+        let axes = self.reduced_axes(x)?;
+        one(self.over(x, &axes, reduce)?)
+    }
+
+    /// `after(Σ before(x))`
+    fn summed(&mut self, before: Option<Unary>, after: Option<Unary>) -> Outcome {
+        let mut x = self.array(0)?;
+        let axes = self.reduced_axes(x)?;
+        if let Some(before) = before {
+            x = self.map(before, x);
+        }
+        let sum = self.over(x, &axes, Tape::sum)?;
+        one(match after {
+            Some(after) => self.map(after, sum),
+            None => sum,
+        })
+    }
+
+    /// The place of an extreme entry along an axis.
+    fn place_of(&mut self, find: OverAxis) -> Outcome {
+        let mut x = self.array(0)?;
+        let mut shape = self.shape(x);
+        let axis = self.axis(self.int("axis", 0)?, shape.len())?;
+        ensure!(shape[axis] > 0, "there is no entry along axis {axis} of {shape:?}");
+        let last = self.flag("last", false)?;
+        let len = shape[axis];
+        if last {
+            let entries: Vec<usize> = (0..len).rev().collect();
+            x = self.picked(x, axis, &entries)?;
+        }
+        let at = axis + self.lead(x);
+        let var = find(self.tape(x), x.var, at);
+        let mut found = Array { var, kind: InputKind::Integer, ..x };
+        if last {
+            let end = self.recording.host_array(&[], vec![(len - 1) as f64], found.kind)?;
+            found = Array { kind: found.kind, ..self.pair(end, found, Tape::sub)? };
+        }
+        shape[axis] = 1;
+        if !self.flag("keep", true)? {
+            shape.remove(axis);
+        }
+        one(self.recording.reshape(found, &shape))
+    }
+}
+
+pub(super) fn sum(call: &mut Call<'_>) -> Outcome {
+    call.reduction(Tape::sum)
+}
+
+pub(super) fn mean(call: &mut Call<'_>) -> Outcome {
+    call.reduction(Tape::mean)
+}
+
+pub(super) fn max(call: &mut Call<'_>) -> Outcome {
+    call.reduction(Tape::max)
+}
+
+pub(super) fn min(call: &mut Call<'_>) -> Outcome {
+    call.reduction(Tape::min)
+}
+
+pub(super) fn prod(call: &mut Call<'_>) -> Outcome {
+    call.reduction(Tape::prod)
+}
+
+pub(super) fn norm1(call: &mut Call<'_>) -> Outcome {
+    call.summed(Some(Unary::Abs), None)
+}
+
+pub(super) fn norm2(call: &mut Call<'_>) -> Outcome {
+    call.summed(Some(Unary::Square), Some(Unary::Sqrt))
+}
+
+pub(super) fn sum_squares(call: &mut Call<'_>) -> Outcome {
+    call.summed(Some(Unary::Square), None)
+}
+
+pub(super) fn log_sum(call: &mut Call<'_>) -> Outcome {
+    call.summed(None, Some(Unary::Ln))
+}
+
+/// The variance: divided by the number of entries less `correction`.
+pub(super) fn variance(call: &mut Call<'_>) -> Outcome {
+    let x = call.array(0)?;
+    let axes = call.reduced_axes(x)?;
+    let shape = call.shape(x);
+    let entries: usize = axes.axes.iter().map(|&axis| shape[axis]).product();
+    let left = entries as f64 - call.float("correction", 1.0)?;
+    ensure!(left > 0.0, "the variance of {entries} entries is not defined");
+    let kept = Axes { axes: axes.axes.clone(), keep: true };
+    let mean = call.over(x, &kept, Tape::mean)?;
+    let centred = call.pair(x, mean, Tape::sub)?;
+    let squares = call.map(Unary::Square, centred);
+    let sum = call.over(squares, &axes, Tape::sum)?;
+    one(call.map(Unary::Scale(1.0 / left), sum))
+}
+
+pub(super) fn logsumexp(call: &mut Call<'_>) -> Outcome {
+    call.reduction(Tape::logsumexp)
+}
+
+pub(super) fn argmax(call: &mut Call<'_>) -> Outcome {
+    call.place_of(Tape::argmax)
+}
+
+pub(super) fn argmin(call: &mut Call<'_>) -> Outcome {
+    call.place_of(Tape::argmin)
+}
+
+/// Running sums along the axis of argument 1.
+pub(super) fn cumsum(call: &mut Call<'_>) -> Outcome {
+    let (x, number) = (call.array(0)?, call.integer(1)?);
+    let axis = call.axis(number, call.recording.rank(x))?;
+    let (exclusive, reverse) = (call.flag("exclusive", false)?, call.flag("reverse", false)?);
+    let at = axis + call.lead(x);
+    let var = call.tape(x).cumsum(x.var, at, exclusive, reverse);
+    one(Array { var, ..x })
+}
+
+/// Probabilities along an axis.
+pub(super) fn softmax(call: &mut Call<'_>) -> Outcome {
+    call.along_axis(Tape::softmax)
+}
+
+pub(super) fn log_softmax(call: &mut Call<'_>) -> Outcome {
+    call.along_axis(Tape::log_softmax)
+}
+
+impl Call<'_> {
+    fn along_axis(&mut self, f: OverAxis) -> Outcome {
+        let x = self.array(0)?;
+        let shape = self.shape(x);
+        let number = self.int("axis", -1)?;
+        // With option `flat`, all axes from there on are one.
+        let (axis, flat) = (self.axis(number, shape.len())?, self.flag("flat", false)?);
+        ensure!(!shape.contains(&0), "an array of shape {shape:?} has no entries");
+        let x = if flat {
+            let last = shape[axis..].iter().product();
+            self.recording.reshape(x, &[&shape[..axis], &[last]].concat())
+        } else {
+            x
+        };
+        let at = axis + self.lead(x);
+        let var = f(self.tape(x), x.var, at);
+        let result = self.float_of(var, x);
+        one(self.recording.reshape(result, &shape))
+    }
+}
+
+/// `x / max(‖x‖_p, epsilon)` along an axis, p 1 or 2.
+pub(super) fn lp_normalize(call: &mut Call<'_>) -> Outcome {
+    let x = call.array(0)?;
+    let axis = call.axis(call.int("axis", -1)?, call.recording.rank(x))?;
+    let axes = Axes { axes: vec![axis], keep: true };
+    let norm = match call.int("p", 2)? {
+        1 => {
+            let sizes = call.map(Unary::Abs, x);
+            call.over(sizes, &axes, Tape::sum)?
+        }
+        2 => {
+            let squares = call.map(Unary::Square, x);
+            let sum = call.over(squares, &axes, Tape::sum)?;
+            call.map(Unary::Sqrt, sum)
+        }
+        p => fault!("option \"p\" must be 1 or 2, got {p}"),
+    };
+    let least = call.float("epsilon", 0.0)?;
+    let norm = if least > 0.0 {
+        call.map(Unary::HardTanh(least, f64::INFINITY), norm)
+    } else {
+        norm
+    };
+    one(call.pair(x, norm, Tape::div)?)
+}
