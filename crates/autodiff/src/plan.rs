@@ -187,7 +187,11 @@ impl<'a> Planner<'a> {
         let batched: Vec<bool> = args.iter().map(|&arg| nodes[arg].batched).collect();
         let io = Io { args: &refs, out: &nodes[at].value, batched: &batched };
         let mut multiply_adds = 0;
-        for (wrt, &arg) in args.iter().enumerate().filter(|(_, arg)| self.path[**arg]) {
+        for (wrt, arg) in nodes[at].differentiable() {
+            let arg = arg.index();
+            if !self.path[arg] {
+                continue;
+            }
             let effort = op.effort(io, wrt);
             if let Origin::Param { id, name } = &nodes[arg].origin {
                 let use_of = SitePlan {

@@ -19,6 +19,7 @@ mod options;
 mod primitives;
 mod products;
 mod properties;
+mod selections;
 mod send_sync;
 mod sharing;
 mod structure;

@@ -48,6 +48,11 @@ impl Op for Embedding {
         )
     }
 
+    /// Whole numbers do not move.
+    fn is_piecewise_constant(&self, wrt: usize) -> bool {
+        wrt == 0
+    }
+
     /// - x: zero
     /// - w: `Σ_{(n,) t} onehot(x[n, t]) ⊗ M[v, n, t, :]`
     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
@@ -85,9 +90,8 @@ impl Op for Embedding {
         Effort { per_sample: io.share(0) * rows, ..Effort::of(io.out_share() * rows) }
     }
 
-    /// None in the table; ids are whole numbers.
-    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
-        if wrt == 1 && along == 1 { Second::Zero } else { Second::Missing }
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
+        Second::Zero
     }
 }
 
