@@ -1,14 +1,16 @@
 //! The operations: one file each, all derivatives together. [`Tape`](crate::Tape) has a method for
 //! each.
 
-mod adaptive_pool;
 mod arithmetic;
 mod attention;
 mod batch_norm;
+mod broadcast;
 mod concat;
 mod conv;
 mod conv_transpose;
+mod cumsum;
 mod embedding;
+mod gather;
 mod index_select;
 mod linear;
 mod map;
@@ -16,21 +18,28 @@ mod matmul;
 mod normal;
 mod normalize;
 mod pad;
+mod pad_with;
 mod permute;
 mod pool;
 mod recurrent;
+mod resample;
 mod reshape;
+mod resize;
+mod scatter;
+mod slice;
 mod softmax;
 mod sum;
 
-pub use adaptive_pool::AdaptiveAvgPool;
 pub use arithmetic::Arithmetic;
 pub use attention::AttentionParams;
 pub use batch_norm::BatchNormalize;
+pub use broadcast::Broadcast;
 pub use concat::Concat;
 pub use conv::{Conv, ConvOptions};
 pub use conv_transpose::ConvTranspose;
+pub use cumsum::CumSum;
 pub use embedding::Embedding;
+pub use gather::Gather;
 pub use index_select::IndexSelect;
 pub use linear::Linear;
 pub use map::Map;
@@ -40,6 +49,10 @@ pub use pad::ZeroPad;
 pub use permute::Permute;
 pub use pool::{AvgPool, MaxPool, PoolOptions};
 pub use recurrent::RecurrentParams;
+pub use resample::Resample;
 pub use reshape::Reshape;
+pub use resize::{Coordinates, Interpolation, Nearest, ResizeOptions};
+pub use scatter::{Scatter, ScatterReduction};
+pub use slice::Slice;
 pub use softmax::Softmax;
 pub use sum::Sum;
