@@ -27,6 +27,7 @@ mod linearization;
 pub mod loss;
 mod map;
 mod model;
+mod one_hot;
 mod op;
 pub mod ops;
 mod outer;

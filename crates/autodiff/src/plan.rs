@@ -271,12 +271,12 @@ fn join(site: &mut Option<SitePlan>, more: SitePlan) {
     };
     site.structure = match (site.structure, more.structure) {
         (Some(a), Some(b)) if (a.g, a.o, a.i) == (b.g, b.o, b.i) => {
-            Some(OuterDims { t: a.t + b.t, ..a })
+            Some(OuterDims { t: a.t + b.t, one_hot: a.one_hot && b.one_hot, ..a })
         }
         _ => None,
     };
     // Side by side, factors are copied: what each use brings, and all together.
-    let copies = site.structure.map_or((0, 0), |d| (2 * d.g * d.t * d.o, 2 * d.g * d.t * d.i));
+    let copies = site.structure.map_or((0, 0), |d| (2 * d.g * d.t * d.o, 2 * d.g * d.t * d.input_numbers()));
     site.effort = Effort {
         multiply_adds: site.effort.multiply_adds + more.effort.multiply_adds,
         per_column: (site.effort.per_column + more.effort.per_column).max(copies.0),

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use vivit_tensor::{
-    Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
+    AxisPicks, Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
     NonFiniteSearch, PendingSearch, Reduce, Scalar, Shape, Unary, Window,
 };
 
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 use crate::pool::Block;
-use crate::{array, elementwise, product, reduce, window};
+use crate::{array, elementwise, picks, product, reduce, window};
 
 impl<E: Scalar> OpenCl<E> {
     #[track_caller]
@@ -183,12 +183,28 @@ impl<E: Scalar> Backend for OpenCl<E> {
         window::conv_transposed(self, &y, &w, columns * n, dims, window).wrap()
     }
 
-    fn gather_rows(&self, table: &Buffer, ids: &Buffer, shape: (usize, usize)) -> Buffer {
-        array::gather_rows(self, &self.read(table), &self.read(ids), shape).wrap()
+    fn row_or_nan(&self, ids: &Buffer, rows: usize, from_end: bool) -> Result<Buffer, Error> {
+        Ok(array::row_or_nan(self, &self.read(ids), rows, from_end).wrap())
     }
 
-    fn row_or_nan(&self, ids: &Buffer, rows: usize) -> Result<Buffer, Error> {
-        Ok(array::row_or_nan(self, &self.read(ids), rows).wrap())
+    fn positions(&self, x: &Buffer, axis: usize) -> Index {
+        picks::positions(self, &self.read(x), axis).wrap_index()
+    }
+
+    fn gather_axis(&self, x: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
+        picks::gather_axis(self, &self.read(x), self.indices(index), p).wrap()
+    }
+
+    fn scatter_axis(&self, y: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
+        picks::scatter_axis(self, &self.read(y), self.indices(index), p).wrap()
+    }
+
+    fn first_equal(&self, index: &Index, len: usize) -> Index {
+        picks::first_equal(self, self.indices(index), len).wrap_index()
+    }
+
+    fn cumsum(&self, x: &Buffer, shape: [usize; 3], exclusive: bool, reverse: bool) -> Buffer {
+        picks::cumsum(self, &self.read(x), shape, exclusive, reverse).wrap()
     }
 
     fn eye(&self, n: usize) -> Buffer {

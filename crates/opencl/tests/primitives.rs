@@ -7,7 +7,8 @@ mod elsewhere;
 use elsewhere::elsewhere;
 use vivit_opencl::{Kernels, OpenClDevice, Selector};
 use vivit_tensor::{
-    Binary, Buffer, ConvDims, ConvWeights, DType, Device, Gemm, HostVec, Index, NonFiniteSearch,
+    AxisPicks, Binary, Buffer, ConvDims, ConvWeights, DType, Device, Gemm, HostVec, Index,
+    NonFiniteSearch,
     Reduce, Rng, Shape, Unary, Window,
 };
 
@@ -355,11 +356,22 @@ fn convolutions(pair: &mut Pair<'_>) {
 }
 
 fn tables(pair: &mut Pair<'_>) {
-    let (table, ids) = (pair.normal(7 * 30), pair.of(vec![3.0, 0.0, 6.0, 3.0]));
-    pair.same("gather_rows", |on, d| on.gather_rows(table.on(d), ids.on(d), (7, 30)));
+    let ids = pair.of(vec![3.0, 0.0, 6.0, 3.0]);
     pair.same("one_hot", |on, d| on.one_hot(ids.on(d), 7));
     let bad = pair.of(vec![0.0, 7.0, 1.5, -1.0, 6.0, f64::NAN]);
-    pair.same("row_or_nan", |on, d| on.row_or_nan(bad.on(d), 7).expect("the device works"));
+    for from_end in [false, true] {
+        pair.same("row_or_nan", |on, d| {
+            on.row_or_nan(bad.on(d), 7, from_end).expect("the device works")
+        });
+    }
+    let (x, y) = (pair.normal(2 * 7 * 30), pair.normal(2 * 4 * 30));
+    let p = AxisPicks::along([2, 7, 30], 4);
+    pair.same("gather_axis", |on, d| on.gather_axis(x.on(d), &on.positions(ids.on(d), 7), &p));
+    pair.same("scatter_axis", |on, d| on.scatter_axis(y.on(d), &on.positions(ids.on(d), 7), &p));
+    pair.same("first_equal", |on, d| {
+        on.scatter_axis(y.on(d), &on.first_equal(&on.positions(ids.on(d), 7), 4), &p)
+    });
+    pair.same("cumsum", |on, d| on.cumsum(x.on(d), [2, 7, 30], true, true));
 }
 
 fn searches(pair: &mut Pair<'_>) {

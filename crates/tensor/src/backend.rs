@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::{
-    AsAny, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
+    AsAny, AxisPicks, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
     PositionPairs, Reduce, Shape, Unary, Window,
 };
 
@@ -18,11 +18,12 @@ use crate::{
 /// returns it from [`check`](Backend::check) and [`download`](Backend::download), and until then
 /// may hand out buffers of any content.
 ///
-/// The trait has four parts. *Required*: 23 methods, without which there is no backend: what it is
+/// The trait has four parts. *Required*: 27 methods, without which there is no backend: what it is
 /// (`name`, `dtype`, `with_dtype`), memory (`upload`, `upload_index`, `download`, `fill`), copies
 /// (`copy_strided`, `index_select`, `pad`), arithmetic (`unary`, `unary_chain`, `unary_second`,
-/// `binary`, `select`, `axpy`, `reduce`, `gemm`), and windows (`unfold`, `fold`, `argmax`, `gather`,
-/// `scatter_add`).
+/// `binary`, `select`, `axpy`, `reduce`, `gemm`), windows (`unfold`, `fold`, `argmax`, `gather`,
+/// `scatter_add`), and entries chosen along an axis (`positions`, `gather_axis`, `scatter_axis`,
+/// `first_equal`).
 /// *Structure*: what else the device is and holds. *Provided*: primitives that are written with
 /// the required ones, or through the host. *Speed*: provided ones that have one caller each, whose
 /// default is their definition. Override what the device does better; start with `scratch`, `eye`,
@@ -121,6 +122,20 @@ pub trait Backend: AsAny + Debug + Send + Sync {
     fn gather(&self, x: &Buffer, index: &Index, planes: usize, window: &Window) -> Buffer;
     /// The adjoint of [`gather`](Backend::gather): `out[v, p, index[p, o]] += x[v, p, o]`.
     fn scatter_add(&self, x: &Buffer, index: &Index, planes: usize, window: &Window) -> Buffer;
+
+    // Required: entries chosen along an axis.
+
+    /// Whole numbers (rounded to some) as positions on an axis of that length; what is none of 0,
+    /// …, `axis − 1`, NaN included, becomes `u32::MAX`.
+    fn positions(&self, x: &Buffer, axis: usize) -> Index;
+    /// The entries of `x` that `picks` chooses; NaN for a position outside the axis.
+    fn gather_axis(&self, x: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;
+    /// The adjoint of [`gather_axis`](Backend::gather_axis): `x[c, n, o, index[n, p], i] += y[c, n,
+    /// o, p, i]`, from zeros and in the order of p, over samples too where x has no sample axis.
+    /// What goes to a position outside the axis is left out.
+    fn scatter_axis(&self, y: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;
+    /// For every position of `index: [*, len]` where in its row of `len` an equal one stands first.
+    fn first_equal(&self, index: &Index, len: usize) -> Index;
 
     // Structure.
 
@@ -226,25 +241,45 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         self.fold(&unfolded, n * groups * c, window)
     }
 
-    /// Rows of a table: `table: [rows, width]`, `ids: [m]` (whole numbers below `rows`), to `[m,
-    /// width]`.
-    fn gather_rows(&self, table: &Buffer, ids: &Buffer, (rows, width): (usize, usize)) -> Buffer {
-        let m = ids.len();
-        let hot = self.one_hot(ids, rows);
-        let mut out = self.scratch(m * width);
-        self.gemm(&Gemm::new(m, width, rows), &hot, table, &mut out);
-        out
-    }
-
-    /// `ids: [m]` where they are whole numbers below `rows`, NaN where not.
+    /// `ids: [m]` where they are whole numbers below `rows`, NaN where not. With `from_end` a
+    /// negative number counts from the end: −1 becomes `rows − 1`.
     ///
     /// # Errors
     /// If the device failed.
-    fn row_or_nan(&self, ids: &Buffer, rows: usize) -> Result<Buffer, Error> {
-        let is_row = |id: f64| id >= 0.0 && id < rows as f64 && id.fract() == 0.0;
-        let mut ids: Vec<f64> = self.download(ids)?.into_vec();
-        ids.iter_mut().filter(|id| !is_row(**id)).for_each(|id| *id = f64::NAN);
-        Ok(self.upload(HostVec::F64(ids)))
+    fn row_or_nan(&self, ids: &Buffer, rows: usize, from_end: bool) -> Result<Buffer, Error> {
+        let row = |id: f64| {
+            let row = if from_end && id < 0.0 { id + rows as f64 } else { id };
+            let is_row = row >= 0.0 && row < rows as f64 && row.fract() == 0.0;
+            if is_row { row } else { f64::NAN }
+        };
+        let ids: Vec<f64> = self.download(ids)?.into_vec();
+        Ok(self.upload(HostVec::F64(ids.into_iter().map(row).collect())))
+    }
+
+    /// Running sums over the middle axis of `x: [outer, axis, inner]`: of the entries up to each
+    /// one, itself left out if `exclusive`; with `reverse`, from the end.
+    fn cumsum(
+        &self,
+        x: &Buffer,
+        [outer, axis, inner]: [usize; 3],
+        exclusive: bool,
+        reverse: bool,
+    ) -> Buffer {
+        let shape = Shape::from([outer, axis, inner]);
+        let shifted = |x: &Buffer, by: usize| {
+            let by = by as isize;
+            let pads = if reverse { (-by, by) } else { (by, -by) };
+            self.pad(x, &shape, &[(0, 0), pads, (0, 0)])
+        };
+        // Sums of twice as many neighbours in every step.
+        let mut sums = if exclusive && axis > 0 { shifted(x, 1) } else { x.clone() };
+        let mut reach = 1;
+        while reach < axis {
+            let before = shifted(&sums, reach);
+            self.axpy(1.0, &before, &mut sums);
+            reach *= 2;
+        }
+        sums
     }
 
     /// The identity matrix, `[n, n]`.

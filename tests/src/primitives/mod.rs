@@ -12,6 +12,7 @@ use tools::{random, read};
 mod arrays;
 mod elementwise;
 mod many_axes;
+mod picks;
 mod products;
 mod reductions;
 mod tools;
@@ -44,6 +45,9 @@ pub fn checks() -> Vec<Check> {
         ("softmax", reductions::softmax),
         ("draws", reductions::draws),
         ("rows of tables", arrays::tables),
+        ("entries along an axis", picks::picks),
+        ("first of equal entries", picks::first_equals),
+        ("running sums", picks::running_sums),
         ("windows", windows::windows),
         ("convolutions", windows::convolutions),
         ("arrays of twelve axes", many_axes::many_axes),

@@ -140,7 +140,7 @@ fn tiles_of_every_shape_give_the_same() {
 }
 
 const fn dims(v: usize, n: usize, [t, o, i]: [usize; 3]) -> OuterDims {
-    OuterDims { v, n, g: 1, t, o, i }
+    OuterDims { v, n, g: 1, t, o, i, one_hot: false }
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn what_does_not_fit_is_not_chosen() {
 
 #[test]
 fn costs_are_those_counted_by_hand() {
-    let d = OuterDims { v: 2, n: 3, g: 5, t: 4, o: 7, i: 6 };
+    let d = OuterDims { v: 2, n: 3, g: 5, t: 4, o: 7, i: 6, one_hot: false };
     let adds = |dims: ContractionDims, order| dims.cost(order, 8, 1 << 27).unwrap().multiply_adds;
     let symmetric = ContractionDims::symmetric(d);
     // 6 rows, of which 21 pairs; 3 samples, of which 6 pairs; 210 entries.
@@ -301,7 +301,7 @@ fn the_report_tells_what_was_done() {
         [None, Some(Order::Positions), None]
     );
     // Two columns and the gradient's.
-    assert_eq!(rows[2].structure, Some(OuterDims { v: 3, n: 4, g: 1, t: 16, o: 3, i: 8 }));
+    assert_eq!(rows[2].structure, Some(OuterDims { v: 3, n: 4, g: 1, t: 16, o: 3, i: 8, one_hot: false }));
     assert_eq!(
         (rows[2].columns, rows[2].samples, rows[2].entries, rows[1].structure),
         (3, 4, 24, None)

@@ -151,6 +151,7 @@ impl Op for Conv {
             t: window.output_len(),
             o,
             i: c * window.kernel_len(),
+            one_hot: false,
         })
     }
 

@@ -162,6 +162,7 @@ impl Op for ConvTranspose {
             t: window.output_len(),
             o: c * window.kernel_len(),
             i: o,
+            one_hot: false,
         })
     }
 

@@ -66,7 +66,7 @@ impl Op for Linear {
 
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let (o, i) = (io.args[1].shape()[0], io.args[1].shape()[1]);
-        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0) / i, o, i })
+        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0) / i, o, i, one_hot: false })
     }
 
     fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {

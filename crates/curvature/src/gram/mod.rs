@@ -161,7 +161,7 @@ fn as_rows(
     match structure {
         Some(dims) => (OuterDims { v, n, ..dims }, asked),
         None => (
-            OuterDims { v, n, g: 1, t: 1, o: 1, i: entries },
+            OuterDims { v, n, g: 1, t: 1, o: 1, i: entries, one_hot: false },
             Contraction { order: Some(ContractionOrder::Raw), ..asked },
         ),
     }
