@@ -20,6 +20,7 @@ mod primitives;
 mod products;
 mod properties;
 mod send_sync;
+mod sequences;
 mod sharing;
 mod structure;
 mod support;

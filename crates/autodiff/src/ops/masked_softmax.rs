@@ -83,3 +83,52 @@ impl Tape {
         self.record(MaskedSoftmax { axis }, &[x])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vivit_tensor::{Device, Rng};
+
+    use super::*;
+    use crate::check::check_derivatives;
+
+    const HIDDEN: f64 = f64::NEG_INFINITY;
+
+    #[test]
+    fn derivatives_hold() {
+        let cpu = Device::cpu_f64();
+        let mut numbers = Rng::new(5).normal(2 * 3 * 4);
+        // An entry, a row along axis 2, and one along axis 1.
+        for at in [1, 4, 5, 6, 7, 12, 16, 20] {
+            numbers[at] = HIDDEN;
+        }
+        let x = Tensor::from_vec(&cpu, [2, 3, 4], numbers).unwrap();
+        for axis in [1, 2] {
+            for batched in [true, false] {
+                let op = MaskedSoftmax { axis };
+                for check in
+                    check_derivatives(&op, std::slice::from_ref(&x), &[batched], 5).unwrap()
+                {
+                    assert!(check.passed(), "axis {axis}: {check}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_seen_shares_one_and_what_is_not_gets_nothing() {
+        for device in [Device::cpu_f64(), Device::cpu()] {
+            // Far apart: e^x alone would overflow, or vanish.
+            let x = vec![300.0, 300.0, HIDDEN, -300.0, HIDDEN, -300.0, HIDDEN, HIDDEN, HIDDEN];
+            let x = Tensor::from_vec(&device, [3, 3], x).unwrap();
+            let y = MaskedSoftmax { axis: 1 }.forward(&[&x]).to_vec().unwrap();
+            assert_eq!(y, [0.5, 0.5, 0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn nan_is_not_hidden() {
+        let x = Tensor::from_vec(&Device::cpu_f64(), [1, 2], vec![f64::NAN, 1.0]).unwrap();
+        let y = MaskedSoftmax { axis: 1 }.forward(&[&x]).to_vec().unwrap();
+        assert!(y.iter().any(|y| y.is_nan()), "{y:?}");
+    }
+}
