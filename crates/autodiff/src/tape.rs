@@ -164,6 +164,26 @@ impl Tape {
         self.push(Node { origin: Origin::Constant, args: Vec::new(), value, batched: false })
     }
 
+    /// A batch of values, `[N, *]`, that nothing is differentiated in and that may be infinite:
+    /// masks whose −∞ hide positions of attention. ([`input`](Tape::input)s must be finite.)
+    ///
+    /// ```
+    /// use vivit_autodiff::Tape;
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let cpu = Device::cpu();
+    /// let mut tape = Tape::new(&cpu);
+    /// let mask = Tensor::from_vec(&cpu, [1, 2], vec![0.0, f64::NEG_INFINITY])?;
+    /// let mask = tape.batched_constant(mask);
+    /// assert!(tape.is_batched(mask));
+    /// # Ok::<(), vivit_tensor::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn batched_constant(&mut self, value: Tensor) -> Var {
+        self.expect_device("the constant", &value);
+        self.push(Node { origin: Origin::Constant, args: Vec::new(), value, batched: true })
+    }
+
     /// Runs an operation and records it: how one's own operations enter a graph.
     ///
     /// # Panics

@@ -130,6 +130,27 @@ pub trait Layer: AsAny + Debug + Send + Sync {
     /// axis as axis 0.
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var;
 
+    /// As [`output_shape`](Layer::output_shape), for the samples of all values that the layer reads:
+    /// one, unless it overrides this and [`record_of`](Layer::record_of). A
+    /// [`Wiring`](crate::Wiring) hands a layer several values.
+    ///
+    /// # Errors
+    /// If the layer can't take such inputs, or not that many.
+    fn output_shape_of(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
+        match inputs {
+            [input] => self.output_shape(input),
+            _ => {
+                let reason = format!("reads one value, but is given {}", inputs.len());
+                Err(ShapeError::new(self.name(), reason))
+            }
+        }
+    }
+
+    /// As [`record`](Layer::record), for all values that the layer reads. Shapes have been checked.
+    fn record_of(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, inputs: &[Var]) -> Var {
+        self.record(recorder, state, inputs[0])
+    }
+
     /// Checks the numbers of a model's input, where this layer is the first: the vocabulary of an
     /// embedding.
     ///

@@ -21,6 +21,7 @@ mod products;
 mod properties;
 mod selections;
 mod send_sync;
+mod sequences;
 mod sharing;
 mod structure;
 mod support;

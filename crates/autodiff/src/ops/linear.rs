@@ -4,7 +4,8 @@ use vivit_tensor::{Gemm, Tensor};
 
 use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Var};
 
-/// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` and, optionally, b `[O]`.
+/// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` (or `[O, *]` with I entries per
+/// row) and, optionally, b `[O]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear;
 
@@ -15,9 +16,7 @@ impl Op for Linear {
 
     fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (x, w) = (args[0], args[1]);
-        let [o, i] = **w.shape() else {
-            panic!("linear: the weight must be [O, I], got {}", w.shape())
-        };
+        let [o, i] = rows(w);
         assert!(
             x.shape().last() == Some(&i),
             "linear: input {} does not end in the weight's {i} in-features ({})",
@@ -39,7 +38,7 @@ impl Op for Linear {
     /// - b: `Σ_{(n,) t} M[v, n, t, :]`
     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
-        let (v, n, o, i) = (mat.shape()[0], io.samples(), w.shape()[0], w.shape()[1]);
+        let (v, n, [o, i]) = (mat.shape()[0], io.samples(), rows(w));
         let batch = io.batch(batch);
         match wrt {
             0 => mat.gemm(&Gemm::new(mat.len() / o, i, o), w, x.shape().prefixed(&[v])),
@@ -51,7 +50,7 @@ impl Op for Linear {
 
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let (x, w) = (io.args[0], io.args[1]);
-        let (k, o, i) = (tangent.shape()[0], w.shape()[0], w.shape()[1]);
+        let (k, [o, i]) = (tangent.shape()[0], rows(w));
         let (rows, shape) = (x.len() / i, io.out.shape().prefixed(&[k]));
         match wrt {
             0 => tangent.gemm(&Gemm::nt(k * rows, o, i), w, shape),
@@ -65,12 +64,13 @@ impl Op for Linear {
     }
 
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
-        let (o, i) = (io.args[1].shape()[0], io.args[1].shape()[1]);
-        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0) / i, o, i, one_hot: false })
+        let [o, i] = rows(io.args[1]);
+        let t = io.share(0) / i;
+        (wrt == 1).then_some(OuterDims { v: 1, n: 1, g: 1, t, o, i, one_hot: false })
     }
 
     fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {
-        Effort::of(io.out_share() * if wrt == 2 { 1 } else { io.args[1].shape()[1] })
+        Effort::of(io.out_share() * if wrt == 2 { 1 } else { rows(io.args[1])[1] })
     }
 
     fn second(&self, wrt: usize, along: usize) -> Second<'_> {
@@ -78,9 +78,17 @@ impl Op for Linear {
     }
 }
 
+/// Rows of a weight, and entries of a row.
+#[track_caller]
+fn rows(w: &Tensor) -> [usize; 2] {
+    let shape = w.shape();
+    assert!(shape.rank() >= 2, "linear: the weight must be [O, I], got {shape}");
+    [shape[0], shape.tail().size()]
+}
+
 fn outer(io: Io<'_>, mat: &Tensor) -> Outer {
     let (x, w) = (io.args[0], io.args[1]);
-    let (v, n, o, i) = (mat.shape()[0], io.samples(), w.shape()[0], w.shape()[1]);
+    let (v, n, [o, i]) = (mat.shape()[0], io.samples(), rows(w));
     let t = x.len() / (n * i);
     Outer::new(mat.reshape([v, n, 1, t, o]), x.reshape([n, 1, t, i]), [Positions::Outside; 2])
 }
@@ -92,6 +100,8 @@ impl Tape {
     /// If the shapes do not fit, or weight or bias carry a sample axis.
     #[track_caller]
     pub fn linear(&mut self, x: Var, weight: Var, bias: Option<Var>) -> Var {
+        let shape = self.value(weight).shape();
+        assert!(shape.rank() == 2, "linear: the weight must be [O, I], got {shape}");
         let args: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
         self.expect_unbatched("linear", &args[1..]);
         self.record(Linear, &args)

@@ -156,6 +156,56 @@ impl Tape {
         self.affine(normal, weight, bias)
     }
 
+    /// Instance norm of `[N, C, *]`: every channel of a sample is normalised over its positions;
+    /// weight and bias are `[C]`.
+    ///
+    /// ```
+    /// use vivit_autodiff::Tape;
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let cpu = Device::cpu();
+    /// let mut tape = Tape::new(&cpu);
+    /// let x = tape.input(Tensor::from_vec(&cpu, [1, 2, 2], vec![1.0, 3.0, 10.0, 30.0])?);
+    /// let y = tape.instance_norm(x, None, None, 0.0);
+    /// assert_eq!(tape.value(y).to_vec()?, [-1.0, 1.0, -1.0, 1.0]);
+    /// # Ok::<(), vivit_tensor::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn instance_norm(
+        &mut self,
+        x: Var,
+        weight: Option<Var>,
+        bias: Option<Var>,
+        epsilon: f64,
+    ) -> Var {
+        let shape = self.value(x).shape();
+        assert!(shape.rank() >= 2, "instance norm needs [N, C, *], got {shape}");
+        self.group_norm(x, shape[1], weight, bias, epsilon)
+    }
+
+    /// `(x − mean)/√(variance + ε)` with mean and variance over the given axes (of the value, the
+    /// sample axis counted).
+    ///
+    /// # Panics
+    /// If an axis is missing, named twice, or the sample axis.
+    #[track_caller]
+    pub fn mean_variance_normalize(&mut self, x: Var, axes: &[usize], epsilon: f64) -> Var {
+        let shape = *self.value(x).shape();
+        axes.iter().for_each(|&axis| self.expect_axis("normalisation", x, axis));
+        let block = axes.iter().map(|&axis| shape[axis]).product();
+        // The axes that are averaged over, last.
+        let kept = (0..shape.rank()).filter(|axis| !axes.contains(axis));
+        let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
+        let mut back = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(at, &axis)| back[axis] = at);
+        let x = self.permute(x, &order);
+        let normal = self.normalize(x, block, true, epsilon);
+        self.permute(normal, &back)
+    }
+
     /// `[C]` as `[C, 1, …]`, to be repeated over the positions of `[N, C, *]`, a value of `rank`
     /// axes.
     #[track_caller]

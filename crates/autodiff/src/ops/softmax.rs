@@ -25,6 +25,17 @@ impl Softmax {
     fn probabilities(self, out: &Tensor) -> Tensor {
         if self.log { out.unary(Unary::Exp) } else { out.clone() }
     }
+
+    /// With `ṗ = p ∘ (t − Σ p ∘ t)`: `ṗ ∘ (m − Σ p ∘ m) − p Σ ṗ ∘ m`; for the logarithm `−ṗ Σ m`
+    pub(super) fn residual(self, io: Io<'_>, mat: &Tensor, tangent: &Tensor) -> Tensor {
+        let p = self.probabilities(io.out);
+        let moved = tangent.sub(&self.sum(&tangent.mul(&p), 1)).mul(&p);
+        if self.log {
+            return moved.mul(&self.sum(mat, 1)).scale(-1.0);
+        }
+        let first = moved.mul(&mat.sub(&self.sum(&mat.mul(&p), 1)));
+        first.sub(&self.sum(&moved.mul(mat), 1).mul(&p))
+    }
 }
 
 impl Op for Softmax {
@@ -60,17 +71,8 @@ impl Op for Softmax {
         if self.log { moved } else { moved.mul(&p) }
     }
 
-    /// With `ṗ = p ∘ (t − Σ p ∘ t)`: `ṗ ∘ (m − Σ p ∘ m) − p Σ ṗ ∘ m`; for the logarithm `−ṗ Σ m`
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
-        Second::product(|io, mat, tangent, _batch| {
-            let p = self.probabilities(io.out);
-            let moved = tangent.sub(&self.sum(&tangent.mul(&p), 1)).mul(&p);
-            if self.log {
-                return moved.mul(&self.sum(mat, 1)).scale(-1.0);
-            }
-            let first = moved.mul(&mat.sub(&self.sum(&mat.mul(&p), 1)));
-            first.sub(&self.sum(&moved.mul(mat), 1).mul(&p))
-        })
+        Second::product(|io, mat, tangent, _batch| self.residual(io, mat, tangent))
     }
 }
 

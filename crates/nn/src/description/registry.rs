@@ -7,8 +7,9 @@ use super::error::{DescriptionError, DescriptionProblem};
 use super::options::{Options, shown};
 use crate::{
     Activation, AdaptiveAvgPool, AvgPool, AxisMap, BatchNorm, Branches, Conv, ConvTranspose,
-    Dropout, Embedding, Flatten, Flip, GroupNorm, Layer, LayerNorm, Linear, MaxPool, Permute,
-    PositionalEmbedding, Recurrent, Residual, RmsNorm, Select, SelfAttention, Shared, ZeroPad,
+    Dropout, Embedding, Flatten, Flip, GroupNorm, InstanceNorm, Layer, LayerNorm, Linear,
+    LocalResponseNorm, MaxPool, MultiheadAttention, Permute, PositionalEmbedding, Recurrent,
+    Residual, RmsNorm, Select, SelfAttention, Shared, TransformerEncoderLayer, ZeroPad,
 };
 
 macro_rules! registry {
@@ -63,9 +64,13 @@ registry! {
     LayerNorm,
     GroupNorm,
     RmsNorm,
+    InstanceNorm,
+    LocalResponseNorm,
     Embedding,
     PositionalEmbedding,
     SelfAttention,
+    MultiheadAttention,
+    TransformerEncoderLayer,
     Recurrent,
     AxisMap,
     Permute,

@@ -1,11 +1,14 @@
 //! The layers. Each comes as a struct with options and as a function for the usual case.
 
 mod activation;
+mod attention;
 mod axes;
 mod branches;
 mod conv;
 mod dropout;
+mod instance_norm;
 mod linear;
+mod local_response_norm;
 mod norm;
 mod per_axis;
 mod pool;
@@ -15,12 +18,14 @@ mod sequence;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod transformer;
 mod wired;
 
 pub use activation::{
     Activation, elu, gelu, gelu_tanh, hard_tanh, leaky_relu, log_sigmoid, relu, selu, sigmoid,
     silu, softplus, tanh,
 };
+pub use attention::{MultiheadAttention, SelfAttention, multihead_attention, self_attention};
 pub use axes::{
     Along, AxisMap, Flip, Permute, Select, flip, log_softmax, mean_over, permute, select, softmax,
     sum_over,
@@ -31,7 +36,9 @@ pub use conv::{
     conv1d, conv2d, conv3d,
 };
 pub use dropout::{Dropout, dropout};
+pub use instance_norm::{InstanceNorm, instance_norm};
 pub use linear::{Linear, linear};
+pub use local_response_norm::{LocalResponseNorm, local_response_norm};
 pub use norm::{
     BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, layer_norm, rms_norm,
 };
@@ -42,10 +49,9 @@ pub use pool::{
     adaptive_avg_pool2d, adaptive_avg_pool3d, avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d,
     max_pool2d, max_pool3d,
 };
-pub use recurrent::{Cell, Recurrent, lstm, rnn};
+pub use recurrent::{Cell, Recurrent, gru, lstm, rnn};
 pub use residual::{Residual, Shared, residual, shared};
-pub use sequence::{
-    Embedding, PositionalEmbedding, SelfAttention, embedding, positional_embedding, self_attention,
-};
+pub use sequence::{Embedding, PositionalEmbedding, embedding, positional_embedding};
 pub use shape::{Flatten, ZeroPad, flatten, zero_pad, zero_pad2d};
+pub use transformer::{TransformerEncoderLayer, transformer_encoder_layer};
 pub use wired::{Wire, Wiring};

@@ -12,7 +12,7 @@ use crate::description::value::OptionValue;
 use crate::{Init, Layer, LayerState, Mode, ParamSpec, Recorder, ShapeError};
 
 /// Weight 1 and bias 0 of the given shape.
-fn affine(shape: &[usize], weight: bool, bias: bool) -> Vec<ParamSpec> {
+pub(super) fn affine(shape: &[usize], weight: bool, bias: bool) -> Vec<ParamSpec> {
     let weight = weight.then(|| ParamSpec::new("weight", shape, Init::Constant(1.0)));
     let bias = bias.then(|| ParamSpec::new("bias", shape, Init::Constant(0.0)));
     weight.into_iter().chain(bias).collect()

@@ -1,27 +1,19 @@
 //! Recurrent layers.
 
-use vivit_autodiff::ops::RecurrentParams;
+pub use vivit_autodiff::ops::Cell;
+use vivit_autodiff::ops::{RecurrentOptions, RecurrentParams};
 use vivit_autodiff::{Tape, Var};
 
 use crate::description::entry::described;
 use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
 
-/// A recurrence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// `h_t = tanh(W x_t + b + U h_{t−1} + c)`
-    Rnn,
-    /// Long short-term memory: `c_t = σ(f) c_{t−1} + σ(i) tanh(g)`, `h_t = σ(o) tanh(c_t)` with
-    /// `(i, f, g, o) = W x_t + b + U h_{t−1} + c`.
-    Lstm,
-}
-
 /// Recurrent layers over `[T, inputs]` samples, from zero states to all hidden states of the last
 /// one, `[T, hidden]` (`[T, 2 hidden]` in both directions: forwards, then backwards in time).
 ///
-/// Names and shapes of the parameters are those of PyTorch's `nn.RNN` and `nn.LSTM`: for each layer
-/// l `weight_ih_l{l}`, `weight_hh_l{l}`, `bias_ih_l{l}`, `bias_hh_l{l}`, and the same with
-/// `_reverse` for the second direction; the LSTM's have `4 hidden` rows.
+/// Names and shapes of the parameters are those of PyTorch's `nn.RNN`, `nn.LSTM` and `nn.GRU`: for
+/// each layer l `weight_ih_l{l}`, `weight_hh_l{l}`, `bias_ih_l{l}`, `bias_hh_l{l}`, and the same
+/// with `_reverse` for the second direction; they have `hidden` rows for each gate. Whether such a
+/// module was made with `batch_first` does not matter to them; here, the sample axis comes first.
 ///
 /// ```
 /// use vivit_nn::{Layer, Recurrent};
@@ -81,22 +73,30 @@ impl Recurrent {
         Recurrent { bias: false, ..self }
     }
 
+    /// One layer of gated recurrent units, forwards in time, with biases.
+    pub fn gru(inputs: usize, hidden: usize) -> Self {
+        Self::new(Cell::Gru, inputs, hidden)
+    }
+
+    /// The same with another recurrence.
+    #[must_use]
+    pub fn cell(self, cell: Cell) -> Self {
+        Recurrent { cell, ..self }
+    }
+
     fn directions(&self) -> usize {
         1 + usize::from(self.bidirectional)
     }
 
     /// All hidden states of one layer in one direction.
-    fn run(&self, tape: &mut Tape, x: Var, params: &[Var]) -> Var {
+    fn run(&self, tape: &mut Tape, x: Var, params: &[Var], reverse: bool) -> Var {
         let params = RecurrentParams {
             input_weight: params[0],
             hidden_weight: params[1],
             input_bias: params.get(2).copied(),
             hidden_bias: params.get(3).copied(),
         };
-        match self.cell {
-            Cell::Rnn => tape.rnn(x, params),
-            Cell::Lstm => tape.lstm(x, params),
-        }
+        tape.recurrent(x, self.cell, params, RecurrentOptions::default().reverse(reverse)).all
     }
 }
 
@@ -122,8 +122,23 @@ pub fn lstm(inputs: usize, hidden: usize) -> Box<dyn Layer> {
     Recurrent::lstm(inputs, hidden).boxed()
 }
 
+/// A [`Recurrent`] layer of gated recurrent units.
+///
+/// ```
+/// use vivit_nn::gru;
+///
+/// assert_eq!(gru(5, 8).params()[0].shape, [24, 5]);
+/// ```
+pub fn gru(inputs: usize, hidden: usize) -> Box<dyn Layer> {
+    Recurrent::gru(inputs, hidden).boxed()
+}
+
+/// The cells, and the ops that they have in descriptions.
+const CELLS: [Cell; 5] = [Cell::Rnn, Cell::Lstm, Cell::Gru, Cell::RnnRelu, Cell::GruResetBefore];
+const OPS: [&str; 5] = ["rnn", "lstm", "gru", "rnn_relu", "gru_reset_before"];
+
 described! {
-    impl Recurrent as &["rnn", "lstm"], by cell: [Cell::Rnn, Cell::Lstm];
+    impl Recurrent as &OPS, by cell: CELLS;
     inputs: "in",
     hidden: "hidden",
     num_layers: "num_layers" = 1,
@@ -133,7 +148,8 @@ described! {
 
 impl Layer for Recurrent {
     fn name(&self) -> String {
-        let kind = if self.cell == Cell::Rnn { "rnn" } else { "lstm" };
+        let kind =
+            CELLS.iter().position(|cell| *cell == self.cell).map_or("recurrent", |at| OPS[at]);
         let layers =
             if self.num_layers == 1 { "" } else { &format!(" of {} layers", self.num_layers) };
         let ways = if self.bidirectional { " in both directions" } else { "" };
@@ -141,7 +157,7 @@ impl Layer for Recurrent {
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        let rows = if self.cell == Cell::Rnn { self.hidden } else { 4 * self.hidden };
+        let rows = self.cell.gates() * self.hidden;
         let init = Init::fan_in(self.hidden);
         let mut params = Vec::new();
         for layer in 0..self.num_layers {
@@ -181,13 +197,11 @@ impl Layer for Recurrent {
         let each = state.params.chunks(if self.bias { 4 } else { 2 }).collect::<Vec<_>>();
         each.chunks(self.directions()).fold(x, |x, params| match params {
             [forwards, backwards] => {
-                let ahead = self.run(tape, x, forwards);
-                let reversed = tape.flip(x, 1);
-                let reversed = self.run(tape, reversed, backwards);
-                let back = tape.flip(reversed, 1);
+                let ahead = self.run(tape, x, forwards, false);
+                let back = self.run(tape, x, backwards, true);
                 tape.concat(&[ahead, back], 2)
             }
-            _ => self.run(tape, x, params[0]),
+            _ => self.run(tape, x, params[0], false),
         })
     }
 }

@@ -1,7 +1,6 @@
-//! Layers over sequences: embeddings, attention, recurrent layers.
+//! Embeddings of tokens and positions.
 
 use vivit_autodiff::Var;
-use vivit_autodiff::ops::AttentionParams;
 use vivit_tensor::{NonFiniteSearch, Tensor};
 
 use crate::description::entry::described;
@@ -151,113 +150,5 @@ impl Layer for PositionalEmbedding {
         let t = recorder.tape.value(x).shape()[1];
         let table = recorder.tape.slice(state.params[0], 0, 0, t);
         recorder.tape.add(x, table)
-    }
-}
-
-/// Multi-head self-attention of `[T, F]` samples: `softmax(q kᵀ/√d) v` per head.
-///
-/// Its parameters are those of PyTorch's `nn.MultiheadAttention`: `in_proj_weight [3F, F]` and
-/// `in_proj_bias [3F]`, which pack queries, keys and values; `out_proj.weight [F, F]` and
-/// `out_proj.bias [F]`.
-///
-/// ```
-/// use vivit_nn::{Layer, SelfAttention};
-///
-/// let layer = SelfAttention::new(8, 2).causal().without_bias();
-/// assert_eq!(layer.output_shape(&[5, 8])?, [5, 8]);
-/// assert_eq!(layer.params()[0].name, "in_proj_weight");
-/// # Ok::<(), vivit_nn::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SelfAttention {
-    /// Features F.
-    pub features: usize,
-    /// Heads, which split the features.
-    pub heads: usize,
-    /// Whether a position sees only itself and those before it.
-    pub causal: bool,
-    /// Whether the projections have biases.
-    pub bias: bool,
-}
-
-impl SelfAttention {
-    /// With biases; every position sees all of them.
-    pub fn new(features: usize, heads: usize) -> Self {
-        SelfAttention { features, heads, causal: false, bias: true }
-    }
-
-    /// The same, where a position sees only itself and those before it.
-    #[must_use]
-    pub fn causal(self) -> Self {
-        SelfAttention { causal: true, ..self }
-    }
-
-    /// The same without biases.
-    #[must_use]
-    pub fn without_bias(self) -> Self {
-        SelfAttention { bias: false, ..self }
-    }
-}
-
-described! {
-    impl SelfAttention as &["self_attention"];
-    features: "features", heads: "heads", causal: "causal" = false, bias: "bias" = true,
-}
-
-/// A [`SelfAttention`] layer with biases.
-pub fn self_attention(features: usize, heads: usize, causal: bool) -> Box<dyn Layer> {
-    SelfAttention { causal, ..SelfAttention::new(features, heads) }.boxed()
-}
-
-impl Layer for SelfAttention {
-    fn name(&self) -> String {
-        format!("self_attention {} features, {} heads", self.features, self.heads)
-    }
-
-    fn params(&self) -> Vec<ParamSpec> {
-        let f = self.features;
-        // PyTorch: Xavier for the packed projection, biases zero.
-        let xavier = Init::Uniform { bound: (6.0 / (4 * f.max(1)) as f64).sqrt() };
-        let mut params = vec![ParamSpec::new("in_proj_weight", &[3 * f, f], xavier)];
-        params.extend(
-            self.bias.then(|| ParamSpec::new("in_proj_bias", &[3 * f], Init::Constant(0.0))),
-        );
-        params.push(ParamSpec::new("out_proj.weight", &[f, f], Init::fan_in(f)));
-        params
-            .extend(self.bias.then(|| ParamSpec::new("out_proj.bias", &[f], Init::Constant(0.0))));
-        params
-    }
-
-    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        let error = |reason| Err(ShapeError::new(self.name(), reason));
-        if self.heads == 0 || self.features % self.heads != 0 {
-            return error(format!("{} heads do not divide {} features", self.heads, self.features));
-        }
-        match *input {
-            [t, f] if t > 0 && f == self.features && f > 0 => Ok(input.to_vec()),
-            _ => error(format!(
-                "needs samples [T, {}], but a sample has shape {input:?}",
-                self.features
-            )),
-        }
-    }
-
-    fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
-        let params = match *state.params {
-            [in_weight, in_bias, out_weight, out_bias] => AttentionParams {
-                in_weight,
-                in_bias: Some(in_bias),
-                out_weight,
-                out_bias: Some(out_bias),
-            },
-            _ => AttentionParams {
-                in_weight: state.params[0],
-                in_bias: None,
-                out_weight: state.params[1],
-                out_bias: None,
-            },
-        };
-        recorder.tape.self_attention(x, params, self.heads, self.causal)
     }
 }

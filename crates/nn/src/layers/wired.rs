@@ -12,9 +12,9 @@ pub struct Wire(usize);
 #[derive(Debug)]
 enum Step {
     /// A layer of its own.
-    Layer { name: String, layer: Box<dyn Layer>, input: usize },
+    Layer { name: String, layer: Box<dyn Layer>, inputs: Vec<usize> },
     /// The layer of an earlier step once more.
-    Again { name: String, input: usize },
+    Again { name: String, inputs: Vec<usize> },
     /// Several values become one.
     Join { join: Join, inputs: Vec<usize> },
 }
@@ -65,23 +65,53 @@ impl Wiring {
     /// A layer that reads `input`. Its parameters are called `name.weight` and so on; names must
     /// differ.
     pub fn layer(&mut self, name: &str, layer: Box<dyn Layer>, input: Wire) -> Wire {
-        self.push(Step::Layer { name: name.into(), layer, input: input.0 })
+        self.layer_of(name, layer, &[input])
+    }
+
+    /// As [`layer`](Wiring::layer), for a layer that reads several values: attention of queries to
+    /// other values.
+    ///
+    /// ```
+    /// use vivit_nn::{MultiheadAttention, Layer, Sequential, Wiring, linear};
+    /// use vivit_tensor::Device;
+    ///
+    /// let mut net = Wiring::new();
+    /// let x = net.input();
+    /// let memory = net.layer("memory", linear(8, 6), x);
+    /// let attention = MultiheadAttention::new(8, 2).key_features(6).value_features(6);
+    /// let y = net.layer_of("attention", attention.boxed(), &[x, memory, memory]);
+    ///
+    /// let model = Sequential::wired(&Device::cpu(), net.output(y), 0)?;
+    /// assert_eq!(model.output_shape(&[5, 8])?, [5, 8]);
+    /// # Ok::<(), vivit_nn::Error>(())
+    /// ```
+    pub fn layer_of(&mut self, name: &str, layer: Box<dyn Layer>, inputs: &[Wire]) -> Wire {
+        self.push(Step::Layer { name: name.into(), layer, inputs: numbers(inputs) })
     }
 
     /// The layer called `name` once more, with the same parameters, reading `input`.
     pub fn again(&mut self, name: &str, input: Wire) -> Wire {
-        self.push(Step::Again { name: name.into(), input: input.0 })
+        self.again_of(name, &[input])
+    }
+
+    /// As [`again`](Wiring::again), for a layer that reads several values.
+    pub fn again_of(&mut self, name: &str, inputs: &[Wire]) -> Wire {
+        self.push(Step::Again { name: name.into(), inputs: numbers(inputs) })
     }
 
     /// Several values become one.
     pub fn join(&mut self, join: Join, inputs: &[Wire]) -> Wire {
-        self.push(Step::Join { join, inputs: inputs.iter().map(|wire| wire.0).collect() })
+        self.push(Step::Join { join, inputs: numbers(inputs) })
     }
 
     /// The finished layer, whose result is `output`.
     pub fn output(self, output: Wire) -> Box<dyn Layer> {
         Box::new(Wired { steps: self.steps, output: output.0 })
     }
+}
+
+fn numbers(wires: &[Wire]) -> Vec<usize> {
+    wires.iter().map(|wire| wire.0).collect()
 }
 
 /// A finished [`Wiring`].
@@ -125,22 +155,25 @@ impl Layer for Wired {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
         let mut shapes = vec![input.to_vec()];
         for step in &self.steps {
+            let read = |inputs: &[usize]| -> Vec<Vec<usize>> {
+                inputs.iter().map(|&at| shapes[at].clone()).collect()
+            };
+            let shape_of = |name: &str, layer: &dyn Layer, inputs: &[usize]| {
+                let inputs: Vec<&[usize]> =
+                    inputs.iter().map(|&at| shapes[at].as_slice()).collect();
+                layer.output_shape_of(&inputs).map_err(|error| error.inside(name))
+            };
             let shape = match step {
-                Step::Layer { name, layer, input } => {
-                    layer.output_shape(&shapes[*input]).map_err(|error| error.inside(name))?
-                }
-                Step::Again { name, input } => {
+                Step::Layer { name, layer, inputs } => shape_of(name, layer.as_ref(), inputs)?,
+                Step::Again { name, inputs } => {
                     let (_, layer) = self
                         .owners()
                         .find(|(owner, _)| owner == name)
                         .expect("checked when the model was built");
-                    layer.output_shape(&shapes[*input]).map_err(|error| error.inside(name))?
+                    shape_of(name, layer, inputs)?
                 }
-                Step::Join { join, inputs } => {
-                    let inputs: Vec<_> = inputs.iter().map(|&at| shapes[at].clone()).collect();
-                    joined_shape(*join, &inputs)
-                        .map_err(|reason| ShapeError::new(self.name(), reason))?
-                }
+                Step::Join { join, inputs } => joined_shape(*join, &read(inputs))
+                    .map_err(|reason| ShapeError::new(self.name(), reason))?,
             };
             shapes.push(shape);
         }
@@ -158,8 +191,9 @@ impl Layer for Wired {
         }
         let mut values = vec![x];
         for step in &self.steps {
+            let read = |inputs: &[usize]| inputs.iter().map(|&at| values[at]).collect::<Vec<_>>();
             let value = match step {
-                Step::Layer { name, input, .. } | Step::Again { name, input } => {
+                Step::Layer { name, inputs, .. } | Step::Again { name, inputs } => {
                     let (_, layer, params, buffers) = firsts
                         .iter()
                         .find(|(owner, ..)| owner == name)
@@ -168,12 +202,9 @@ impl Layer for Wired {
                         params: &state.params[params.clone()],
                         buffers: &mut state.buffers[buffers.clone()],
                     };
-                    layer.record(recorder, state, values[*input])
+                    layer.record_of(recorder, state, &read(inputs))
                 }
-                Step::Join { join: how, inputs } => {
-                    let inputs: Vec<Var> = inputs.iter().map(|&at| values[at]).collect();
-                    join(*how, recorder.tape, &inputs)
-                }
+                Step::Join { join: how, inputs } => join(*how, recorder.tape, &read(inputs)),
             };
             values.push(value);
         }
@@ -183,12 +214,9 @@ impl Layer for Wired {
     fn check(&self) -> Result<(), Error> {
         let mut names: Vec<&str> = Vec::new();
         for (at, step) in self.steps.iter().enumerate() {
-            let inputs = match step {
-                Step::Layer { input, .. } | Step::Again { input, .. } => {
-                    std::slice::from_ref(input)
-                }
-                Step::Join { inputs, .. } => inputs,
-            };
+            let (Step::Layer { inputs, .. }
+            | Step::Again { inputs, .. }
+            | Step::Join { inputs, .. }) = step;
             if let Some(&unknown) = inputs.iter().find(|&&input| input > at) {
                 return Err(Error::Wiring(format!(
                     "step {at} reads value {unknown}, which is computed later or elsewhere"
