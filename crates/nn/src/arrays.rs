@@ -95,13 +95,8 @@ impl<'b> Arrays<'b> {
     /// # Errors
     /// If there is no array of that name, or its element type is another one.
     pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor, Error> {
-        let entry = self.entry(name)?;
-        let numbers = self.floats(entry).or_else(|| {
-            let integers = self.integers(entry)?;
-            Some(integers.into_iter().map(|integer| integer as f64).collect::<Vec<_>>().into())
-        });
-        let numbers = numbers.ok_or_else(|| entry.refused("32- or 64-bit floats or integers"))?;
-        Ok(Tensor::from_vec(device, &entry.shape, numbers)?)
+        let (shape, numbers) = self.numbers(name)?;
+        Ok(Tensor::from_vec(device, &shape, numbers)?)
     }
 
     /// An array of integers of any size, or booleans, as labels, row-major.
@@ -111,6 +106,20 @@ impl<'b> Arrays<'b> {
     pub fn labels(&self, name: &str) -> Result<Labels, Error> {
         let entry = self.entry(name)?;
         Ok(self.integers(entry).ok_or_else(|| entry.refused("integers"))?.into())
+    }
+
+    /// The shape and the numbers of an array of floats (32 or 64 bits), integers or booleans.
+    ///
+    /// # Errors
+    /// If there is no array of that name, or its element type is another one.
+    pub fn numbers(&self, name: &str) -> Result<(Vec<usize>, HostVec), Error> {
+        let entry = self.entry(name)?;
+        let numbers = self.floats(entry).or_else(|| {
+            let integers = self.integers(entry)?;
+            Some(integers.into_iter().map(|integer| integer as f64).collect::<Vec<_>>().into())
+        });
+        let numbers = numbers.ok_or_else(|| entry.refused("32- or 64-bit floats or integers"))?;
+        Ok((entry.shape.clone(), numbers))
     }
 
     /// The array of a name as floats, if it holds floats of 32 or 64 bits; its shape, and its

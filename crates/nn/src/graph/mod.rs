@@ -19,9 +19,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
 use vivit_autodiff::{
-    ForeignError, Graph, InputKind, InputSpec, Inputs, Model, OutputSpec, Param,
+    Graph, InputKind, InputSpec, Inputs, Model, OutputSpec, Param,
 };
-use vivit_tensor::{Device, HostVec, Tensor};
+use vivit_tensor::{Device, Tensor};
 
 use crate::{Error, Weights};
 use call::Call;
@@ -284,7 +284,7 @@ impl GraphModel {
             let Some(axis) = spec.sample_axis else { continue };
             let shape = value.shape().to_vec();
             let n = *shape.get(axis).unwrap_or(&0);
-            if n == 0 || value.is_empty() {
+            if n == 0 || value.len() == 0 {
                 return Err(vivit_autodiff::Error::EmptyBatch { input: at, shape }.into());
             }
             let expected = *samples.get_or_insert(n);

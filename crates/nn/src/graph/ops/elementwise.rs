@@ -277,21 +277,33 @@ pub(super) fn clip(call: &mut Call<'_>) -> Outcome {
 
 /// Numbers of another kind: whole ones towards zero, truth as 0 and 1.
 pub(super) fn cast(call: &mut Call<'_>) -> Outcome {
-    let x = call.raw(0)?.ok_or_else(|| Fault("argument 0 is missing".into()))?;
     let to = match call.text("to", "float")? {
         "float" => InputKind::Float,
         "integer" => InputKind::Integer,
         "bool" => InputKind::Bool,
         other => fault!("option \"to\" must be \"float\", \"integer\" or \"bool\", got {other:?}"),
     };
-    one(match (x.kind, to) {
-        (_, InputKind::Bool) => call.truth(0)?,
-        (InputKind::Float, InputKind::Integer) => {
-            let x = call.array(0)?;
-            call.truncated(x)?
-        }
-        _ => Array { kind: to, ..x },
-    })
+    call.casted(to)
+}
+
+/// Numbers of the kind of argument 1.
+pub(super) fn cast_like(call: &mut Call<'_>) -> Outcome {
+    let Some(like) = call.raw(1)? else { fault!("argument 1 is missing") };
+    call.casted(like.kind)
+}
+
+impl Call<'_> {
+    fn casted(&mut self, to: InputKind) -> Outcome {
+        let Some(x) = self.raw(0)? else { fault!("argument 0 is missing") };
+        one(match (x.kind, to) {
+            (_, InputKind::Bool) => self.truth(0)?,
+            (InputKind::Float, InputKind::Integer) => {
+                let x = self.array(0)?;
+                self.truncated(x)?
+            }
+            _ => Array { kind: to, ..x },
+        })
+    }
 }
 
 /// `x` above zero, `slope · x` elsewhere.

@@ -141,7 +141,7 @@ pub(super) fn gather_nd(call: &mut Call<'_>) -> Outcome {
 
 fn reduction(call: &Call<'_>) -> Result<ScatterReduction, Fault> {
     Ok(match call.text("reduction", "none")? {
-        "none" => ScatterReduction::None,
+        "none" => ScatterReduction::Replace,
         "add" => ScatterReduction::Add,
         other => fault!("option \"reduction\" must be \"none\" or \"add\", got {other:?}"),
     })

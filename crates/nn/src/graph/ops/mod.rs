@@ -69,6 +69,7 @@ operations! {
         "(x − mean)/√(variance + epsilon) · weight + bias of x [N, C, *], weight, bias, mean, \
          variance";
     "cast" (1, 1) ["to"] elementwise::cast, "numbers of kind `to`: float, integer, bool";
+    "cast_like" (2, 2) [] elementwise::cast_like, "numbers of the kind of another array's";
     "ceil" (1, 1) [] elementwise::map, "the next whole number from x up";
     "celu" (1, 1) ["alpha"] elementwise::map, "max(x, 0) + min(α (e^(x/α) − 1), 0)";
     "clip" (1, 3) ["min", "max"] elementwise::clip, "x between a lower and an upper bound";
@@ -106,6 +107,11 @@ operations! {
     "gelu_tanh" (1, 1) [] elementwise::map, "GELU's tanh approximation";
     "gemm" (2, 3) ["alpha", "beta", "transposed_a", "transposed_b"] linear::gemm,
         "α a · b + β c of matrices";
+    "global_avg_pool" (1, 1) [] reduce::global_avg_pool, "the mean of each plane of [N, C, *]";
+    "global_lp_pool" (1, 1) ["p"] reduce::global_lp_pool,
+        "the norm of each plane of [N, C, *], p 1 or 2";
+    "global_max_pool" (1, 1) [] reduce::global_max_pool,
+        "the largest entry of each plane of [N, C, *]";
     "greater" (2, 2) [] elementwise::compare, "whether a > b";
     "greater_equal" (2, 2) [] elementwise::compare, "whether a ≥ b";
     "group_norm" (1, 3) ["groups", "epsilon"] norm::group_norm,
@@ -170,7 +176,7 @@ operations! {
     "prod" (1, 2) ["axes", "keep", "none_if_empty"] reduce::prod, "the product over axes";
     "range" (3, 3) [] shape::range, "start, start + step, … before end";
     "reciprocal" (1, 1) [] elementwise::map, "1 / x";
-    "recurrent" (3, 6) ["cell", "direction", "time_major"] recurrent::recurrent,
+    "recurrent" (3, 6) ["cell", "direction", "time_major", "gates"] recurrent::recurrent,
         "an RNN, LSTM or GRU over [N, T, I]: all states, last hidden states, last cell states";
     "relu" (1, 1) [] elementwise::map, "max(x, 0)";
     "reshape" (2, 2) ["zero"] shape::reshape, "the same entries in another shape";

@@ -3,13 +3,15 @@
 use vivit_autodiff::InputKind;
 use vivit_autodiff::ops::{Cell, RecurrentOptions, RecurrentParams};
 
-use crate::graph::call::{Call, Outcome};
+use crate::graph::call::{Call, Outcome, Outcome1};
 use crate::graph::fault::{Fault, ensure, fault};
 use crate::graph::value::{Array, Value};
 
 /// x `[N, T, I]` (with `time_major`, `[T, N, I]`); per direction D weights `[D, G·H, I]` and
 /// `[D, G·H, H]`, biases `[D, 2, G·H]`, states `[D, N, H]`: hidden, and the LSTM's cell. Results:
 /// `[N, T, D, H]`, the last hidden states `[D, N, H]`, the LSTM's last cell states `[D, N, H]`.
+///
+/// With `gates`, entry g names the block of rows that holds gate g of [`Cell`].
 ///
 /// Arguments: x, weights, recurrent weights, biases, hidden states, cell states.
 pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
@@ -66,7 +68,20 @@ pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
         cell == Cell::Lstm || call.optional(5)?.is_none(),
         "only an LSTM has a cell state"
     );
-    let layer = Layer { cell, width, rows, steps, inputs };
+    let gates = match call.ints("gates")? {
+        None => None,
+        Some(_) => Some(call.sizes("gates", cell.gates(), 0)?),
+    };
+    if let Some(gates) = &gates {
+        let mut sorted = gates.clone();
+        sorted.sort_unstable();
+        ensure!(
+            sorted.iter().copied().eq(0..cell.gates()),
+            "option \"gates\" must name each of {} gates once, got {gates:?}",
+            cell.gates()
+        );
+    }
+    let layer = Layer { cell, width, rows, steps, inputs, gates };
     // Items that the graph itself holds side by side are run one after the other.
     let mut results = [Vec::new(), Vec::new(), Vec::new()];
     for item in 0..items {
@@ -99,9 +114,22 @@ struct Layer {
     rows: usize,
     steps: usize,
     inputs: usize,
+    /// Where the weights have each gate, if not in the order of [`Cell`].
+    gates: Option<Vec<usize>>,
 }
 
 impl Layer {
+    /// Rows of all gates, in the order of [`Cell`].
+    fn in_order(&self, call: &mut Call<'_>, rows: Array) -> Outcome1 {
+        let Some(gates) = &self.gates else { return Ok(rows) };
+        let h = self.width;
+        let parts = gates
+            .iter()
+            .map(|&gate| call.part(rows, 0, gate * h, (gate + 1) * h))
+            .collect::<Result<Vec<_>, Fault>>()?;
+        call.joined(parts, 0)
+    }
+
     /// One direction of one item: `[1, T, 1, H]`, `[1, 1, H]`, `[1, 1, H]`.
     fn run(
         &self,
@@ -118,6 +146,7 @@ impl Layer {
             let whole = call.array(at)?;
             let part = call.part(whole, 0, direction, direction + 1)?;
             let part = call.recording.reshape(part, &[self.rows, columns]);
+            let part = self.in_order(call, part)?;
             call.recording.upload(part)
         };
         let input_weight = weight(call, 1, self.inputs)?.var;
@@ -128,6 +157,7 @@ impl Layer {
             for (at, bias) in biases.iter_mut().enumerate() {
                 let half = call.part(part, 1, at, at + 1)?;
                 let half = call.recording.reshape(half, &[self.rows]);
+                let half = self.in_order(call, half)?;
                 *bias = Some(call.recording.upload(half)?.var);
             }
         }

@@ -156,6 +156,43 @@ pub(super) fn log_sum(call: &mut Call<'_>) -> Outcome {
     call.summed(None, Some(Unary::Ln))
 }
 
+impl Call<'_> {
+    /// Over all axes behind `[N, C]`, which stay with length one.
+    fn over_planes(&mut self, x: Array, reduce: OverAxis) -> Outcome1 {
+        let rank = self.recording.rank(x);
+        ensure!(rank > 2, "[N, C, *] is needed, got {:?}", self.shape(x));
+        self.over(x, &Axes { axes: (2..rank).collect(), keep: true }, reduce)
+    }
+}
+
+/// The mean of each plane.
+pub(super) fn global_avg_pool(call: &mut Call<'_>) -> Outcome {
+    let x = call.array(0)?;
+    one(call.over_planes(x, Tape::mean)?)
+}
+
+/// The largest entry of each plane.
+pub(super) fn global_max_pool(call: &mut Call<'_>) -> Outcome {
+    let x = call.array(0)?;
+    one(call.over_planes(x, Tape::max)?)
+}
+
+/// The norm of each plane, p 1 or 2.
+pub(super) fn global_lp_pool(call: &mut Call<'_>) -> Outcome {
+    let x = call.array(0)?;
+    let (before, after) = match call.int("p", 2)? {
+        1 => (Unary::Abs, None),
+        2 => (Unary::Square, Some(Unary::Sqrt)),
+        p => fault!("option \"p\" must be 1 or 2, got {p}"),
+    };
+    let powers = call.map(before, x);
+    let sum = call.over_planes(powers, Tape::sum)?;
+    one(match after {
+        Some(after) => call.map(after, sum),
+        None => sum,
+    })
+}
+
 /// The variance: divided by the number of entries less `correction`.
 pub(super) fn variance(call: &mut Call<'_>) -> Outcome {
     let x = call.array(0)?;

@@ -471,9 +471,8 @@ pub(super) fn triangle(call: &mut Call<'_>) -> Outcome {
 pub(super) fn eye(call: &mut Call<'_>) -> Outcome {
     let x = call.array(0)?;
     let shape = call.shape(x);
-    let ([rows, columns], diagonal) = (shape[..], call.int("diagonal", 0)?) else {
-        fault!("two axes are needed, got {shape:?}")
-    };
+    let diagonal = call.int("diagonal", 0)?;
+    let [rows, columns] = shape[..] else { fault!("two axes are needed, got {shape:?}") };
     let on = |at: usize| {
         ((at % columns) as i64).checked_sub((at / columns) as i64) == Some(diagonal)
     };
