@@ -371,6 +371,7 @@ pub fn each_on(device: &Device) -> Vec<Problem> {
             78,
         ),
     ];
+    zoo.extend(super::rearranged::each(on));
     for (at, (name, kind)) in [
         ("MSE", Mse(Mean)),
         ("cross-entropy", CrossEntropy(Sum)),

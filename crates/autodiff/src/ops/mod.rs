@@ -2,6 +2,7 @@
 //! each.
 
 mod arithmetic;
+mod arrange;
 mod attention;
 mod batch_norm;
 mod broadcast;
@@ -9,6 +10,7 @@ mod concat;
 mod conv;
 mod conv_transpose;
 mod cumsum;
+mod einsum;
 mod embedding;
 mod gather;
 mod index_select;
@@ -31,6 +33,7 @@ mod softmax;
 mod sum;
 
 pub use arithmetic::Arithmetic;
+pub use arrange::DepthOrder;
 pub use attention::AttentionParams;
 pub use batch_norm::BatchNormalize;
 pub use broadcast::Broadcast;
