@@ -45,10 +45,8 @@ impl OneHot {
 
     /// Where the same row is looked up: `⟨z[m, t′], z′[n, t]⟩`, `[m · T, n · T]`.
     pub fn products(&self, samples: Range<usize>, other: &Self, others: Range<usize>) -> Tensor {
-        let (m, n) = (
-            self.ids.slice(samples.start, samples.end),
-            other.ids.slice(others.start, others.end),
-        );
+        let (m, n) =
+            (self.ids.slice(samples.start, samples.end), other.ids.slice(others.start, others.end));
         let apart = m.reshape([m.len(), 1]).sub(&n.reshape([1, n.len()]));
         // 1 − difference², below at 0: one where equal, zero from a distance of one on.
         apart.unary(Unary::Square).scale(-1.0).unary(Unary::Shift(1.0)).unary(Unary::Relu)
@@ -66,11 +64,8 @@ impl OneHot {
             own_index: true,
             ..AxisPicks::along([1, self.rows, o], t)
         };
-        let shape = if keep {
-            Shape::from([v, n, self.rows, o])
-        } else {
-            Shape::from([v, self.rows, o])
-        };
+        let shape =
+            if keep { Shape::from([v, n, self.rows, o]) } else { Shape::from([v, self.rows, o]) };
         Tensor::from_buf(device, shape, device.scatter_axis(s.buf(), &self.index(), &picks))
     }
 
@@ -105,12 +100,8 @@ impl OneHot {
     pub fn distinct(&self, s: &Tensor) -> Tensor {
         let ([n, t], device) = (self.dims(), s.device());
         let (v, o) = (s.shape()[0], s.len() / (s.shape()[0] * n * t).max(1));
-        let picks = AxisPicks {
-            columns: v,
-            samples: n,
-            own_index: true,
-            ..AxisPicks::along([1, t, o], t)
-        };
+        let picks =
+            AxisPicks { columns: v, samples: n, own_index: true, ..AxisPicks::along([1, t, o], t) };
         let first = device.first_equal(&self.index(), t);
         Tensor::from_buf(device, *s.shape(), device.scatter_axis(s.buf(), &first, &picks))
     }

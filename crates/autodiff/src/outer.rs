@@ -141,9 +141,8 @@ impl Outer {
     #[track_caller]
     pub fn rows(s: Tensor, ids: Tensor, rows: usize) -> Self {
         let (of_s, of_ids) = (*s.shape(), *ids.shape());
-        let fits = of_s.rank() == 5
-            && of_ids.rank() == 2
-            && of_s[1..4] == [of_ids[0], 1, of_ids[1]];
+        let fits =
+            of_s.rank() == 5 && of_ids.rank() == 2 && of_s[1..4] == [of_ids[0], 1, of_ids[1]];
         assert!(fits, "s {of_s} and the numbers of rows {of_ids} do not fit");
         Outer {
             s,

@@ -276,7 +276,8 @@ fn join(site: &mut Option<SitePlan>, more: SitePlan) {
         _ => None,
     };
     // Side by side, factors are copied: what each use brings, and all together.
-    let copies = site.structure.map_or((0, 0), |d| (2 * d.g * d.t * d.o, 2 * d.g * d.t * d.input_numbers()));
+    let copies =
+        site.structure.map_or((0, 0), |d| (2 * d.g * d.t * d.o, 2 * d.g * d.t * d.input_numbers()));
     site.effort = Effort {
         multiply_adds: site.effort.multiply_adds + more.effort.multiply_adds,
         per_column: (site.effort.per_column + more.effort.per_column).max(copies.0),

@@ -237,10 +237,11 @@ fn fixed_shapes<'a>(
         }
     }
     let fixed = |node: &&proto::Node| {
-        let (_, at) = SHAPES.iter().find(|(op, _)| *op == node.op_type)?;
-        node.input.get(*at).filter(|name| tainted.contains(name.as_str())).map(|_| *node)
+        let shape = SHAPES.iter().find(|(op, _)| *op == node.op_type);
+        let name = shape.and_then(|(_, at)| node.input.get(*at));
+        name.is_some_and(|name| tainted.contains(name.as_str()))
     };
-    let found: Vec<String> = nodes.iter().filter_map(|node| fixed(&node)).map(label).collect();
+    let found: Vec<String> = nodes.iter().filter(fixed).map(label).collect();
     if found.is_empty() {
         return Vec::new();
     }

@@ -8,8 +8,7 @@ use elsewhere::elsewhere;
 use vivit_opencl::{Kernels, OpenClDevice, Selector};
 use vivit_tensor::{
     AxisPicks, Binary, Buffer, ConvDims, ConvWeights, DType, Device, Gemm, HostVec, Index,
-    NonFiniteSearch,
-    Reduce, Rng, Shape, Unary, Window,
+    NonFiniteSearch, Reduce, Rng, Shape, Unary, Window,
 };
 
 /// The same numbers on the device under test and on the CPU.

@@ -372,6 +372,7 @@ pub fn each_on(device: &Device) -> Vec<Problem> {
         ),
     ];
     zoo.extend(super::sequences::rows(on));
+    zoo.extend(super::rearranged::each(on));
     for (at, (name, kind)) in [
         ("MSE", Mse(Mean)),
         ("cross-entropy", CrossEntropy(Sum)),

@@ -3,6 +3,7 @@
 
 pub mod layers;
 mod sequences;
+mod rearranged;
 
 use vivit::autodiff::{
     BceWithLogits, CrossEntropy, FiniteCheck, Graph, Loss, Mse, Reduction, RootColumns, Tape, Var,

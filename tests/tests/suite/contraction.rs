@@ -301,7 +301,10 @@ fn the_report_tells_what_was_done() {
         [None, Some(Order::Positions), None]
     );
     // Two columns and the gradient's.
-    assert_eq!(rows[2].structure, Some(OuterDims { v: 3, n: 4, g: 1, t: 16, o: 3, i: 8, one_hot: false }));
+    assert_eq!(
+        rows[2].structure,
+        Some(OuterDims { v: 3, n: 4, g: 1, t: 16, o: 3, i: 8, one_hot: false })
+    );
     assert_eq!(
         (rows[2].columns, rows[2].samples, rows[2].entries, rows[1].structure),
         (3, 4, 24, None)

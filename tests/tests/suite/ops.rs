@@ -6,8 +6,8 @@ use std::ops::Range;
 use proptest::prelude::*;
 use vivit::autodiff::check::check_derivatives;
 use vivit::autodiff::ops::{
-    Arithmetic, AvgPool, BatchNormalize, Conv, ConvOptions, ConvTranspose,
-    Embedding, Linear, Map, MatMul, MaxPool, Normalize, PoolOptions, Resample, Softmax, Sum,
+    Arithmetic, AvgPool, BatchNormalize, Conv, ConvOptions, ConvTranspose, Embedding, Linear, Map,
+    MatMul, MaxPool, Normalize, PoolOptions, Resample, Softmax, Sum,
 };
 use vivit::autodiff::{Batch, Graph, Io, Mse, Op, Tape};
 use vivit::tensor::{Binary, Rng, Tensor, Unary};
@@ -281,12 +281,42 @@ proptest! {
     ) {
         let front = [&[n], &lead[..]].concat();
         let second = if transposed { [j, k] } else { [k, j] };
-        let args = [
-            random(&[&front[..], &[i, k]].concat(), seed),
-            random(&[&front[..], &second].concat(), seed + 1),
-        ];
-        assert_right(&MatMul { transposed }, &args, &[true, true]);
-        assert_right(&MatMul { transposed }, &args, &[false, false]);
+        let (a, b) = ([&front[..], &[i, k]].concat(), [&front[..], &second].concat());
+        let args = [random(&a, seed), random(&b, seed + 1)];
+        for batched in [[true, true], [false, false]] {
+            assert_right(&MatMul { transposed, batched }, &args, &batched);
+        }
+    }
+
+    #[test]
+    fn products_that_repeat_a_factor(
+        n in 1usize..4,
+        lead in prop::collection::vec(1usize..4, 0..3),
+        ones in prop::collection::vec(any::<(bool, bool)>(), 3),
+        missing in 0usize..4,
+        [i, j, k] in [1usize..4, 1usize..4, 1usize..4],
+        transposed in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
+        // Leading axes of both sides, some of them one long, of either side the first ones missing.
+        let side = |pick: fn(&(bool, bool)) -> bool, skip: usize| -> Vec<usize> {
+            let axes = lead.iter().zip(&ones).skip(skip.min(lead.len()));
+            axes.map(|(&len, ones)| if pick(ones) { 1 } else { len }).collect()
+        };
+        let second = if transposed { [j, k] } else { [k, j] };
+        for (skip_a, skip_b) in [(0, missing), (missing, 0), (3, 3)] {
+            let a = [&side(|x| x.0, skip_a)[..], &[i, k]].concat();
+            let b = [&side(|x| x.1, skip_b)[..], &second].concat();
+            for batched in [[true, true], [true, false], [false, true], [false, false]] {
+                let of = |own: &[usize], has: bool, seed| {
+                    random(&if has { [&[n], own].concat() } else { own.to_vec() }, seed)
+                };
+                let args = [of(&a, batched[0], seed), of(&b, batched[1], seed + 1)];
+                let op = MatMul { transposed, batched };
+                assert_right(&op, &args, &batched);
+                assert_right(&Opaque(op), &args, &batched);
+            }
+        }
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use vivit_tensor::Tensor;
 
 use crate::one_hot::OneHot;
-use crate::{
-    Batch, Effort, Error, FiniteCheck, Io, Op, Outer, OuterDims, Second, Tape, Var,
-};
+use crate::{Batch, Effort, Error, FiniteCheck, Io, Op, Outer, OuterDims, Second, Tape, Var};
 
 /// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary,
 /// F]`; result `[N, *, F]`.

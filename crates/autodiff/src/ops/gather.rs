@@ -2,9 +2,7 @@
 
 use vivit_tensor::{AxisPicks, Shape, Tensor};
 
-use crate::{
-    Batch, Effort, Error, FiniteCheck, Io, Op, Outer, OuterDims, Second, Tape, Var,
-};
+use crate::{Batch, Effort, Error, FiniteCheck, Io, Op, Outer, OuterDims, Second, Tape, Var};
 
 /// Entries of an axis of x, chosen by whole numbers below the axis's length. Arguments: x and
 /// index; nothing is differentiated in index.
@@ -29,8 +27,7 @@ impl Gather {
         let outer = x[of_x..self.axis].iter().product();
         let inner = x[self.axis + 1..].iter().product();
         let own = &index[of_index..];
-        let picks =
-            if self.per_entry { own[self.axis - of_x] } else { own.iter().product() };
+        let picks = if self.per_entry { own[self.axis - of_x] } else { own.iter().product() };
         AxisPicks {
             columns,
             samples,
@@ -168,8 +165,10 @@ impl Tape {
         let positions = self.record(AxisPositions { axis_len }, &[index]);
         let (given, witness) = (self.value(index).clone(), self.value(positions).clone());
         let shape = *given.shape();
-        let fault = move |at: usize, value: f64| {
-            Error::NoEntry { value, index: shape.index_of(at), axis_len }
+        let fault = move |at: usize, value: f64| Error::NoEntry {
+            value,
+            index: shape.index_of(at),
+            axis_len,
         };
         self.add_check(FiniteCheck::witnessed(witness, &given, fault));
         positions

@@ -3,6 +3,7 @@
 
 mod argmax;
 mod arithmetic;
+mod arrange;
 mod attention;
 mod batch_norm;
 mod broadcast;
@@ -11,6 +12,7 @@ mod concat;
 mod conv;
 mod conv_transpose;
 mod cumsum;
+mod einsum;
 mod embedding;
 mod extremum;
 mod gated;
@@ -46,6 +48,7 @@ mod where_cond;
 pub use argmax::ArgMax;
 pub use arithmetic::Arithmetic;
 pub use attention::{AttentionOptions, AttentionParams};
+pub use arrange::DepthOrder;
 pub use batch_norm::BatchNormalize;
 pub use broadcast::Broadcast;
 pub use concat::Concat;

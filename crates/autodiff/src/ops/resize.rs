@@ -195,10 +195,7 @@ mod tests {
         assert_close(&resized(&[1.0, 2.0], 4, &corners), &[1.0, 4.0 / 3.0, 5.0 / 3.0, 2.0]);
         // `resize_downsample_scales_linear`: scale 0.6 of four entries.
         let scaled = options().scales(Some(vec![0.6]));
-        assert_close(
-            &resized(&[1.0, 2.0, 3.0, 4.0], 2, &scaled),
-            &[1.333_333_3, 3.0],
-        );
+        assert_close(&resized(&[1.0, 2.0, 3.0, 4.0], 2, &scaled), &[1.333_333_3, 3.0]);
         // Nearest: an upsampled pixel of scale 2, and the four ways to round a half.
         let asymmetric = |mode| nearest(mode).coordinates(Coordinates::Asymmetric);
         assert_close(&resized(&[1.0, 2.0], 4, &asymmetric(Nearest::Floor)), &[1.0, 1.0, 2.0, 2.0]);
@@ -236,9 +233,10 @@ mod tests {
             Interpolation::Cubic(-0.75),
             Interpolation::Nearest(Nearest::Floor),
         ];
-        for (interpolation, output) in methods.into_iter().flat_map(|method| {
-            [[2, 6, 7], [1, 2, 3], [3, 1, 5]].map(|output| (method, output))
-        }) {
+        for (interpolation, output) in methods
+            .into_iter()
+            .flat_map(|method| [[2, 6, 7], [1, 2, 3], [3, 1, 5]].map(|output| (method, output)))
+        {
             let map = |(&from, &to): (&usize, &usize)| {
                 let scale = to as f64 / from as f64;
                 let at = |o| Coordinates::HalfPixel.position(o, [from, to], scale);

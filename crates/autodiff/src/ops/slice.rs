@@ -123,14 +123,7 @@ impl Tape {
     /// # Panics
     /// If the slice is empty or does not fit, or the axis is the sample axis.
     #[track_caller]
-    pub fn slice_by(
-        &mut self,
-        x: Var,
-        axis: usize,
-        first: usize,
-        step: isize,
-        len: usize,
-    ) -> Var {
+    pub fn slice_by(&mut self, x: Var, axis: usize, first: usize, step: isize, len: usize) -> Var {
         self.expect_axis("slice", x, axis);
         let shape = *self.value(x).shape();
         let last = step.checked_mul(len as isize - 1).and_then(|by| first.checked_add_signed(by));

@@ -234,16 +234,17 @@ fn recurrent(c: &mut Convert<'_>, cell: &str, gates: &[i64]) -> Outcome {
         if name.is_empty() {
             continue;
         }
-        let node = c.last("identity", named(&[&result])).giving(vec![name]);
         let order = match (at, batch_first) {
             (0, false) => Some(vec![1, 2, 0, 3]),
             (0, true) | (_, false) => None,
             (_, true) => Some(vec![1, 0, 2]),
         };
-        c.emit(match order {
-            Some(order) => vivit_nn::Node { op: "transpose".into(), ..node }.with("order", order),
-            None => node,
-        });
+        let inputs = named(&[&result]);
+        let node = match order {
+            Some(order) => c.last("transpose", inputs).with("order", order),
+            None => c.last("identity", inputs),
+        };
+        c.emit(node.giving(vec![name]));
     }
     Ok(())
 }
