@@ -8,6 +8,7 @@ mod machine;
 pub(crate) mod pool;
 mod runs;
 pub(crate) mod scalar;
+mod softmax;
 mod window;
 
 pub use backend::Cpu;
