@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod contraction;
+mod derivatives_along;
 mod eigen_oracle;
 mod eigensolver;
 mod examples;
@@ -9,6 +10,7 @@ mod extensions;
 mod handles;
 mod kronecker;
 mod loss;
+mod loss_hessian;
 mod matrix_free;
 mod memory;
 mod mixing;
