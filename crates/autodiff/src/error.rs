@@ -236,9 +236,9 @@ pub enum Error {
         loss: String,
         /// Gradient or root.
         what: &'static str,
-        /// The shape it returned.
+        /// The shape it returned, of a root that of a column.
         got: Vec<usize>,
-        /// The shape it should have, with the number of columns first.
+        /// The shape it should have: the output's.
         expected: Vec<usize>,
     },
     /// Targets that do not fit the output.

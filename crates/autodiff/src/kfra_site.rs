@@ -18,7 +18,9 @@ use std::collections::BTreeMap;
 use vivit_tensor::{Gemm, Tensor};
 
 use crate::tape::Origin;
-use crate::{Batch, Error, Graph, Io, Loss, Op, Outer, ParamId, Probe, Root, RootColumns, Seed};
+use crate::{
+    Batch, Error, Graph, Io, Loss, LossHessian, Op, Outer, ParamId, Probe, Root, RootColumns, Seed,
+};
 
 /// Numbers of one matrix at most.
 const LIMIT: usize = 1 << 28;
@@ -129,9 +131,9 @@ impl Graph {
         // The matrices of pairs of values, the later one first.
         let mut q: BTreeMap<(usize, usize), Tensor> = BTreeMap::new();
         let output = self.output().index();
-        let root = Probe::new(Seed::Root(Root::Exact(RootColumns::Rank))).columns(self, loss)?;
-        let (rows, c) = (root.shape()[0] * root.shape()[1], self.value().len() / self.samples());
-        q.insert((output, output), root.gemm(&Gemm::tn(c, c, rows), &root, [c, c]));
+        let root = Root::Exact(RootColumns::Rank);
+        let hessian = Probe::new(Seed::Root(root)).hessian(self, loss)?;
+        q.insert((output, output), summed(&hessian));
         for at in (0..nodes.len()).rev().filter(|&at| path[at]) {
             let Origin::Op(op) = &nodes[at].origin else { continue };
             let Some(own) = q.remove(&(at, at)) else { continue };
@@ -259,4 +261,20 @@ fn over_samples(io: Io<'_>, entries: usize, f: impl Fn(Io<'_>, usize) -> Tensor)
         crate::chain::add(&mut sum, part);
     }
     sum.expect("a batch holds a sample").scale(1.0 / total as f64)
+}
+
+/// `Σ_n H_n`, `[C, C]`; in slices of columns that take no more memory.
+fn summed(hessian: &LossHessian) -> Tensor {
+    let (v, n, c) = (hessian.columns(), hessian.shape()[0], hessian.shape().tail().size());
+    let some = (c / n.max(1)).max(1);
+    let mut sum: Option<Tensor> = None;
+    for first in (0..v).step_by(some) {
+        let root = hessian.root_columns(first..(first + some).min(v));
+        let part = root.gemm(&Gemm::tn(c, c, root.len() / c), &root, [c, c]);
+        match &mut sum {
+            Some(sum) => sum.axpy(1.0, &part),
+            None => sum = Some(part),
+        }
+    }
+    sum.unwrap_or_else(|| Tensor::zeros(hessian.device(), [c, c]))
 }

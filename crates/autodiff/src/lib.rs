@@ -49,7 +49,9 @@ pub use graph::Graph;
 pub use io::{Batch, Effort, Io};
 pub use kfra_site::KfraSite;
 pub use linearization::{Gradients, Linearization, Residuals};
-pub use loss::{BceWithLogits, CrossEntropy, Labels, Loss, Mse, Reduction, RootColumns};
+pub use loss::{
+    BceWithLogits, CrossEntropy, Labels, Loss, LossHessian, Mse, Reduction, RootColumns,
+};
 pub use map::ParamMap;
 pub use model::{Dim, InputKind, InputSpec, Inputs, Model, OutputSpec, Param};
 pub use op::Op;

@@ -118,8 +118,12 @@ impl<'g> Linearization<'g> {
         })
     }
 
-    /// The tangents of all values, or (without `keep`) at least the output's, and their number K.
-    fn moved(&self, tangents: &ParamMap<Tensor>, keep: bool) -> Result<(PerValue, usize), Error> {
+    /// Checks that tangents are `[K, *p]` of parameters that the graph was linearised in, with one
+    /// K, which it returns: 0 if there is none.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check_tangents(&self, tangents: &ParamMap<Tensor>) -> Result<usize, Error> {
         let tape = self.graph.tape();
         let mut k = None;
         for (param, tangent) in tangents {
@@ -139,14 +143,20 @@ impl<'g> Linearization<'g> {
                 });
             }
         }
-        let mut moved: Vec<Option<Tensor>> = vec![None; tape.nodes.len()];
         for (param, tangent) in tangents {
             if tangent.device() != tape.device() {
-                return Err(tape.other_device(
-                    format!("the tangent of parameter {}", tape.param_name(param)?),
-                    tangent,
-                ));
+                let what = format!("the tangent of parameter {}", tape.param_name(param)?);
+                return Err(tape.other_device(what, tangent));
             }
+        }
+        Ok(k.unwrap_or(0))
+    }
+
+    /// The tangents of all values, or (without `keep`) at least the output's, and their number K.
+    fn moved(&self, tangents: &ParamMap<Tensor>, keep: bool) -> Result<(PerValue, usize), Error> {
+        let (k, tape) = (self.check_tangents(tangents)?, self.graph.tape());
+        let mut moved: Vec<Option<Tensor>> = vec![None; tape.nodes.len()];
+        for (param, tangent) in tangents {
             moved[tape.param_var(param)?.index()] = Some(tangent.clone());
         }
         let mut last_use = vec![0; tape.nodes.len()];
@@ -167,7 +177,7 @@ impl<'g> Linearization<'g> {
                 }
             });
         }
-        Ok((moved, k.unwrap_or(0)))
+        Ok((moved, k))
     }
 
     /// `Jᵀ·M`: columns `[K, N_S, *out]` at the output to `[K, *p]` per parameter, summed over
@@ -224,12 +234,13 @@ impl<'g> Linearization<'g> {
     pub fn second_order(
         &self,
         tangents: &ParamMap<Tensor>,
-        at_output: impl FnOnce(&Tensor) -> Tensor,
+        at_output: impl FnOnce(Tensor) -> Tensor,
         (gradients, residuals): (&Gradients, Residuals),
     ) -> Result<ParamMap<Tensor>, Error> {
-        let (moved, k) = self.moved(tangents, true)?;
+        let (mut moved, k) = self.moved(tangents, true)?;
         let output = self.graph.output();
-        let seed = match &moved[output.index()] {
+        // Nothing on the way reads the output.
+        let seed = match moved[output.index()].take() {
             Some(tangent) => at_output(tangent),
             None => {
                 Tensor::zeros(self.graph.tape().device(), self.value(output).shape().prefixed(&[k]))

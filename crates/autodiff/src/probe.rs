@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Rng, Shape, Tensor};
 
-use crate::{Error, FiniteCheck, Graph, Loss, PendingChecks, RootColumns};
+use crate::{Error, FiniteCheck, Graph, Loss, LossHessian, PendingChecks, RootColumns};
 
 /// Which square root S of the loss Hessian, `H_n = S_n S_nᵀ`, stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,43 +127,72 @@ impl Probe {
     /// If the samples, the targets or the columns do not fit.
     pub fn pending_columns(&self, graph: &Graph, loss: &dyn Loss) -> Result<Tensor, Error> {
         match &self.seed {
-            Seed::Columns(columns) => return self.given_columns(graph, columns),
-            Seed::Outputs(outputs) => return self.unsettled_units(graph, outputs.as_deref()),
-            _ => {}
-        }
-        let (output, n) = (graph.value(), graph.samples());
-        self.check_samples(n)?;
-        loss.check(output)?;
-        let (columns, what) = match &self.seed {
+            Seed::Columns(columns) => self.given_columns(graph, columns),
+            Seed::Outputs(outputs) => self.unsettled_units(graph, outputs.as_deref()),
             Seed::Gradient => {
-                let gradient = loss.gradient(output);
-                let shape = gradient.shape().prefixed(&[1]);
-                (gradient.reshape(shape), "gradient")
+                self.check(graph, loss)?;
+                let gradient = loss.gradient(graph.value());
+                check_shape(graph, loss, "gradient", gradient.shape())?;
+                let gradient = gradient.reshape(gradient.shape().prefixed(&[1]));
+                Ok(match &self.samples {
+                    Some(samples) => gradient.index_select(1, samples),
+                    None => gradient,
+                })
+            }
+            Seed::Root(_) | Seed::Hessian(_) => Ok(self.pending_hessian(graph, loss)?.root()),
+        }
+    }
+
+    /// `Σ_v s_v s_vᵀ` for the probe's columns `s_v` of every chosen sample, by its products; of a
+    /// root of the loss's Hessian, that Hessian, without forming columns where the loss knows it in
+    /// closed form.
+    ///
+    /// # Errors
+    /// As [`columns`](Probe::columns).
+    pub fn hessian(&self, graph: &Graph, loss: &dyn Loss) -> Result<LossHessian, Error> {
+        let pending = Self::start_claims(std::slice::from_ref(self), graph, loss)?;
+        let hessian = self.pending_hessian(graph, loss)?;
+        pending.wait()?;
+        Ok(hessian)
+    }
+
+    /// As [`hessian`](Probe::hessian), without looking for NaN and infinities.
+    ///
+    /// # Errors
+    /// If the samples, the targets or the columns do not fit.
+    pub fn pending_hessian(&self, graph: &Graph, loss: &dyn Loss) -> Result<LossHessian, Error> {
+        let (hessian, what) = match &self.seed {
+            Seed::Columns(_) | Seed::Outputs(_) | Seed::Gradient => {
+                return Ok(LossHessian::from_root(self.pending_columns(graph, loss)?));
             }
             Seed::Root(Root::Exact(columns)) | Seed::Hessian(columns) => {
-                (loss.hessian_root(output, *columns), "Hessian root")
+                self.check(graph, loss)?;
+                (loss.hessian(graph.value(), *columns), "Hessian root")
             }
-            Seed::Root(Root::MonteCarlo { draws: 0, .. }) => return Err(Error::NoDraws),
             Seed::Root(Root::MonteCarlo { draws, seed }) => {
-                (loss.monte_carlo_root(output, *draws, &mut Rng::new(*seed))?, "sampled root")
+                self.check(graph, loss)?;
+                let root = loss.monte_carlo_root(graph.value(), *draws, &mut Rng::new(*seed))?;
+                (LossHessian::from_root(root), "sampled root")
             }
-            Seed::Columns(_) | Seed::Outputs(_) => unreachable!("returned above"),
         };
-        let fits = |shape: &Shape| {
-            shape.rank() == output.shape().rank() + 1 && shape.tail() == *output.shape()
-        };
-        if !fits(columns.shape()) {
-            return Err(Error::LossShape {
-                loss: loss.name().into(),
-                what,
-                got: columns.shape().to_vec(),
-                expected: output.shape().to_vec(),
-            });
+        check_shape(graph, loss, what, hessian.shape())?;
+        let Some(samples) = &self.samples else { return Ok(hessian) };
+        Ok(hessian.of(samples).scale(graph.samples() as f64 / samples.len() as f64))
+    }
+
+    /// Checks that samples, targets and number of draws fit.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check(&self, graph: &Graph, loss: &dyn Loss) -> Result<(), Error> {
+        self.check_samples(graph.samples())?;
+        if self.seed.needs_loss() {
+            loss.check(graph.value())?;
         }
-        let Some(samples) = &self.samples else { return Ok(columns) };
-        let rows = columns.index_select(1, samples);
-        let estimates = matches!(self.seed, Seed::Root(_) | Seed::Hessian(_));
-        Ok(if estimates { rows.scale((n as f64 / samples.len() as f64).sqrt()) } else { rows })
+        match self.seed {
+            Seed::Root(Root::MonteCarlo { draws: 0, .. }) => Err(Error::NoDraws),
+            _ => Ok(()),
+        }
     }
 
     /// Unit columns at the chosen outputs (of each sample, flattened), or at all: `[V, N_S, *out]`.
@@ -257,4 +286,19 @@ impl Probe {
         }
         Ok(())
     }
+}
+
+/// Checks that what a loss has computed is of the output's shape.
+fn check_shape(
+    graph: &Graph,
+    loss: &dyn Loss,
+    what: &'static str,
+    got: &Shape,
+) -> Result<(), Error> {
+    let expected = graph.value().shape();
+    if got == expected {
+        return Ok(());
+    }
+    let (got, expected) = (got.to_vec(), expected.to_vec());
+    Err(Error::LossShape { loss: loss.name().into(), what, got, expected })
 }

@@ -105,19 +105,13 @@ impl Graph {
     }
 
     /// The columns of every probe at the output, and the claim that all numbers that went into
-    /// them, and the tape's, are finite.
-    ///
-    /// For sweeps that the caller cuts into several: [`check_apart`](Graph::check_apart) first,
-    /// [`propagate`](Graph::propagate) then. Of a Hessian's probe only the root is there.
-    ///
-    /// # Errors
-    /// As [`sweep_pending`](Graph::sweep_pending).
-    pub fn seeds(
+    /// them, and the tape's, are finite. Of a Hessian's probe only the root is there.
+    fn seeds(
         &self,
         loss: &dyn Loss,
         probes: &[Probe],
     ) -> Result<(Vec<Factor>, PendingChecks<'_>), Error> {
-        let pending = Probe::start_claims(probes, self, loss)?;
+        let pending = self.start_checks(loss, probes)?;
         let mut factors = Vec::with_capacity(probes.len());
         for probe in probes {
             factors.push(Factor {
@@ -126,6 +120,22 @@ impl Graph {
             });
         }
         Ok((factors, pending))
+    }
+
+    /// Has the device look for NaN and infinities in all that goes into a sweep of these probes.
+    ///
+    /// For sweeps that the caller cuts into several: [`check_apart`](Graph::check_apart) first,
+    /// [`Probe::pending_columns`] or [`Probe::pending_hessian`] and
+    /// [`propagate`](Graph::propagate) then.
+    ///
+    /// # Errors
+    /// Those of NaN and infinities that are known at once, and if arrays lie on other devices.
+    pub fn start_checks(
+        &self,
+        loss: &dyn Loss,
+        probes: &[Probe],
+    ) -> Result<PendingChecks<'_>, Error> {
+        Probe::start_claims(probes, self, loss)
     }
 
     /// As [`sweep`](Graph::sweep), for columns that are known to fit the output.

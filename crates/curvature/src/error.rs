@@ -26,6 +26,15 @@ pub enum Error {
         /// Position of the second, possibly the same.
         second: usize,
     },
+    /// Derivatives per position of a loss that is not known to be a sum over positions.
+    #[error(
+        "the loss {loss} tells no positions of the output, as its Hessian is known by a root \
+         alone; ask for derivatives per sample"
+    )]
+    NoPositions {
+        /// The loss.
+        loss: String,
+    },
     /// A criterion that chose nothing.
     #[error(
         "the criterion of group {group} chose none of {directions} eigenvalues (the largest is \

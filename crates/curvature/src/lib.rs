@@ -42,9 +42,10 @@ pub use gram::{
 };
 pub use kernels::{GradientGram, Ntk};
 pub use matrix_free::{
-    CurvatureOperator, CurvatureProduct, DensityOptions, DiagonalEstimate, Estimate,
-    LanczosOptions, LanczosQuadrature, LeadingEigenpairs, LinearOperator, LogDensityOptions, Node,
-    OnProduct, Positive, PowerIterationOptions, ProbeVectors, QuadratureOptions, SpectralDensity,
-    SpectrumEnd, TraceOptions, hutch_plus_plus, hutchinson_diagonal, hutchinson_trace, lanczos,
-    power_iteration,
+    CurvatureOperator, CurvatureProduct, DensityOptions, DerivativesAlong, DiagonalEstimate,
+    Estimate, LanczosOptions, LanczosQuadrature, LeadingEigenpairs, LinearOperator,
+    LogDensityOptions, Node, OnProduct, PositionalDerivativesAlong, Positive,
+    PowerIterationOptions, ProbeVectors, QuadratureOptions, SpectralDensity, SpectrumEnd,
+    TraceOptions, directional_derivatives_along, hutch_plus_plus, hutchinson_diagonal,
+    hutchinson_trace, lanczos, positional_derivatives_along, power_iteration,
 };

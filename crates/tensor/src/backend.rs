@@ -318,6 +318,19 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         self.binary(Binary::Div, (&exp, &full), (&sum, &thin), &full)
     }
 
+    /// `p ∘ (M − Σ p ∘ M)` in the place of columns `mat: [v, outer, axis, inner]`, with the sum over
+    /// the axis: softmax's Jacobian, which is symmetric, at probabilities `p: [outer, axis,
+    /// inner]`.
+    fn softmax_chain(&self, p: &Buffer, mat: &mut Buffer, outer: usize, axis: usize, inner: usize) {
+        let v = mat.len() / p.len().max(1);
+        let full = Shape::from([v, outer, axis, inner]);
+        let (thin, own) = (Shape::from([v, outer, 1, inner]), Shape::from([outer, axis, inner]));
+        let weighted = self.binary(Binary::Mul, (mat, &full), (p, &own), &full);
+        let sums = self.reduce(Reduce::Sum, &weighted, v * outer, axis, inner);
+        let centred = self.binary(Binary::Sub, (mat, &full), (&sums, &thin), &full);
+        *mat = self.binary(Binary::Mul, (&centred, &full), (p, &own), &full);
+    }
+
     /// Draws one entry of the middle axis of `p: [outer, axis, inner]` per (outer, inner), with
     /// probabilities `p` and the uniform number `u: [m, outer, inner]`, as one-hot vectors `[m,
     /// outer, axis, inner]`.

@@ -19,6 +19,7 @@ mod device;
 mod dtype;
 mod elementwise;
 mod error;
+mod exponential;
 mod gemm;
 mod matrix;
 mod options;

@@ -5,6 +5,7 @@ use std::fmt::{Debug, Display};
 use num_traits::{Float, NumAssign};
 
 use crate::DType;
+use crate::exponential::{exp_f32, exp_f64};
 
 mod sealed {
     pub trait Sealed {}
@@ -39,6 +40,8 @@ pub trait Scalar:
     fn of(x: f64) -> Self;
     /// Widens to a double; exact.
     fn f64(self) -> f64;
+    /// `eˣ` within two units in the last place, in a form that runs in vectors.
+    fn exponential(self) -> Self;
     /// The error function `2/√π ∫₀ˣ e^(−t²) dt`.
     fn erf(self) -> Self;
     /// The nearest whole number, the even one of two.
@@ -50,7 +53,7 @@ pub trait Scalar:
 }
 
 macro_rules! scalar {
-    ($elem:ty, $variant:ident, $other:ident, $name:literal, $erf:path) => {
+    ($elem:ty, $variant:ident, $other:ident, $name:literal, $exp:path, $erf:path) => {
         impl Scalar for $elem {
             const DTYPE: DType = DType::$variant;
             const NAME: &'static str = $name;
@@ -62,6 +65,10 @@ macro_rules! scalar {
             #[inline]
             fn f64(self) -> f64 {
                 f64::from(self)
+            }
+            #[inline(always)]
+            fn exponential(self) -> $elem {
+                $exp(self)
             }
             #[inline]
             fn erf(self) -> $elem {
@@ -83,8 +90,8 @@ macro_rules! scalar {
         }
     };
 }
-scalar!(f32, F32, F64, "f32", libm::erff);
-scalar!(f64, F64, F32, "f64", libm::erf);
+scalar!(f32, F32, F64, "f32", exp_f32, libm::erff);
+scalar!(f64, F64, F32, "f64", exp_f64, libm::erf);
 
 /// Numbers in host memory, of either precision.
 ///

@@ -508,6 +508,36 @@ impl Tensor {
         self.with_buf(self.device.softmax(&self.buf, outer, self.shape[axis], inner))
     }
 
+    /// Softmax's Jacobian times columns, `p ∘ (M − Σ p ∘ M)`, in the place of the columns, which
+    /// are this array: `[V, *]`. `p` are probabilities along its axis `axis`, `[*]`.
+    ///
+    /// ```
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let cpu = Device::cpu();
+    /// let p = Tensor::from_vec(&cpu, [2], vec![0.5, 0.5])?;
+    /// let mut columns = Tensor::from_vec(&cpu, [1, 2], vec![4.0, 0.0])?;
+    /// columns.softmax_chain(&p, 0);
+    /// assert_eq!(columns.to_vec()?, [1.0, -1.0]);
+    /// # Ok::<(), vivit_tensor::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the columns' trailing axes are not those of `p`, or there is no such axis.
+    #[track_caller]
+    pub fn softmax_chain(&mut self, p: &Self, axis: usize) {
+        assert!(
+            self.shape.ends_with(&p.shape),
+            "softmax of {} can't pull back {}",
+            p.shape,
+            self.shape
+        );
+        self.device.assert_same(&p.device, "derivative of softmax");
+        let (outer, inner) =
+            (p.shape[..axis].iter().product(), p.shape[axis + 1..].iter().product());
+        self.device.softmax_chain(&p.buf, &mut self.buf, outer, p.shape[axis], inner);
+    }
+
     /// The product that `g` describes of this buffer and `other`'s, in a new array of the given
     /// shape.
     ///

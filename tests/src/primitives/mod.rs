@@ -43,6 +43,7 @@ pub fn checks() -> Vec<Check> {
         ("padding and joining", arrays::padding),
         ("reductions", reductions::reductions),
         ("softmax", reductions::softmax),
+        ("softmax's Jacobian", reductions::softmax_chain),
         ("draws", reductions::draws),
         ("rows of tables", arrays::tables),
         ("entries along an axis", picks::picks),

@@ -91,6 +91,33 @@ pub(super) fn softmax(device: &Device) {
     assert_eq!(read(device, &large), [0.5, 0.5, 0.0]);
 }
 
+pub(super) fn softmax_chain(device: &Device) {
+    for (v, outer, axis, inner) in [
+        (1, 1, 1, 1),
+        (2, 3, 10, 1),
+        (3, 2, 7, 5),
+        (1, 2, 3, 200),
+        (2, 300, 3, 1),
+        (2, 2, 1000, 1),
+        (2, 0, 3, 1),
+    ] {
+        let len = outer * axis * inner;
+        let p_buf = device.softmax(&random(device, len, 1).1, outer, axis, inner);
+        let (p, (m, mut product)) = (read(device, &p_buf), random(device, v * len, 2));
+        let entry = |at: usize| {
+            let (block, i) = (at / (axis * inner) * axis * inner, at % inner);
+            let along = (0..axis).map(|a| block + a * inner + i).map(|at| p[at % len] * m[at]);
+            p[at % len] * (m[at] - along.sum::<f64>())
+        };
+        let expected: Vec<f64> = (0..v * len).map(entry).collect();
+        let shared = product.clone();
+        device.softmax_chain(&p_buf, &mut product, outer, axis, inner);
+        let name = format!("softmax's Jacobian, {v} columns of [{outer}, {axis}, {inner}]");
+        assert_close(device, &name, &read(device, &product), &expected, axis);
+        assert_eq!(read(device, &shared), m, "{name}: shared memory was written");
+    }
+}
+
 pub(super) fn draws(device: &Device) {
     for (m, outer, axis, inner) in
         [(1, 1, 1, 1), (3, 4, 5, 2), (2, 1, 300, 1), (5, 40, 3, 7), (2, 0, 3, 1)]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod contraction;
+mod derivatives_along;
 mod eigen_oracle;
 mod eigensolver;
 mod einsum;
@@ -11,6 +12,7 @@ mod handles;
 mod indexing;
 mod kronecker;
 mod loss;
+mod loss_hessian;
 mod matrix_free;
 mod memory;
 mod mixing;

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Binary, Rng, Tensor, Unary};
 
-use crate::{Error, FiniteCheck, Loss, Reduction, RootColumns};
+use crate::{Error, FiniteCheck, Loss, LossHessian, Reduction, RootColumns};
 
 const NAME: &str = "BCE with logits";
 
@@ -74,13 +74,12 @@ impl BceWithLogits {
         (positive, w)
     }
 
-    /// `√(a w σ(1 − σ))`, the root of every entry's second derivative.
-    fn deviation(&self, output: &Tensor) -> Tensor {
-        let spread = |x: Tensor| x.unary(Unary::Sigmoid);
+    /// `a w σ(1 − σ)`, every entry's second derivative.
+    fn second_derivative(&self, output: &Tensor) -> Tensor {
         // σ(−f) for 1 − σ(f): nothing cancels where σ is close to one.
-        let variance =
-            spread(output.clone()).mul(&spread(output.scale(-1.0))).mul(&self.weights().1);
-        variance.unary(Unary::Sqrt).scale(self.factor(output).sqrt())
+        let complement = output.scale(-1.0).unary(Unary::Sigmoid);
+        let variance = output.unary(Unary::Sigmoid).mul(&complement);
+        variance.mul(&self.weights().1.scale(self.factor(output)))
     }
 }
 
@@ -157,16 +156,20 @@ impl Loss for BceWithLogits {
     }
 
     /// `√(a w σ(1 − σ))` on the diagonal.
-    fn hessian_root(&self, output: &Tensor, _columns: RootColumns) -> Tensor {
-        let (n, c) = (output.shape()[0], output.shape().tail().size());
-        let eye = Tensor::eye(output.device(), c).reshape([c, 1, c]);
-        self.deviation(output).reshape([1, n, c]).mul(&eye).reshape(output.shape().prefixed(&[c]))
+    fn hessian_root(&self, output: &Tensor, columns: RootColumns) -> Tensor {
+        self.hessian(output, columns).root()
+    }
+
+    /// `a w σ(1 − σ)` on the diagonal.
+    fn hessian(&self, output: &Tensor, _columns: RootColumns) -> LossHessian {
+        LossHessian::diagonal(self.second_derivative(output))
     }
 
     /// `a (w σ − π y)/√(a w σ(1 − σ))`
     fn gradient_weights(&self, output: &Tensor, _columns: RootColumns) -> Option<Tensor> {
         let n = output.shape()[0];
-        let weights = self.gradient(output).binary(Binary::Div, &self.deviation(output));
+        let deviation = self.second_derivative(output).unary(Unary::Sqrt);
+        let weights = self.gradient(output).binary(Binary::Div, &deviation);
         Some(weights.reshape([n, output.len() / n]).permute(&[1, 0]))
     }
 

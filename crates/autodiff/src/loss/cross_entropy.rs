@@ -4,7 +4,7 @@ use vivit_tensor::{Binary, Device, Reduce, Rng, Shape, Tensor, Unary};
 
 use super::labels::Labels;
 use crate::device_cache::DeviceCache;
-use crate::{Error, Loss, Reduction, RootColumns};
+use crate::{Error, Loss, LossHessian, Reduction, RootColumns};
 
 const NAME: &str = "cross-entropy";
 
@@ -57,15 +57,63 @@ pub struct CrossEntropy {
     effective: DeviceCache,
 }
 
-/// Effective targets and their sums.
+/// What effective targets are made of, and their sums.
 #[derive(Clone)]
 struct Effective {
-    /// `[N, C, T]`
-    q: Tensor,
+    targets: EffectiveTargets,
     /// `[N, 1, T]`
     w: Tensor,
     /// The reduction's factor.
     a: f64,
+    /// `[N, C, T]`
+    shape: Shape,
+}
+
+/// Effective targets on a device.
+#[derive(Clone)]
+enum EffectiveTargets {
+    /// As they are, `[N, C, T]`.
+    Soft(Tensor),
+    /// One-hot, and a share for every class.
+    Labels {
+        /// The classes, `[N·T]`; of ignored positions any.
+        classes: Tensor,
+        /// What the label's class gets: `u_y (1 − ε)`, `[N, 1, T]`; 0 of ignored positions.
+        hit: Tensor,
+        /// What every class gets: `u_c ε/C`, `[C, 1]`, where positions count, `[N, 1, T]`.
+        even: Option<[Tensor; 2]>,
+    },
+}
+
+impl Effective {
+    /// The targets q, `[N, C, T]`.
+    fn q(&self) -> Tensor {
+        let [n, c, t] = [self.shape[0], self.shape[1], self.shape[2]];
+        match &self.targets {
+            EffectiveTargets::Soft(q) => q.clone(),
+            EffectiveTargets::Labels { classes, hit, even } => {
+                let device = classes.device();
+                let hot = device.one_hot(classes.buf(), c);
+                let hot = Tensor::from_buf(device, [n, t, c], hot);
+                let q = if t == 1 { hot.reshape([n, c, t]) } else { hot.permute(&[0, 2, 1]) };
+                let q = q.mul(hit);
+                match even {
+                    Some([share, counts]) => q.add(&counts.mul(share)),
+                    None => q,
+                }
+            }
+        }
+    }
+
+    fn arrays(&self) -> Vec<&Tensor> {
+        let targets = match &self.targets {
+            EffectiveTargets::Soft(q) => vec![q],
+            EffectiveTargets::Labels { classes, hit, even } => {
+                [classes, hit].into_iter().chain(even.iter().flatten()).collect()
+            }
+        };
+        targets.into_iter().chain([&self.w]).collect()
+    }
 }
 
 impl CrossEntropy {
@@ -190,43 +238,80 @@ impl CrossEntropy {
 
     fn effective(&self, device: &Device, shape: &Shape) -> Effective {
         let fits = |known: &Effective| {
-            known.q.shape() == shape
-                && known.q.device() == device
-                && [&known.q, &known.w].iter().all(|array| device.is_readable(array.buf()))
+            known.shape == *shape
+                && (known.arrays().iter())
+                    .all(|array| array.device() == device && device.is_readable(array.buf()))
         };
         self.effective.get_or(fits, || self.new_effective(device, shape))
     }
 
     fn new_effective(&self, device: &Device, shape: &Shape) -> Effective {
-        let (c, t) = (shape[1], shape[2]);
-        let (mut q, mut w) = (vec![0.0; shape.size()], vec![0.0; shape[0] * t]);
-        let even = self.smoothing / c as f64;
-        for (at, w) in w.iter_mut().enumerate() {
-            let first = at / t * c * t + at % t;
-            for class in 0..c {
-                let hit = match &self.target {
-                    Target::Labels(labels) if Some(labels.as_slice()[at]) == self.ignored => {
-                        continue;
-                    }
-                    Target::Labels(labels) => {
-                        f64::from(u8::from(labels.as_slice()[at] == class as i64))
-                    }
-                    Target::Soft(targets) => targets[first + class * t],
-                };
-                q[first + class * t] = self.weight(class) * ((1.0 - self.smoothing) * hit + even);
-                *w += q[first + class * t];
-            }
-        }
+        let [n, t] = [shape[0], shape[2]];
+        let (targets, w) = match &self.target {
+            Target::Labels(labels) => self.of_labels(device, shape, labels.as_slice()),
+            Target::Soft(targets) => self.of_soft(device, shape, targets),
+        };
         let a = match self.reduction {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / self.count(w.len()),
         };
-        let upload = |data: Vec<f64>| device.upload(data.into());
-        Effective {
-            q: Tensor::from_buf(device, *shape, upload(q)),
-            w: Tensor::from_buf(device, [shape[0], 1, t], upload(w)),
-            a,
+        let w = Tensor::from_buf(device, [n, 1, t], device.upload(w.into()));
+        Effective { targets, w, a, shape: *shape }
+    }
+
+    /// Effective targets of labels, and their sums, `[N·T]`.
+    fn of_labels(
+        &self,
+        device: &Device,
+        shape: &Shape,
+        labels: &[i64],
+    ) -> (EffectiveTargets, Vec<f64>) {
+        let [n, c, t] = [shape[0], shape[1], shape[2]];
+        let upload = |shape: &[usize], data: Vec<f64>| {
+            Tensor::from_buf(device, shape, device.upload(data.into()))
+        };
+        let counts = |label: i64| Some(label) != self.ignored;
+        let of_each = |of: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            labels.iter().map(|&y| if counts(y) { of(y as usize) } else { 0.0 }).collect()
+        };
+        let even: Vec<f64> =
+            (0..c).map(|class| self.weight(class) * self.smoothing / c as f64).collect();
+        let total: f64 = even.iter().sum();
+        let hit = |class: usize| self.weight(class) * (1.0 - self.smoothing);
+        let targets = EffectiveTargets::Labels {
+            classes: upload(&[labels.len()], of_each(&|class| class as f64)),
+            hit: upload(&[n, 1, t], of_each(&hit)),
+            even: (self.smoothing > 0.0)
+                .then(|| [upload(&[c, 1], even), upload(&[n, 1, t], of_each(&|_| 1.0))]),
+        };
+        (targets, of_each(&|class| hit(class) + total))
+    }
+
+    /// Effective targets of soft ones, and their sums, `[N·T]`.
+    fn of_soft(
+        &self,
+        device: &Device,
+        shape: &Shape,
+        targets: &[f64],
+    ) -> (EffectiveTargets, Vec<f64>) {
+        let (c, t) = (shape[1], shape[2]);
+        let even = self.smoothing / c as f64;
+        let mut w = vec![0.0; shape[0] * t];
+        for (row, targets) in targets.chunks_exact(t.max(1)).enumerate() {
+            let (first, weight) = (row / c * t, self.weight(row % c));
+            (w[first..first + t].iter_mut().zip(targets))
+                .for_each(|(w, target)| *w += weight * ((1.0 - self.smoothing) * target + even));
         }
+        let q = Tensor::from_buf(device, *shape, device.upload(targets.into()));
+        let q = q.scale(1.0 - self.smoothing);
+        let q = if even > 0.0 { q.unary(Unary::Shift(even)) } else { q };
+        let q = match &self.weights {
+            Some(weights) => {
+                q.mul(&Tensor::from_buf(device, [c, 1], device.upload(weights.into())))
+            }
+            None => q,
+        };
+        (EffectiveTargets::Soft(q), w)
     }
 
     fn check_options(&self, shape: &Shape) -> Result<(), Error> {
@@ -335,51 +420,35 @@ impl Loss for CrossEntropy {
     fn values(&self, output: &Tensor) -> Tensor {
         let f = Self::flat(output);
         let (n, t) = (f.shape()[0], f.shape()[2]);
-        let Effective { q, w, a } = self.effective(f.device(), f.shape());
+        let effective = self.effective(f.device(), f.shape());
         let shifted = f.sub(&f.reduce(Reduce::Max, 1).reshape([n, 1, t]));
         let log_sum = shifted.unary(Unary::Exp).sum(1).unary(Unary::Ln);
-        log_sum.mul(&w.reshape([n, t])).sub(&shifted.mul(&q).sum(1)).sum(1).scale(a)
+        let along = shifted.mul(&effective.q()).sum(1);
+        log_sum.mul(&effective.w.reshape([n, t])).sub(&along).sum(1).scale(effective.a)
     }
 
     /// `a (w p − q)`
     fn gradient(&self, output: &Tensor) -> Tensor {
         let f = Self::flat(output);
-        let Effective { q, w, a } = self.effective(f.device(), f.shape());
-        f.softmax(1).mul(&w).sub(&q).scale(a).reshape(*output.shape())
+        let effective = self.effective(f.device(), f.shape());
+        let p = f.softmax(1);
+        let mut gradient = p.mul(&effective.w.scale(effective.a));
+        drop(p);
+        gradient.axpy(-effective.a, &effective.q());
+        gradient.reshape(*output.shape())
     }
 
-    /// With `τ = √p`, per position: all C columns `√(a w) (diag(τ) − p τᵀ)`, or the C−1 columns
-    /// `√(a w) diag(τ) Q[:, 1:]` of the same product, with Q the Householder reflection that takes
-    /// τ to −e₀: `Q = I − u uᵀ/(1 + τ₀)`, `u = τ + e₀`. (`diag(τ) Q e₀ = −p`, and `diag p − p pᵀ`
-    /// is what is left without it.)
-    ///
-    /// Positions do not mix: with T of them there are T times as many columns, each zero but at one
-    /// position.
+    /// The one of [`LossHessian::softmax`]: positions do not mix, so with T of them there are T
+    /// times as many columns, each zero but at one position.
     fn hessian_root(&self, output: &Tensor, columns: RootColumns) -> Tensor {
+        self.hessian(output, columns).root()
+    }
+
+    /// `a w (diag p − p pᵀ)` per position.
+    fn hessian(&self, output: &Tensor, columns: RootColumns) -> LossHessian {
         let f = Self::flat(output);
-        let [n, c, t] = [f.shape()[0], f.shape()[1], f.shape()[2]];
-        let root_p = f.softmax(1).unary(Unary::Sqrt);
-        // τ with the column's class in front: [C, N, 1, T].
-        let by_column = root_p.permute(&[1, 0, 2]).reshape([c, n, 1, t]);
-        let eye = Tensor::eye(f.device(), c);
-        let root = match columns {
-            // One class: the Hessian is zero, and a root needs a column all the same.
-            _ if c == 1 => Tensor::zeros(f.device(), [1, n, 1, t]),
-            RootColumns::Outputs => eye.reshape([c, 1, c, 1]).sub(&root_p.mul(&by_column)),
-            RootColumns::Rank => {
-                let first =
-                    root_p.index_select(1, &[0]).unary(Unary::Shift(1.0)).unary(Unary::Recip);
-                let u = root_p.add(&eye.slice(0, 1).reshape([1, c, 1])).mul(&first);
-                eye.slice(1, c).reshape([c - 1, 1, c, 1]).sub(&u.mul(&by_column.slice(1, c)))
-            }
-        };
         let Effective { w, a, .. } = self.effective(f.device(), f.shape());
-        let root = root.mul(&root_p.mul(&w.unary(Unary::Sqrt))).scale(a.sqrt());
-        let v = root.shape()[0];
-        // Each column at one position: [V, T', N, C, T] with T' = T only.
-        let apart =
-            root.reshape([v, 1, n, c, t]).mul(&Tensor::eye(f.device(), t).reshape([t, 1, 1, t]));
-        apart.reshape(output.shape().prefixed(&[v * t]))
+        LossHessian::softmax(output, w.scale(a), columns)
     }
 
     /// `h = √(a/w) (w τ − q/τ)`, for which `√(a w) diag(τ) h` is the gradient and `τᵀh = 0`. All C
@@ -392,7 +461,8 @@ impl Loss for CrossEntropy {
             return None;
         }
         let root_p = f.softmax(1).unary(Unary::Sqrt);
-        let Effective { q, w, a } = self.effective(f.device(), f.shape());
+        let effective = self.effective(f.device(), f.shape());
+        let (q, Effective { w, a, .. }) = (effective.q(), effective);
         // Ignored positions weigh nothing: 0 of anything but 0 is 0.
         let root_w = w.unary(Unary::Sqrt).unary(Unary::Shift(f32::MIN_POSITIVE.into()));
         let h = root_p

@@ -4,6 +4,7 @@
 
 mod bce;
 mod cross_entropy;
+mod hessian;
 mod labels;
 mod mse;
 
@@ -11,6 +12,7 @@ use std::fmt::Debug;
 
 pub use bce::BceWithLogits;
 pub use cross_entropy::CrossEntropy;
+pub use hessian::LossHessian;
 pub use labels::Labels;
 pub use mse::Mse;
 use vivit_tensor::{Rng, Tensor};
@@ -85,6 +87,17 @@ pub trait Loss: Debug + Send + Sync {
 
     /// `S` with `∂²L_n/∂f_n² = Σ_v S[v, n] S[v, n]ᵀ`: `[V, N, *]`.
     fn hessian_root(&self, output: &Tensor, columns: RootColumns) -> Tensor;
+
+    /// `H_n = ∂²L_n/∂f_n²`, known by its products, and `S` as [`hessian_root`](Loss::hessian_root)
+    /// has it, of which columns can be had one by one. Products with curvature matrices need
+    /// nothing else.
+    ///
+    /// Default: through the whole root. A loss that knows its Hessian in closed form returns that:
+    /// a root has as many columns as the Hessian has rank, which takes memory of the square of the
+    /// outputs per sample.
+    fn hessian(&self, output: &Tensor, columns: RootColumns) -> LossHessian {
+        LossHessian::from_root(self.hessian_root(output, columns))
+    }
 
     /// `α: [V, N]` with `∂L_n/∂f_n = Σ_v α[v, n] S[v, n]`, S being the
     /// [`hessian_root`](Loss::hessian_root): the gradient as a combination of the root's columns.

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Rng, Tensor, Unary};
 
-use crate::{Error, FiniteCheck, Loss, Reduction, RootColumns};
+use crate::{Error, FiniteCheck, Loss, LossHessian, Reduction, RootColumns};
 
 /// Squared error over all entries of `[N, *]`, `L_n = a Σ_c (f[n, c] − y[n, c])²` with a = 1 for
 /// the sum; a = 1/(N·C) for the mean, as PyTorch's.
@@ -84,10 +84,13 @@ impl Loss for Mse {
     }
 
     /// `√(2a) · I`
-    fn hessian_root(&self, output: &Tensor, _columns: RootColumns) -> Tensor {
-        let (n, c) = (output.shape()[0], output.shape().tail().size());
-        let root = Tensor::eye(output.device(), c).scale((2.0 * self.factor(output)).sqrt());
-        root.reshape([c, 1, c]).broadcast([c, n, c]).reshape(output.shape().prefixed(&[c]))
+    fn hessian_root(&self, output: &Tensor, columns: RootColumns) -> Tensor {
+        self.hessian(output, columns).root()
+    }
+
+    /// `2a · I`
+    fn hessian(&self, output: &Tensor, _columns: RootColumns) -> LossHessian {
+        LossHessian::scaled_identity(output, 2.0 * self.factor(output))
     }
 
     /// `√(2a) (f − y)`

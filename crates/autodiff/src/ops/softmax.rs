@@ -1,6 +1,6 @@
 //! Softmax and its logarithm along an axis.
 
-use vivit_tensor::{Binary, Tensor, Unary};
+use vivit_tensor::{Tensor, Unary};
 
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
@@ -60,15 +60,17 @@ impl Op for Softmax {
         if self.log {
             return mat.sub(&self.sum(mat, 1).mul(&p));
         }
-        let weighted = mat.mul(&p);
-        weighted.sub(&self.sum(&weighted, 1).mul(&p))
+        let mut product = mat.clone();
+        product.softmax_chain(&p, self.axis);
+        product
     }
 
     /// `p ∘ (t − Σ p ∘ t)`; for the logarithm `t − Σ p ∘ t`
-    fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
-        let p = self.probabilities(io.out);
-        let moved = tangent.binary(Binary::Sub, &self.sum(&tangent.mul(&p), 1));
-        if self.log { moved } else { moved.mul(&p) }
+    fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
+        if self.log {
+            return tangent.sub(&self.sum(&tangent.mul(&self.probabilities(io.out)), 1));
+        }
+        self.jac_t(io, wrt, tangent, Batch::Sum)
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {

@@ -9,9 +9,10 @@
 //!
 //! No gradient travels beside V's columns.
 
-use vivit_autodiff::{Factor, Root};
+use vivit_autodiff::Root;
 use vivit_tensor::{Matrix, Reduce, Tensor, Unary};
 
+use super::seeds::Roots;
 use super::settings::Settings;
 use crate::Error;
 
@@ -33,16 +34,15 @@ pub(crate) struct GradientInSpan {
 impl GradientInSpan {
     /// The combinations of V's columns that make the gradients, if all are known and none suffers
     /// from rounding.
-    pub fn new(settings: &Settings<'_>, v: &Factor) -> Result<Option<Self>, Error> {
+    pub fn new(settings: &Settings<'_>, v: &Roots) -> Result<Option<Self>, Error> {
         let (graph, loss) = (settings.graph, settings.loss);
         let Root::Exact(columns) = settings.root else { return Ok(None) };
-        let (columns_len, chosen, n) =
-            (v.columns.shape()[0], v.columns.shape()[1], graph.samples());
+        let (columns_len, chosen, n) = (v.columns(), v.samples(), graph.samples());
         if columns_len > MAX_COLUMNS {
             return Ok(None);
         }
         let mut places: Vec<Option<usize>> = vec![None; n];
-        match &v.samples {
+        match v.chosen() {
             Some(samples) => {
                 samples.iter().enumerate().for_each(|(at, &sample)| places[sample] = Some(at))
             }
@@ -64,14 +64,14 @@ impl GradientInSpan {
             }));
         }
         let chosen_of = |x: &Tensor, axis: usize| {
-            v.samples.as_ref().map_or_else(|| x.clone(), |rows| x.index_select(axis, rows))
+            v.chosen().map_or_else(|| x.clone(), |rows| x.index_select(axis, rows))
         };
         let norms = |x: &Tensor, count: usize| {
             x.reshape([count, x.len() / count]).reduce(Reduce::SumSquares, 1).unary(Unary::Sqrt)
         };
         // The root of some samples is scaled so that its GGN estimates the whole.
         let alphas = chosen_of(&weights, 1).scale((chosen as f64 / n as f64).sqrt());
-        let sizes = norms(&v.columns, columns_len * chosen).reshape([columns_len, chosen]);
+        let sizes = norms(&v.whole().columns, columns_len * chosen).reshape([columns_len, chosen]);
         let spread = alphas.unary(Unary::Abs).mul(&sizes).sum(0);
         let gradient = chosen_of(&norms(&loss.gradient(graph.value()), n), 0);
         // All in one read.

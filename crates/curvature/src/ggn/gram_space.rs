@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use vivit_autodiff::{Batch, Factor, Graph, ParamId, ParamMap, Reduction, StreamShape};
-use vivit_tensor::{Gemm, Matrix, Reduce, Strides, Tensor, Unary};
+use vivit_autodiff::{Batch, Graph, ParamId, ParamMap, Reduction, StreamShape};
+use vivit_tensor::{Matrix, Reduce, Tensor, Unary};
 
 use super::DirectionalDerivatives;
 use super::gradient_in_span::GradientInSpan;
 use super::host_space::HostSpace;
 use super::plan::cut;
 use super::progress::{Listener, Progress};
-use super::sliced_gram::part;
+use super::seeds::{Roots, part};
 use crate::{Error, GramReport};
 
 /// Columns that an eigenvector sweep carries at a time: bounds its memory to that of an ordinary
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub graph: Graph,
     pub reduction: Reduction,
     /// V's columns at the output, `[V, N_S, *out]`.
-    pub roots: Factor,
+    pub roots: Roots,
     /// Gradients, if they were wanted and did not travel.
     pub span: Option<Arc<GradientInSpan>>,
     /// Bytes that may be in use at a time, and those that all spaces take together.
@@ -189,7 +189,7 @@ impl GramSpace {
     ) -> Result<DirectionalDerivatives, Error> {
         let GramEigenpairs { indices, values: eigenvalues, vectors } =
             self.gram_eigenpairs(criterion)?;
-        let (n, n_ggn) = (self.shared.graph.samples(), self.shared.roots.columns.shape()[1]);
+        let (n, n_ggn) = (self.shared.graph.samples(), self.shared.roots.samples());
         let s = self.scale();
         let gammas = self.gammas(s, &eigenvalues, &vectors)?;
         let mut lambdas = Matrix::zeros(n_ggn, vectors.rows());
@@ -325,7 +325,7 @@ impl GramSpace {
             let stream = StreamShape {
                 columns,
                 samples: samples.div_ceil(passes),
-                chosen: roots.samples.is_some() || passes > 1,
+                chosen: roots.chosen().is_some() || passes > 1,
             };
             let sweep =
                 graph.plan_sweep(&[stream], &self.params, |site| 2 * columns * site.entries * size);
@@ -340,19 +340,8 @@ impl GramSpace {
     /// `V w` for each row w of `weights: [K, R]`: `Σ_n J_nᵀ (Σ_v S_n[:, v] w[v, n])`, a
     /// batch-summed sweep of K columns. `[K, *p]` per parameter.
     fn apply_v(&self, weights: &Matrix<f64>) -> Result<ParamMap<Tensor>, Error> {
-        let Shared { graph, roots: Factor { columns: roots, samples }, .. } = &self.shared;
-        let (k, v, n) = (weights.rows(), roots.shape()[0], roots.shape()[1]);
-        let c = roots.len() / (v * n);
-        let weights = Tensor::from_vec(roots.device(), [k, v, n], weights.as_slice())?;
-        let g = Gemm {
-            a: Strides { offset: 0, row: v * n, col: n },
-            b: Strides::rows(n * c),
-            c: Strides::rows(n * c),
-            ..Gemm::new(k, c, v)
-        };
-        let shape = roots.shape().tail().prefixed(&[k]);
-        let columns = weights.gemm(&g.batch(n, 1, c, c), roots, shape);
-        let all = Factor { columns, samples: samples.clone() };
+        let Shared { graph, roots, .. } = &self.shared;
+        let (k, n, all) = (weights.rows(), roots.samples(), roots.combined(weights)?);
         let mut result: ParamMap<Tensor> = ParamMap::new();
         for some in cut(n, self.passes((k, n))) {
             let factor = part(&all, &(0..k, some));

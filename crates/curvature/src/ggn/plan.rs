@@ -4,8 +4,9 @@
 use std::fmt;
 use std::ops::Range;
 
-use vivit_autodiff::{Factor, ParamId, ParamMap, SitePlan, StreamShape, SweepPlan};
+use vivit_autodiff::{ParamId, ParamMap, SitePlan, StreamShape, SweepPlan};
 
+use super::seeds::Sizes;
 use super::settings::Settings;
 use crate::gram::{Target, cost_between};
 use crate::{Contraction, ContractionOrder, Error, GramReport, GramRow};
@@ -146,8 +147,7 @@ pub(crate) struct Job<'j, 'a> {
     pub groups: &'j [Vec<ParamId>],
     pub wanted: &'j [ParamId],
     pub group_of: &'j ParamMap<usize>,
-    /// V's columns, and the gradient's if it travels.
-    pub seeds: &'j [Factor],
+    pub sizes: Sizes,
 }
 
 impl Job<'_, '_> {
@@ -155,19 +155,14 @@ impl Job<'_, '_> {
         self.settings.graph.tape().device().dtype().size()
     }
 
-    /// Columns and samples of a seed.
-    fn shape(&self, seed: usize) -> (usize, usize) {
-        let shape = self.seeds[seed].columns.shape();
-        (shape[0], shape[1])
-    }
-
-    fn gradients(&self) -> Option<usize> {
-        (self.seeds.len() > 1).then(|| self.shape(1).1)
+    /// Columns and samples of V.
+    fn shape(&self) -> (usize, usize) {
+        (self.sizes.columns, self.sizes.samples)
     }
 
     /// The coarsest way of working that fits the budget.
     pub fn plan(&self) -> Result<Plan, Error> {
-        let (columns, samples) = self.shape(0);
+        let (columns, samples) = self.shape();
         let budget = self.settings.budget();
         let mut least: Option<Plan> = None;
         for slices in Slices::all(samples, columns) {
@@ -224,34 +219,23 @@ impl Job<'_, '_> {
     }
 
     pub fn rows(&self) -> usize {
-        let (columns, samples) = self.shape(0);
+        let (columns, samples) = self.shape();
         columns * samples
-    }
-
-    /// Whether V and the gradient travel together.
-    fn stacked(&self) -> bool {
-        self.seeds.len() > 1 && self.seeds[0].samples == self.seeds[1].samples
     }
 
     /// All rows at once.
     fn streams(&self) -> Vec<StreamShape> {
-        let stream = |seed: usize| {
-            let (columns, samples) = self.shape(seed);
-            StreamShape { columns, samples, chosen: self.seeds[seed].samples.is_some() }
-        };
-        let mut streams: Vec<StreamShape> = (0..self.seeds.len()).map(stream).collect();
-        if self.stacked() {
-            let gradient = streams.pop().expect("two seeds");
-            streams[0].columns += gradient.columns;
-        }
-        streams
+        let Sizes { columns, samples, chosen, gradients, gradients_chosen, stacked } = self.sizes;
+        let v = StreamShape { columns: columns + usize::from(stacked), samples, chosen };
+        let of_gradients = |samples| StreamShape { columns: 1, samples, chosen: gradients_chosen };
+        [v].into_iter().chain(gradients.filter(|_| !stacked).map(of_gradients)).collect()
     }
 
     /// The (columns, samples) of the largest slice, and the samples of the largest slice of
     /// gradients.
     fn largest(&self, slices: Slices) -> ((usize, usize), usize) {
-        let (columns, samples) = self.shape(0);
-        let gradients = self.gradients().map_or(0, |n| n.div_ceil(slices.count()));
+        let (columns, samples) = self.shape();
+        let gradients = self.sizes.gradients.map_or(0, |n| n.div_ceil(slices.count()));
         ((columns.div_ceil(slices.columns), samples.div_ceil(slices.samples)), gradients)
     }
 
@@ -265,9 +249,9 @@ impl Job<'_, '_> {
 
     /// A parameter's row and the bytes that its contraction takes.
     fn whole_row(&self, site: &SitePlan, contraction: Contraction) -> (GramRow, usize) {
-        let ((columns, samples), stacked) = (self.shape(0), self.stacked());
+        let ((columns, samples), stacked) = (self.shape(), self.sizes.stacked);
         let block = (columns + usize::from(stacked), samples);
-        let cross = self.gradients().filter(|_| !stacked).map(|n| (1, n));
+        let cross = self.sizes.gradients.filter(|_| !stacked).map(|n| (1, n));
         let row =
             GramRow::of(self.target(site), site.structure, block, cross, contraction, self.size());
         let apart = self.kept(site, block.0 * block.1 + cross.map_or(0, |(_, n)| n));
@@ -317,10 +301,10 @@ impl Job<'_, '_> {
     /// Bytes of Gram matrices during the sweep, and when their eigenvalues are computed.
     fn gram_bytes(&self, slices: Slices, report: &GramReport) -> (usize, usize) {
         let (rows, gradients, groups) =
-            (self.rows(), self.gradients().unwrap_or(0), self.groups.len());
+            (self.rows(), self.sizes.gradients.unwrap_or(0), self.groups.len());
         let host = rows * (rows + gradients) * self.size();
         if slices == Slices::WHOLE {
-            let side = rows + if self.stacked() { gradients } else { 0 };
+            let side = rows + if self.sizes.stacked { gradients } else { 0 };
             let block = side * side * self.size();
             // Those that go pair by pair of samples have a matrix of their own.
             let pairs =

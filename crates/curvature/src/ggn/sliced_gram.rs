@@ -8,11 +8,9 @@ use vivit_tensor::{Matrix, Scalar, Tensor};
 
 use super::plan::{Job, Plan, cut};
 use super::progress::Progress;
+use super::seeds::{Rows, Seeds, Sizes, part};
 use crate::Error;
 use crate::gram::{GramBlocks, add_between};
-
-/// A slice of V's rows: columns and positions among the chosen samples.
-type Rows = (Range<usize>, Range<usize>);
 
 /// A group's matrices on the host: `VᵀV`, of which the lower half counts, and `Vᵀg`.
 pub(crate) struct HostBlocks<E> {
@@ -28,25 +26,14 @@ struct Between {
     cross: [Option<Tensor>; 2],
 }
 
-/// The rows of a factor; all of it as it is.
-pub(crate) fn part(factor: &Factor, (columns, samples): &Rows) -> Factor {
-    if (columns.len(), samples.len()) == (factor.columns.shape()[0], factor.columns.shape()[1]) {
-        return factor.clone();
-    }
-    let picked: Vec<usize> = samples.clone().collect();
-    let rows = factor.columns.slice(columns.start, columns.end).index_select(1, &picked);
-    let samples = match &factor.samples {
-        Some(all) => all[samples.clone()].to_vec(),
-        None => picked,
-    };
-    Factor { columns: rows, samples: Some(samples) }
-}
-
 /// All groups' matrices, slice by slice.
-pub(crate) fn run<E: Scalar>(job: &Job<'_, '_>, plan: &Plan) -> Result<Vec<HostBlocks<E>>, Error> {
-    let (v, gradient) = (&job.seeds[0], job.seeds.get(1));
-    let (columns, n) = (v.columns.shape()[0], v.columns.shape()[1]);
-    let n_grad = gradient.map(|gradient| gradient.columns.shape()[1]);
+pub(crate) fn run<E: Scalar>(
+    job: &Job<'_, '_>,
+    seeds: &Seeds,
+    plan: &Plan,
+) -> Result<Vec<HostBlocks<E>>, Error> {
+    let (v, gradient) = (&seeds.roots, seeds.gradient.as_ref());
+    let Sizes { columns, samples: n, gradients: n_grad, .. } = seeds.sizes;
     let rows = columns * n;
     let mut blocks: Vec<HostBlocks<E>> = (job.groups.iter())
         .map(|_| HostBlocks {
@@ -62,7 +49,7 @@ pub(crate) fn run<E: Scalar>(job: &Job<'_, '_>, plan: &Plan) -> Result<Vec<HostB
     for i in 0..slices.len() {
         for j in 0..=i {
             let pair = if i == j { vec![i] } else { vec![i, j] };
-            let mut factors: Vec<Factor> = pair.iter().map(|&at| part(v, &slices[at])).collect();
+            let mut factors: Vec<Factor> = pair.iter().map(|&at| v.part(&slices[at])).collect();
             // Where the gradients of each slice are among the factors.
             let mut places = [None; 2];
             for (place, &at) in places.iter_mut().zip(&pair) {
@@ -126,7 +113,7 @@ fn within<E: Scalar>(
         step(job, progress);
         Ok::<(), Error>(())
     })?;
-    let n = job.seeds[0].columns.shape()[1];
+    let n = job.sizes.samples;
     for (part, block) in parts.into_iter().zip(blocks) {
         let (ggn, cross) =
             part.expect("every group has a parameter, and every parameter was visited").finish();
@@ -169,7 +156,7 @@ fn between<E: Scalar>(
         step(job, progress);
         Ok::<(), Error>(())
     })?;
-    let n = job.seeds[0].columns.shape()[1];
+    let n = job.sizes.samples;
     for (part, block) in parts.into_iter().zip(blocks) {
         place(&mut block.ggn, &part.ggn.to_matrix()?, n, rows);
         for (v, from) in part.cross.into_iter().enumerate() {

@@ -1,16 +1,14 @@
 //! How the Gram spaces of all groups come about: one sweep, or several of slices.
 
-use std::sync::Arc;
-
-use vivit_autodiff::{Factor, ParamId, ParamMap, PendingChecks, Site};
+use vivit_autodiff::{ParamId, ParamMap, PendingChecks, Site};
 use vivit_eigh::{Error as EighError, Real};
 use vivit_tensor::{Matrix, with_dtype};
 
-use super::gradient_in_span::GradientInSpan;
 use super::gram_space::Shared;
 use super::host_space::{HostSpace, Space};
 use super::plan::Job;
 use super::progress::Progress;
+use super::seeds::{Seeds, Sizes};
 use super::settings::Settings;
 use super::sliced_gram::{self, HostBlocks};
 use super::{GramSpace, Plan, Slices};
@@ -24,14 +22,14 @@ pub(crate) fn compute(
     gradients: bool,
 ) -> Result<Vec<GramSpace>, Error> {
     let (wanted, group_of) = check_groups(settings, groups)?;
-    let (Seeds { factors: seeds, span }, mut pending) = seeds(settings, gradients)?;
-    let job = Job { settings, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds };
+    let (seeds, mut pending) = Seeds::new(settings, gradients)?;
+    let job = Job { settings, groups, wanted: &wanted, group_of: &group_of, sizes: seeds.sizes };
     let plan = job.plan()?;
     let whole = plan.slices == Slices::WHOLE;
     let done = with_dtype!(settings.graph.tape().device().dtype(), E => if whole {
-        whole_batch::<E>(&job, &plan, &mut pending)
+        whole_batch::<E>(&job, &seeds, &plan, &mut pending)
     } else {
-        in_slices::<E>(&job, plan)
+        in_slices::<E>(&job, &seeds, plan)
     });
     let (spaces, report) = match done {
         Ok(done) => done,
@@ -45,8 +43,8 @@ pub(crate) fn compute(
     let shared = Shared {
         graph: settings.graph.clone(),
         reduction: settings.loss.reduction(),
-        roots: seeds[0].clone(),
-        span: span.map(Arc::new),
+        roots: seeds.roots,
+        span: seeds.span,
         budget: settings.budget(),
         held: spaces.len() * job.rows().pow(2) * size,
         listener: settings.listener.clone(),
@@ -61,31 +59,8 @@ pub(crate) fn compute(
 /// What [`compute`] with gradients will take.
 pub(crate) fn plan(settings: &Settings<'_>, groups: &[Vec<ParamId>]) -> Result<Plan, Error> {
     let (wanted, group_of) = check_groups(settings, groups)?;
-    let (Seeds { factors: seeds, .. }, pending) = seeds(settings, true)?;
-    pending.wait()?;
-    Job { settings, groups, wanted: &wanted, group_of: &group_of, seeds: &seeds }.plan()
-}
-
-/// What is sent backwards, and the gradients if they are known without.
-struct Seeds {
-    /// V's columns and, if gradients are wanted and not in their span, the gradient's.
-    factors: Vec<Factor>,
-    span: Option<GradientInSpan>,
-}
-
-fn seeds<'a>(
-    settings: &Settings<'a>,
-    gradients: bool,
-) -> Result<(Seeds, PendingChecks<'a>), Error> {
-    settings.graph.check_apart(Some("a GGN per sample"))?;
-    let mut probes = vec![settings.ggn_probe()];
-    probes.extend(gradients.then(|| settings.grad_probe()));
-    let (mut factors, pending) = settings.graph.seeds(settings.loss, &probes)?;
-    let span = if gradients { GradientInSpan::new(settings, &factors[0])? } else { None };
-    if span.is_some() {
-        factors.truncate(1);
-    }
-    Ok((Seeds { factors, span }, pending))
+    let sizes = Sizes::planned(settings)?;
+    Job { settings, groups, wanted: &wanted, group_of: &group_of, sizes }.plan()
 }
 
 /// All groups' spaces, and how they came about.
@@ -94,18 +69,19 @@ type Spaces = (Vec<HostSpace>, GramReport);
 /// Eigenvalues of all groups, from one sweep.
 fn whole_batch<E: Real>(
     job: &Job<'_, '_>,
+    seeds: &Seeds,
     plan: &Plan,
     pending: &mut PendingChecks<'_>,
 ) -> Result<Spaces, Error>
 where
     HostSpace: From<Space<E>>,
 {
-    let (settings, gradients) = (job.settings, job.seeds.len() > 1);
+    let (settings, gradients) = (job.settings, seeds.gradient.is_some());
     let device = settings.graph.tape().device();
     let mut blocks: Vec<Option<GramBlocks>> = job.groups.iter().map(|_| None).collect();
     let mut report = GramReport::default();
     let (mut done, total) = (0, job.wanted.len());
-    settings.graph.propagate(job.seeds.to_vec(), job.wanted, true, |site: &Site<'_>| {
+    settings.graph.propagate(seeds.factors(), job.wanted, true, |site: &Site<'_>| {
         let group = job.group_of[site.param()];
         let block = blocks[group]
             .get_or_insert_with(|| GramBlocks::new(device, site, gradients, plan.contraction));
@@ -125,12 +101,12 @@ where
 }
 
 /// Eigenvalues of all groups, slice by slice.
-fn in_slices<E: Real>(job: &Job<'_, '_>, plan: Plan) -> Result<Spaces, Error>
+fn in_slices<E: Real>(job: &Job<'_, '_>, seeds: &Seeds, plan: Plan) -> Result<Spaces, Error>
 where
     HostSpace: From<Space<E>>,
 {
     let mut spaces = Vec::with_capacity(job.groups.len());
-    for HostBlocks { ggn, cross } in sliced_gram::run::<E>(job, &plan)? {
+    for HostBlocks { ggn, cross } in sliced_gram::run::<E>(job, seeds, &plan)? {
         spaces.push(space(job, spaces.len(), ggn, cross)?);
     }
     Ok((spaces, plan.report))

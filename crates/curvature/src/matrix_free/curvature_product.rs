@@ -1,16 +1,16 @@
 //! Products with curvature matrices that are never formed: GGN, Hessian, Fisher, empirical Fisher,
 //! positive-curvature Hessian.
 //!
-//! With J the Jacobian of the outputs and S a root of what stands for the loss's Hessian, all but
-//! the Hessians are `Jᵀ S Sᵀ J`: tangents travel forwards, are multiplied at the output, and travel
-//! backwards, for any graph, some vectors at once. The Hessian adds the second derivatives of every
+//! With J the Jacobian of the outputs and H what stands for the loss's Hessian, all but the Hessians
+//! are `Jᵀ H J`: tangents travel forwards, are multiplied at the output (in closed form, where the
+//! loss knows its Hessian), and travel backwards, for any graph, some vectors at once. The Hessian adds the second derivatives of every
 //! operation on the way back (see [`vivit_autodiff::Linearization`]).
 
 use vivit_autodiff::{
-    Gradients, Graph, Linearization, Loss, ParamId, ParamMap, Probe, Reduction, Residuals, Root,
-    RootColumns, Seed,
+    Gradients, Graph, Linearization, Loss, LossHessian, ParamId, ParamMap, Probe, Reduction,
+    Residuals, Root, RootColumns, Seed,
 };
-use vivit_tensor::{Device, Gemm, Shape, Strides, Tensor};
+use vivit_tensor::{Device, Shape, Tensor};
 
 use super::operator::check_vectors;
 use crate::params::chosen_params;
@@ -139,20 +139,17 @@ impl<'a> CurvatureProduct<'a> {
         let (graph, loss) = (self.graph, self.loss);
         let params = chosen_params(graph, self.params)?;
         let linear = Linearization::new(graph, &params, self.samples.clone())?;
-        let root = match self.kind {
-            Kind::Root(root) => {
-                Probe::new(Seed::Root(root)).of(self.samples).columns(graph, loss)?
-            }
-            Kind::Hessian | Kind::Positive(_) => {
-                Probe::new(Seed::Root(Root::default())).of(self.samples).columns(graph, loss)?
-            }
-            Kind::EmpiricalFisher => {
-                let gradient = Probe::new(Seed::Gradient).of(self.samples).columns(graph, loss)?;
-                let (n, chosen) = (graph.samples() as f64, gradient.shape()[1] as f64);
-                let s = if loss.reduction() == Reduction::Mean { n } else { 1.0 };
-                gradient.scale((s * n / chosen).sqrt())
-            }
+        let seed = match self.kind {
+            Kind::Root(root) => Seed::Root(root),
+            Kind::Hessian | Kind::Positive(_) => Seed::Root(Root::default()),
+            Kind::EmpiricalFisher => Seed::Gradient,
         };
+        let mut hessian = Probe::new(seed).of(self.samples).hessian(graph, loss)?;
+        if let Kind::EmpiricalFisher = self.kind {
+            let (n, chosen) = (graph.samples() as f64, hessian.shape()[0] as f64);
+            let s = if loss.reduction() == Reduction::Mean { n } else { 1.0 };
+            hessian = hessian.scale(s * n / chosen);
+        }
         let bend = match self.kind {
             Kind::Hessian => Some(Residuals::Exact),
             Kind::Positive(Positive::Absolute) => Some(Residuals::Absolute),
@@ -163,7 +160,7 @@ impl<'a> CurvatureProduct<'a> {
             .map(|residuals| Ok::<_, Error>((linear.gradients(loss, residuals)?, residuals)))
             .transpose()?;
         let layout = Layout::new(graph, &params)?;
-        Ok(CurvatureOperator { linear, root, bend, layout })
+        Ok(CurvatureOperator { linear, hessian, bend, layout })
     }
 }
 
@@ -174,8 +171,8 @@ impl<'a> CurvatureProduct<'a> {
 #[derive(Debug)]
 pub struct CurvatureOperator<'g> {
     linear: Linearization<'g>,
-    /// `[V, N_S, *out]`
-    root: Tensor,
+    /// At the output.
+    hessian: LossHessian,
     bend: Option<(Gradients, Residuals)>,
     layout: Layout,
 }
@@ -192,9 +189,9 @@ impl CurvatureOperator<'_> {
     /// # Errors
     /// If a vector does not fit its parameter or is none of the block's, or they differ in number.
     pub fn multiply(&self, vectors: &ParamMap<Tensor>) -> Result<ParamMap<Tensor>, Error> {
-        let at_output = |moved: &Tensor| root_times_root(&self.root, moved);
+        let at_output = |moved: Tensor| self.hessian.product(moved);
         Ok(match &self.bend {
-            None => self.linear.vjp(&at_output(&self.linear.jvp(vectors)?))?,
+            None => self.linear.vjp(&at_output(self.linear.jvp(vectors)?))?,
             Some((gradients, residuals)) => {
                 self.linear.second_order(vectors, at_output, (gradients, *residuals))?
             }
@@ -294,25 +291,4 @@ impl Layout {
         };
         self.params.iter().map(part).collect()
     }
-}
-
-/// `S_n S_nᵀ u_n`: `root: [V, N, *out]`, `moved: [K, N, *out]`.
-fn root_times_root(root: &Tensor, moved: &Tensor) -> Tensor {
-    let (v, n, k) = (root.shape()[0], root.shape()[1], moved.shape()[0]);
-    let c = root.len() / (v * n);
-    // [N, K, V]
-    let coordinates = Gemm {
-        a: Strides::rows(n * c),
-        b: Strides { offset: 0, row: 1, col: n * c },
-        c: Strides::rows(v),
-        ..Gemm::new(k, v, c)
-    };
-    let coordinates = moved.gemm(&coordinates.batch(n, c, c, k * v), root, [n, k, v]);
-    let back = Gemm {
-        a: Strides::rows(v),
-        b: Strides::rows(n * c),
-        c: Strides::rows(n * c),
-        ..Gemm::new(k, c, v)
-    };
-    coordinates.gemm(&back.batch(n, k * v, c, c), root, *moved.shape())
 }

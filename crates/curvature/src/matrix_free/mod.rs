@@ -2,6 +2,7 @@
 
 mod basis;
 mod curvature_product;
+mod derivatives_along;
 mod lanczos;
 mod on_product;
 mod operator;
@@ -11,6 +12,10 @@ mod spectral_density;
 mod trace;
 
 pub use curvature_product::{CurvatureOperator, CurvatureProduct, Positive};
+pub use derivatives_along::{
+    DerivativesAlong, PositionalDerivativesAlong, directional_derivatives_along,
+    positional_derivatives_along,
+};
 pub use lanczos::{LanczosOptions, LeadingEigenpairs, SpectrumEnd, lanczos};
 pub use on_product::OnProduct;
 pub use operator::LinearOperator;

@@ -311,7 +311,12 @@ fn fold_run<E: CpuScalar>(
 
 /// Folds a contiguous run in eight lanes: a fixed order that vectorises.
 #[inline(always)]
-fn fold_lanes<E: CpuScalar>(empty: E, of: &impl Fn(E) -> E, f: &impl Fn(E, E) -> E, x: &[E]) -> E {
+pub(super) fn fold_lanes<E: CpuScalar>(
+    empty: E,
+    of: &impl Fn(E) -> E,
+    f: &impl Fn(E, E) -> E,
+    x: &[E],
+) -> E {
     let mut lanes = [empty; 8];
     let chunks = x.chunks_exact(8);
     let rest = chunks.remainder();
@@ -322,6 +327,19 @@ fn fold_lanes<E: CpuScalar>(empty: E, of: &impl Fn(E) -> E, f: &impl Fn(E, E) ->
     }
     let rest = rest.iter().fold(empty, |a, &b| f(a, of(b)));
     f(lanes.iter().fold(empty, |a, &b| f(a, b)), rest)
+}
+
+/// `Σ a b` in sixteen lanes: a fixed order that vectorises.
+#[inline(always)]
+pub(super) fn sum_of_products<E: CpuScalar>(a: &[E], b: &[E]) -> E {
+    let mut lanes = [E::zero(); 16];
+    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
+    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    let rest = rest.fold(E::zero(), |sum, (a, b)| sum + *a * *b);
+    for (a, b) in a_chunks.zip(b_chunks) {
+        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (a, b))| *lane += *a * *b);
+    }
+    lanes.iter().fold(rest, |sum, &lane| sum + lane)
 }
 
 /// `[outer, lens[0]]`, `[outer, lens[1]]`, … side by side.

@@ -9,7 +9,7 @@ use super::fill::{CHUNK, filled, for_chunks, read, scratch, wide, wrap, write};
 use super::machine::machine_memory;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
-use super::{array, kernel, picks, select, window};
+use super::{array, kernel, picks, select, softmax, window};
 use crate::backend::unfolded_products;
 use crate::{
     AxisPicks, Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
@@ -305,6 +305,21 @@ impl<E: CpuScalar> Backend for Cpu<E> {
     ) -> Buffer {
         let met = window::window_products::<E>(read(x), read(y), samples, channels, window);
         met.map_or_else(|| unfolded_products(self, x, y, samples, channels, window), wrap)
+    }
+
+    fn softmax(&self, x: &Buffer, outer: usize, axis: usize, inner: usize) -> Buffer {
+        wrap(softmax::softmax::<E>(read(x), [outer, axis, inner]))
+    }
+
+    fn softmax_chain(
+        &self,
+        p: &Buffer,
+        mat: &mut Buffer,
+        _outer: usize,
+        axis: usize,
+        inner: usize,
+    ) {
+        softmax::chain::<E>(read(p), write(mat), [axis, inner]);
     }
 
     fn one_hot(&self, ids: &Buffer, classes: usize) -> Buffer {

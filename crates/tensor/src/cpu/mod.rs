@@ -10,6 +10,7 @@ pub(crate) mod pool;
 mod runs;
 pub(crate) mod scalar;
 mod select;
+mod softmax;
 mod window;
 
 pub use backend::Cpu;
