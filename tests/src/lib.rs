@@ -4,6 +4,7 @@
 pub mod case;
 mod definition;
 pub mod dense;
+pub mod exported;
 mod extensions;
 pub mod loss;
 pub mod primitives;

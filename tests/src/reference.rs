@@ -126,7 +126,8 @@ fn check_extensions(
     let (diag_ggn, diag_of_outputs, batch_diag_ggn) =
         run(graph, loss, (DiagGgn::exact(), DiagGgn::new(outputs), BatchDiagGgn::exact()))?;
     let mut each = |quantity: &str, key: &str, got: &ParamMap<Tensor>| {
-        per_parameter(case, name, quantity, key, graph, got, report)
+        let tolerance = tolerance(graph.value().dtype());
+        per_parameter(case, name, (quantity, key), graph, got, tolerance, report)
     };
     each("gradient", "grad", &gradient)?;
     each("BatchGrad", "batch_grad", &batch_grad)?;
@@ -190,19 +191,20 @@ fn check_products(
         let product = product.build()?.multiply(&direction)?;
         let product =
             product.iter().map(|(var, value)| (var, value.reshape(value.shape().tail()))).collect();
-        per_parameter(case, name, quantity, key, graph, &product, report)?;
+        let tolerance = tolerance(graph.value().dtype());
+        per_parameter(case, name, (quantity, key), graph, &product, tolerance, report)?;
     }
     Ok(())
 }
 
 /// Compares one array per parameter, on the scale of the largest entry of all of them.
-fn per_parameter(
+pub(crate) fn per_parameter(
     case: &Case,
     name: &str,
-    quantity: &str,
-    key: &str,
+    (quantity, key): (&str, &str),
     graph: &Graph,
     got: &ParamMap<Tensor>,
+    tolerance: f64,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
     let prefix = format!("expected/{key}/");
@@ -221,7 +223,7 @@ fn per_parameter(
         worst = Some(worse(worst.unwrap_or(0.0), error));
     }
     if let Some(error) = worst {
-        report.push(name, quantity, error, tolerance(graph.value().dtype()), String::new());
+        report.push(name, quantity, error, tolerance, String::new());
     }
     Ok(())
 }
@@ -386,7 +388,7 @@ fn check_group(
 
 /// Worst over directions of the error, scaled by the quantity's largest magnitude and divided by
 /// the direction's factor. With `signless` a direction may be flipped as a whole.
-fn directional_error(got: &Matrix<f64>, expected: &Array, factors: &[f64], signless: bool) -> f64 {
+pub(crate) fn directional_error(got: &Matrix<f64>, expected: &Array, factors: &[f64], signless: bool) -> f64 {
     let k = factors.len();
     if [got.rows(), got.cols()] != expected.shape[..] {
         return f64::INFINITY;

@@ -7,6 +7,8 @@ pub use vivit_curvature as curvature;
 pub use vivit_eigh as eigh;
 pub use vivit_extend as extend;
 pub use vivit_nn as nn;
+#[cfg(feature = "onnx")]
+pub use vivit_onnx as onnx;
 #[cfg(feature = "opencl")]
 pub use vivit_opencl as opencl;
 pub use vivit_tensor as tensor;

@@ -1,22 +1,24 @@
 //! Checks the library against finite differences, identities and reference cases; one row per case
 //! and quantity.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use vivit::DeviceChoice;
 use vivit::tensor::{DType, Device};
 use vivit_tests::case::{self, Case};
 use vivit_tests::report::Report;
-use vivit_tests::{Failure, dense, reference, zoo};
+use vivit_tests::{Failure, dense, exported, reference, zoo};
 
 const USAGE: &str = "\
-usage: cargo xtask verify [--cases DIR] [--strict] [--dtype f32|f64] [--device cpu|opencl[:DEVICE]]
+usage: cargo xtask verify [--cases DIR | --onnx DIR] [--strict] [--dtype f32|f64] [--device cpu|opencl[:DEVICE]]
 
 Checks a zoo of small networks against finite differences and dense definitions (f64), then \
 reference cases.
 
   --cases DIR      check every .safetensors case of DIR instead of the project's own copy
+  --onnx DIR       check every exported network of DIR (pairs of .onnx and .safetensors) instead, \
+and nothing else
   --strict         count a case that uses something unsupported as a failure
   --dtype TYPE     check reference cases in this element type only (default: f64 and f32)
   --device NAME    check what this device computes, the zoo too in each of the types \
@@ -24,6 +26,8 @@ reference cases.
 
 struct Options {
     cases: PathBuf,
+    /// A folder of exported networks, to check instead.
+    onnx: Option<PathBuf>,
     strict: bool,
     dtypes: Vec<DType>,
     device: DeviceChoice,
@@ -32,6 +36,7 @@ struct Options {
 fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options {
         cases: case::own_cases(),
+        onnx: None,
         strict: false,
         dtypes: vec![DType::F64, DType::F32],
         device: DeviceChoice::Cpu,
@@ -42,6 +47,7 @@ fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, St
             "--help" | "-h" => return Ok(None),
             "--strict" => options.strict = true,
             "--cases" => options.cases = args.next().ok_or("--cases needs a folder")?.into(),
+            "--onnx" => options.onnx = Some(args.next().ok_or("--onnx needs a folder")?.into()),
             "--device" | "--backend" => {
                 let name = args.next().ok_or(format!("{arg} needs cpu or opencl[:DEVICE]"))?;
                 options.device = name.parse().map_err(|error| format!("{arg}: {error}"))?;
@@ -57,6 +63,9 @@ fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, St
 }
 
 fn run(options: &Options) -> Result<Report, Failure> {
+    if let Some(folder) = &options.onnx {
+        return run_exported(options, folder);
+    }
     let paths = case::list(&options.cases)?;
     let mut report = Report::default();
     let mut cases = Vec::new();
@@ -71,6 +80,17 @@ fn run(options: &Options) -> Result<Report, Failure> {
     for &dtype in &options.dtypes {
         let on_host = options.device == DeviceChoice::Cpu;
         check(&device.with_dtype(dtype)?, on_host, &cases, &mut report);
+    }
+    Ok(report)
+}
+
+/// Checks exported networks.
+fn run_exported(options: &Options, folder: &Path) -> Result<Report, Failure> {
+    let (paths, mut report) = (exported::list(folder)?, Report::default());
+    let device = options.device.open(options.dtypes[0])?;
+    for &dtype in &options.dtypes {
+        let device = device.with_dtype(dtype)?;
+        paths.iter().for_each(|path| exported::check(&device, path, &mut report));
     }
     Ok(report)
 }

@@ -1,0 +1,216 @@
+//! Checking exported networks: an ONNX file, data, and the numbers that must come out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use vivit::autodiff::{Graph, Inputs, Loss, ParamMap, RootColumns};
+use vivit::curvature::{
+    CurvatureProduct, Ggn, directional_derivatives_along, positional_derivatives_along, top_k,
+};
+use vivit::extend::{BatchL2Grad, DiagGgn, Gradient, run};
+use vivit::nn::{GraphModel, Literal};
+use vivit::onnx::Onnx;
+use vivit::tensor::{DType, Device, Tensor};
+
+use crate::Failure;
+use crate::case::Case;
+use crate::loss::{self, Unbuilt};
+use crate::reference::{directional_error, per_parameter};
+use crate::report::{Report, direction_factors};
+
+/// The bound on scaled errors: the files carry constants in single precision.
+pub fn tolerance(dtype: DType) -> f64 {
+    if dtype == DType::F64 { 2e-6 } else { 1e-3 }
+}
+
+/// The networks of a folder: pairs of `NAME.onnx` and `NAME.safetensors`, by name.
+///
+/// # Errors
+/// If the folder can't be read or holds none.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut paths = crate::case::list(folder)?;
+    paths.retain(|path| path.with_extension("onnx").is_file());
+    if paths.is_empty() {
+        return Err(format!("folder {} holds no exported network", folder.display()).into());
+    }
+    Ok(paths)
+}
+
+/// Checks a network on a device and adds its rows.
+pub fn check(device: &Device, path: &Path, report: &mut Report) {
+    let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
+    let name = format!("{stem} {}", device.dtype());
+    match check_network(device, path, &name, report) {
+        Ok(()) => {}
+        Err(Unbuilt::Unsupported(what)) => report.unsupported(&name, &what),
+        Err(Unbuilt::Malformed(why)) => report.failed(&name, "file", why),
+    }
+}
+
+fn check_network(
+    device: &Device,
+    path: &Path,
+    name: &str,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let case = Case::read(path)?;
+    let description = case.description.clone().ok_or("the case lacks a description")?;
+    let file = Onnx::read(path.with_extension("onnx"))?;
+    let expected: BTreeSet<&str> = description["parameters"]
+        .as_object()
+        .ok_or("the description lacks parameters")?
+        .keys()
+        .map(String::as_str)
+        .collect();
+    if file.marks_params() {
+        let found: BTreeSet<&str> = file.params().map(|(name, _)| name).collect();
+        let differ = found.symmetric_difference(&expected).count();
+        let note = format!("{} parameters", expected.len());
+        report.push(name, "parameters, as marked", differ as f64, 0.0, note);
+    }
+    let model = file.with_params(|name| expected.contains(name))?.model(device)?;
+    let (inputs, few) = (arrays(device, &case, &description, None)?, 3);
+    let few = arrays(device, &case, &description, Some(few))?;
+    check_literally(&model, &few, name, report)?;
+    let graph = model.forward(inputs)?;
+    let loss = loss::loss(device, &description["loss"], case.array("target")?)?;
+    let tolerance = tolerance(device.dtype());
+    let output = &case.array("expected/output")?.data;
+    report.compare(name, "output", &graph.value().to_vec()?, output, 0.0, tolerance);
+    let value = &case.array("expected/loss")?.data;
+    report.compare(name, "loss", &[graph.loss(loss.as_ref())?], value, 0.0, tolerance);
+    check_extensions(&case, name, &graph, loss.as_ref(), report)?;
+    check_directions(device, &case, name, &graph, loss.as_ref(), report)?;
+    check_spectrum(&case, name, &graph, loss.as_ref(), report)
+}
+
+/// The inputs, or the first samples of them.
+fn arrays(
+    device: &Device,
+    case: &Case,
+    description: &Value,
+    samples: Option<usize>,
+) -> Result<Inputs, Failure> {
+    let names = description["inputs"].as_array().ok_or("the description lacks inputs")?;
+    let mut inputs = Inputs::new();
+    for name in names.iter().filter_map(Value::as_str) {
+        let array = case.array(&format!("input/{name}"))?;
+        let whole = Tensor::from_vec(device, &array.shape, &array.data)?;
+        let all = array.shape[0];
+        inputs = inputs.with(name, whole.slice(0, samples.unwrap_or(all).min(all)));
+    }
+    Ok(inputs)
+}
+
+/// The graph as it stands, on several samples at once.
+fn check_literally(
+    model: &GraphModel,
+    inputs: &Inputs,
+    name: &str,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let tolerance = tolerance(model.device().dtype());
+    match model.compare_literally(inputs)? {
+        Literal::Difference(difference) => {
+            report.push(name, "literally, on 3 samples", difference, tolerance, String::new());
+        }
+        Literal::NotPossible(why) => {
+            report.push(name, "literally, on 3 samples", 0.0, tolerance, why);
+        }
+    }
+    Ok(())
+}
+
+fn check_extensions(
+    case: &Case,
+    name: &str,
+    graph: &Graph,
+    loss: &dyn Loss,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let tolerance = tolerance(graph.value().dtype());
+    let (gradient, norms, diagonal) =
+        run(graph, loss, (Gradient, BatchL2Grad::new(), DiagGgn::exact()))?;
+    for (quantity, key, got) in [
+        ("gradient", "grad", &gradient),
+        ("BatchL2Grad", "batch_l2", &norms),
+        ("DiagGgn", "diag_ggn", &diagonal),
+    ] {
+        per_parameter(case, name, (quantity, key), graph, got, tolerance, report)?;
+    }
+    Ok(())
+}
+
+/// Derivatives along given directions, and the Hessian's product with the first.
+fn check_directions(
+    device: &Device,
+    case: &Case,
+    name: &str,
+    graph: &Graph,
+    loss: &dyn Loss,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let tolerance = tolerance(device.dtype());
+    let mut directions = ParamMap::new();
+    for param in graph.params() {
+        let array = case.array(&format!("directions/{}", graph.param_name(param)?))?;
+        directions.insert(param, Tensor::from_vec(device, &array.shape, &array.data)?);
+    }
+    let along = directional_derivatives_along(graph, loss, &directions)?;
+    for (quantity, key, got) in [
+        ("γ along given directions", "direction_gammas", &along.gammas),
+        ("λ along given directions", "direction_lambdas", &along.lambdas),
+    ] {
+        let expected = case.array(&format!("expected/{key}"))?;
+        report.compare(name, quantity, got.as_slice(), &expected.data, 0.0, tolerance);
+    }
+    if let Some(gammas) = case.get("expected/position_gammas") {
+        let along = positional_derivatives_along(graph, loss, &directions)?;
+        let lambdas = case.array("expected/position_lambdas")?;
+        for (quantity, got, expected) in [
+            ("γ per position", &along.gammas, gammas),
+            ("λ per position", &along.lambdas, lambdas),
+        ] {
+            report.compare(name, quantity, got.as_slice(), &expected.data, 0.0, tolerance);
+        }
+    }
+    if case.under("expected/hvp/").next().is_some() {
+        let first = directions.map(|direction| direction.slice(0, 1));
+        let product = CurvatureProduct::hessian(graph, loss).build()?.multiply(&first)?;
+        let product = product.map(|value| value.reshape(value.shape().tail()));
+        per_parameter(case, name, ("Hessian product", "hvp"), graph, &product, tolerance, report)?;
+    }
+    Ok(())
+}
+
+fn check_spectrum(
+    case: &Case,
+    name: &str,
+    graph: &Graph,
+    loss: &dyn Loss,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let tolerance = tolerance(graph.value().dtype());
+    let expected = &case.array("expected/spectrum")?.data;
+    let values = &case.array("expected/eigenvalues")?.data;
+    let k = values.len();
+    let ggn = Ggn::new(graph, loss).columns(RootColumns::Outputs);
+    let space = ggn.gram_space()?;
+    report.compare(name, "spectrum", space.spectrum(), expected, 0.0, tolerance);
+    let derivatives = space.directional_derivatives(top_k(k))?;
+    report.compare(name, "eigenvalues", &derivatives.eigenvalues, values, 0.0, tolerance);
+    let chosen: Vec<usize> = (expected.len() - k..expected.len()).collect();
+    let factors = direction_factors(expected, &chosen);
+    let worst = factors.iter().fold(1.0f64, |worst, factor| worst.max(*factor));
+    let note = format!("×λ_max/gap, at most {worst:.1e}");
+    for (quantity, key, got, signless) in [
+        ("|γ|", "gammas", &derivatives.gammas, true),
+        ("λ", "lambdas", &derivatives.lambdas, false),
+    ] {
+        let expected = case.array(&format!("expected/{key}"))?;
+        let error = directional_error(got, expected, &factors, signless);
+        report.push(name, quantity, error * worst, tolerance * worst, note.clone());
+    }
+    Ok(())
+}
