@@ -7,6 +7,7 @@ pub mod dense;
 pub mod exported;
 mod extensions;
 pub mod loss;
+pub mod nodes;
 pub mod primitives;
 pub mod reference;
 pub mod report;

@@ -8,7 +8,7 @@ use vivit::DeviceChoice;
 use vivit::tensor::{DType, Device};
 use vivit_tests::case::{self, Case};
 use vivit_tests::report::Report;
-use vivit_tests::{Failure, dense, exported, reference, zoo};
+use vivit_tests::{Failure, dense, exported, nodes, reference, zoo};
 
 const USAGE: &str = "\
 usage: cargo xtask verify [--cases DIR | --onnx DIR] [--strict] [--dtype f32|f64] [--device cpu|opencl[:DEVICE]]
@@ -19,6 +19,7 @@ reference cases.
   --cases DIR      check every .safetensors case of DIR instead of the project's own copy
   --onnx DIR       check every exported network of DIR (pairs of .onnx and .safetensors) instead, \
 and nothing else
+  --onnx-nodes FILE  check ONNX's own node tests, packed into one file, instead
   --strict         count a case that uses something unsupported as a failure
   --dtype TYPE     check reference cases in this element type only (default: f64 and f32)
   --device NAME    check what this device computes, the zoo too in each of the types \
@@ -28,6 +29,8 @@ struct Options {
     cases: PathBuf,
     /// A folder of exported networks, to check instead.
     onnx: Option<PathBuf>,
+    /// A file of node tests, to check instead.
+    nodes: Option<PathBuf>,
     strict: bool,
     dtypes: Vec<DType>,
     device: DeviceChoice,
@@ -37,6 +40,7 @@ fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, St
     let mut options = Options {
         cases: case::own_cases(),
         onnx: None,
+        nodes: None,
         strict: false,
         dtypes: vec![DType::F64, DType::F32],
         device: DeviceChoice::Cpu,
@@ -48,6 +52,9 @@ fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, St
             "--strict" => options.strict = true,
             "--cases" => options.cases = args.next().ok_or("--cases needs a folder")?.into(),
             "--onnx" => options.onnx = Some(args.next().ok_or("--onnx needs a folder")?.into()),
+            "--onnx-nodes" => {
+                options.nodes = Some(args.next().ok_or("--onnx-nodes needs a file")?.into());
+            }
             "--device" | "--backend" => {
                 let name = args.next().ok_or(format!("{arg} needs cpu or opencl[:DEVICE]"))?;
                 options.device = name.parse().map_err(|error| format!("{arg}: {error}"))?;
@@ -66,6 +73,9 @@ fn run(options: &Options) -> Result<Report, Failure> {
     if let Some(folder) = &options.onnx {
         return run_exported(options, folder);
     }
+    if let Some(file) = &options.nodes {
+        return run_nodes(options, file);
+    }
     let paths = case::list(&options.cases)?;
     let mut report = Report::default();
     let mut cases = Vec::new();
@@ -80,6 +90,16 @@ fn run(options: &Options) -> Result<Report, Failure> {
     for &dtype in &options.dtypes {
         let on_host = options.device == DeviceChoice::Cpu;
         check(&device.with_dtype(dtype)?, on_host, &cases, &mut report);
+    }
+    Ok(report)
+}
+
+/// Checks node tests.
+fn run_nodes(options: &Options, file: &Path) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    let device = options.device.open(options.dtypes[0])?;
+    for &dtype in &options.dtypes {
+        nodes::check(file, &device.with_dtype(dtype)?, &mut report)?;
     }
     Ok(report)
 }

@@ -73,8 +73,6 @@ fn check_interface(inputs: &[InputSpec], outputs: &[OutputSpec]) -> Vec<GraphPro
     let mut reasons = Vec::new();
     if inputs.is_empty() {
         reasons.push("the graph has no input".to_string());
-    } else if inputs.iter().all(|input| input.sample_axis.is_none()) {
-        reasons.push("no input has a sample axis".into());
     }
     for input in inputs {
         if let (Some(shape), Some(axis)) = (&input.shape, input.sample_axis) {

@@ -26,7 +26,7 @@ use vivit_tensor::{Device, Tensor};
 use crate::{Error, Weights};
 use call::Call;
 use recording::Recording;
-use value::{Array, Place, Value};
+use value::{Array, Value};
 
 /// A model that is a graph of named nodes on named values: inputs, parameters, constants, results
 /// of other nodes. It has a text form ([`GraphModel::description`]) beside a state dictionary, and
@@ -212,7 +212,7 @@ impl GraphModel {
         for (spec, value) in self.inputs.iter().zip(arrays) {
             let array = match spec.sample_axis {
                 Some(axis) => run.recording.input(samples_first(value, axis), spec.kind),
-                None => run.recording.shared_input(value.clone(), spec.kind),
+                None => run.recording.shared_input(value, spec.kind)?,
             };
             run.values.insert(&spec.name, array.into());
         }
@@ -240,32 +240,15 @@ impl GraphModel {
     pub fn compare_literally(&self, inputs: impl Into<Inputs>) -> Result<Literal, Error> {
         let inputs = inputs.into();
         let apart = self.forward(&inputs)?.value().to_vec()?;
-        let mut run = self.start();
-        for (spec, value) in self.inputs.iter().zip(self.checked(&inputs)?) {
-            let array = match spec.sample_axis {
-                Some(_) => {
-                    let one = value.reshape(value.shape().prefixed(&[1]));
-                    run.recording.input(one, spec.kind)
-                }
-                None => run.recording.shared_input(value.clone(), spec.kind),
-            };
-            run.values.insert(&spec.name, array.into());
-        }
-        if let Err(error) = self.run(&mut run) {
-            return Ok(Literal::NotPossible(error.to_string()));
-        }
-        let spec = self.prediction_spec();
-        let Some(Value::Array(output)) = run.values.get(spec.name.as_str()).cloned() else {
-            return Ok(Literal::NotPossible(format!("output {} is a list", spec.name)));
+        let whole = match self.literally(&inputs) {
+            Ok(run) => self.literal_output(&run, self.prediction_spec())?,
+            Err(error) => return Ok(Literal::NotPossible(error.to_string())),
         };
-        let output = run.recording.per_sample(output).map_err(|fault| self.output_fault(fault.0))?;
-        let shape = run.recording.shape(output);
-        let (Some(order), tape) = (spec.order(shape.len()), run.recording.tape(Place::Device))
-        else {
-            return Ok(Literal::NotPossible(format!("output {} has shape {shape:?}", spec.name)));
+        let Some(order) = self.prediction_spec().order(whole.shape().rank()) else {
+            let shape = whole.shape();
+            return Ok(Literal::NotPossible(format!("the output has shape {shape}")));
         };
-        let whole = tape.value(output.var);
-        let whole = whole.reshape(whole.shape().tail()).permute(&order).to_vec()?;
+        let whole = whole.permute(&order).to_vec()?;
         if whole.len() != apart.len() {
             return Ok(Literal::Difference(f64::INFINITY));
         }
@@ -273,6 +256,41 @@ impl GraphModel {
         let pairs = apart.iter().zip(&whole);
         let difference = pairs.fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
         Ok(Literal::Difference(difference / largest))
+    }
+
+    /// Runs the graph as it stands, without a sample axis of ours: its outputs, in their order, as
+    /// an interpreter of the graph would return them.
+    ///
+    /// # Errors
+    /// As [`forward`](GraphModel::forward), and if an output is a list of arrays.
+    pub fn run_literally(&self, inputs: impl Into<Inputs>) -> Result<Vec<Tensor>, Error> {
+        let inputs = inputs.into();
+        let run = self.literally(&inputs)?;
+        self.outputs.iter().map(|spec| self.literal_output(&run, spec)).collect()
+    }
+
+    /// A run of the graph as it stands: all samples are one of ours.
+    fn literally(&self, inputs: &Inputs) -> Result<Run<'_>, Error> {
+        let mut run = self.start();
+        for (spec, value) in self.inputs.iter().zip(self.checked(inputs)?) {
+            let array = match spec.sample_axis {
+                Some(_) => {
+                    let one = value.reshape(value.shape().prefixed(&[1]));
+                    run.recording.input(one, spec.kind)
+                }
+                None => run.recording.shared_input(value, spec.kind)?,
+            };
+            run.values.insert(&spec.name, array.into());
+        }
+        self.run(&mut run)?;
+        Ok(run)
+    }
+
+    fn literal_output(&self, run: &Run<'_>, spec: &OutputSpec) -> Result<Tensor, Error> {
+        match run.values.get(spec.name.as_str()) {
+            Some(Value::Array(array)) => Ok(run.recording.literal(*array, self.device())?),
+            _ => Err(self.output_fault("it is a list of arrays, not an array".into())),
+        }
     }
 
     /// The inputs' arrays, after everything that can be checked without running.
@@ -306,7 +324,7 @@ impl GraphModel {
             values.insert(name.as_str(), recording.param(name, value.clone()).into());
         }
         for Param { name, value } in self.buffers() {
-            let array = recording.shared_input(value.clone(), InputKind::Float);
+            let array = recording.device_constant(value.clone(), InputKind::Float);
             values.insert(name.as_str(), array.into());
         }
         for Constant { name, kind, value } in &self.graph.constants {

@@ -71,8 +71,28 @@ impl Recording {
         Array { var, place: Place::Device, kind: InputKind::Float, turned: false }
     }
 
+    /// An input that all samples share: known to the host, too.
+    pub fn shared_input(
+        &mut self,
+        value: &Tensor,
+        kind: InputKind,
+    ) -> Result<Array, vivit_tensor::Error> {
+        let array = self.host_tensor(value.to(&Device::cpu_f64())?, kind);
+        self.known_on_device(array, value);
+        Ok(array)
+    }
+
+    /// The array as the graph sees it, of the only sample.
+    pub fn literal(&self, array: Array, device: &Device) -> Result<Tensor, vivit_tensor::Error> {
+        let value = self.tensor(array);
+        let shape = &value.shape()[self.lead(array)..];
+        let value = value.reshape(shape);
+        let value = if array.turned { value.permute(&[1, 0]) } else { value };
+        if array.place == Place::Host { value.to(device) } else { Ok(value) }
+    }
+
     /// An array on the device that all samples share.
-    pub fn shared_input(&mut self, value: Tensor, kind: InputKind) -> Array {
+    pub fn device_constant(&mut self, value: Tensor, kind: InputKind) -> Array {
         let var = self.device.constant(value);
         Array { var, place: Place::Device, kind, turned: false }
     }
