@@ -4,6 +4,7 @@ mod bad_input;
 mod contraction;
 mod eigen_oracle;
 mod eigensolver;
+mod entrywise;
 mod examples;
 mod extensions;
 mod handles;
