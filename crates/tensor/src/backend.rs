@@ -21,8 +21,8 @@ use crate::{
 /// The trait has four parts. *Required*: 23 methods, without which there is no backend: what it is
 /// (`name`, `dtype`, `with_dtype`), memory (`upload`, `upload_index`, `download`, `fill`), copies
 /// (`copy_strided`, `index_select`, `pad`), arithmetic (`unary`, `unary_chain`, `unary_second`,
-/// `binary`, `select`, `axpy`, `reduce`, `gemm`), and windows (`unfold`, `fold`, `argmax`, `gather`,
-/// `scatter_add`).
+/// `binary`, `select`, `axpy`, `reduce`, `gemm`), and windows (`unfold`, `fold`, `argmax`,
+/// `gather`, `scatter_add`).
 /// *Structure*: what else the device is and holds. *Provided*: primitives that are written with
 /// the required ones, or through the host. *Speed*: provided ones that have one caller each, whose
 /// default is their definition. Override what the device does better; start with `scratch`, `eye`,
