@@ -38,7 +38,7 @@
 //!
 //! # Operations
 //!
-//! Versions 13 to 27 of ONNX's operations; those of [`operations`].
+//! Versions 13 to 28 of ONNX's operations; those of [`operations`].
 //!
 //! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
 //!
@@ -66,7 +66,7 @@ pub use names::NameMatch;
 pub use warning::Warning;
 
 /// The smallest and the largest version of ONNX's operations that is read.
-pub const OPSETS: (i64, i64) = (13, 27);
+pub const OPSETS: (i64, i64) = (13, 28);
 
 /// The operations of ONNX that are read, in the order of their names, each with its limits (empty
 /// for none).

@@ -6,6 +6,7 @@ mod derivatives_along;
 mod eigen_oracle;
 mod eigensolver;
 mod einsum;
+mod entrywise;
 mod examples;
 mod extensions;
 mod handles;

@@ -39,7 +39,7 @@ pub(crate) fn assert_right(op: &dyn Op, args: &[Tensor], batched: &[bool]) {
 }
 
 /// Every map that is not piecewise constant.
-fn maps() -> Vec<Unary> {
+pub(crate) fn maps() -> Vec<Unary> {
     use Unary::*;
     let infinity = f64::INFINITY;
     vec![
@@ -100,7 +100,7 @@ fn maps() -> Vec<Unary> {
 }
 
 /// Where a map is defined.
-fn domain(f: Unary) -> Range<f64> {
+pub(crate) fn domain(f: Unary) -> Range<f64> {
     match f {
         Unary::Ln | Unary::Sqrt | Unary::Rsqrt | Unary::Recip => 0.0..f64::INFINITY,
         Unary::Powf(p) if p < 0.0 || p.fract() != 0.0 => 0.0..f64::INFINITY,

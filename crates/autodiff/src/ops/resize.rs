@@ -14,7 +14,7 @@ pub enum Coordinates {
     HalfPixel,
     /// As `HalfPixel`, but 0 where the result has one entry.
     PytorchHalfPixel,
-    /// `o (from − 1)/(to − 1)`: the first and the last entries are aligned.
+    /// `o (from − 1)/(scale·from − 1)`: the first and the last entries are aligned.
     AlignCorners,
     /// `o/scale`.
     Asymmetric,
@@ -64,12 +64,12 @@ vivit_tensor::options! {
 
 impl Coordinates {
     fn position(self, o: usize, [from, to]: [usize; 2], scale: f64) -> f64 {
-        let (o, last) = (o as f64, to.saturating_sub(1) as f64);
+        let (o, from) = (o as f64, from as f64);
         match self {
             Coordinates::PytorchHalfPixel if to <= 1 => 0.0,
             Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => (o + 0.5) / scale - 0.5,
             Coordinates::AlignCorners if to <= 1 => 0.0,
-            Coordinates::AlignCorners => o * (from as f64 - 1.0) / last,
+            Coordinates::AlignCorners => o * (from - 1.0) / (scale * from - 1.0),
             Coordinates::Asymmetric => o / scale,
         }
     }

@@ -71,9 +71,6 @@ pub(super) fn checked_interface(
 
 fn check_interface(inputs: &[InputSpec], outputs: &[OutputSpec]) -> Vec<GraphProblem> {
     let mut reasons = Vec::new();
-    if inputs.is_empty() {
-        reasons.push("the graph has no input".to_string());
-    }
     for input in inputs {
         if let (Some(shape), Some(axis)) = (&input.shape, input.sample_axis) {
             if axis >= shape.len() {

@@ -294,7 +294,10 @@ impl GraphModel {
     }
 
     /// The inputs' arrays, after everything that can be checked without running.
-    fn checked<'i>(&self, inputs: &'i Inputs) -> Result<Vec<&'i Tensor>, Error> {
+    fn checked<'i>(
+        &self,
+        inputs: &'i Inputs,
+    ) -> Result<Vec<&'i Tensor>, Error> {
         let arrays = inputs.matched(&self.inputs)?;
         let mut samples: Option<usize> = None;
         for (at, (spec, &value)) in self.inputs.iter().zip(&arrays).enumerate() {

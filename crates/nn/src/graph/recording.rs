@@ -40,7 +40,7 @@ impl Recording {
             device: Tape::new(device),
             host: Tape::new(&Device::cpu_f64()),
             uploaded: HashMap::new(),
-            samples: 0,
+            samples: 1,
             zeros: None,
             most: device.memory().map_or(isize::MAX as usize, |bytes| bytes / width),
         }

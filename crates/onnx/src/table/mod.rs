@@ -51,7 +51,7 @@ rows! {
     "Atanh" elementwise::plain, NONE, NONE, "";
     "Attention" layers::attention, &[3], NONE,
         "without past keys and values, without the scores as a result";
-    "AveragePool" layers::pool, NONE, NONE, "one to three spatial axes, without dilation";
+    "AveragePool" layers::pool, NONE, NONE, "one to three spatial axes";
     "BatchNormalization" layers::batch_norm, &[3, 4], &[1, 2], "evaluation mode";
     "Cast" elementwise::cast, NONE, NONE, "half precision is computed in the model's precision";
     "CastLike" elementwise::cast_like, &[1], NONE, "as Cast";
@@ -87,7 +87,7 @@ rows! {
     "Gelu" elementwise::gelu, NONE, NONE, "";
     "Gemm" layers::gemm, NONE, &[1, 2], "";
     "GlobalAveragePool" layers::global, NONE, NONE, "";
-    "GlobalLpPool" layers::global, NONE, NONE, "p 1 or 2";
+    "GlobalLpPool" layers::global, NONE, NONE, "";
     "GlobalMaxPool" layers::global, NONE, NONE, "";
     "Greater" elementwise::plain, ALL, NONE, "";
     "GreaterOrEqual" elementwise::plain, ALL, NONE, "";
@@ -107,7 +107,7 @@ rows! {
     "Log" elementwise::plain, NONE, NONE, "";
     "LogSoftmax" reduce::softmax, NONE, NONE, "";
     "LpNormalization" layers::lp_normalize, NONE, NONE, "";
-    "LpPool" layers::pool, NONE, NONE, "p 1 or 2, without ceil mode";
+    "LpPool" layers::pool, NONE, NONE, "one to three spatial axes";
     "MatMul" elementwise::plain, NONE, &[0, 1], "";
     "Max" elementwise::plain, NONE, NONE, "";
     "MaxPool" layers::pool, NONE, NONE, "one to three spatial axes, without places as a result";

@@ -109,7 +109,7 @@ operations! {
         "α a · b + β c of matrices";
     "global_avg_pool" (1, 1) [] reduce::global_avg_pool, "the mean of each plane of [N, C, *]";
     "global_lp_pool" (1, 1) ["p"] reduce::global_lp_pool,
-        "the norm of each plane of [N, C, *], p 1 or 2";
+        "the p-norm of each plane of [N, C, *]";
     "global_max_pool" (1, 1) [] reduce::global_max_pool,
         "the largest entry of each plane of [N, C, *]";
     "greater" (2, 2) [] elementwise::compare, "whether a > b";
@@ -146,7 +146,7 @@ operations! {
     "lp_normalize" (1, 1) ["axis", "p", "epsilon"] reduce::lp_normalize,
         "x / max(‖x‖_p, epsilon) along `axis`, p 1 or 2";
     "lp_pool" (1, 1) ["kernel", "stride", "padding", "dilation", "auto_padding", "ceil", "p"]
-        window::lp_pool, "the norm of each window of [N, C, *], p 1 or 2";
+        window::lp_pool, "the p-norm of each window of [N, C, *]";
     "matmul" (2, 2) [] linear::matmul, "a · b, as numpy.matmul has it";
     "max" (1, 2) ["axes", "keep", "none_if_empty"] reduce::max, "the largest entry over axes";
     "max_pool" (1, 1) ["kernel", "stride", "padding", "dilation", "auto_padding", "ceil"]

@@ -11,8 +11,23 @@ fn one(array: Array) -> Outcome {
     Ok(vec![array.into()])
 }
 
-/// A reduction over one axis, which disappears.
-type OverAxis = fn(&mut Tape, Var, usize) -> Var;
+/// A function of the entries along one axis.
+type AlongAxis = fn(&mut Tape, Var, usize) -> Var;
+
+/// A reduction over one axis, which disappears, and what it makes of nothing.
+#[derive(Clone, Copy)]
+struct Reduction {
+    over: AlongAxis,
+    of_nothing: f64,
+}
+
+const SUM: Reduction = Reduction { over: Tape::sum, of_nothing: 0.0 };
+const MEAN: Reduction = Reduction { over: Tape::mean, of_nothing: f64::NAN };
+const MAX: Reduction = Reduction { over: Tape::max, of_nothing: f64::NEG_INFINITY };
+const MIN: Reduction = Reduction { over: Tape::min, of_nothing: f64::INFINITY };
+const PROD: Reduction = Reduction { over: Tape::prod, of_nothing: 1.0 };
+const LOGSUMEXP: Reduction =
+    Reduction { over: Tape::logsumexp, of_nothing: f64::NEG_INFINITY };
 
 /// Which axes an operation reduces, and whether they stay with length one.
 struct Axes {
@@ -39,17 +54,20 @@ impl Call<'_> {
     }
 
     /// Reduces over axes that lie side by side as over one.
-    fn over(&mut self, x: Array, axes: &Axes, reduce: OverAxis) -> Outcome1 {
+    fn over(&mut self, x: Array, axes: &Axes, reduction: Reduction) -> Outcome1 {
         let mut x = self.recording.settled(x);
         let shape = self.shape(x);
         let mut left = shape.clone();
         for &axis in &axes.axes {
             left[axis] = 1;
         }
-        ensure!(
-            !axes.axes.iter().any(|&axis| shape[axis] == 0),
-            "nothing is left to reduce in an array of shape {shape:?}"
-        );
+        if shape.contains(&0) {
+            let size = left.iter().product();
+            let filled = self.recording.host_array(&left, vec![reduction.of_nothing; size], x.kind)?;
+            let kept = left.iter().enumerate().filter(|(at, _)| axes.keep || !axes.axes.contains(at));
+            let kept: Vec<usize> = kept.map(|(_, &len)| len).collect();
+            return Ok(self.recording.reshape(filled, &kept));
+        }
         // From the last run of axes to the first, so that earlier axes keep their places.
         let mut end = axes.axes.len();
         while end > 0 {
@@ -63,7 +81,7 @@ impl Call<'_> {
             let flat = [&own[..axis], &[merged], &own[after..]].concat();
             x = self.recording.reshape(x, &flat);
             let at = axis + self.lead(x);
-            let var = reduce(self.tape(x), x.var, at);
+            let var = (reduction.over)(self.tape(x), x.var, at);
             x = Array { var, ..x };
             end = first;
         }
@@ -73,10 +91,10 @@ impl Call<'_> {
         Ok(x)
     }
 
-    fn reduction(&mut self, reduce: OverAxis) -> Outcome {
+    fn reduction(&mut self, reduction: Reduction) -> Outcome {
         let x = self.array(0)?;
         let axes = self.reduced_axes(x)?;
-        one(self.over(x, &axes, reduce)?)
+        one(self.over(x, &axes, reduction)?)
     }
 
     /// `after(Σ before(x))`
@@ -86,7 +104,7 @@ impl Call<'_> {
         if let Some(before) = before {
             x = self.map(before, x);
         }
-        let sum = self.over(x, &axes, Tape::sum)?;
+        let sum = self.over(x, &axes, SUM)?;
         one(match after {
             Some(after) => self.map(after, sum),
             None => sum,
@@ -94,7 +112,7 @@ impl Call<'_> {
     }
 
     /// The place of an extreme entry along an axis.
-    fn place_of(&mut self, find: OverAxis) -> Outcome {
+    fn place_of(&mut self, find: AlongAxis) -> Outcome {
         let mut x = self.array(0)?;
         let mut shape = self.shape(x);
         let axis = self.axis(self.int("axis", 0)?, shape.len())?;
@@ -121,23 +139,23 @@ impl Call<'_> {
 }
 
 pub(super) fn sum(call: &mut Call<'_>) -> Outcome {
-    call.reduction(Tape::sum)
+    call.reduction(SUM)
 }
 
 pub(super) fn mean(call: &mut Call<'_>) -> Outcome {
-    call.reduction(Tape::mean)
+    call.reduction(MEAN)
 }
 
 pub(super) fn max(call: &mut Call<'_>) -> Outcome {
-    call.reduction(Tape::max)
+    call.reduction(MAX)
 }
 
 pub(super) fn min(call: &mut Call<'_>) -> Outcome {
-    call.reduction(Tape::min)
+    call.reduction(MIN)
 }
 
 pub(super) fn prod(call: &mut Call<'_>) -> Outcome {
-    call.reduction(Tape::prod)
+    call.reduction(PROD)
 }
 
 pub(super) fn norm1(call: &mut Call<'_>) -> Outcome {
@@ -158,39 +176,52 @@ pub(super) fn log_sum(call: &mut Call<'_>) -> Outcome {
 
 impl Call<'_> {
     /// Over all axes behind `[N, C]`, which stay with length one.
-    fn over_planes(&mut self, x: Array, reduce: OverAxis) -> Outcome1 {
+    fn over_planes(&mut self, x: Array, reduction: Reduction) -> Outcome1 {
         let rank = self.recording.rank(x);
         ensure!(rank > 2, "[N, C, *] is needed, got {:?}", self.shape(x));
-        self.over(x, &Axes { axes: (2..rank).collect(), keep: true }, reduce)
+        self.over(x, &Axes { axes: (2..rank).collect(), keep: true }, reduction)
     }
 }
 
 /// The mean of each plane.
 pub(super) fn global_avg_pool(call: &mut Call<'_>) -> Outcome {
     let x = call.array(0)?;
-    one(call.over_planes(x, Tape::mean)?)
+    one(call.over_planes(x, MEAN)?)
 }
 
 /// The largest entry of each plane.
 pub(super) fn global_max_pool(call: &mut Call<'_>) -> Outcome {
     let x = call.array(0)?;
-    one(call.over_planes(x, Tape::max)?)
+    one(call.over_planes(x, MAX)?)
 }
 
-/// The norm of each plane, p 1 or 2.
+/// The p-norm of each plane.
 pub(super) fn global_lp_pool(call: &mut Call<'_>) -> Outcome {
-    let x = call.array(0)?;
-    let (before, after) = match call.int("p", 2)? {
-        1 => (Unary::Abs, None),
-        2 => (Unary::Square, Some(Unary::Sqrt)),
-        p => fault!("option \"p\" must be 1 or 2, got {p}"),
-    };
-    let powers = call.map(before, x);
-    let sum = call.over_planes(powers, Tape::sum)?;
-    one(match after {
-        Some(after) => call.map(after, sum),
-        None => sum,
-    })
+    let (x, p) = (call.array(0)?, call.size("p", 2)?);
+    let powers = call.powers(x, p)?;
+    let sum = call.over_planes(powers, SUM)?;
+    one(call.root(sum, p))
+}
+
+impl Call<'_> {
+    /// `|x|^p`
+    pub(super) fn powers(&mut self, x: Array, p: usize) -> Outcome1 {
+        ensure!(p > 0, "option \"p\" must be at least 1");
+        if p == 2 {
+            return Ok(self.map(Unary::Square, x));
+        }
+        let size = self.map(Unary::Abs, x);
+        Ok(if p == 1 { size } else { self.map(Unary::Powf(p as f64), size) })
+    }
+
+    /// `x^(1/p)`
+    pub(super) fn root(&mut self, x: Array, p: usize) -> Array {
+        match p {
+            1 => x,
+            2 => self.map(Unary::Sqrt, x),
+            _ => self.map(Unary::Powf(1.0 / p as f64), x),
+        }
+    }
 }
 
 /// The variance: divided by the number of entries less `correction`.
@@ -202,15 +233,15 @@ pub(super) fn variance(call: &mut Call<'_>) -> Outcome {
     let left = entries as f64 - call.float("correction", 1.0)?;
     ensure!(left > 0.0, "the variance of {entries} entries is not defined");
     let kept = Axes { axes: axes.axes.clone(), keep: true };
-    let mean = call.over(x, &kept, Tape::mean)?;
+    let mean = call.over(x, &kept, MEAN)?;
     let centred = call.pair(x, mean, Tape::sub)?;
     let squares = call.map(Unary::Square, centred);
-    let sum = call.over(squares, &axes, Tape::sum)?;
+    let sum = call.over(squares, &axes, SUM)?;
     one(call.map(Unary::Scale(1.0 / left), sum))
 }
 
 pub(super) fn logsumexp(call: &mut Call<'_>) -> Outcome {
-    call.reduction(Tape::logsumexp)
+    call.reduction(LOGSUMEXP)
 }
 
 pub(super) fn argmax(call: &mut Call<'_>) -> Outcome {
@@ -241,7 +272,7 @@ pub(super) fn log_softmax(call: &mut Call<'_>) -> Outcome {
 }
 
 impl Call<'_> {
-    fn along_axis(&mut self, f: OverAxis) -> Outcome {
+    fn along_axis(&mut self, f: AlongAxis) -> Outcome {
         let x = self.array(0)?;
         let shape = self.shape(x);
         let number = self.int("axis", -1)?;
@@ -269,11 +300,11 @@ pub(super) fn lp_normalize(call: &mut Call<'_>) -> Outcome {
     let norm = match call.int("p", 2)? {
         1 => {
             let sizes = call.map(Unary::Abs, x);
-            call.over(sizes, &axes, Tape::sum)?
+            call.over(sizes, &axes, SUM)?
         }
         2 => {
             let squares = call.map(Unary::Square, x);
-            let sum = call.over(squares, &axes, Tape::sum)?;
+            let sum = call.over(squares, &axes, SUM)?;
             call.map(Unary::Sqrt, sum)
         }
         p => fault!("option \"p\" must be 1 or 2, got {p}"),

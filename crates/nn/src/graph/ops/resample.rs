@@ -37,7 +37,7 @@ pub(super) fn pad(call: &mut Call<'_>) -> Outcome {
 }
 
 impl Call<'_> {
-    fn padded_axis(
+    pub(super) fn padded_axis(
         &mut self,
         x: Array,
         axis: usize,

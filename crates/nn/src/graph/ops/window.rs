@@ -2,11 +2,11 @@
 
 use vivit_autodiff::ops::{ConvOptions, ConvTranspose, PoolOptions};
 use vivit_autodiff::{InputKind, Tape};
-use vivit_tensor::{Unary, Window};
+use vivit_tensor::Window;
 
 use crate::graph::call::{Call, Outcome, Outcome1};
 use crate::graph::fault::{Fault, ensure, fault};
-use crate::graph::value::{Array, Place};
+use crate::graph::value::Array;
 
 fn one(array: Array) -> Outcome {
     Ok(vec![array.into()])
@@ -196,6 +196,12 @@ impl Weights {
     }
 }
 
+/// What is cut off at both ends (below zero: added), the odd one at the upper end or the lower.
+fn halves(surplus: i64, upper: bool) -> (i64, i64) {
+    let less = surplus.div_euclid(2);
+    if upper { (less, surplus - less) } else { (surplus - less, less) }
+}
+
 /// x `[N, C, *in]`, w `[C, O/groups, *kernel]`, b `[O]`, to `[N, O, *out]`.
 pub(super) fn conv_transpose(call: &mut Call<'_>) -> Outcome {
     let (x, weight, bias) = (call.array(0)?, call.array(1)?, call.optional(2)?);
@@ -217,51 +223,53 @@ pub(super) fn conv_transpose(call: &mut Call<'_>) -> Outcome {
     let full: Vec<usize> = (0..axes)
         .map(|axis| (input[2 + axis] - 1) * options.stride[axis] + spans[axis])
         .collect();
-    let pads = match call.ints("output_shape")? {
+    let pads: Vec<(i64, i64)> = match call.ints("output_shape")? {
         Some(_) => {
             let wanted = call.sizes("output_shape", axes, 0)?;
             let upper = call.text("auto_padding", "")? != "same_lower";
             (0..axes)
                 .map(|axis| {
-                    let surplus = (full[axis] + output_padding[axis]).checked_sub(wanted[axis]);
-                    let Some(surplus) = surplus else {
-                        fault!("an output of {wanted:?} is larger than {full:?}, which there is")
-                    };
-                    let (less, more) = (surplus / 2, surplus.div_ceil(2));
-                    Ok(if upper { (less, more) } else { (more, less) })
+                    halves((full[axis] + output_padding[axis]) as i64 - wanted[axis] as i64, upper)
                 })
-                .collect::<Result<Pads, Fault>>()?
+                .collect()
         }
         None if call.text("auto_padding", "")?.starts_with("same") => {
             let upper = call.text("auto_padding", "")? == "same_upper";
             (0..axes)
                 .map(|axis| {
                     let wanted = input[2 + axis] * options.stride[axis];
-                    let surplus = (full[axis] + output_padding[axis]).saturating_sub(wanted);
-                    let (less, more) = (surplus / 2, surplus.div_ceil(2));
-                    if upper { (less, more) } else { (more, less) }
+                    halves((full[axis] + output_padding[axis]) as i64 - wanted as i64, upper)
                 })
                 .collect()
         }
-        None => call.pads(&input[2..], &spans, &options.stride)?,
+        None => {
+            let pads = call.pads(&input[2..], &spans, &options.stride)?;
+            pads.into_iter().map(|(before, behind)| (before as i64, behind as i64)).collect()
+        }
     };
-    let (padding, crop) = symmetric(&pads);
-    options.padding = padding;
     let groups = options.groups;
-    let fits = (0..axes).all(|axis| {
-        output_padding[axis] < options.stride[axis].max(options.dilation[axis])
-    });
-    // More output padding than the windows' distance is nothing but the bias.
-    let behind = if fits { None } else { Some(std::mem::replace(&mut output_padding, vec![0; axes])) };
+    let outputs = kernel[1] * groups;
+    let fits = (0..axes)
+        .all(|axis| output_padding[axis] < options.stride[axis].max(options.dilation[axis]));
+    let even = pads.iter().all(|(before, behind)| before == behind && *before >= 0);
+    // What can't be said to the operation is cut out of, or added to, the unpadded result.
+    let (mut frame, mut after) = (None, None);
+    if fits && even {
+        options.padding = pads.iter().map(|&(before, _)| before as usize).collect();
+    } else {
+        let behind = |axis: usize| output_padding[axis] as i64 - pads[axis].1;
+        frame = Some((0..axes).map(|axis| [-pads[axis].0, behind(axis)]).collect::<Vec<_>>());
+        output_padding = vec![0; axes];
+        after = bias;
+    }
     let op = ConvTranspose { options: options.clone(), output_padding: output_padding.clone() };
     let Some(output) = op.output(&input[2..], &kernel[2..]) else {
         fault!("nothing is left of planes {:?} with padding {pads:?}", &input[2..])
     };
-    let outputs = kernel[1] * groups;
     let shape = [&[input[0], outputs], &output[..]].concat();
     call.recording.check_shape(&shape)?;
-    ensure!(behind.is_none(), "an output padding must be below the stride or the dilation");
-    let mut weights = Weights::new(call, weight, bias, outputs)?;
+    let own_bias = if after.is_some() { None } else { bias };
+    let mut weights = Weights::new(call, weight, own_bias, outputs)?;
     let items = input[0];
     if items > 1 {
         weights = weights.repeated(call, items)?;
@@ -275,73 +283,111 @@ pub(super) fn conv_transpose(call: &mut Call<'_>) -> Outcome {
         call.tape(x).conv_transpose(x.var, weights.weight.var, bias, &options, &output_padding);
     let mut result = call.float_of(var, x);
     result = call.recording.reshape(result, &shape);
-    if let Some(crop) = crop {
-        for (axis, &(before, after)) in crop.iter().enumerate() {
-            let len = output[axis];
-            ensure!(before + after < len, "nothing is left of {len} entries without {crop:?}");
-            result = call.part(result, 2 + axis, before, len - after)?;
-        }
+    for (axis, &ends) in frame.iter().flatten().enumerate() {
+        result = call.padded_axis(result, 2 + axis, ends, "constant", 0.0)?;
+    }
+    if let Some(bias) = after {
+        let shape = call.shape(bias);
+        ensure!(shape == [outputs], "the bias must have shape [{outputs}], got {shape:?}");
+        let thin: Vec<usize> = [outputs].into_iter().chain(vec![1; axes]).collect();
+        let bias = call.recording.reshape(bias, &thin);
+        result = call.pair(result, bias, Tape::add)?;
     }
     one(result)
 }
 
-/// Which pooling.
-#[derive(Clone, Copy, PartialEq)]
-enum Pool {
-    Max,
-    Average,
+/// Kernel, stride, dilation and padding of a pooling of planes.
+struct Windows {
+    kernel: Vec<usize>,
+    stride: Vec<usize>,
+    dilation: Vec<usize>,
+    pads: Pads,
+    ceil: bool,
+    count_include_pad: bool,
+}
+
+impl Windows {
+    fn new(call: &Call<'_>, input: &[usize]) -> Result<Self, Fault> {
+        let axes = input.len();
+        let kernel = match call.ints("kernel")? {
+            Some(_) => call.sizes("kernel", axes, 1)?,
+            None => fault!("option \"kernel\" is missing"),
+        };
+        let (stride, dilation) = (call.sizes("stride", axes, 1)?, call.sizes("dilation", axes, 1)?);
+        let positive = kernel.iter().chain(&stride).chain(&dilation).all(|&number| number > 0);
+        ensure!(positive, "kernel, stride and dilation must be at least 1");
+        let pads = call.pads(input, &spans(&kernel, &dilation), &stride)?;
+        let ceil = call.flag("ceil", false)?;
+        let count_include_pad =
+            call.node.op == "avg_pool" && call.flag("count_include_pad", false)?;
+        Ok(Windows { kernel, stride, dilation, pads, ceil, count_include_pad })
+    }
+
+    /// As the tape's poolings take them, where the padding is the same on both sides.
+    fn options(&self) -> Option<PoolOptions> {
+        let even = self.pads.iter().all(|(before, behind)| before == behind);
+        even.then(|| PoolOptions {
+            kernel: self.kernel.clone(),
+            stride: self.stride.clone(),
+            padding: self.pads.iter().map(|&(before, _)| before).collect(),
+            dilation: self.dilation.clone(),
+            ceil: self.ceil,
+            count_include_pad: self.count_include_pad,
+        })
+    }
+
+    /// Number of windows along every axis: those that fit, and with `ceil` one more that starts
+    /// inside the input or its front padding.
+    fn output(&self, input: &[usize]) -> Result<Vec<usize>, Fault> {
+        let spans = spans(&self.kernel, &self.dilation);
+        let windows = |axis: usize| {
+            let (before, behind) = self.pads[axis];
+            let (span, stride) = (spans[axis], self.stride[axis]);
+            let padded = input[axis] + before + behind;
+            let Some(room) = padded.checked_sub(span) else {
+                fault!("along spatial axis {axis} the kernel spans {span} of {padded} entries")
+            };
+            let windows = room / stride + 1;
+            let more = self.ceil && room % stride != 0 && windows * stride < input[axis] + before;
+            Ok(windows + usize::from(more))
+        };
+        (0..input.len()).map(windows).collect()
+    }
+
+    /// The padding with which exactly the windows of `output` fit.
+    fn reach(&self, input: &[usize], output: &[usize]) -> Pads {
+        let spans = spans(&self.kernel, &self.dilation);
+        let end = |axis: usize| {
+            let before = self.pads[axis].0;
+            let needed = (output[axis] - 1) * self.stride[axis] + spans[axis];
+            (before, needed.saturating_sub(before + input[axis]))
+        };
+        (0..input.len()).map(end).collect()
+    }
+
+    /// How many entries count in every window.
+    fn counts(&self, input: &[usize], output: &[usize]) -> Vec<f64> {
+        let along = |axis: usize| -> Vec<f64> {
+            let (before, behind) = self.pads[axis];
+            let counted = if self.count_include_pad {
+                0..before + input[axis] + behind
+            } else {
+                before..before + input[axis]
+            };
+            let of = |window: usize| {
+                let first = window * self.stride[axis];
+                let entries = (0..self.kernel[axis]).map(|at| first + at * self.dilation[axis]);
+                entries.filter(|at| counted.contains(at)).count() as f64
+            };
+            (0..output[axis]).map(of).collect()
+        };
+        (0..input.len()).map(along).fold(vec![1.0], |whole, axis| {
+            whole.iter().flat_map(|a| axis.iter().map(move |b| a * b)).collect()
+        })
+    }
 }
 
 impl Call<'_> {
-    /// Kernel, stride, dilation of a pooling of planes, and the padding on both sides.
-    fn pool_options(&self, input: &[usize]) -> Result<(PoolOptions, Pads), Fault> {
-        let axes = input.len();
-        let kernel = match self.ints("kernel")? {
-            Some(_) => self.sizes("kernel", axes, 1)?,
-            None => fault!("option \"kernel\" is missing"),
-        };
-        let stride = match self.ints("stride")? {
-            Some(_) => self.sizes("stride", axes, 1)?,
-            None => vec![1; axes],
-        };
-        let dilation = self.sizes("dilation", axes, 1)?;
-        let positive = kernel.iter().chain(&stride).chain(&dilation).all(|&number| number > 0);
-        ensure!(positive, "kernel, stride and dilation must be at least 1");
-        let pads = self.pads(input, &spans(&kernel, &dilation), &stride)?;
-        let ceil = self.flag("ceil", false)?;
-        let count_include_pad = self.flag("count_include_pad", false)?;
-        let padding = vec![0; axes];
-        Ok((PoolOptions { kernel, stride, padding, dilation, ceil, count_include_pad }, pads))
-    }
-
-    fn pool(&mut self, x: Array, pool: Pool) -> Outcome1 {
-        let shape = self.shape(x);
-        let axes = self.spatial("a pooling", &shape)?;
-        let (mut options, pads) = self.pool_options(&shape[2..])?;
-        let (padding, first) = symmetric(&pads);
-        options.padding = padding;
-        if let Some(pads) = first {
-            return self.pool_unevenly(x, options, pads, pool);
-        }
-        let window =
-            options.window(&shape[2..]).map_err(|error| Fault(error.to_string()))?;
-        let output = [&shape[..2], &window.output[3 - axes..]].concat();
-        self.recording.check_shape(&output)?;
-        if pool == Pool::Average && options.dilation.iter().any(|&dilation| dilation != 1) {
-            fault!("average pooling with dilation is not supported");
-        }
-        let var = {
-            let planes = self.planes(x, axes)?;
-            let tape = self.tape(planes);
-            match pool {
-                Pool::Max => tape.max_pool(planes.var, &options),
-                Pool::Average => tape.avg_pool(planes.var, &options),
-            }
-        };
-        let result = Array { var, place: Place::Device, kind: InputKind::Float, turned: false };
-        Ok(self.recording.reshape(result, &output))
-    }
-
     /// All planes of a sample side by side, `[C, *in]`.
     fn planes(&mut self, x: Array, axes: usize) -> Outcome1 {
         let x = self.recording.per_sample(x)?;
@@ -351,90 +397,90 @@ impl Call<'_> {
         Ok(self.recording.reshape(x, &flat))
     }
 
-    /// With other padding behind than before: padded first; an average that does not count the
-    /// padding is the quotient of two that do.
-    fn pool_unevenly(
-        &mut self,
-        x: Array,
-        options: PoolOptions,
-        pads: &Pads,
-        pool: Pool,
-    ) -> Outcome1 {
+    /// x, the windows over its planes, and the result's shape.
+    fn pooled(&mut self) -> Result<(Array, Windows, Vec<usize>), Fault> {
+        let x = self.array(0)?;
         let shape = self.shape(x);
-        let axes = shape.len() - 2;
-        let value = if pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 };
-        let counted = PoolOptions { count_include_pad: true, ..options.clone() };
-        let run = |call: &mut Self, x: Array| -> Outcome1 {
-            let padded = call.padded(x, pads, value)?;
-            let planes = call.planes(padded, axes)?;
-            let lens = call.shape(planes)[1..].to_vec();
-            let window = counted.window(&lens).map_err(|error| Fault(error.to_string()))?;
-            let front = &call.shape(x)[..2];
-            let output = [front, &window.output[3 - axes..]].concat();
-            let tape = call.tape(planes);
-            let var = match pool {
-                Pool::Max => tape.max_pool(planes.var, &counted),
-                Pool::Average => tape.avg_pool(planes.var, &counted),
-            };
-            let result = call.float_of(var, planes);
-            Ok(call.recording.reshape(result, &output))
-        };
-        ensure!(
-            !(options.ceil && pool == Pool::Average),
-            "average pooling with other padding behind than before and with ceil is not supported"
-        );
+        self.spatial("a pooling", &shape)?;
+        let windows = Windows::new(self, &shape[2..])?;
+        let output = [&shape[..2], &windows.output(&shape[2..])?[..]].concat();
+        self.recording.check_shape(&output)?;
+        Ok((x, windows, output))
+    }
+
+    /// The sum of every window, as a convolution with ones: for windows that the tape's poolings do
+    /// not know.
+    fn window_sums(&mut self, x: Array, windows: &Windows, output: &[usize]) -> Outcome1 {
+        let axes = output.len() - 2;
+        let input = self.shape(x);
+        let pads = windows.reach(&input[2..], &output[2..]);
         let x = self.recording.upload(x)?;
-        let result = run(self, x)?;
-        if pool == Pool::Max || options.count_include_pad {
-            return Ok(result);
-        }
+        let padded = self.padded(x, &pads, 0.0)?;
+        let planes = self.planes(padded, axes)?;
+        let count = self.shape(planes)[0];
         let ones = self.recording.host_array(&[], vec![1.0], InputKind::Float)?;
-        let ones = self.repeated_to(ones, &[&[1, 1], &shape[2..]].concat())?;
-        let share = run(self, ones)?;
-        self.pair(result, share, Tape::div)
+        let ones = self.repeated_to(ones, &[&[count, 1], &windows.kernel[..]].concat())?;
+        let ones = self.recording.upload(ones)?;
+        let options = ConvOptions {
+            stride: windows.stride.clone(),
+            padding: vec![0; axes],
+            dilation: windows.dilation.clone(),
+            groups: count,
+        };
+        let var = self.tape(planes).conv(planes.var, ones.var, None, &options);
+        let sums = self.float_of(var, planes);
+        Ok(self.recording.reshape(sums, output))
     }
 }
 
 /// The largest entry of each window.
 pub(super) fn max_pool(call: &mut Call<'_>) -> Outcome {
-    let x = call.array(0)?;
     ensure!(
         call.node.outputs.get(1).is_none_or(String::is_empty),
         "the places of the maxima are not computed"
     );
-    one(call.pool(x, Pool::Max)?)
+    let (mut x, windows, output) = call.pooled()?;
+    let axes = output.len() - 2;
+    let options = match windows.options() {
+        Some(options) => options,
+        None => {
+            let pads = windows.reach(&call.shape(x)[2..], &output[2..]);
+            x = call.padded(x, &pads, f64::NEG_INFINITY)?;
+            let even = Windows { pads: vec![(0, 0); axes], ceil: false, ..windows };
+            even.options().expect("no padding is even padding")
+        }
+    };
+    options.window(&call.shape(x)[2..]).map_err(|error| Fault(error.to_string()))?;
+    let planes = call.planes(x, axes)?;
+    let var = call.tape(planes).max_pool(planes.var, &options);
+    let result = Array { var, ..planes };
+    one(call.recording.reshape(result, &output))
 }
 
 /// The mean of each window.
 pub(super) fn avg_pool(call: &mut Call<'_>) -> Outcome {
-    let x = call.array(0)?;
-    one(call.pool(x, Pool::Average)?)
+    let (x, windows, output) = call.pooled()?;
+    let plain = windows.options().filter(|o| o.dilation.iter().all(|&d| d == 1));
+    if let Some(options) = plain {
+        options.window(&call.shape(x)[2..]).map_err(|error| Fault(error.to_string()))?;
+        let planes = call.planes(x, output.len() - 2)?;
+        let var = call.tape(planes).avg_pool(planes.var, &options);
+        let result = call.float_of(var, planes);
+        return one(call.recording.reshape(result, &output));
+    }
+    let counts = windows.counts(&call.shape(x)[2..], &output[2..]);
+    let counts = call.recording.host_array(&output[2..], counts, InputKind::Float)?;
+    let sums = call.window_sums(x, &windows, &output)?;
+    one(call.pair(sums, counts, Tape::div)?)
 }
 
-/// The norm of each window, p 1 or 2.
+/// The p-norm of each window.
 pub(super) fn lp_pool(call: &mut Call<'_>) -> Outcome {
-    let x = call.array(0)?;
-    let p = call.int("p", 2)?;
-    let powers = match p {
-        1 => call.map(Unary::Abs, x),
-        2 => call.map(Unary::Square, x),
-        p => fault!("option \"p\" must be 1 or 2, got {p}"),
-    };
-    ensure!(!call.flag("ceil", false)?, "pooling norms with ceil is not supported");
-    let shape = call.shape(x);
-    let (options, pads) = call.pool_options(&shape[2.min(shape.len())..])?;
-    let entries: usize = options.kernel.iter().product();
-    let padded = call.padded(powers, &pads, 0.0)?;
-    let axes = call.spatial("a pooling", &shape)?;
-    let planes = call.planes(padded, axes)?;
-    let lens = call.shape(planes)[1..].to_vec();
-    let window = options.window(&lens).map_err(|error| Fault(error.to_string()))?;
-    let output = [&shape[..2], &window.output[3 - axes..]].concat();
-    let var = call.tape(planes).avg_pool(planes.var, &options);
-    let mean = call.float_of(var, planes);
-    let mean = call.recording.reshape(mean, &output);
-    let sum = call.map(Unary::Scale(entries as f64), mean);
-    one(if p == 2 { call.map(Unary::Sqrt, sum) } else { sum })
+    let (x, windows, output) = call.pooled()?;
+    let p = call.size("p", 2)?;
+    let powers = call.powers(x, p)?;
+    let sums = call.window_sums(powers, &windows, &output)?;
+    one(call.root(sums, p))
 }
 
 /// Means of `output` windows that cover each plane evenly.
