@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
-use vivit::autodiff::{InputSpec, Inputs};
-use vivit::nn::GraphModel;
+use vivit::autodiff::{InputSpec, Inputs, Mse, OutputSpec, ParamMap};
+use vivit::curvature::CurvatureProduct;
+use vivit::nn::{Argument, GraphModel, NamedArray, Node};
 use vivit::onnx::{Error, Onnx, Problem};
-use vivit::tensor::{DType, Device, Tensor};
+use vivit::tensor::{DType, Device, Rng, Tensor};
 
 use crate::Failure;
 use crate::report::{Report, worse};
@@ -97,6 +98,139 @@ pub fn check(path: &Path, device: &Device, report: &mut Report) -> Result<(), Fa
     Ok(())
 }
 
+/// Checks derivatives of every node test that has some, in double precision: of the loss `Σ (y −
+/// t)²/2` at the test's result y along a random direction in its floats, and of the gradient, both
+/// against central differences.
+///
+/// # Errors
+/// If the file can't be read.
+pub fn check_derivatives(path: &Path, report: &mut Report) -> Result<(), Failure> {
+    for (at, (name, test)) in read(path)?.into_iter().enumerate() {
+        let Ok(file) = Onnx::from_bytes(test.model.clone()) else { continue };
+        let mut outcome = Ok(false);
+        for floats in [usize::MAX, 1] {
+            let run = AssertUnwindSafe(|| derivatives(&file, &test, floats, at as u64));
+            outcome = match catch_unwind(run) {
+                Ok(Ok(Some(errors))) => {
+                    for (quantity, error) in errors {
+                        report.push(&name, quantity, error, 1e-5, String::new());
+                    }
+                    Ok(true)
+                }
+                Ok(Ok(None)) => Ok(true),
+                Ok(Err(why)) => Err(why),
+                Err(_) => Err("it panicked".into()),
+            };
+            if matches!(outcome, Ok(true)) {
+                break;
+            }
+        }
+        if let Err(why) = outcome {
+            report.failed(&name, "derivatives", why);
+        }
+    }
+    Ok(())
+}
+
+/// Errors of the two derivatives, or nothing if the result does not depend on a float. The first
+/// `floats` inputs, those that are floats with axes, are parameters; the first of these has a copy
+/// for each of two samples.
+fn derivatives(
+    file: &Onnx,
+    test: &NodeTest,
+    floats: usize,
+    seed: u64,
+) -> Result<Option<[(&'static str, f64); 2]>, Failure> {
+    let device = Device::cpu_f64();
+    let mut parts = file.model(&device)?.parts()?;
+    let mut rng = Rng::new(seed);
+    let specs = std::mem::replace(&mut parts.inputs, vec![InputSpec::new("#zeros")]);
+    let mut first = None;
+    for (at, (spec, array)) in specs.into_iter().zip(test.inputs.values()).enumerate() {
+        if at < floats && array.is_float && !array.shape.is_empty() {
+            // Off the kinks, on which integers and ties are.
+            let moved = array.numbers.iter().zip(rng.normal(array.numbers.len()));
+            let numbers: Vec<f64> = moved.map(|(x, noise)| x + 1e-3 * noise).collect();
+            parts.params.push(NamedArray::new(&spec.name, &array.shape, numbers));
+            first = first.or(Some((spec.name, array.shape.len())));
+        } else {
+            let constant = NamedArray::new(&spec.name, &array.shape, array.numbers.clone());
+            parts.constants.push(constant.of_kind(spec.kind));
+        }
+    }
+    let Some((first, rank)) = first else { return Ok(None) };
+    let output = parts.outputs[0].name.clone();
+    parts.outputs = vec![OutputSpec::new("#output")];
+    // x + 0 per sample, read in x's place.
+    let batched = format!("{first}#");
+    for node in &mut parts.nodes {
+        for input in node.inputs.iter_mut().flatten() {
+            if *input == Argument::from(first.as_str()) {
+                *input = batched.as_str().into();
+            }
+        }
+    }
+    let ones = Argument::Integers(vec![1; rank]);
+    let row = Argument::Integers(vec![1, -1]);
+    parts.nodes.extend([
+        Node::new("reshape", &[], "#thin").taking(vec![Some("#zeros".into()), Some(ones)]),
+        Node::new("add", &[&first, "#thin"], &batched),
+        Node::new("reshape", &[], "#row").taking(vec![Some(output.as_str().into()), Some(row)]),
+        Node::new("add", &["#row", "#zeros"], "#output"),
+    ]);
+    let mut model = GraphModel::new(&device, parts)?;
+    let zeros = Tensor::zeros(&device, [2, 1]);
+    let graph = model.forward(&zeros)?;
+    let params = graph.params();
+    let value = graph.value().to_vec()?;
+    if params.is_empty() || value.iter().any(|x| !x.is_finite()) {
+        return Ok(None);
+    }
+    let target = Tensor::from_vec(&device, graph.value().shape(), rng.normal(value.len()))?;
+    let loss = Mse::sum(target);
+    let mut direction = ParamMap::new();
+    for &param in &params {
+        let shape = *graph.tape().param_value(param)?.shape();
+        direction.insert(param, Tensor::from_vec(&device, shape, rng.normal(shape.size()))?);
+    }
+    let gradient = graph.backward(&loss)?;
+    let slope = inner(&gradient, &direction)?;
+    let columns = direction.map(|e| e.reshape(e.shape().prefixed(&[1])));
+    let product = CurvatureProduct::hessian(&graph, &loss).build()?.multiply(&columns)?;
+    let step = 1e-6;
+    let mut ends = Vec::new();
+    for sign in [1.0, -2.0] {
+        model.add_scaled(sign * step, &direction)?;
+        let graph = model.forward(&zeros)?;
+        ends.push((graph.loss(&loss)?, graph.backward(&loss)?));
+    }
+    let [(above, after), (below, before)] = &ends[..] else { unreachable!("two ends") };
+    let difference = (above - below) / (2.0 * step);
+    let scale = difference.abs().max(1.0).max(above.abs() * 1e-4);
+    let (mut bend, mut largest) = (0.0f64, 1.0f64);
+    for &param in &params {
+        let ends = [&after[param], &before[param]].map(Tensor::to_vec);
+        let [after, before] = ends;
+        for ((after, before), got) in after?.iter().zip(before?).zip(product[param].to_vec()?) {
+            let expected = (after - before) / (2.0 * step);
+            bend = worse(bend, (got - expected).abs());
+            largest = largest.max(expected.abs()).max(after.abs() * 1e-3);
+        }
+    }
+    Ok(Some([
+        ("slope along a direction", (slope - difference).abs() / scale),
+        ("change of the gradient", bend / largest),
+    ]))
+}
+
+fn inner(a: &ParamMap<Tensor>, b: &ParamMap<Tensor>) -> Result<f64, Failure> {
+    let mut sum = 0.0;
+    for (param, a) in a.iter() {
+        sum += a.to_vec()?.iter().zip(b[param].to_vec()?).map(|(a, b)| a * b).sum::<f64>();
+    }
+    Ok(sum)
+}
+
 /// What a file needs that the importer says it does not have.
 fn unsupported(error: &Error) -> Option<String> {
     match error {
@@ -126,18 +260,19 @@ fn check_test(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let model = file.model(device)?;
-    // Floats per sample, as a network has them; what shapes follow from is known to the host. Where
-    // bounds and scales are floats, these are known to the host as well.
-    let per_sample = |floats: bool| {
-        let spec = |(spec, array): (&InputSpec, &NodeArray)| {
-            let apart = floats && array.is_float && !array.shape.is_empty();
+    // Floats per sample, as a network has them; where weights, bounds or scales must not be, the
+    // first alone; what shapes follow from is known to the host.
+    let per_sample = |first: usize| {
+        let spec = |(at, (spec, array)): (usize, (&InputSpec, &NodeArray))| {
+            let apart = at < first && array.is_float && !array.shape.is_empty();
             spec.clone().samples_along(apart.then_some(0))
         };
-        model.inputs().iter().zip(test.inputs.values()).map(spec).collect::<Vec<_>>()
+        let pairs = model.inputs().iter().zip(test.inputs.values());
+        pairs.enumerate().map(spec).collect::<Vec<_>>()
     };
     let mut found = None;
     let mut first = None;
-    for floats in [true, false] {
+    for floats in [usize::MAX, 1, 0] {
         let run = || -> Result<Vec<Tensor>, Failure> {
             let outputs = model.outputs().to_vec();
             let own = model.with_interface(per_sample(floats), outputs)?;

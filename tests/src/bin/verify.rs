@@ -101,6 +101,7 @@ fn run_nodes(options: &Options, file: &Path) -> Result<Report, Failure> {
     for &dtype in &options.dtypes {
         nodes::check(file, &device.with_dtype(dtype)?, &mut report)?;
     }
+    nodes::check_derivatives(file, &mut report)?;
     Ok(report)
 }
 

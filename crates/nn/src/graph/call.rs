@@ -144,22 +144,10 @@ impl Call<'_> {
         value.as_str().ok_or_else(|| self.wrong(name, "a text", value))
     }
 
-    pub fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, Fault> {
-        let Some(value) = self.option(name) else { return Ok(None) };
-        let texts = value.as_array().and_then(|list| list.iter().map(Json::as_str).collect());
-        texts.map(Some).ok_or_else(|| self.wrong(name, "a list of texts", value))
-    }
-
     pub fn ints(&self, name: &str) -> Result<Option<Vec<i64>>, Fault> {
         let Some(value) = self.option(name) else { return Ok(None) };
         let numbers = value.as_array().and_then(|list| list.iter().map(Json::as_i64).collect());
         numbers.map(Some).ok_or_else(|| self.wrong(name, "a list of whole numbers", value))
-    }
-
-    pub fn floats(&self, name: &str) -> Result<Option<Vec<f64>>, Fault> {
-        let Some(value) = self.option(name) else { return Ok(None) };
-        let numbers = value.as_array().and_then(|list| list.iter().map(Json::as_f64).collect());
-        numbers.map(Some).ok_or_else(|| self.wrong(name, "a list of numbers", value))
     }
 
     /// Whole numbers of at least 0, one per axis.

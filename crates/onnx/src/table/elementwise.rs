@@ -134,6 +134,33 @@ pub(super) fn shrink(c: &mut Convert<'_>) -> Outcome {
     Ok(())
 }
 
+/// What is not equal to itself.
+pub(super) fn is_nan(c: &mut Convert<'_>) -> Outcome {
+    let node = c.last("not_equal", named(&[c.input(0), c.input(0)]));
+    c.emit(node);
+    Ok(())
+}
+
+/// Infinities of either sign, or of one.
+pub(super) fn is_infinite(c: &mut Convert<'_>) -> Outcome {
+    let (below, above) = (c.flag("detect_negative", true)?, c.flag("detect_positive", true)?);
+    let ends: &[f64] = match (below, above) {
+        (true, true) => &[f64::NEG_INFINITY, f64::INFINITY],
+        (true, false) => &[f64::NEG_INFINITY],
+        (false, true) => &[f64::INFINITY],
+        (false, false) => &[],
+    };
+    // Of none, what is unequal to itself and is a number: nothing.
+    let mut found = c.step("less", named(&[c.input(0), c.input(0)]), &[]);
+    for &end in ends {
+        let here = c.step("equal", vec![c.argument(0), Some(end.into())], &[]);
+        found = c.step("or", named(&[&found, &here]), &[]);
+    }
+    let node = c.last("identity", named(&[&found]));
+    c.emit(node);
+    Ok(())
+}
+
 pub(super) fn modulo(c: &mut Convert<'_>) -> Outcome {
     let fmod = c.flag("fmod", false)?;
     c.same("mod", &[("fmod", fmod.into())])

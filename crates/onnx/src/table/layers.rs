@@ -96,17 +96,15 @@ pub(super) fn batch_norm(c: &mut Convert<'_>) -> Outcome {
 pub(super) fn dropout(c: &mut Convert<'_>) -> Outcome {
     c.pass_over("seed");
     c.pass_over("ratio");
-    // Whether the third argument is true is known when the model is put together.
-    c.only_outputs(1)?;
-    let node = c.last("identity", c.arguments(1));
-    c.emit(node);
-    Ok(())
+    c.same("dropout", &[])
 }
 
 pub(super) fn layer_norm(c: &mut Convert<'_>) -> Outcome {
     c.pass_over("stash_type");
-    let options = [("axis", c.int("axis", -1)?.into()), epsilon(c)?];
-    c.same("layer_norm", &options)
+    let (axis, (name, epsilon)) = (c.int("axis", -1)?, epsilon(c)?);
+    let node = c.last("layer_norm", c.all_arguments()).giving(c.node.output.clone());
+    c.emit(node.with("axis", axis).with(name, epsilon));
+    Ok(())
 }
 
 pub(super) fn rms_norm(c: &mut Convert<'_>) -> Outcome {

@@ -97,10 +97,12 @@ rows! {
     "Hardmax" reduce::hardmax, ALL, NONE, "";
     "Identity" elementwise::plain, NONE, NONE, "";
     "InstanceNormalization" layers::instance_norm, NONE, &[1, 2], "";
+    "IsInf" elementwise::is_infinite, ALL, NONE, "";
+    "IsNaN" elementwise::is_nan, ALL, NONE, "";
     "LRN" layers::local_response_norm, NONE, NONE, "";
     "LSTM" layers::lstm, &[4], &[1, 2, 3],
         "default activations, full lengths, no peepholes, no clipping";
-    "LayerNormalization" layers::layer_norm, NONE, &[1, 2], "one result";
+    "LayerNormalization" layers::layer_norm, NONE, &[1, 2], "";
     "LeakyRelu" elementwise::leaky_relu, NONE, NONE, "";
     "Less" elementwise::plain, ALL, NONE, "";
     "LessOrEqual" elementwise::plain, ALL, NONE, "";

@@ -42,11 +42,6 @@ impl Call<'_> {
         self.recording.host_array(&shape, numbers, kind).map(Some)
     }
 
-    fn of_two(&mut self, pair: Pair, kind: InputKind) -> Outcome1 {
-        let (a, b) = (self.array(0)?, self.array(1)?);
-        self.on_two(a, b, pair, kind)
-    }
-
     fn on_two(&mut self, a: Array, b: Array, pair: Pair, kind: InputKind) -> Outcome1 {
         if let Some(done) = self.pair_on_host(a, b, kind, pair.host)? {
             return Ok(done);
@@ -141,16 +136,24 @@ pub(super) fn modulo(call: &mut Call<'_>) -> Outcome {
     let (a, b) = (call.array(0)?, call.array(1)?);
     let kind = mixed(a.kind, b.kind);
     let fmod = call.flag("fmod", false)?;
-    let rest = move |a: f64, b: f64| if fmod { a % b } else { a - b * (a / b).floor() };
+    let rest = move |a: f64, b: f64| {
+        let rest = a % b;
+        // The sign of b; a rest of zero has it as well.
+        if fmod || rest.is_nan() {
+            rest
+        } else if rest == 0.0 {
+            rest.copysign(b)
+        } else if (rest < 0.0) != (b < 0.0) {
+            rest + b
+        } else {
+            rest
+        }
+    };
     if let Some(done) = call.pair_on_host(a, b, kind, rest)? {
         return one(done);
     }
-    let quotient = call.pair(a, b, Tape::div)?;
-    let whole =
-        if fmod { call.truncated(quotient)? } else { call.map(Unary::Floor, quotient) };
-    let covered = call.pair(b, whole, Tape::mul)?;
-    let rest = call.pair(a, covered, Tape::sub)?;
-    one(Array { kind, ..rest })
+    let result = call.pair(a, b, if fmod { Tape::fmod } else { Tape::remainder })?;
+    one(Array { kind, ..result })
 }
 
 /// A constant exponent makes a function of one argument.

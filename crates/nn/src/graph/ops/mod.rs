@@ -86,6 +86,7 @@ operations! {
     "depth_to_space" (1, 1) ["block", "mode"] shape::depth_to_space,
         "channels to blocks of planes, [N, C, H, W] to [N, C/b², H·b, W·b]";
     "div" (2, 2) [] elementwise::div, "a / b; of whole numbers towards zero";
+    "dropout" (1, 3) [] shape::dropout, "x, as dropout in evaluation mode leaves it";
     "einsum" (1, MANY) ["equation"] linear::einsum, "a sum of products, as numpy.einsum writes it";
     "elu" (1, 1) ["alpha"] elementwise::map, "x above 0, α (eˣ − 1) elsewhere";
     "embedding" (2, 2) ["axis"] index::embedding, "rows of a table: ids and table [V, F]";
@@ -144,7 +145,7 @@ operations! {
     "log_sum" (1, 2) ["axes", "keep", "none_if_empty"] reduce::log_sum, "the logarithm of the sum";
     "logsumexp" (1, 2) ["axes", "keep", "none_if_empty"] reduce::logsumexp, "log Σ eˣ";
     "lp_normalize" (1, 1) ["axis", "p", "epsilon"] reduce::lp_normalize,
-        "x / max(‖x‖_p, epsilon) along `axis`, p 1 or 2";
+        "x / max(‖x‖_p, epsilon) along `axis`";
     "lp_pool" (1, 1) ["kernel", "stride", "padding", "dilation", "auto_padding", "ceil", "p"]
         window::lp_pool, "the p-norm of each window of [N, C, *]";
     "matmul" (2, 2) [] linear::matmul, "a · b, as numpy.matmul has it";

@@ -110,12 +110,18 @@ pub(super) fn batch_norm(call: &mut Call<'_>) -> Outcome {
     one(call.scaled_channels(normal, weight, bias)?)
 }
 
-/// Over the axes from option `axis` on: x, weight, bias.
+/// Over the axes from option `axis` on: x, weight, bias. Further results, if they are read: the
+/// means, and one over the deviations.
 pub(super) fn layer_norm(call: &mut Call<'_>) -> Outcome {
     let (x, weight, bias) = (call.array(0)?, call.optional(1)?, call.optional(2)?);
     let (block, epsilon) = (call.block(x)?, call.epsilon()?);
     let normal = call.normalized(x, block, true, epsilon)?;
-    one(call.scaled(normal, weight, bias)?)
+    let mut results = one(call.scaled(normal, weight, bias)?)?;
+    if call.node.outputs.len() > 1 {
+        let (mean, inverse) = call.statistics(x, epsilon)?;
+        results.extend([mean.into(), inverse.into()]);
+    }
+    Ok(results)
 }
 
 /// As layer norm without the mean: x, weight.
@@ -127,6 +133,18 @@ pub(super) fn rms_norm(call: &mut Call<'_>) -> Outcome {
 }
 
 impl Call<'_> {
+    /// Means over the axes from option `axis` on, and one over the deviations.
+    fn statistics(&mut self, x: Array, epsilon: f64) -> Result<(Array, Array), Fault> {
+        let rank = self.recording.rank(x);
+        let axis = self.axis(self.int("axis", -1)?, rank)?;
+        let mean = self.mean_from(x, axis)?;
+        let centred = self.pair(x, mean, Tape::sub)?;
+        let squares = self.map(Unary::Square, centred);
+        let variance = self.mean_from(squares, axis)?;
+        let shifted = self.map(Unary::Shift(epsilon), variance);
+        Ok((mean, self.map(Unary::Rsqrt, shifted)))
+    }
+
     /// Entries of the axes from option `axis` on.
     fn block(&mut self, x: Array) -> Result<usize, Fault> {
         let shape = self.shape(x);

@@ -4,7 +4,7 @@ use vivit_autodiff::{InputKind, Tape, Var};
 use vivit_tensor::Unary;
 
 use crate::graph::call::{Call, Outcome, Outcome1};
-use crate::graph::fault::{Fault, ensure, fault};
+use crate::graph::fault::{Fault, ensure};
 use crate::graph::value::Array;
 
 fn one(array: Array) -> Outcome {
@@ -63,7 +63,10 @@ impl Call<'_> {
         }
         if shape.contains(&0) {
             let size = left.iter().product();
-            let filled = self.recording.host_array(&left, vec![reduction.of_nothing; size], x.kind)?;
+            // Of truth values the largest is 1, the smallest 0.
+            let bounds = if x.kind == InputKind::Bool { [0.0, 1.0] } else { [f64::NEG_INFINITY, f64::INFINITY] };
+            let value = reduction.of_nothing.clamp(bounds[0], bounds[1]);
+            let filled = self.recording.host_array(&left, vec![value; size], x.kind)?;
             let kept = left.iter().enumerate().filter(|(at, _)| axes.keep || !axes.axes.contains(at));
             let kept: Vec<usize> = kept.map(|(_, &len)| len).collect();
             return Ok(self.recording.reshape(filled, &kept));
@@ -89,6 +92,12 @@ impl Call<'_> {
             x = self.recording.reshape(x, &left);
         }
         Ok(x)
+    }
+
+    /// The mean over the axes from one on, which stay with length one.
+    pub(super) fn mean_from(&mut self, x: Array, axis: usize) -> Outcome1 {
+        let axes = (axis..self.recording.rank(x)).collect();
+        self.over(x, &Axes { axes, keep: true }, MEAN)
     }
 
     fn reduction(&mut self, reduction: Reduction) -> Outcome {
@@ -292,28 +301,17 @@ impl Call<'_> {
     }
 }
 
-/// `x / max(‖x‖_p, epsilon)` along an axis, p 1 or 2.
+/// `x / max(‖x‖_p, epsilon)` along an axis.
 pub(super) fn lp_normalize(call: &mut Call<'_>) -> Outcome {
     let x = call.array(0)?;
     let axis = call.axis(call.int("axis", -1)?, call.recording.rank(x))?;
     let axes = Axes { axes: vec![axis], keep: true };
-    let norm = match call.int("p", 2)? {
-        1 => {
-            let sizes = call.map(Unary::Abs, x);
-            call.over(sizes, &axes, SUM)?
-        }
-        2 => {
-            let squares = call.map(Unary::Square, x);
-            let sum = call.over(squares, &axes, SUM)?;
-            call.map(Unary::Sqrt, sum)
-        }
-        p => fault!("option \"p\" must be 1 or 2, got {p}"),
-    };
-    let least = call.float("epsilon", 0.0)?;
-    let norm = if least > 0.0 {
-        call.map(Unary::HardTanh(least, f64::INFINITY), norm)
-    } else {
-        norm
-    };
+    // A bound on what the root is taken of keeps the derivative of a zero vector finite.
+    let (p, least) = (call.size("p", 2)?, call.float("epsilon", 1e-12)?);
+    ensure!(least > 0.0, "option \"epsilon\" must be above 0, got {least}");
+    let powers = call.powers(x, p)?;
+    let sum = call.over(powers, &axes, SUM)?;
+    let sum = call.map(Unary::HardTanh(least.powi(p as i32), f64::INFINITY), sum);
+    let norm = call.root(sum, p);
     one(call.pair(x, norm, Tape::div)?)
 }

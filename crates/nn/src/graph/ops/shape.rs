@@ -57,6 +57,20 @@ pub(super) fn identity(call: &mut Call<'_>) -> Outcome {
     }
 }
 
+/// x, as dropout in evaluation mode leaves it: x, ratio, whether to train.
+pub(super) fn dropout(call: &mut Call<'_>) -> Outcome {
+    if let Some(training) = call.optional(2)? {
+        let known = call.recording.numbers(training);
+        ensure!(
+            known.is_some_and(|truth| truth.iter().all(|&truth| truth == 0.0)),
+            "dropout in training mode is not supported; export the model in evaluation mode \
+             (`model.eval()`)"
+        );
+    }
+    let x = call.array(0)?;
+    one(x)
+}
+
 /// The lengths of the axes from `start` to before `end`.
 pub(super) fn shape(call: &mut Call<'_>) -> Outcome {
     let x = call.array(0)?;

@@ -226,7 +226,7 @@ pub(super) fn conv_transpose(call: &mut Call<'_>) -> Outcome {
     let pads: Vec<(i64, i64)> = match call.ints("output_shape")? {
         Some(_) => {
             let wanted = call.sizes("output_shape", axes, 0)?;
-            let upper = call.text("auto_padding", "")? != "same_lower";
+            let upper = call.text("auto_padding", "")? == "same_upper";
             (0..axes)
                 .map(|axis| {
                     halves((full[axis] + output_padding[axis]) as i64 - wanted[axis] as i64, upper)
