@@ -168,10 +168,9 @@ fn check_directions(
     if let Some(gammas) = case.get("expected/position_gammas") {
         let along = positional_derivatives_along(graph, loss, &directions)?;
         let lambdas = case.array("expected/position_lambdas")?;
-        for (quantity, got, expected) in [
-            ("γ per position", &along.gammas, gammas),
-            ("λ per position", &along.lambdas, lambdas),
-        ] {
+        for (quantity, got, expected) in
+            [("γ per position", &along.gammas, gammas), ("λ per position", &along.lambdas, lambdas)]
+        {
             report.compare(name, quantity, got.as_slice(), &expected.data, 0.0, tolerance);
         }
     }

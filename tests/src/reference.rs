@@ -388,7 +388,12 @@ fn check_group(
 
 /// Worst over directions of the error, scaled by the quantity's largest magnitude and divided by
 /// the direction's factor. With `signless` a direction may be flipped as a whole.
-pub(crate) fn directional_error(got: &Matrix<f64>, expected: &Array, factors: &[f64], signless: bool) -> f64 {
+pub(crate) fn directional_error(
+    got: &Matrix<f64>,
+    expected: &Array,
+    factors: &[f64],
+    signless: bool,
+) -> f64 {
     let k = factors.len();
     if [got.rows(), got.cols()] != expected.shape[..] {
         return f64::INFINITY;

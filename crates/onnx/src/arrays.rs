@@ -69,8 +69,18 @@ pub(crate) struct Uses {
 
 /// Operations that only move the numbers of argument 0.
 const MOVING: &[&str] = &[
-    "Identity", "Cast", "CastLike", "Transpose", "Reshape", "Unsqueeze", "Squeeze", "Slice",
-    "Concat", "Flatten", "Expand", "Split",
+    "Identity",
+    "Cast",
+    "CastLike",
+    "Transpose",
+    "Reshape",
+    "Unsqueeze",
+    "Squeeze",
+    "Slice",
+    "Concat",
+    "Flatten",
+    "Expand",
+    "Split",
 ];
 
 /// Follows the arrays of a list of nodes, which are in order, from the outputs back.

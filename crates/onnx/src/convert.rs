@@ -48,7 +48,11 @@ impl<'c> Convert<'c> {
 
     // Attributes.
 
-    fn attribute(&self, name: &'static str, types: &[i32]) -> Result<Option<&'c proto::Attribute>, String> {
+    fn attribute(
+        &self,
+        name: &'static str,
+        types: &[i32],
+    ) -> Result<Option<&'c proto::Attribute>, String> {
         self.seen.borrow_mut().insert(name);
         let Some(found) = self.node.attribute.iter().find(|attribute| attribute.name == name)
         else {
@@ -189,10 +193,7 @@ impl<'c> Convert<'c> {
 
     /// A node under this one's name, with its first result.
     pub fn last(&self, op: &str, inputs: Vec<Option<Argument>>) -> Node {
-        Node::new(op, &[], "")
-            .named(&self.node.name)
-            .taking(inputs)
-            .giving(vec![self.output(0)])
+        Node::new(op, &[], "").named(&self.node.name).taking(inputs).giving(vec![self.output(0)])
     }
 
     pub fn emit(&mut self, node: Node) {
@@ -225,5 +226,8 @@ impl<'c> Convert<'c> {
 
 /// Names as arguments.
 pub(crate) fn named(names: &[&str]) -> Vec<Option<Argument>> {
-    names.iter().map(|&name| Some(name).filter(|name| !name.is_empty()).map(Argument::from)).collect()
+    names
+        .iter()
+        .map(|&name| Some(name).filter(|name| !name.is_empty()).map(Argument::from))
+        .collect()
 }

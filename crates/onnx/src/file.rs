@@ -75,9 +75,8 @@ impl Onnx {
 
     fn initializers(&self, params: bool) -> impl Iterator<Item = (&str, &[usize])> {
         let arrays = self.imported.initializers.iter().map(|initializer| &initializer.array);
-        let chosen = move |array: &&NamedArray| {
-            self.imported.params.contains(&array.name) == params
-        };
+        let chosen =
+            move |array: &&NamedArray| self.imported.params.contains(&array.name) == params;
         arrays.filter(chosen).map(|array| (array.name.as_str(), array.shape.as_slice()))
     }
 

@@ -208,13 +208,8 @@ fn convert(
 }
 
 /// Arguments that are shapes.
-const SHAPES: &[(&str, usize)] = &[
-    ("Reshape", 1),
-    ("Expand", 1),
-    ("ConstantOfShape", 0),
-    ("Resize", 3),
-    ("Tile", 1),
-];
+const SHAPES: &[(&str, usize)] =
+    &[("Reshape", 1), ("Expand", 1), ("ConstantOfShape", 0), ("Resize", 3), ("Tile", 1)];
 
 /// The nodes whose shapes contain the fixed number of samples.
 fn fixed_shapes<'a>(
@@ -228,11 +223,14 @@ fn fixed_shapes<'a>(
             && array.shape.len() <= 1
             && (0..numbers.len()).any(|at| numbers.at(at) == samples as f64)
     };
-    let mut tainted: HashSet<&str> = arrays.filter(holds).map(|array| array.name.as_str()).collect();
+    let mut tainted: HashSet<&str> =
+        arrays.filter(holds).map(|array| array.name.as_str()).collect();
     // Shapes are put together from pieces; nodes are in order.
     for node in nodes {
         let piece = ["Concat", "Unsqueeze", "Squeeze", "Cast", "Identity", "Reshape"];
-        if piece.contains(&node.op_type.as_str()) && node.input.iter().any(|n| tainted.contains(n.as_str())) {
+        if piece.contains(&node.op_type.as_str())
+            && node.input.iter().any(|n| tainted.contains(n.as_str()))
+        {
             tainted.extend(node.output.iter().map(String::as_str));
         }
     }
@@ -270,11 +268,13 @@ fn warnings(
         warnings.push(Warning::Renamed { names: renamed });
     }
     let norms = nodes.iter().any(|node| node.op_type == "BatchNormalization");
-    let convolution = |node: &&proto::Node| ["Conv", "ConvTranspose"].contains(&node.op_type.as_str());
+    let convolution =
+        |node: &&proto::Node| ["Conv", "ConvTranspose"].contains(&node.op_type.as_str());
     // A bias whose name is not the weight's brother came from somewhere else.
     let folded = |node: &proto::Node| {
         let (weight, bias) = (node.input.get(1)?, node.input.get(2)?);
-        let own = weight.strip_suffix(".weight").is_some_and(|layer| *bias == format!("{layer}.bias"));
+        let own =
+            weight.strip_suffix(".weight").is_some_and(|layer| *bias == format!("{layer}.bias"));
         (params.contains(bias) && !own && (is_made_up(bias) || bias.ends_with("_bias")))
             .then(|| weight.clone())
     };

@@ -27,11 +27,8 @@ pub(crate) fn own_domain(domain: &str) -> bool {
 impl<'f> Inliner<'f> {
     pub fn new(functions: &'f [proto::Function]) -> Self {
         let keyed = functions.iter().map(|function| {
-            let key = (
-                function.domain.as_str(),
-                function.name.as_str(),
-                function.overload.as_str(),
-            );
+            let key =
+                (function.domain.as_str(), function.name.as_str(), function.overload.as_str());
             (key, function)
         });
         Inliner { functions: keyed.collect(), nodes: Vec::new(), calls: 0 }
@@ -96,10 +93,8 @@ impl<'f> Inliner<'f> {
                     attributes.push(attribute.clone());
                 } else if let Some(value) = value(&attribute.ref_attr_name) {
                     // Without a value the attribute is left out.
-                    attributes.push(proto::Attribute {
-                        name: attribute.name.clone(),
-                        ..value.clone()
-                    });
+                    attributes
+                        .push(proto::Attribute { name: attribute.name.clone(), ..value.clone() });
                 }
             }
             let label = if call.name.is_empty() { &prefix } else { &call.name };

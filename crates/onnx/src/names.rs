@@ -81,7 +81,8 @@ impl Onnx {
             } else if let [rows, columns] = shape[..] {
                 let other = turned(&own, rows, columns);
                 let Some(now) = free(&(vec![columns, rows], other)) else { continue };
-                let numbers = (0..rows * columns).map(|at| values.at(at % rows * columns + at / rows));
+                let numbers =
+                    (0..rows * columns).map(|at| values.at(at % rows * columns + at / rows));
                 *values = numbers.collect::<Vec<f64>>().into();
                 *shape = vec![columns, rows];
                 found.transposed.push((was.clone(), now.clone()));
@@ -121,9 +122,9 @@ impl Onnx {
                 names.retain(|name| params.contains(name));
             }
         }
-        self.imported.warnings.retain(|warning| {
-            !matches!(warning, Warning::Renamed { names } if names.is_empty())
-        });
+        self.imported
+            .warnings
+            .retain(|warning| !matches!(warning, Warning::Renamed { names } if names.is_empty()));
         Ok((self, found))
     }
 }

@@ -50,8 +50,23 @@ pub(crate) fn kind_of(data_type: i32) -> Option<InputKind> {
 /// An element type in words.
 pub(crate) fn type_name(data_type: i32) -> String {
     let names = [
-        "no type", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool",
-        "float16", "double", "uint32", "uint64", "complex64", "complex128", "bfloat16",
+        "no type",
+        "float",
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "int32",
+        "int64",
+        "string",
+        "bool",
+        "float16",
+        "double",
+        "uint32",
+        "uint64",
+        "complex64",
+        "complex128",
+        "bfloat16",
     ];
     let known = usize::try_from(data_type).ok().and_then(|at| names.get(at));
     known.map_or_else(|| format!("type {data_type}"), |name| name.to_string())
@@ -116,9 +131,11 @@ pub(crate) fn read(tensor: &proto::Tensor, folder: Folder<'_>) -> Result<NamedAr
 /// The bytes of an array in a file of its own: no more than there are, whatever the file claims.
 fn external(tensor: &proto::Tensor, bytes: usize, folder: Folder<'_>) -> Result<Vec<u8>, String> {
     let Folder::Of(folder) = folder else {
-        return Err("the numbers are in another file, but there is no folder to look in; read the \
+        return Err(
+            "the numbers are in another file, but there is no folder to look in; read the \
                     file by its path"
-            .into());
+                .into(),
+        );
     };
     let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key);
     let Some(location) = entry("location").map(|entry| Path::new(&entry.value)) else {
@@ -133,18 +150,18 @@ fn external(tensor: &proto::Tensor, bytes: usize, folder: Folder<'_>) -> Result<
     }
     let path = folder.join(location);
     // A link could lead outside as well.
-    let canonical = |path: &Path| {
-        path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))
-    };
+    let canonical =
+        |path: &Path| path.canonicalize().map_err(|error| format!("{}: {error}", path.display()));
     let home = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if !canonical(&path)?.starts_with(canonical(home)?) {
         return Err(format!("{} leads outside the folder of the file", path.display()));
     }
     let number = |key: &str, default: usize| match entry(key) {
         None => Ok(default),
-        Some(entry) => entry.value.parse::<usize>().map_err(|_| {
-            format!("the {key} {:?} in the other file is no number", entry.value)
-        }),
+        Some(entry) => entry
+            .value
+            .parse::<usize>()
+            .map_err(|_| format!("the {key} {:?} in the other file is no number", entry.value)),
     };
     let (offset, length) = (number("offset", 0)?, number("length", bytes)?);
     if length != bytes {
@@ -202,9 +219,7 @@ fn listed(tensor: &proto::Tensor) -> HostVec {
         element::UINT32 | element::UINT64 => {
             tensor.uint64_data.iter().map(|&x| x as f64).collect::<Vec<_>>().into()
         }
-        element::BOOL => {
-            small().map(|&x| f64::from(u8::from(x != 0))).collect::<Vec<_>>().into()
-        }
+        element::BOOL => small().map(|&x| f64::from(u8::from(x != 0))).collect::<Vec<_>>().into(),
         _ => small().map(|&x| f64::from(x)).collect::<Vec<_>>().into(),
     }
 }

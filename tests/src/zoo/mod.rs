@@ -2,8 +2,8 @@
 //! checked on.
 
 pub mod layers;
-mod sequences;
 mod rearranged;
+mod sequences;
 
 use vivit::autodiff::{
     BceWithLogits, CrossEntropy, FiniteCheck, Graph, Loss, Mse, Reduction, RootColumns, Tape, Var,

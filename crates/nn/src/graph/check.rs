@@ -88,7 +88,8 @@ fn check_interface(inputs: &[InputSpec], outputs: &[OutputSpec]) -> Vec<GraphPro
     }
     for output in outputs.iter().filter(|output| output.sample_axis == output.class_axis) {
         let (name, axis) = (&output.name, output.sample_axis);
-        reasons.push(format!("output {name} has both its samples and its classes along axis {axis}"));
+        reasons
+            .push(format!("output {name} has both its samples and its classes along axis {axis}"));
     }
     reasons.into_iter().map(|reason| GraphProblem::Interface { reason }).collect()
 }

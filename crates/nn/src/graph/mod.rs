@@ -18,9 +18,7 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
-use vivit_autodiff::{
-    Graph, InputKind, InputSpec, Inputs, Model, OutputSpec, Param,
-};
+use vivit_autodiff::{Graph, InputKind, InputSpec, Inputs, Model, OutputSpec, Param};
 use vivit_tensor::{Device, Tensor};
 
 use crate::{Error, Weights};
@@ -113,9 +111,10 @@ impl GraphModel {
             .collect()
         };
         let host = Device::cpu_f64();
-        let constants = parts.constants.into_iter().map(|NamedArray { name, kind, shape, values }| {
-            Ok(Constant { name, kind, value: Tensor::from_vec(&host, &shape, values)? })
-        });
+        let constants =
+            parts.constants.into_iter().map(|NamedArray { name, kind, shape, values }| {
+                Ok(Constant { name, kind, value: Tensor::from_vec(&host, &shape, values)? })
+            });
         let constants: Vec<Constant> = constants.collect::<Result<_, Error>>()?;
         Ok(GraphModel {
             weights: Weights::new(device, named(parts.params)?, named(parts.buffers)?)?,
@@ -294,10 +293,7 @@ impl GraphModel {
     }
 
     /// The inputs' arrays, after everything that can be checked without running.
-    fn checked<'i>(
-        &self,
-        inputs: &'i Inputs,
-    ) -> Result<Vec<&'i Tensor>, Error> {
+    fn checked<'i>(&self, inputs: &'i Inputs) -> Result<Vec<&'i Tensor>, Error> {
         let arrays = inputs.matched(&self.inputs)?;
         let mut samples: Option<usize> = None;
         for (at, (spec, &value)) in self.inputs.iter().zip(&arrays).enumerate() {
@@ -311,9 +307,7 @@ impl GraphModel {
             let expected = *samples.get_or_insert(n);
             if n != expected {
                 let what = format!("input {}", spec.name);
-                return Err(
-                    vivit_autodiff::Error::BatchMismatch { what, got: n, expected }.into()
-                );
+                return Err(vivit_autodiff::Error::BatchMismatch { what, got: n, expected }.into());
             }
         }
         Ok(arrays)

@@ -136,8 +136,7 @@ impl GraphModel {
         };
         let description = read().map_err(|error| error.in_file(path))?;
         let arrays = Arrays::read(arrays)?;
-        Self::from_description(device, &description, &arrays)
-            .map_err(|error| error.in_file(path))
+        Self::from_description(device, &description, &arrays).map_err(|error| error.in_file(path))
     }
 
     /// The arrays beside the text as the bytes of a safetensors file: the state dictionary in the
@@ -250,15 +249,21 @@ impl Reader {
             return self.refused();
         }
         let known = [
-            "format", "version", "inputs", "outputs", "parameters", "buffers", "constants", "nodes",
+            "format",
+            "version",
+            "inputs",
+            "outputs",
+            "parameters",
+            "buffers",
+            "constants",
+            "nodes",
         ];
         self.only("the text", text, &known);
         let parts = GraphParts {
             inputs: self.each(text, "inputs", Self::input),
             outputs: self.each(text, "outputs", Self::output),
-            params: self.each(text, "parameters", |reader, at, name| {
-                reader.stored(at, name, arrays)
-            }),
+            params: self
+                .each(text, "parameters", |reader, at, name| reader.stored(at, name, arrays)),
             buffers: self.each(text, "buffers", |reader, at, name| reader.stored(at, name, arrays)),
             constants: self.each(text, "constants", |reader, at, constant| {
                 reader.constant(at, constant, arrays)
@@ -369,10 +374,11 @@ impl Reader {
         let spec = OutputSpec::new(&self.name(place, text)?);
         let samples = self.get(place, text, "sample_axis", "an axis", axis(0))?;
         let classes = self.get(place, text, "class_axis", "an axis", axis(1))?;
-        let prediction = self.get(place, text, "prediction", "true or false", |flag| match flag {
-            Value::Null => Some(true),
-            flag => flag.as_bool(),
-        })?;
+        let prediction =
+            self.get(place, text, "prediction", "true or false", |flag| match flag {
+                Value::Null => Some(true),
+                flag => flag.as_bool(),
+            })?;
         Some(spec.samples_along(samples).classes_along(classes).predicting(prediction))
     }
 
@@ -391,12 +397,7 @@ impl Reader {
         }
     }
 
-    fn constant(
-        &mut self,
-        place: &str,
-        text: &Value,
-        arrays: &Arrays<'_>,
-    ) -> Option<NamedArray> {
+    fn constant(&mut self, place: &str, text: &Value, arrays: &Arrays<'_>) -> Option<NamedArray> {
         self.only(place, text, &["name", "kind", "shape", "values"]);
         let (name, kind) = (self.name(place, text)?, self.kind(place, text)?);
         if text["values"].is_null() {
@@ -438,10 +439,11 @@ impl Reader {
             let name = |name: &Value| name.as_str().map(String::from);
             outputs.as_array()?.iter().map(name).collect()
         })?;
-        let attributes = self.get(place, text, "options", "an object", |options| match options {
-            Value::Null => Some(Map::new()),
-            options => options.as_object().cloned(),
-        })?;
+        let attributes =
+            self.get(place, text, "options", "an object", |options| match options {
+                Value::Null => Some(Map::new()),
+                options => options.as_object().cloned(),
+            })?;
         Some(Node { name, op, inputs, outputs, attributes })
     }
 }

@@ -128,9 +128,8 @@ pub(super) fn group_norm(c: &mut Convert<'_>) -> Outcome {
     c.only_outputs(1)?;
     let normal = c.step("group_norm", c.arguments(1), &[("groups", groups.into()), epsilon]);
     let rows = c.step("reshape", vec![Some(normal.into()), Some(vec![0, groups, -1].into())], &[]);
-    let mut part = |at: usize| {
-        c.step("reshape", vec![c.argument(at), Some(vec![groups, 1].into())], &[])
-    };
+    let mut part =
+        |at: usize| c.step("reshape", vec![c.argument(at), Some(vec![groups, 1].into())], &[]);
     let (scale, bias) = (part(1), part(2));
     let scaled = c.step("mul", named(&[&rows, &scale]), &[]);
     let shifted = c.step("add", named(&[&scaled, &bias]), &[]);

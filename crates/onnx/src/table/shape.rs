@@ -44,7 +44,11 @@ pub(super) fn constant_of_shape(c: &mut Convert<'_>) -> Outcome {
             if !number.is_finite() {
                 // No JSON number: repeated by another node.
                 let name = c.temporary();
-                c.constants.push(vivit_nn::NamedArray { name: name.clone(), shape: vec![], ..array });
+                c.constants.push(vivit_nn::NamedArray {
+                    name: name.clone(),
+                    shape: vec![],
+                    ..array
+                });
                 let node = c.last("expand", vec![Some(name.into()), c.argument(0)]);
                 c.emit(node);
                 return Ok(());
@@ -154,9 +158,8 @@ pub(super) fn split(c: &mut Convert<'_>) -> Outcome {
         options.push(("parts", parts.into()));
     }
     let node = c.last("split", c.all_arguments()).giving(c.node.output.clone());
-    let node = options.into_iter().fold(node, |node, (name, value): (&str, Value)| {
-        node.with(name, value)
-    });
+    let node =
+        options.into_iter().fold(node, |node, (name, value): (&str, Value)| node.with(name, value));
     c.emit(node);
     Ok(())
 }

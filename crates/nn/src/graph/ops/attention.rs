@@ -49,8 +49,7 @@ pub(super) fn attention(call: &mut Call<'_>) -> Outcome {
             let part = call.part(array, 0, item, item + 1)?;
             Ok(call.recording.reshape(part, &shape[1..]))
         };
-        let [a, b, c] =
-            [part(three[0], &q)?, part(three[1], &k)?, part(three[2], &v)?];
+        let [a, b, c] = [part(three[0], &q)?, part(three[1], &k)?, part(three[2], &v)?];
         let mask = match mask {
             Some(mask) => {
                 let mask = call.mask_of(mask, item)?;

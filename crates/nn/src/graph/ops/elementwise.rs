@@ -14,7 +14,11 @@ fn one(array: Array) -> Outcome {
 
 /// The kind of sums and products of two kinds.
 fn mixed(a: InputKind, b: InputKind) -> InputKind {
-    if a == InputKind::Float || b == InputKind::Float { InputKind::Float } else { InputKind::Integer }
+    if a == InputKind::Float || b == InputKind::Float {
+        InputKind::Float
+    } else {
+        InputKind::Integer
+    }
 }
 
 /// What a binary operation does with two numbers on the host, and on a tape.

@@ -39,27 +39,27 @@ pub(super) fn gather(call: &mut Call<'_>) -> Outcome {
 
 impl Call<'_> {
     pub(super) fn gathered(&mut self, x: Array, index: Array, axis: usize) -> Outcome1 {
-    let (shape, of_index) = (self.shape(x), self.shape(index));
-    let whole = [&shape[..axis], &of_index[..], &shape[axis + 1..]].concat();
-    self.recording.check_shape(&whole)?;
-    self.check_indices(index, shape[axis])?;
-    if let Some(entries) = self.known_entries(index, shape[axis]) {
-        let picked = self.picked(x, axis, &entries)?;
-        return Ok(self.recording.reshape(picked, &whole));
+        let (shape, of_index) = (self.shape(x), self.shape(index));
+        let whole = [&shape[..axis], &of_index[..], &shape[axis + 1..]].concat();
+        self.recording.check_shape(&whole)?;
+        self.check_indices(index, shape[axis])?;
+        if let Some(entries) = self.known_entries(index, shape[axis]) {
+            let picked = self.picked(x, axis, &entries)?;
+            return Ok(self.recording.reshape(picked, &whole));
+        }
+        ensure!(!whole.contains(&0), "there is nothing to gather from {shape:?} by {of_index:?}");
+        let x = self.recording.upload(x)?;
+        let at = axis + self.lead(x);
+        let batched = self.recording.is_batched(x);
+        let tape = self.tape(x);
+        // A table that every sample looks up: an embedding.
+        let var = if !batched && axis == 0 && shape.len() == 2 {
+            tape.embedding(index.var, x.var)
+        } else {
+            tape.gather(x.var, at, index.var)
+        };
+        Ok(Array { var, ..x })
     }
-    ensure!(!whole.contains(&0), "there is nothing to gather from {shape:?} by {of_index:?}");
-    let x = self.recording.upload(x)?;
-    let at = axis + self.lead(x);
-    let batched = self.recording.is_batched(x);
-    let tape = self.tape(x);
-    // A table that every sample looks up: an embedding.
-    let var = if !batched && axis == 0 && shape.len() == 2 {
-        tape.embedding(index.var, x.var)
-    } else {
-        tape.gather(x.var, at, index.var)
-    };
-    Ok(Array { var, ..x })
-}
 }
 
 /// One entry of the axis for every entry of the index.

@@ -77,9 +77,8 @@ impl Call<'_> {
             input.last() == Some(&inputs),
             "shape {input:?} does not fit a linear layer's weight {matrix:?}: the last axes differ"
         );
-        let plain = bias.is_none_or(|bias| {
-            !self.recording.is_batched(bias) && self.shape(bias) == [outputs]
-        });
+        let plain = bias
+            .is_none_or(|bias| !self.recording.is_batched(bias) && self.shape(bias) == [outputs]);
         if self.recording.is_batched(weight) || !plain {
             let turned = self.recording.permute(weight, &[1, 0]);
             let product = self.product(x, turned)?;

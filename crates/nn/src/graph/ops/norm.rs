@@ -103,8 +103,7 @@ pub(super) fn batch_norm(call: &mut Call<'_>) -> Outcome {
     // x · 1/√(σ² + ε) − mean · 1/√(σ² + ε): what depends on no input is computed once per channel.
     let offset = call.pair(mean, inverse, Tape::mul)?;
     let offset = call.map(Unary::Scale(-1.0), offset);
-    let (inverse, offset) =
-        (call.per_channel(inverse, &shape)?, call.per_channel(offset, &shape)?);
+    let (inverse, offset) = (call.per_channel(inverse, &shape)?, call.per_channel(offset, &shape)?);
     let normal = call.scaled(x, Some(inverse), Some(offset))?;
     let normal = Array { kind: InputKind::Float, ..normal };
     one(call.scaled_channels(normal, weight, bias)?)

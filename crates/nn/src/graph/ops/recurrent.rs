@@ -44,7 +44,10 @@ pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
     let shape = call.shape(x);
     let [items, steps, inputs] = shape[..] else { fault!("[N, T, I] is needed, got {shape:?}") };
     ensure!(items > 0 && steps > 0 && inputs > 0, "there is nothing in a sequence {shape:?}");
-    let of_hidden = { let array = call.array(2)?; call.shape(array) };
+    let of_hidden = {
+        let array = call.array(2)?;
+        call.shape(array)
+    };
     let Some(&width) = of_hidden.last() else { fault!("recurrent weights need three axes") };
     let rows = cell.gates() * width;
     let directions = reverse.len();
@@ -64,10 +67,7 @@ pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
             "argument {at}, a weight or a bias, must not depend on the input"
         );
     }
-    ensure!(
-        cell == Cell::Lstm || call.optional(5)?.is_none(),
-        "only an LSTM has a cell state"
-    );
+    ensure!(cell == Cell::Lstm || call.optional(5)?.is_none(), "only an LSTM has a cell state");
     let gates = match call.ints("gates")? {
         None => None,
         Some(_) => Some(call.sizes("gates", cell.gates(), 0)?),
@@ -100,8 +100,7 @@ pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
         }
     }
     let [all, hidden, cells] = results;
-    let mut values: Vec<Value> =
-        vec![call.joined(all, 0)?.into(), call.joined(hidden, 1)?.into()];
+    let mut values: Vec<Value> = vec![call.joined(all, 0)?.into(), call.joined(hidden, 1)?.into()];
     if !cells.is_empty() {
         values.push(call.joined(cells, 1)?.into());
     }
@@ -182,7 +181,8 @@ impl Layer {
         let options = RecurrentOptions::default().reverse(reverse).hidden(hidden).cell(cell);
         let states = call.tape(x).recurrent(x.var, self.cell, params, options);
         let mut found = [Some(states.all), Some(states.hidden), states.cell].into_iter();
-        let shapes = [vec![1, self.steps, 1, self.width], vec![1, 1, self.width], vec![1, 1, self.width]];
+        let shapes =
+            [vec![1, self.steps, 1, self.width], vec![1, 1, self.width], vec![1, 1, self.width]];
         Ok(shapes.map(|shape| {
             let var = found.next().flatten()?;
             let array = Array { var, kind: InputKind::Float, ..x };

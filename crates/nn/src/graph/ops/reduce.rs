@@ -26,8 +26,7 @@ const MEAN: Reduction = Reduction { over: Tape::mean, of_nothing: f64::NAN };
 const MAX: Reduction = Reduction { over: Tape::max, of_nothing: f64::NEG_INFINITY };
 const MIN: Reduction = Reduction { over: Tape::min, of_nothing: f64::INFINITY };
 const PROD: Reduction = Reduction { over: Tape::prod, of_nothing: 1.0 };
-const LOGSUMEXP: Reduction =
-    Reduction { over: Tape::logsumexp, of_nothing: f64::NEG_INFINITY };
+const LOGSUMEXP: Reduction = Reduction { over: Tape::logsumexp, of_nothing: f64::NEG_INFINITY };
 
 /// Which axes an operation reduces, and whether they stay with length one.
 struct Axes {
@@ -64,10 +63,15 @@ impl Call<'_> {
         if shape.contains(&0) {
             let size = left.iter().product();
             // Of truth values the largest is 1, the smallest 0.
-            let bounds = if x.kind == InputKind::Bool { [0.0, 1.0] } else { [f64::NEG_INFINITY, f64::INFINITY] };
+            let bounds = if x.kind == InputKind::Bool {
+                [0.0, 1.0]
+            } else {
+                [f64::NEG_INFINITY, f64::INFINITY]
+            };
             let value = reduction.of_nothing.clamp(bounds[0], bounds[1]);
             let filled = self.recording.host_array(&left, vec![value; size], x.kind)?;
-            let kept = left.iter().enumerate().filter(|(at, _)| axes.keep || !axes.axes.contains(at));
+            let kept =
+                left.iter().enumerate().filter(|(at, _)| axes.keep || !axes.axes.contains(at));
             let kept: Vec<usize> = kept.map(|(_, &len)| len).collect();
             return Ok(self.recording.reshape(filled, &kept));
         }

@@ -105,8 +105,8 @@ impl Call<'_> {
 
     fn interpolation(&self) -> Result<Interpolation, Fault> {
         Ok(match self.text("mode", "nearest")? {
-            "nearest" => Interpolation::Nearest(
-                match self.text("nearest", "round_prefer_floor")? {
+            "nearest" => {
+                Interpolation::Nearest(match self.text("nearest", "round_prefer_floor")? {
                     "round_prefer_floor" => Nearest::RoundPreferFloor,
                     "round_prefer_ceil" => Nearest::RoundPreferCeil,
                     "floor" => Nearest::Floor,
@@ -115,8 +115,8 @@ impl Call<'_> {
                         "option \"nearest\" must be \"round_prefer_floor\", \"round_prefer_ceil\", \
                          \"floor\" or \"ceil\", got {other:?}"
                     ),
-                },
-            ),
+                })
+            }
             "linear" => Interpolation::Linear,
             "cubic" => Interpolation::Cubic(self.float("cubic", -0.75)?),
             other => fault!(

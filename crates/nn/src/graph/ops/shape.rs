@@ -293,10 +293,7 @@ impl Call<'_> {
         }
         let parts = self.size("parts", self.node.outputs.len())?;
         ensure!(parts > 0, "option \"parts\" must be at least 1");
-        ensure!(
-            parts <= len.max(1),
-            "an axis of {len} entries can't be split into {parts} parts"
-        );
+        ensure!(parts <= len.max(1), "an axis of {len} entries can't be split into {parts} parts");
         let size = len.div_ceil(parts);
         Ok((0..parts).map(|part| size.min(len.saturating_sub(part * size))).collect())
     }
@@ -487,9 +484,8 @@ pub(super) fn eye(call: &mut Call<'_>) -> Outcome {
     let shape = call.shape(x);
     let diagonal = call.int("diagonal", 0)?;
     let [rows, columns] = shape[..] else { fault!("two axes are needed, got {shape:?}") };
-    let on = |at: usize| {
-        ((at % columns) as i64).checked_sub((at / columns) as i64) == Some(diagonal)
-    };
+    let on =
+        |at: usize| ((at % columns) as i64).checked_sub((at / columns) as i64) == Some(diagonal);
     let numbers = (0..rows * columns).map(|at| f64::from(u8::from(on(at)))).collect();
     one(call.recording.host_array(&shape, numbers, x.kind)?)
 }

@@ -18,12 +18,7 @@ type Pads = Vec<(usize, usize)>;
 impl Call<'_> {
     /// Option `padding`: one number per axis, or the numbers before every axis and then those behind
     /// every axis; or option `auto_padding`, which makes ⌈length / stride⌉ windows.
-    fn pads(
-        &self,
-        input: &[usize],
-        span: &[usize],
-        stride: &[usize],
-    ) -> Result<Pads, Fault> {
+    fn pads(&self, input: &[usize], span: &[usize], stride: &[usize]) -> Result<Pads, Fault> {
         let axes = input.len();
         let mode = self.text("auto_padding", "")?;
         match mode {
@@ -46,7 +41,9 @@ impl Call<'_> {
         }
         let twice = self.ints("padding")?.is_some_and(|pads| pads.len() == 2 * axes && axes > 0);
         let pads = self.sizes("padding", if twice { 2 * axes } else { axes }, 0)?;
-        Ok((0..axes).map(|axis| (pads[axis], pads[if twice { axes + axis } else { axis }])).collect())
+        Ok((0..axes)
+            .map(|axis| (pads[axis], pads[if twice { axes + axis } else { axis }]))
+            .collect())
     }
 
     fn spatial(&self, what: &str, shape: &[usize]) -> Result<usize, Fault> {
@@ -98,7 +95,11 @@ fn options(call: &Call<'_>, axes: usize) -> Result<ConvOptions, Fault> {
 }
 
 fn spans(kernel: &[usize], dilation: &[usize]) -> Vec<usize> {
-    kernel.iter().zip(dilation).map(|(kernel, dilation)| dilation * (kernel.max(&1) - 1) + 1).collect()
+    kernel
+        .iter()
+        .zip(dilation)
+        .map(|(kernel, dilation)| dilation * (kernel.max(&1) - 1) + 1)
+        .collect()
 }
 
 /// x `[N, C, *in]`, w `[O, C/groups, *kernel]`, b `[O]`, to `[N, O, *out]`.
@@ -189,10 +190,7 @@ impl Weights {
             call.recording.check_shape(&joined)?;
             Ok(call.recording.reshape(wide, &joined))
         };
-        Ok(Weights {
-            weight: repeat(self.weight)?,
-            bias: self.bias.map(&mut repeat).transpose()?,
-        })
+        Ok(Weights { weight: repeat(self.weight)?, bias: self.bias.map(&mut repeat).transpose()? })
     }
 }
 
@@ -220,9 +218,8 @@ pub(super) fn conv_transpose(call: &mut Call<'_>) -> Outcome {
     let spans = spans(&kernel[2..], &options.dilation);
     let mut output_padding = call.sizes("output_padding", axes, 0)?;
     // Without padding; what padding there is crops this.
-    let full: Vec<usize> = (0..axes)
-        .map(|axis| (input[2 + axis] - 1) * options.stride[axis] + spans[axis])
-        .collect();
+    let full: Vec<usize> =
+        (0..axes).map(|axis| (input[2 + axis] - 1) * options.stride[axis] + spans[axis]).collect();
     let pads: Vec<(i64, i64)> = match call.ints("output_shape")? {
         Some(_) => {
             let wanted = call.sizes("output_shape", axes, 0)?;
