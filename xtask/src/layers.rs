@@ -15,8 +15,9 @@ const LAYERS: [Layer; 8] = [
     Layer { package: "vivit-extend", below: &["vivit-autodiff", "vivit-eigh"] },
     Layer { package: "vivit-curvature", below: &["vivit-extend", "vivit-eigh"] },
     Layer { package: "vivit-nn", below: &["vivit-autodiff"] },
+    Layer { package: "vivit-onnx", below: &["vivit-nn"] },
     Layer { package: "vivit-opencl", below: &["vivit-tensor"] },
-    Layer { package: "vivit", below: &["vivit-curvature", "vivit-nn", "vivit-opencl"] },
+    Layer { package: "vivit", below: &["vivit-curvature", "vivit-onnx", "vivit-opencl"] },
 ];
 
 /// What tests and benchmarks use; a program that uses the library should not have to build it.
