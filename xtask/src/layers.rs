@@ -8,7 +8,7 @@ struct Layer {
     below: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer { package: "vivit-tensor", below: &[] },
     Layer { package: "vivit-eigh", below: &["vivit-tensor"] },
     Layer { package: "vivit-autodiff", below: &["vivit-tensor"] },
@@ -26,7 +26,8 @@ const UNWANTED: [&str; 6] =
 
 /// Those of them that a crate needs all the same, because it reads and writes files: state
 /// dictionaries and descriptions of models.
-const WANTED: [(&str, &[&str]); 1] = [("vivit-nn", &["safetensors", "serde_json"])];
+const WANTED: [(&str, &[&str]); 2] =
+    [("vivit-nn", &["safetensors", "serde_json"]), ("vivit-onnx", &["serde_json"])];
 
 /// A dependency that users of the package build, too.
 #[derive(Debug, PartialEq, Eq)]
