@@ -27,7 +27,7 @@ impl OneHot {
     }
 
     fn index(&self) -> Index {
-        self.ids.device().positions(self.ids.buf(), self.rows)
+        self.ids.device().positions(self.ids.buf(), &[self.rows])
     }
 
     /// z of some samples, `[samples.len(), T, I]`.
@@ -90,7 +90,7 @@ impl OneHot {
             own_index: true,
             ..AxisPicks::along([m, self.rows, 1], t)
         };
-        let index = device.positions(ids.buf(), self.rows);
+        let index = device.positions(ids.buf(), &[self.rows]);
         let expanded = device.scatter_axis(&turned, &index, &picks);
         Tensor::from_buf(device, [v, n, m, self.rows], expanded)
     }

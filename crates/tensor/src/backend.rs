@@ -116,9 +116,10 @@ pub trait Backend: AsAny + Debug + Send + Sync {
 
     // Required: entries chosen along an axis.
 
-    /// Whole numbers (rounded to some) as positions on an axis of that length; what is none of 0,
-    /// …, `axis − 1`, NaN included, becomes `u32::MAX`.
-    fn positions(&self, x: &Buffer, axis: usize) -> Index;
+    /// The numbers of entries of an array of shape `axes` (row-major) from their coordinates `x:
+    /// [*, axes.len()]`, whole numbers (rounded to some). Where one of them is none of its axis, NaN
+    /// included, the number is `u32::MAX`.
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index;
     /// The entries of `x` that `picks` chooses; NaN for a position outside the axis.
     fn gather_axis(&self, x: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;
     /// The adjoint of [`gather_axis`](Backend::gather_axis): `x[c, n, o, index[n, p], i] += y[c, n,

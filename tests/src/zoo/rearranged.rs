@@ -79,6 +79,26 @@ pub(super) fn each(on: Maker<'_>) -> Vec<Problem> {
             102,
         ),
         on.taped(
+            "gather_nd, scatter_nd",
+            |tape, p, x| {
+                let h = hidden(tape, p, x);
+                let own = index(tape, &[2, 2, 2], &[1.0, 0.0, 0.0, -1.0, 1.0, 2.0, 0.0, 0.0]);
+                let own = tape.input(own);
+                let same = index(tape, &[1, 1], &[-1.0]);
+                let same = tape.constant(same);
+                let rows = tape.gather_nd(h, same);
+                let chosen = tape.gather_nd(h, own);
+                let replaced = tape.scatter_nd(h, same, rows, ScatterReduction::Add);
+                let y = tape.scatter_nd(replaced, own, chosen, ScatterReduction::Replace);
+                let y = tape.tanh(y);
+                tape.flatten(y)
+            },
+            &[&[3, 2]],
+            &[2, 2, 2],
+            Mse(Mean),
+            111,
+        ),
+        on.taped(
             "slices in steps, scatter_slices",
             |tape, p, x| {
                 let h = hidden(tape, p, x);

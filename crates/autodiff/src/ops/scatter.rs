@@ -16,12 +16,13 @@ pub enum ScatterReduction {
 /// Sums of updates at the entries of an axis that an index names, zero at the others: `y[…,
 /// index[…, p, …], …] = Σ_p u[…, p, …]`. Arguments: index, whole numbers below the axis's length,
 /// and updates; nothing is differentiated in index.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Scatter {
     /// The axis, of a sample.
     pub axis: usize,
-    /// Its length in the result.
-    pub axis_len: usize,
+    /// Its length in the result, or those of the axes that it consists of: of several, the index
+    /// holds coordinates.
+    pub axis_lens: Vec<usize>,
     /// Whether index and updates carry a sample axis.
     pub batched: [bool; 2],
     /// Whether index has the updates' shape; otherwise it names an entry for every entry of the
@@ -30,6 +31,10 @@ pub struct Scatter {
 }
 
 impl Scatter {
+    fn axis_len(&self) -> usize {
+        self.axis_lens.iter().product()
+    }
+
     /// The shape of the updates per sample; where only the index carries a sample axis, they repeat.
     fn own(&self, updates: &Shape) -> Shape {
         if self.batched[1] { updates.tail() } else { *updates }
@@ -45,7 +50,7 @@ impl Scatter {
             samples,
             own_index: self.batched[0],
             per_entry: self.per_entry,
-            ..AxisPicks::along([outer, self.axis_len, inner], own[self.axis])
+            ..AxisPicks::along([outer, self.axis_len(), inner], own[self.axis])
         }
     }
 
@@ -60,7 +65,7 @@ impl Scatter {
     /// `front` and the result's shape.
     fn out_shape(&self, front: &[usize], index: &Shape, updates: &Shape) -> Shape {
         let mut shape = self.own(updates).to_vec();
-        shape[self.axis] = self.axis_len;
+        shape[self.axis] = self.axis_len();
         if self.batched.contains(&true) {
             shape.insert(0, self.samples(index, updates));
         }
@@ -76,7 +81,7 @@ impl Scatter {
         } else {
             u.clone()
         };
-        let at = device.positions(index.buf(), self.axis_len);
+        let at = device.positions(index.buf(), &self.axis_lens);
         let sent = device.scatter_axis(u.buf(), &at, &self.picks(k, n, updates));
         Tensor::from_buf(device, self.out_shape(&[k], index.shape(), updates), sent)
     }
@@ -103,7 +108,7 @@ impl Op for Scatter {
             return Tensor::zeros(mat.device(), shape);
         }
         let (index, device, updates) = (io.args[0], mat.device(), io.args[1].shape());
-        let at = device.positions(index.buf(), self.axis_len);
+        let at = device.positions(index.buf(), &self.axis_lens);
         let picked = device.gather_axis(mat.buf(), &at, &self.picks(v, n, updates));
         if self.batched == [true, false] {
             let kept = Tensor::from_buf(device, updates.prefixed(&[v, n]), picked);
@@ -180,25 +185,64 @@ impl Tape {
         (per_entry, reduction): (bool, ScatterReduction),
     ) -> Var {
         self.expect_axis("scatter", x, axis);
-        let own = |tape: &Self, var: Var| {
-            let shape = *tape.value(var).shape();
-            if tape.is_batched(var) { shape.tail() } else { shape }
-        };
-        let (of_x, of_index, of_updates) = (own(self, x), own(self, index), own(self, updates));
+        let [of_x, of_index, of_updates] = [x, index, updates].map(|var| self.own_shape(var));
         let axis = axis - usize::from(self.is_batched(x));
         let fits = of_x.rank() == of_updates.rank()
             && (0..of_x.rank()).all(|at| at == axis || of_x[at] == of_updates[at])
             && if per_entry { of_index == of_updates } else { *of_index == [of_updates[axis]] };
         assert!(fits, "scatter: an index {of_index} and updates {of_updates} for {of_x}");
-        let index = self.axis_positions(index, of_x[axis]);
-        let batched = [self.is_batched(index), self.is_batched(updates)];
-        let op = Scatter { axis, axis_len: of_x[axis], batched, per_entry };
-        let sent = self.record(op, &[index, updates]);
+        let op = Scatter { axis, axis_lens: vec![of_x[axis]], batched: [false; 2], per_entry };
+        self.scatter_as(op, x, index, updates, reduction)
+    }
+
+    /// `x` with the updates at the entries whose coordinates the index's last axis holds, as ONNX's
+    /// `ScatterND`: `y[index[p, 0], index[p, 1], …, …]` becomes, or has added, `updates[p, …]`.
+    ///
+    /// The coordinates are those of a sample. Otherwise as
+    /// [`scatter_elements`](Tape::scatter_elements).
+    ///
+    /// # Panics
+    /// If there are no coordinates, more than axes, or the shapes do not fit.
+    #[track_caller]
+    pub fn scatter_nd(
+        &mut self,
+        x: Var,
+        index: Var,
+        updates: Var,
+        reduction: ScatterReduction,
+    ) -> Var {
+        let [axis_lens, inner, places] = self.coordinates("scatter by coordinates", x, index);
+        let (of_x, of_updates) = (self.own_shape(x), self.own_shape(updates));
+        assert!(
+            of_updates[..] == [&places[..], &inner].concat(),
+            "scatter by coordinates: updates {of_updates} for {places:?} places in {of_x}"
+        );
+        let (count, axes) = (places.iter().product(), axis_lens.len());
+        let flat = self.reshape(x, &[&[axis_lens.iter().product()], &inner[..]].concat());
+        let updates = self.reshape(updates, &[&[count], &inner[..]].concat());
+        let index = self.reshape(index, &[count, axes]);
+        let op = Scatter { axis: 0, axis_lens, batched: [false; 2], per_entry: false };
+        let y = self.scatter_as(op, flat, index, updates, reduction);
+        self.reshape(y, &of_x)
+    }
+
+    /// As `op` says, which is told what carries a sample axis.
+    fn scatter_as(
+        &mut self,
+        op: Scatter,
+        x: Var,
+        index: Var,
+        updates: Var,
+        reduction: ScatterReduction,
+    ) -> Var {
+        let index = self.axis_positions(index, &op.axis_lens);
+        let op = Scatter { batched: [self.is_batched(index), self.is_batched(updates)], ..op };
+        let sent = self.record(op.clone(), &[index, updates]);
         let kept = if reduction == ScatterReduction::Add {
             x
         } else {
-            let places = self.vacant(op, index, updates);
-            self.mul(x, places)
+            let vacant = self.vacant(op, index, updates);
+            self.mul(x, vacant)
         };
         self.add(kept, sent)
     }
@@ -206,8 +250,7 @@ impl Tape {
     /// 1 at the entries that no index names, 0 at the others.
     fn vacant(&mut self, op: Scatter, index: Var, updates: Var) -> Var {
         let op = Scatter { batched: [op.batched[0], false], ..op };
-        let shape = *self.value(updates).shape();
-        let own = if self.is_batched(updates) { shape.tail() } else { shape };
+        let own = self.own_shape(updates);
         let ones = Tensor::full(self.device(), own, 1.0);
         let named = op.forward(&[self.value(index), &ones]);
         // 1 − times named, not below 0.
