@@ -170,6 +170,19 @@ pub(super) fn each(on: Maker<'_>) -> Vec<Problem> {
             106,
         ),
         on.taped(
+            "adaptive_max_pool",
+            |tape, p, x| {
+                let h = hidden(tape, p, x);
+                let h = tape.adaptive_max_pool(h, &[3, 2]);
+                let y = tape.flatten(h);
+                tape.linear(y, p[1], None)
+            },
+            &[&[3, 2], &[2, 6]],
+            &[2, 1, 4, 2],
+            CrossEntropy(Mean),
+            112,
+        ),
+        on.taped(
             "tril, triu, depth_to_space, sum_axes",
             |tape, p, x| {
                 let h = hidden(tape, p, x);

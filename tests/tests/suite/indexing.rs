@@ -250,6 +250,27 @@ fn channels_and_blocks_of_pixels() {
     assert_eq!(tape.value(back).to_vec().unwrap(), tape.value(x).to_vec().unwrap());
 }
 
+/// By their definition: the largest entry of `⌊o·in/out⌋ .. ⌈(o+1)·in/out⌉`, the first of several.
+#[test]
+fn adaptive_maxima_are_those_of_their_windows() {
+    for [from, to] in [[6, 3], [5, 3], [3, 5], [4, 1], [7, 4]] {
+        let x = random(&[2, 3, from, 2], 5);
+        let mut tape = Tape::new(&host());
+        let input = tape.input(x.clone());
+        let y = tape.adaptive_max_pool(input, &[to, 1]);
+        let x = x.to_vec().unwrap();
+        let largest = |at: usize| {
+            let (plane, o) = (at / to, at % to);
+            let window = o * from / to..((o + 1) * from).div_ceil(to);
+            let entries =
+                window.flat_map(|row| [0, 1].map(|col| x[(plane * from + row) * 2 + col]));
+            entries.fold(f64::NEG_INFINITY, f64::max)
+        };
+        let expected: Vec<f64> = (0..6 * to).map(largest).collect();
+        assert_eq!(tape.value(y).to_vec().unwrap(), expected, "{from} to {to}");
+    }
+}
+
 #[test]
 fn triangles_and_sums_over_several_axes() {
     let mut tape = Tape::new(&host());
