@@ -88,6 +88,17 @@ impl<E: Scalar> Backend for OpenCl<E> {
         elementwise::binary(self, f, (&self.read(a.0), a.1), (&self.read(b.0), b.1), out).wrap()
     }
 
+    fn select(
+        &self,
+        mask: (&Buffer, &Shape),
+        a: (&Buffer, &Shape),
+        b: (&Buffer, &Shape),
+        out: &Shape,
+    ) -> Buffer {
+        let [m, x, y] = [mask.0, a.0, b.0].map(|buf| self.read(buf));
+        elementwise::select(self, [(&m, mask.1), (&x, a.1), (&y, b.1)], out).wrap()
+    }
+
     fn axpy(&self, alpha: f64, x: &Buffer, y: &mut Buffer) {
         let x = self.read(x);
         self.write(y, |y| elementwise::axpy(self, alpha, &x, y));

@@ -18,10 +18,10 @@ use crate::{
 /// returns it from [`check`](Backend::check) and [`download`](Backend::download), and until then
 /// may hand out buffers of any content.
 ///
-/// The trait has four parts. *Required*: 27 methods, without which there is no backend: what it is
+/// The trait has four parts. *Required*: 28 methods, without which there is no backend: what it is
 /// (`name`, `dtype`, `with_dtype`), memory (`upload`, `upload_index`, `download`, `fill`), copies
 /// (`copy_strided`, `index_select`, `pad`), arithmetic (`unary`, `unary_chain`, `unary_second`,
-/// `binary`, `axpy`, `reduce`, `gemm`), windows (`unfold`, `fold`, `argmax`, `gather`,
+/// `binary`, `select`, `axpy`, `reduce`, `gemm`), windows (`unfold`, `fold`, `argmax`, `gather`,
 /// `scatter_add`), and entries chosen along an axis (`positions`, `gather_axis`, `scatter_axis`,
 /// `first_equal`, `cumsum`).
 /// *Structure*: what else the device is and holds. *Provided*: primitives that are written with
@@ -93,6 +93,15 @@ pub trait Backend: AsAny + Debug + Send + Sync {
     fn unary_second(&self, f: Unary, x: &Buffer, y: &Buffer) -> Buffer;
     /// `f(a, b)` over the shape that both broadcast to.
     fn binary(&self, f: Binary, a: (&Buffer, &Shape), b: (&Buffer, &Shape), out: &Shape) -> Buffer;
+    /// `a` where `mask` is not zero, `b` elsewhere, over the shape that all three broadcast to.
+    /// Infinities and NaN of the one that is not chosen do not matter.
+    fn select(
+        &self,
+        mask: (&Buffer, &Shape),
+        a: (&Buffer, &Shape),
+        b: (&Buffer, &Shape),
+        out: &Shape,
+    ) -> Buffer;
     /// `y += alpha · x`.
     fn axpy(&self, alpha: f64, x: &Buffer, y: &mut Buffer);
     /// Reduces the middle axis of `x: [outer, axis, inner]`, to `[outer, inner]`, in a fixed order.

@@ -10,6 +10,7 @@ use vivit::tensor::{Device, Gemm, Reduce, Unary, Window};
 use tools::{random, read};
 
 mod arrays;
+mod choices;
 mod elementwise;
 mod many_axes;
 mod picks;
@@ -37,6 +38,8 @@ pub fn checks() -> Vec<Check> {
         ("derivatives of maps", elementwise::chains),
         ("second derivatives of maps", elementwise::second_derivatives),
         ("broadcasting", elementwise::broadcasting),
+        ("choices", choices::choices),
+        ("pairs of NaN, infinity and signs", choices::special_pairs),
         ("sums in place", elementwise::sums_in_place),
         ("strided copies", arrays::strided_copies),
         ("selections", arrays::selections),

@@ -220,6 +220,21 @@ pub(super) fn each(on: Maker<'_>) -> Vec<Problem> {
             108,
         ),
         on.taped(
+            "one square matrix on either side, and turned",
+            |tape, p, x| {
+                let h = tape.matmul(x, p[0]);
+                let h = tape.tanh(h);
+                let h = tape.matmul_transposed(h, p[0]);
+                let h = tape.matmul(p[0], h);
+                let y = tape.linear(h, p[0], None);
+                tape.flatten(y)
+            },
+            &[&[2, 2]],
+            &[3, 2, 2],
+            Mse(Mean),
+            113,
+        ),
+        on.taped(
             "matrix products that repeat a factor",
             |tape, p, x| {
                 let h = hidden(tape, p, x);

@@ -1,6 +1,8 @@
 //! Every operation's derivatives: finite differences, adjoints, kept and summed, structure, at
 //! random shapes and options.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 use vivit::autodiff::check::check_derivatives;
 use vivit::autodiff::ops::{
@@ -13,13 +15,13 @@ use vivit_tests::zoo::host;
 
 use crate::nets::{Opaque, config};
 
-fn random(shape: &[usize], seed: u64) -> Tensor {
+pub(crate) fn random(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(&host(), shape, Rng::new(seed).normal(shape.iter().product())).unwrap()
 }
 
 /// Entries that differ pairwise by far more than a finite difference moves them: no ties for a
 /// maximum, no kinks at zero.
-fn distinct(shape: &[usize], seed: u64) -> Tensor {
+pub(crate) fn distinct(shape: &[usize], seed: u64) -> Tensor {
     let len = shape.iter().product();
     let order = Rng::new(seed).permutation(len);
     let entries =
@@ -28,7 +30,7 @@ fn distinct(shape: &[usize], seed: u64) -> Tensor {
 }
 
 #[track_caller]
-fn assert_right(op: &dyn Op, args: &[Tensor], batched: &[bool]) {
+pub(crate) fn assert_right(op: &dyn Op, args: &[Tensor], batched: &[bool]) {
     let checks = check_derivatives(op, args, batched, 3).unwrap();
     let wrong: Vec<String> =
         checks.iter().filter(|check| !check.passed()).map(|check| check.to_string()).collect();
@@ -36,10 +38,19 @@ fn assert_right(op: &dyn Op, args: &[Tensor], batched: &[bool]) {
     assert!(checks.len() >= 4 * args.len());
 }
 
-/// The maps that take any number.
-fn everywhere() -> Vec<Unary> {
+/// Every map that is not piecewise constant.
+pub(crate) fn maps() -> Vec<Unary> {
     use Unary::*;
-    let activations = [
+    let infinity = f64::INFINITY;
+    vec![
+        Relu,
+        Abs,
+        Sigmoid,
+        Tanh,
+        Exp,
+        Square,
+        Scale(-1.7),
+        Shift(0.3),
         LeakyRelu(0.1),
         Elu(0.7),
         Selu,
@@ -50,11 +61,54 @@ fn everywhere() -> Vec<Unary> {
         Gelu,
         GeluTanh,
         HardTanh(-0.6, 0.5),
-    ];
-    [Relu, Abs, Sigmoid, Tanh, Exp, Square, Scale(-1.7), Shift(0.3)]
-        .into_iter()
-        .chain(activations)
-        .collect()
+        HardTanh(-infinity, 0.5),
+        HardTanh(-0.6, infinity),
+        Mish,
+        Softsign,
+        Celu(0.6),
+        ThresholdedRelu(0.2),
+        HardSigmoid(1.0 / 6.0, 0.5),
+        HardSigmoid(2.0, 0.3),
+        HardSwish,
+        Expm1,
+        Sin,
+        Cos,
+        Tan,
+        Atan,
+        Sinh,
+        Cosh,
+        Asinh,
+        Erf,
+        Powf(0.0),
+        Powf(1.0),
+        Powf(2.0),
+        Powf(3.0),
+        Powf(5.0),
+        Ln,
+        Sqrt,
+        Rsqrt,
+        Recip,
+        Powf(2.5),
+        Powf(-1.0),
+        Powf(-1.5),
+        Log1p,
+        Asin,
+        Acos,
+        Atanh,
+        Acosh,
+    ]
+}
+
+/// Where a map is defined.
+pub(crate) fn domain(f: Unary) -> Range<f64> {
+    match f {
+        Unary::Ln | Unary::Sqrt | Unary::Rsqrt | Unary::Recip => 0.0..f64::INFINITY,
+        Unary::Powf(p) if p < 0.0 || p.fract() != 0.0 => 0.0..f64::INFINITY,
+        Unary::Log1p => -1.0..f64::INFINITY,
+        Unary::Asin | Unary::Acos | Unary::Atanh => -1.0..1.0,
+        Unary::Acosh => 1.0..f64::INFINITY,
+        _ => f64::NEG_INFINITY..f64::INFINITY,
+    }
 }
 
 #[test]
@@ -86,17 +140,13 @@ fn activations_survive_large_arguments() {
 
 #[test]
 fn elementwise_maps() {
-    use Unary::{Ln, Recip, Sqrt, Square};
-    for f in everywhere() {
-        assert_right(&Map(f), &[distinct(&[3, 4, 2], 1)], &[true]);
-        assert_right(&Map(f), &[distinct(&[4], 1)], &[false]);
-    }
-    for f in [Ln, Sqrt, Recip] {
-        assert_right(
-            &Map(f),
-            &[distinct(&[3, 4], 1).unary(Square).unary(Unary::Shift(0.5))],
-            &[true],
-        );
+    for f in maps() {
+        let inside = |x: Tensor| match domain(f).start {
+            f64::NEG_INFINITY | -1.0 => x,
+            start => x.unary(Unary::Square).unary(Unary::Shift(start + 0.5)),
+        };
+        assert_right(&Map(f), &[inside(distinct(&[3, 4, 2], 1))], &[true]);
+        assert_right(&Map(f), &[inside(distinct(&[4], 1))], &[false]);
     }
 }
 
@@ -111,10 +161,8 @@ fn second_derivatives_of_the_table() {
             (row.d2(x, row.f(x)), (d1(x + h) - d1(x - h)) / (2.0 * h))
         }
     }
-    use Unary::{Ln, Recip, Sqrt};
-    for f in everywhere().into_iter().chain([Ln, Sqrt, Recip]) {
-        let positive = [Ln, Sqrt, Recip].contains(&f);
-        for x in [-2.1, -0.4, 0.3, 0.9, 2.1].into_iter().filter(|x| *x > 0.0 || !positive) {
+    for f in maps() {
+        for x in [-2.1, -0.4, 0.3, 0.9, 2.1].into_iter().filter(|x| domain(f).contains(x)) {
             let (second, difference) = f.visit(Second(x));
             // h² times a fourth derivative below 1e3.
             assert!(
@@ -195,7 +243,8 @@ proptest! {
         if narrow {
             other[0] = 1;
         }
-        for f in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
+        use Binary::*;
+        for f in [Add, Sub, Mul, Div, Max, Min, Fmod, Remainder, PRelu] {
             // Divisors away from zero.
             let second = |shape: &[usize]| {
                 random(shape, seed + 1).unary(Unary::Square).unary(Unary::Shift(0.5))
@@ -207,6 +256,16 @@ proptest! {
                 &[random(&other[other.len() - 1..], seed), second(&full)],
                 &[false, true],
             );
+        }
+        let base = |shape: &[usize]| {
+            random(shape, seed).unary(Unary::Square).unary(Unary::Shift(0.5))
+        };
+        for (a, b, batched) in [
+            (&full, &full, [true, true]),
+            (&full, &other, [true, false]),
+            (&other[other.len() - 1..].to_vec(), &full, [false, true]),
+        ] {
+            assert_right(&Arithmetic(Pow), &[base(a), random(b, seed + 1)], &batched);
         }
     }
 

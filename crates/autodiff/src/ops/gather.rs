@@ -2,7 +2,10 @@
 
 use vivit_tensor::{AxisPicks, Shape, Tensor};
 
-use crate::{Batch, Effort, Error, FiniteCheck, Io, Op, Outer, OuterDims, Second, Tape, Var};
+use crate::op::{zero_jac, zero_jac_t};
+use crate::{
+    Batch, Effort, Error, FiniteCheck, Io, Op, Order, Outer, OuterDims, Second, Tape, Var,
+};
 
 /// Entries of an axis of x, chosen by whole numbers below the axis's length. Arguments: x and
 /// index; nothing is differentiated in index.
@@ -77,15 +80,19 @@ impl Op for Gather {
         Tensor::from_buf(device, shape.as_slice(), device.gather_axis(x.buf(), &at, &picks))
     }
 
+    fn is_piecewise_constant(&self, wrt: usize) -> bool {
+        wrt == 1
+    }
+
     /// - x: `Σ_{p: index[p] = j} M[…, p, …]` at entry j
     /// - index: zero
     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
+        if wrt == 1 {
+            return zero_jac_t(io, wrt, mat, batch);
+        }
         let (v, n, keep) = (mat.shape()[0], io.samples(), io.batch(batch) == Batch::Keep);
         let front: &[usize] = if keep && !io.batched[wrt] { &[v, n] } else { &[v] };
         let shape = io.args[wrt].shape().prefixed(front);
-        if wrt == 1 {
-            return Tensor::zeros(mat.device(), shape);
-        }
         let (x, index, device) = (io.args[0], io.args[1], mat.device());
         let at = device.positions(index.buf(), &self.axis_lens);
         let picks = self.picks(v, x.shape(), index.shape());
@@ -94,11 +101,11 @@ impl Op for Gather {
     }
 
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
+        if wrt == 1 {
+            return zero_jac(io, tangent);
+        }
         let (k, device) = (tangent.shape()[0], tangent.device());
         let shape = io.out.shape().prefixed(&[k]);
-        if wrt == 1 {
-            return Tensor::zeros(device, shape);
-        }
         let (x, index) = (io.args[0], io.args[1]);
         let at = device.positions(index.buf(), &self.axis_lens);
         let picks = self.picks(k, x.shape(), index.shape());
@@ -117,7 +124,16 @@ impl Op for Gather {
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         (wrt == 0 && self.is_lookup()).then(|| {
             let (i, t) = (io.args[0].shape()[0], io.share(1));
-            OuterDims { v: 1, n: 1, g: 1, t, o: io.args[0].len() / i.max(1), i, one_hot: true }
+            OuterDims {
+                v: 1,
+                n: 1,
+                g: 1,
+                t,
+                o: io.args[0].len() / i.max(1),
+                i,
+                one_hot: true,
+                order: Order::InOut,
+            }
         })
     }
 
@@ -157,12 +173,16 @@ impl Op for Positions {
         Tensor::concat(&known, 1).reshape(*index.shape())
     }
 
-    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
-        Tensor::zeros(mat.device(), io.args[0].shape().prefixed(&mat.shape()[..1]))
+    fn is_piecewise_constant(&self, _wrt: usize) -> bool {
+        true
+    }
+
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
+        zero_jac_t(io, wrt, mat, batch)
     }
 
     fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
-        Tensor::zeros(tangent.device(), io.out.shape().prefixed(&tangent.shape()[..1]))
+        zero_jac(io, tangent)
     }
 
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {

@@ -1,7 +1,8 @@
 //! Entries sent along an axis to where indices on the tape say: the adjoint of gathering.
 
-use vivit_tensor::{AxisPicks, Shape, Tensor, Unary};
+use vivit_tensor::{AxisPicks, Shape, Tensor};
 
+use crate::op::{zero_jac, zero_jac_t};
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// What a scatter does with what is there already.
@@ -98,15 +99,19 @@ impl Op for Scatter {
         sent.reshape(sent.shape().tail())
     }
 
+    fn is_piecewise_constant(&self, wrt: usize) -> bool {
+        wrt == 0
+    }
+
     /// - index: zero
     /// - updates: `M[…, index[…, p, …], …]`
     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
+        if wrt == 0 {
+            return zero_jac_t(io, wrt, mat, batch);
+        }
         let (v, n, keep) = (mat.shape()[0], io.samples(), io.batch(batch) == Batch::Keep);
         let front: &[usize] = if keep && !io.batched[wrt] { &[v, n] } else { &[v] };
         let shape = io.args[wrt].shape().prefixed(front);
-        if wrt == 0 {
-            return Tensor::zeros(mat.device(), shape);
-        }
         let (index, device, updates) = (io.args[0], mat.device(), io.args[1].shape());
         let at = device.positions(index.buf(), &self.axis_lens);
         let picked = device.gather_axis(mat.buf(), &at, &self.picks(v, n, updates));
@@ -119,8 +124,7 @@ impl Op for Scatter {
 
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         if wrt == 0 {
-            let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
-            return Tensor::zeros(tangent.device(), shape);
+            return zero_jac(io, tangent);
         }
         self.send(tangent, io.args[0], io.args[1].shape())
     }
@@ -238,23 +242,14 @@ impl Tape {
         let index = self.axis_positions(index, &op.axis_lens);
         let op = Scatter { batched: [self.is_batched(index), self.is_batched(updates)], ..op };
         let sent = self.record(op.clone(), &[index, updates]);
-        let kept = if reduction == ScatterReduction::Add {
-            x
-        } else {
-            let vacant = self.vacant(op, index, updates);
-            self.mul(x, vacant)
-        };
-        self.add(kept, sent)
-    }
-
-    /// 1 at the entries that no index names, 0 at the others.
-    fn vacant(&mut self, op: Scatter, index: Var, updates: Var) -> Var {
+        if reduction == ScatterReduction::Add {
+            return self.add(x, sent);
+        }
+        // Where ones arrive, so do the updates.
+        let ones = Tensor::full(self.device(), self.own_shape(updates), 1.0);
+        let ones = self.constant(ones);
         let op = Scatter { batched: [op.batched[0], false], ..op };
-        let own = self.own_shape(updates);
-        let ones = Tensor::full(self.device(), own, 1.0);
-        let named = op.forward(&[self.value(index), &ones]);
-        // 1 − times named, not below 0.
-        let vacant = named.scale(-1.0).unary(Unary::Shift(1.0)).unary(Unary::Relu);
-        if op.batched[0] { self.input(vacant) } else { self.constant(vacant) }
+        let named = self.record(op, &[index, ones]);
+        self.select(named, sent, x)
     }
 }

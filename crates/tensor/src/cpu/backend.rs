@@ -9,7 +9,7 @@ use super::fill::{CHUNK, filled, for_chunks, read, scratch, wide, wrap, write};
 use super::machine::machine_memory;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
-use super::{array, kernel, picks, window};
+use super::{array, kernel, picks, select, window};
 use crate::backend::unfolded_products;
 use crate::{
     AxisPicks, Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
@@ -143,6 +143,17 @@ impl<E: CpuScalar> Backend for Cpu<E> {
 
     fn binary(&self, f: Binary, a: (&Buffer, &Shape), b: (&Buffer, &Shape), out: &Shape) -> Buffer {
         wrap(array::binary::<E>(f, (read(a.0), a.1), (read(b.0), b.1), out))
+    }
+
+    fn select(
+        &self,
+        mask: (&Buffer, &Shape),
+        a: (&Buffer, &Shape),
+        b: (&Buffer, &Shape),
+        out: &Shape,
+    ) -> Buffer {
+        let [mask, a, b] = [mask, a, b].map(|(buf, shape)| (read::<E>(buf), shape));
+        wrap(select::select(mask, a, b, out))
     }
 
     fn axpy(&self, alpha: f64, x: &Buffer, y: &mut Buffer) {

@@ -9,6 +9,7 @@ mod picks;
 pub(crate) mod pool;
 mod runs;
 pub(crate) mod scalar;
+mod select;
 mod window;
 
 pub use backend::Cpu;
