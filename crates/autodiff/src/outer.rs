@@ -80,6 +80,8 @@ pub struct OuterDims {
     pub i: usize,
     /// Whether z is one-hot, and known by the numbers of the in-features.
     pub one_hot: bool,
+    /// The order of the parameter's axes.
+    pub order: Order,
 }
 
 impl OuterDims {
@@ -239,7 +241,7 @@ impl Outer {
             Input::Rows(hot) => hot.rows(),
         };
         let one_hot = matches!(self.z, Input::Rows(_));
-        OuterDims { v: s[0], n: s[1], g: s[2], t, o, i, one_hot }
+        OuterDims { v: s[0], n: s[1], g: s[2], t, o, i, one_hot, order: self.order }
     }
 
     /// Entries of the parameter.
@@ -480,22 +482,23 @@ impl Outer {
         Gemm { a, b, ..Gemm::new(d.o, d.i, d.t) }
     }
 
-    /// The sum of two structures over the same samples: their positions side by side. `None` if
-    /// their layouts differ.
+    /// The sum of two structures over the same samples: their positions side by side. `None` if they
+    /// are of different groups, features or orders.
     #[must_use]
     pub fn concat_positions(&self, other: &Self) -> Option<Self> {
         let (d, e) = (self.dims(), other.dims());
-        if (self.positions, self.order) != (other.positions, other.order)
-            || (d.g, d.o, d.i) != (e.g, e.o, e.i)
-        {
+        if (d.g, d.o, d.i, d.order) != (e.g, e.o, e.i, e.order) {
             return None;
+        }
+        if self.positions != other.positions {
+            return self.features_inside().concat_positions(&other.features_inside());
         }
         let axis = |factor: usize, outside: usize| {
             outside + usize::from(self.positions[factor] == Positions::Inside)
         };
         let (s, z) = (axis(0, 3), axis(1, 2));
         let z = match (&self.z, &other.z) {
-            (Input::Rows(a), Input::Rows(b)) => Input::Rows(a.concat(b)?),
+            (Input::Rows(a), Input::Rows(b)) => Input::Rows(a.concat(b)),
             _ => Input::Whole(Tensor::concat(&[self.z(), other.z()], z)),
         };
         Some(Outer {
@@ -504,5 +507,21 @@ impl Outer {
             positions: self.positions,
             order: self.order,
         })
+    }
+
+    /// The same structure with features as the inner axis of both factors.
+    fn features_inside(&self) -> Self {
+        if self.positions == [Positions::Outside; 2] {
+            return self.clone();
+        }
+        let d = self.dims();
+        let z = self.z_inside(0..d.n);
+        let z = if d.g == 1 { z.reshape([d.n, 1, d.t, d.i]) } else { z.permute(&[1, 0, 2, 3]) };
+        Outer {
+            s: self.s_inside(0..d.n),
+            z: Input::Whole(z),
+            positions: [Positions::Outside; 2],
+            order: self.order,
+        }
     }
 }

@@ -187,8 +187,8 @@ impl<E: Scalar> Backend for OpenCl<E> {
         Ok(array::row_or_nan(self, &self.read(ids), rows, from_end).wrap())
     }
 
-    fn positions(&self, x: &Buffer, axis: usize) -> Index {
-        picks::positions(self, &self.read(x), axis).wrap_index()
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index {
+        picks::positions(self, &self.read(x), axes).wrap_index()
     }
 
     fn gather_axis(&self, x: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {

@@ -50,6 +50,7 @@ pub fn checks() -> Vec<Check> {
         ("draws", reductions::draws),
         ("rows of tables", arrays::tables),
         ("entries along an axis", picks::picks),
+        ("entries by coordinates", picks::coordinates),
         ("first of equal entries", picks::first_equals),
         ("running sums", picks::running_sums),
         ("windows", windows::windows),

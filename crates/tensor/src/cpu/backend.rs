@@ -222,8 +222,8 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         wrap(window::put::<E>(read(x), indices(index), planes, w))
     }
 
-    fn positions(&self, x: &Buffer, axis: usize) -> Index {
-        Index::new(Arc::new(picks::positions::<E>(read(x), axis)))
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index {
+        Index::new(Arc::new(picks::positions::<E>(read(x), axes)))
     }
 
     fn gather_axis(&self, x: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
