@@ -397,25 +397,33 @@ impl Outer {
         Gemm { a, b, ..Gemm::new(d.o, d.i, d.t) }
     }
 
-    /// The sum of two structures over the same samples: their positions side by side. `None` if
-    /// their layouts differ.
+    /// The sum of structures over the same samples: their positions side by side. `None` if their
+    /// layouts differ.
     #[must_use]
-    pub fn concat_positions(&self, other: &Self) -> Option<Self> {
-        let (d, e) = (self.dims(), other.dims());
-        if (self.positions, self.order) != (other.positions, other.order)
-            || (d.g, d.o, d.i) != (e.g, e.o, e.i)
-        {
+    pub fn join_positions(parts: &[Self]) -> Option<Self> {
+        let (first, rest) = parts.split_first()?;
+        if rest.is_empty() {
+            return Some(first.clone());
+        }
+        let d = first.dims();
+        let alike = |other: &Self| {
+            let e = other.dims();
+            (first.positions, first.order) == (other.positions, other.order)
+                && (d.g, d.o, d.i) == (e.g, e.o, e.i)
+        };
+        if !rest.iter().all(alike) {
             return None;
         }
         let axis = |factor: usize, outside: usize| {
-            outside + usize::from(self.positions[factor] == Positions::Inside)
+            outside + usize::from(first.positions[factor] == Positions::Inside)
         };
-        let (s, z) = (axis(0, 3), axis(1, 2));
+        let s: Vec<Tensor> = parts.iter().map(|part| part.s.clone()).collect();
+        let z: Vec<Tensor> = parts.iter().map(Self::z).collect();
         Some(Outer {
-            s: Tensor::concat(&[self.s.clone(), other.s.clone()], s),
-            z: Input::Whole(Tensor::concat(&[self.z(), other.z()], z)),
-            positions: self.positions,
-            order: self.order,
+            s: Tensor::concat(&s, axis(0, 3)),
+            z: Input::Whole(Tensor::concat(&z, axis(1, 2))),
+            positions: first.positions,
+            order: first.order,
         })
     }
 }

@@ -40,6 +40,7 @@ pub fn checks() -> Vec<Check> {
         ("strided copies", arrays::strided_copies),
         ("selections", arrays::selections),
         ("padding and joining", arrays::padding),
+        ("sums of parts", arrays::sums_of_parts),
         ("reductions", reductions::reductions),
         ("softmax", reductions::softmax),
         ("draws", reductions::draws),

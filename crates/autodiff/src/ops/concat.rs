@@ -2,7 +2,7 @@
 
 use vivit_tensor::Tensor;
 
-use crate::{Batch, Io, Op, Second, Tape, Var};
+use crate::{Batch, Io, Op, Part, Second, Tape, Var};
 
 /// Concatenation along an axis.
 #[derive(Clone, Copy, Debug)]
@@ -11,10 +11,15 @@ pub struct Concat {
 }
 
 impl Concat {
+    /// Where argument `wrt` begins.
+    fn first(self, io: Io<'_>, wrt: usize) -> usize {
+        io.args[..wrt].iter().map(|arg| arg.shape()[self.axis]).sum()
+    }
+
     /// Where argument `wrt` begins, and how much follows it.
     fn place(self, io: Io<'_>, wrt: usize) -> (isize, isize) {
-        let lens: Vec<usize> = io.args.iter().map(|arg| arg.shape()[self.axis]).collect();
-        (lens[..wrt].iter().sum::<usize>() as isize, lens[wrt + 1..].iter().sum::<usize>() as isize)
+        let (first, len) = (self.first(io, wrt), io.args[wrt].shape()[self.axis]);
+        (first as isize, (io.out.shape()[self.axis] - first - len) as isize)
     }
 
     fn pad(self, x: &Tensor, before: isize, after: isize) -> Tensor {
@@ -42,6 +47,10 @@ impl Op for Concat {
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let (before, after) = self.place(io, wrt);
         self.pad(tangent, before, after)
+    }
+
+    fn part_of_result(&self, io: Io<'_>, wrt: usize) -> Option<Part> {
+        Some(Part { axis: self.axis, first: self.first(io, wrt) })
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
@@ -81,5 +90,27 @@ impl Tape {
         let mut pads = vec![(0, 0); shape.rank() - axis];
         pads[0] = (-(first as isize), end as isize - shape[axis] as isize);
         self.zero_pad(x, &pads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vivit_tensor::{Device, Rng};
+
+    use super::*;
+    use crate::check::check_derivatives;
+
+    #[test]
+    fn derivatives_hold() {
+        let cpu = Device::cpu_f64();
+        let mut rng = Rng::new(3);
+        let mut part =
+            |shape: [usize; 3]| Tensor::from_vec(&cpu, shape, rng.normal(shape.iter().product()));
+        let parts = [[2, 1, 3], [2, 4, 3], [2, 2, 3]].map(|shape| part(shape).unwrap());
+        for batched in [[true; 3], [false; 3]] {
+            for check in check_derivatives(&Concat { axis: 1 }, &parts, &batched, 5).unwrap() {
+                assert!(check.passed(), "{check}");
+            }
+        }
     }
 }
