@@ -4,6 +4,10 @@ use vivit_tensor::Tensor;
 
 use crate::{Batch, Io, Op, Part, Second, Tape, Var};
 
+/// Most values that one operation joins: sweeps look at pairs of an operation's arguments, of which
+/// the thousand steps of a sequence have a million.
+const PARTS: usize = 64;
+
 /// Concatenation along an axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Concat {
@@ -72,7 +76,12 @@ impl Tape {
             "concatenation: all values or none carry a sample axis"
         );
         self.expect_axis("concatenation", parts[0], axis);
-        self.record(Concat { axis }, parts)
+        let mut parts = parts.to_vec();
+        while parts.len() > PARTS {
+            let mut join = |some: &[Var]| self.record(Concat { axis }, some);
+            parts = parts.chunks(PARTS).map(&mut join).collect();
+        }
+        self.record(Concat { axis }, &parts)
     }
 
     /// Entries `first..end` of axis `axis`.
@@ -98,6 +107,7 @@ mod tests {
     use vivit_tensor::{Device, Rng};
 
     use super::*;
+    use crate::Graph;
     use crate::check::check_derivatives;
 
     #[test]
@@ -112,5 +122,30 @@ mod tests {
                 assert!(check.passed(), "{check}");
             }
         }
+    }
+
+    #[test]
+    fn many_parts_are_the_whole() {
+        let cpu = Device::cpu_f64();
+        let len = PARTS * PARTS + 3;
+        let numbers = Rng::new(3).normal(2 * len);
+        let mut tape = Tape::new(&cpu);
+        let w = tape.param(Tensor::from_vec(&cpu, [len], numbers[..len].to_vec()).unwrap());
+        let x = tape.input(Tensor::from_vec(&cpu, [1, len], numbers[len..].to_vec()).unwrap());
+        let product = tape.mul(x, w);
+        let entries: Vec<Var> =
+            (0..len).rev().map(|at| tape.slice(product, 1, at, at + 1)).collect();
+        let reversed = tape.concat(&entries, 1);
+        let straight = tape.flip(product, 1);
+        let graph = Graph::new(tape, reversed).unwrap();
+        let value = |var| graph.tape().value(var).to_vec().unwrap();
+        assert_eq!(value(reversed), value(straight));
+        // Unit weights at the output: the gradient is x, its tangent what moves.
+        let ones = Tensor::full(&cpu, [1, 1, len], 1.0);
+        let gradient = graph.vjp(&ones).unwrap();
+        assert_eq!(gradient[graph.params()[0]].to_vec().unwrap(), value(x));
+        let moved = graph.jvp(&[(graph.params()[0], ones.reshape([1, len]))].into_iter().collect());
+        let reversed_x: Vec<f64> = value(x).into_iter().rev().collect();
+        assert_eq!(moved.unwrap().to_vec().unwrap(), reversed_x);
     }
 }
