@@ -458,6 +458,8 @@ fn layers_that_are_handed_too_many_values() {
     refused(relu(), 2, &["reads one value", "given 2"]);
     refused(linear(4, 2), 0, &["reads one value", "given 0"]);
     refused(multihead_attention(4, 2), 4, &["one to three values", "given 4"]);
+    refused(bilinear(4, 4, 2), 3, &["one or two values", "given 3"]);
+    refused(bilinear(4, 3, 2), 2, &["[*, 4] and [*, 3]", "[2, 4]"]);
     let attention = MultiheadAttention::new(4, 2).key_features(3);
     refused(attention.boxed(), 2, &["[S, 3] of keys", "[2, 4]"]);
 }

@@ -72,7 +72,7 @@ fn models_and_layers() {
         nn::AvgPool3d, nn::AdaptiveAvgPool1d, nn::AdaptiveAvgPool2d, nn::AdaptiveAvgPool3d,
         nn::Recurrent, nn::Residual, nn::Shared, nn::Embedding, nn::PositionalEmbedding,
         nn::SelfAttention, nn::MultiheadAttention, nn::TransformerEncoderLayer, nn::InstanceNorm,
-        nn::LocalResponseNorm, nn::Cell, nn::Flatten, nn::ZeroPad,
+        nn::LocalResponseNorm, nn::Bilinear, nn::Cell, nn::Flatten, nn::ZeroPad,
     }
 }
 
