@@ -4,8 +4,8 @@ use vivit_tensor::{Gemm, Tensor};
 
 use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Var};
 
-/// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` (or `[O, *]` with I entries per
-/// row) and, optionally, b `[O]`.
+/// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` (or `[O, *]` with I entries
+/// per row) and, optionally, b `[O]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear;
 
