@@ -37,10 +37,13 @@ impl OneHot {
         Tensor::from_buf(device, [samples.len(), self.dims()[1], self.rows], hot)
     }
 
-    /// Both side by side along T, of tables of the same length.
-    pub fn concat(&self, other: &Self) -> Self {
-        let ids = Tensor::concat(&[self.ids.clone(), other.ids.clone()], 1);
-        OneHot { ids, rows: self.rows }
+    /// All side by side along T, of tables of the same length.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn concat(parts: &[Self]) -> Self {
+        let ids: Vec<Tensor> = parts.iter().map(|part| part.ids.clone()).collect();
+        OneHot { ids: Tensor::concat(&ids, 1), rows: parts[0].rows }
     }
 
     /// Where the same row is looked up: `⟨z[m, t′], z′[n, t]⟩`, `[m · T, n · T]`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     AsAny, AxisPicks, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
-    PositionPairs, Reduce, Shape, Unary, Window,
+    PositionPairs, Reduce, Shape, Strides, Unary, Window,
 };
 
 /// The primitives of one device in one precision; an object behind a [`Device`](crate::Device).
@@ -188,6 +188,16 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         let mut joined = place(0, (0, lens[1]));
         self.axpy(1.0, &place(1, (lens[0], 0)), &mut joined);
         joined
+    }
+
+    /// `y[o, first + i] += x[o, i]` for `x: [outer, l]`, `y: [outer, m]`, `first + l ≤ m`: the rest
+    /// of y is not touched.
+    fn add_part(&self, x: &Buffer, y: &mut Buffer, outer: usize, first: usize) {
+        let (len, row) = (x.len() / outer.max(1), y.len() / outer.max(1));
+        let column = Strides::rows(1);
+        let g = Gemm { a: column, b: column, c: column.at(first), ..Gemm::new(len, 1, 1) };
+        let one = self.fill(1, 1.0);
+        self.gemm(&g.batch(outer, len, 0, row).accumulating(), x, &one, y);
     }
 
     /// Sum over each window of `x: [planes, *input]`, to `[planes, windows]`; the padding counts as

@@ -44,6 +44,7 @@ pub fn checks() -> Vec<Check> {
         ("strided copies", arrays::strided_copies),
         ("selections", arrays::selections),
         ("padding and joining", arrays::padding),
+        ("sums of parts", arrays::sums_of_parts),
         ("reductions", reductions::reductions),
         ("softmax", reductions::softmax),
         ("softmax's Jacobian", reductions::softmax_chain),

@@ -32,8 +32,8 @@ macro_rules! fault {
 /// Returns the fault that `format!` words unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($words:tt)*) => {
-        let holds: bool = $condition;
-        if !holds {
+        if $condition {
+        } else {
             $crate::graph::fault::fault!($($words)*)
         }
     };

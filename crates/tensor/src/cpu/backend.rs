@@ -164,6 +164,10 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         });
     }
 
+    fn add_part(&self, x: &Buffer, y: &mut Buffer, outer: usize, first: usize) {
+        array::add_part::<E>(read(x), write(y), outer, first);
+    }
+
     fn reduce(&self, f: Reduce, x: &Buffer, outer: usize, axis: usize, inner: usize) -> Buffer {
         wrap(array::reduce::<E>(f, read(x), outer, axis, inner))
     }
