@@ -2,6 +2,7 @@
 //! checked on.
 
 pub mod layers;
+mod rearranged;
 mod sequences;
 
 use vivit::autodiff::{

@@ -83,23 +83,6 @@ impl Tape {
         }
         self.record(Concat { axis }, &parts)
     }
-
-    /// Entries `first..end` of axis `axis`.
-    ///
-    /// # Panics
-    /// If the range does not fit, or the axis is the sample axis.
-    #[track_caller]
-    pub fn slice(&mut self, x: Var, axis: usize, first: usize, end: usize) -> Var {
-        let shape = *self.value(x).shape();
-        self.expect_axis("slice", x, axis);
-        assert!(
-            first < end && end <= shape[axis],
-            "slice {first}..{end} of axis {axis} of {shape}"
-        );
-        let mut pads = vec![(0, 0); shape.rank() - axis];
-        pads[0] = (-(first as isize), end as isize - shape[axis] as isize);
-        self.zero_pad(x, &pads)
-    }
 }
 
 #[cfg(test)]

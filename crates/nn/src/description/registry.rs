@@ -8,7 +8,7 @@ use super::options::{Options, shown};
 use crate::{
     Activation, AdaptiveAvgPool, AvgPool, AxisMap, BatchNorm, Bilinear, Branches, Conv,
     ConvTranspose, Dropout, Embedding, Flatten, Flip, GroupNorm, InstanceNorm, Layer, LayerNorm,
-    Linear, LocalResponseNorm, MaxPool, MultiheadAttention, Permute, PositionalEmbedding,
+    Linear, LocalResponseNorm, MaxPool, MultiheadAttention, PRelu, Permute, PositionalEmbedding,
     Recurrent, Residual, RmsNorm, Select, SelfAttention, Shared, TransformerEncoderLayer, ZeroPad,
 };
 
@@ -60,6 +60,7 @@ registry! {
     AdaptiveAvgPool<2>,
     AdaptiveAvgPool<3>,
     Activation,
+    PRelu,
     Dropout,
     BatchNorm,
     LayerNorm,

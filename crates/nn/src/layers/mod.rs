@@ -11,6 +11,7 @@ mod instance_norm;
 mod linear;
 mod local_response_norm;
 mod norm;
+mod p_relu;
 mod per_axis;
 mod pool;
 mod recurrent;
@@ -23,13 +24,13 @@ mod transformer;
 mod wired;
 
 pub use activation::{
-    Activation, elu, gelu, gelu_tanh, hard_tanh, leaky_relu, log_sigmoid, relu, selu, sigmoid,
-    silu, softplus, tanh,
+    Activation, celu, elu, gelu, gelu_tanh, hard_sigmoid, hard_swish, hard_tanh, leaky_relu,
+    log_sigmoid, mish, relu, relu6, selu, sigmoid, silu, softplus, softsign, tanh,
 };
 pub use attention::{MultiheadAttention, SelfAttention, multihead_attention, self_attention};
 pub use axes::{
-    Along, AxisMap, Flip, Permute, Select, flip, log_softmax, mean_over, permute, select, softmax,
-    sum_over,
+    Along, AxisMap, Flip, Permute, Select, flip, glu, log_softmax, mean_over, permute, select,
+    softmax, sum_over,
 };
 pub use bilinear::{Bilinear, bilinear};
 pub use branches::{Branches, Join, branches};
@@ -44,6 +45,7 @@ pub use local_response_norm::{LocalResponseNorm, local_response_norm};
 pub use norm::{
     BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, layer_norm, rms_norm,
 };
+pub use p_relu::{PRelu, p_relu};
 pub use per_axis::PerAxis;
 pub use pool::{
     AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AvgPool, AvgPool1d,

@@ -68,7 +68,7 @@ pub(super) fn unary_second<E: CpuScalar>(f: Unary, x: &[E], y: &[E]) -> Storage<
 
 /// Calls `run(start of each operand, chunk of the output)` for every run along the innermost of
 /// `axes`.
-fn for_runs<E: CpuScalar, const N: usize>(
+pub(super) fn for_runs<E: CpuScalar, const N: usize>(
     axes: &[(usize, [usize; N])],
     run: impl Fn([usize; N], &mut [E]) + Sync,
 ) -> Storage<E> {
@@ -125,11 +125,17 @@ pub(super) fn copy_strided<E: CpuScalar>(x: &[E], shape: &Shape, strides: &[usiz
         }
     }
     let step = axes[axes.len() - 1].1[0];
-    for_runs(&axes, |[start], out| match step {
-        1 => out.copy_from_slice(&x[start..start + out.len()]),
-        0 => out.fill(x[start]),
-        _ => out.iter_mut().zip(x[start..].iter().step_by(step)).for_each(|(out, x)| *out = *x),
-    })
+    for_runs(&axes, |[start], out| copy_run(&x[start..], step, out))
+}
+
+/// Entries `step` apart.
+#[inline(always)]
+pub(super) fn copy_run<E: CpuScalar>(x: &[E], step: usize, out: &mut [E]) {
+    match step {
+        1 => out.copy_from_slice(&x[..out.len()]),
+        0 => out.fill(x[0]),
+        _ => out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, x)| *out = *x),
+    }
 }
 
 pub(super) fn binary<E: CpuScalar>(
@@ -143,7 +149,40 @@ pub(super) fn binary<E: CpuScalar>(
         Binary::Sub => zip(|a, b| a - b, a, b, out),
         Binary::Mul => zip(|a, b| a * b, a, b, out),
         Binary::Div => zip(|a, b| a / b, a, b, out),
+        Binary::Max => zip(larger, a, b, out),
+        Binary::Min => zip(smaller, a, b, out),
+        Binary::Pow => zip(E::powf, a, b, out),
+        Binary::Fmod => zip(|a, b| a % b, a, b, out),
+        Binary::Remainder => zip(remainder, a, b, out),
+        Binary::PRelu => zip(|a, b| if a > E::zero() { a } else { a * b }, a, b, out),
+        Binary::Less => zip(|a, b| one_if(a < b), a, b, out),
+        Binary::LessEqual => zip(|a, b| one_if(a <= b), a, b, out),
+        Binary::Equal => zip(|a, b| one_if(a == b), a, b, out),
     }
+}
+
+/// The larger one. NaN wins, so that it can't hide behind a minimum or a maximum.
+#[inline(always)]
+fn larger<E: CpuScalar>(a: E, b: E) -> E {
+    if (a > b) | a.is_nan() { a } else { b }
+}
+
+/// The smaller one; NaN wins.
+#[inline(always)]
+fn smaller<E: CpuScalar>(a: E, b: E) -> E {
+    if (a < b) | a.is_nan() { a } else { b }
+}
+
+/// The remainder with the sign of b.
+#[inline(always)]
+fn remainder<E: CpuScalar>(a: E, b: E) -> E {
+    let r = a % b;
+    if r != E::zero() && (r < E::zero()) != (b < E::zero()) { r + b } else { r }
+}
+
+#[inline(always)]
+fn one_if<E: CpuScalar>(holds: bool) -> E {
+    if holds { E::one() } else { E::zero() }
 }
 
 fn zip<E: CpuScalar>(
@@ -219,21 +258,9 @@ pub(super) fn reduce<E: CpuScalar>(
     match f {
         Reduce::Sum => fold_axis(E::zero(), |x| x, |a, b| a + b, x, shape),
         Reduce::SumSquares => fold_axis(E::zero(), |x| x * x, |a, b| a + b, x, shape),
-        // NaN wins, so that it can't hide behind a minimum or a maximum.
-        Reduce::Min => fold_axis(
-            E::infinity(),
-            |x| x,
-            |a, b| if (a < b) | a.is_nan() { a } else { b },
-            x,
-            shape,
-        ),
-        Reduce::Max => fold_axis(
-            E::neg_infinity(),
-            |x| x,
-            |a, b| if (a > b) | a.is_nan() { a } else { b },
-            x,
-            shape,
-        ),
+        Reduce::Min => fold_axis(E::infinity(), |x| x, smaller, x, shape),
+        Reduce::Max => fold_axis(E::neg_infinity(), |x| x, larger, x, shape),
+        Reduce::Product => fold_axis(E::one(), |x| x, |a, b| a * b, x, shape),
     }
 }
 

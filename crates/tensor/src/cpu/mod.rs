@@ -5,9 +5,11 @@ mod backend;
 mod fill;
 pub(crate) mod kernel;
 mod machine;
+mod picks;
 pub(crate) mod pool;
 mod runs;
 pub(crate) mod scalar;
+mod select;
 mod window;
 
 pub use backend::Cpu;
