@@ -482,8 +482,8 @@ impl Outer {
         Gemm { a, b, ..Gemm::new(d.o, d.i, d.t) }
     }
 
-    /// The sum of two structures over the same samples: their positions side by side. `None` if they
-    /// are of different groups, features or orders.
+    /// The sum of two structures over the same samples: their positions side by side. `None` if
+    /// they are of different groups, features or orders.
     #[must_use]
     pub fn concat_positions(&self, other: &Self) -> Option<Self> {
         let (d, e) = (self.dims(), other.dims());
