@@ -126,8 +126,8 @@ pub trait Backend: AsAny + Debug + Send + Sync {
     // Required: along an axis, entries chosen and summed.
 
     /// The numbers of entries of an array of shape `axes` (row-major) from their coordinates `x:
-    /// [*, axes.len()]`, whole numbers (rounded to some). Where one of them is none of its axis, NaN
-    /// included, the number is `u32::MAX`.
+    /// [*, axes.len()]`, whole numbers (rounded to some). Where one of them is none of its axis,
+    /// NaN included, the number is `u32::MAX`.
     fn positions(&self, x: &Buffer, axes: &[usize]) -> Index;
     /// The entries of `x` that `picks` chooses; NaN for a position outside the axis.
     fn gather_axis(&self, x: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;

@@ -31,23 +31,36 @@ pub(super) fn unary_chain<E: CpuScalar>(f: Unary, x: &[E], y: &[E], mat: &[E]) -
         type Out = Storage<E>;
         fn visit<R: Row>(self, row: R) -> Storage<E> {
             let Chain(x, y, mat) = self;
-            filled(mat.len(), 1, |mut first, mut out| {
-                // A chunk may cross from one column of the matrix to the next: x and y start over.
-                while !out.is_empty() {
-                    let at = first % x.len();
-                    let len = (x.len() - at).min(out.len());
-                    let (part, rest) = out.split_at_mut(len);
-                    let args =
-                        x[at..at + len].iter().zip(&y[at..at + len]).zip(&mat[first..first + len]);
-                    part.iter_mut()
-                        .zip(args)
-                        .for_each(|(out, ((x, y), m))| *out = *m * row.d1(*x, *y));
-                    (first, out) = (first + len, rest);
-                }
+            filled(mat.len(), 1, |first, out| {
+                let end = first + out.len();
+                let args = x[first..end].iter().zip(&y[first..end]).zip(&mat[first..end]);
+                out.iter_mut().zip(args).for_each(|(out, ((x, y), m))| *out = *m * row.d1(*x, *y));
             })
         }
     }
-    f.visit(Chain(x, y, mat))
+    struct Slopes<'a, E>(&'a [E], &'a [E]);
+    impl<E: CpuScalar> RowVisitor for Slopes<'_, E> {
+        type Out = Storage<E>;
+        fn visit<R: Row>(self, row: R) -> Storage<E> {
+            map_pairs(self.0, self.1, |x, y| row.d1(x, y))
+        }
+    }
+    if mat.len() <= x.len() {
+        return f.visit(Chain(x, y, mat));
+    }
+    // A slope may take much longer than a product: once for all columns.
+    let slopes = f.visit(Slopes(x, y));
+    filled(mat.len(), 1, |mut first, mut out| {
+        // A chunk may cross from one column of the matrix to the next: slopes start over.
+        while !out.is_empty() {
+            let at = first % slopes.len();
+            let len = (slopes.len() - at).min(out.len());
+            let (part, rest) = out.split_at_mut(len);
+            let args = slopes[at..at + len].iter().zip(&mat[first..first + len]);
+            part.iter_mut().zip(args).for_each(|(out, (slope, m))| *out = *m * *slope);
+            (first, out) = (first + len, rest);
+        }
+    })
 }
 
 pub(super) fn unary_second<E: CpuScalar>(f: Unary, x: &[E], y: &[E]) -> Storage<E> {
@@ -55,15 +68,20 @@ pub(super) fn unary_second<E: CpuScalar>(f: Unary, x: &[E], y: &[E]) -> Storage<
     impl<E: CpuScalar> RowVisitor for Second<'_, E> {
         type Out = Storage<E>;
         fn visit<R: Row>(self, row: R) -> Storage<E> {
-            let Second(x, y) = self;
-            filled(x.len(), 1, |first, out| {
-                let len = out.len();
-                let args = x[first..first + len].iter().zip(&y[first..first + len]);
-                out.iter_mut().zip(args).for_each(|(out, (x, y))| *out = row.d2(*x, *y));
-            })
+            map_pairs(self.0, self.1, |x, y| row.d2(x, y))
         }
     }
     f.visit(Second(x, y))
+}
+
+/// `f(x, y)` of arguments and results of a map.
+#[inline(always)]
+fn map_pairs<E: CpuScalar>(x: &[E], y: &[E], f: impl Fn(E, E) -> E + Sync) -> Storage<E> {
+    filled(x.len(), 1, |first, out| {
+        let end = first + out.len();
+        let args = x[first..end].iter().zip(&y[first..end]);
+        out.iter_mut().zip(args).for_each(|(out, (x, y))| *out = f(*x, *y));
+    })
 }
 
 /// Calls `run(start of each operand, chunk of the output)` for every run along the innermost of
