@@ -75,18 +75,45 @@ fn for_runs<E: CpuScalar, const N: usize>(
     let (&(inner, _), outer) = axes.split_last().expect("at least one axis");
     let len = inner * outer.iter().map(|(len, _)| len).product::<usize>();
     filled(len, inner, |first, out| {
-        for (i, out) in out.chunks_exact_mut(inner).enumerate() {
-            let mut at = first / inner + i;
-            let mut start = [0; N];
-            for &(len, step) in outer.iter().rev() {
-                for op in 0..N {
-                    start[op] += at % len * step[op];
-                }
-                at /= len;
-            }
-            run(start, out);
+        let mut odometer = Odometer::at(outer, first / inner);
+        for out in out.chunks_exact_mut(inner) {
+            run(odometer.start, out);
+            odometer.advance(outer);
         }
     })
+}
+
+/// Where a run starts in each operand, from one run to the next without divisions.
+struct Odometer<const N: usize> {
+    /// Position on each of the outer axes.
+    index: [usize; Shape::MAX_RANK],
+    start: [usize; N],
+}
+
+impl<const N: usize> Odometer<N> {
+    /// At the run of this number.
+    fn at(outer: &[(usize, [usize; N])], mut number: usize) -> Self {
+        let (mut index, mut start) = ([0; Shape::MAX_RANK], [0; N]);
+        for (axis, &(len, step)) in outer.iter().enumerate().rev() {
+            index[axis] = number % len;
+            number /= len;
+            (0..N).for_each(|op| start[op] += index[axis] * step[op]);
+        }
+        Odometer { index, start }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, outer: &[(usize, [usize; N])]) {
+        for (axis, &(len, step)) in outer.iter().enumerate().rev() {
+            self.index[axis] += 1;
+            (0..N).for_each(|op| self.start[op] += step[op]);
+            if self.index[axis] < len {
+                return;
+            }
+            self.index[axis] = 0;
+            (0..N).for_each(|op| self.start[op] -= len * step[op]);
+        }
+    }
 }
 
 /// Rows and columns from which on matrices are transposed in blocks.

@@ -9,7 +9,7 @@ use super::fill::{CHUNK, filled, for_chunks, read, scratch, wide, wrap, write};
 use super::machine::machine_memory;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
-use super::{array, kernel, softmax, window};
+use super::{array, kernel, normalize, softmax, window};
 use crate::backend::unfolded_products;
 use crate::{
     Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
@@ -287,6 +287,25 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         inner: usize,
     ) {
         softmax::chain::<E>(read(p), write(mat), [axis, inner]);
+    }
+
+    fn normalize(&self, x: &Buffer, block: usize, centre: bool, epsilon: f64) -> Buffer {
+        wrap(normalize::normalize::<E>(read(x), block, centre, E::of(epsilon)))
+    }
+
+    fn inverse_deviations(&self, x: &Buffer, block: usize, centre: bool, epsilon: f64) -> Buffer {
+        wrap(normalize::inverse_deviations::<E>(read(x), block, centre, E::of(epsilon)))
+    }
+
+    fn normalize_chain(
+        &self,
+        normal: &Buffer,
+        inverse: &Buffer,
+        mat: &Buffer,
+        block: usize,
+        centre: bool,
+    ) -> Buffer {
+        wrap(normalize::chain::<E>(read(normal), read(inverse), read(mat), block, centre))
     }
 
     fn gather_rows(&self, table: &Buffer, ids: &Buffer, (rows, width): (usize, usize)) -> Buffer {

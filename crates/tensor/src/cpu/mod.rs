@@ -5,6 +5,7 @@ mod backend;
 mod fill;
 pub(crate) mod kernel;
 mod machine;
+mod normalize;
 pub(crate) mod pool;
 mod runs;
 pub(crate) mod scalar;
