@@ -26,12 +26,17 @@ pub(super) fn normalize<E: CpuScalar>(
     centre: bool,
     epsilon: E,
 ) -> Storage<E> {
-    filled(x.len(), block, |first, out| {
-        for (out, x) in out.chunks_exact_mut(block).zip(x[first..].chunks_exact(block)) {
-            let (mean, inverse) = moments(x, centre, epsilon);
-            out.iter_mut().zip(x).for_each(|(out, x)| *out = (*x - mean) * inverse);
-        }
-    })
+    filled(
+        x.len(),
+        block,
+        #[inline(always)]
+        |first, out| {
+            for (out, x) in out.chunks_exact_mut(block).zip(x[first..].chunks_exact(block)) {
+                let (mean, inverse) = moments(x, centre, epsilon);
+                out.iter_mut().zip(x).for_each(|(out, x)| *out = (*x - mean) * inverse);
+            }
+        },
+    )
 }
 
 /// `1/σ` of every row of `x: [rows, block]`.
@@ -41,11 +46,16 @@ pub(super) fn inverse_deviations<E: CpuScalar>(
     centre: bool,
     epsilon: E,
 ) -> Storage<E> {
-    filled(x.len() / block, 1, |first, out| {
-        for (out, x) in out.iter_mut().zip(x[first * block..].chunks_exact(block)) {
-            *out = moments(x, centre, epsilon).1;
-        }
-    })
+    filled(
+        x.len() / block,
+        1,
+        #[inline(always)]
+        |first, out| {
+            for (out, x) in out.iter_mut().zip(x[first * block..].chunks_exact(block)) {
+                *out = moments(x, centre, epsilon).1;
+            }
+        },
+    )
 }
 
 /// `(M − mean(M) − x̂ mean(x̂ ∘ M))/σ` for `mat: [v, rows, block]`, `normal: [rows, block]`,
@@ -58,17 +68,22 @@ pub(super) fn chain<E: CpuScalar>(
     centre: bool,
 ) -> Storage<E> {
     let share = E::of(block as f64).recip();
-    filled(mat.len(), block, |first, out| {
-        for (i, out) in out.chunks_exact_mut(block).enumerate() {
-            let at = first + i * block;
-            let (row, m) = (at / block % inverse.len(), &mat[at..at + block]);
-            let normal = &normal[row * block..][..block];
-            let mean = if centre { share * sum(m) } else { E::zero() };
-            let (along, scale) = (share * sum_of_products(normal, m), inverse[row]);
-            let entries = m.iter().zip(normal);
-            out.iter_mut()
-                .zip(entries)
-                .for_each(|(out, (m, normal))| *out = scale * (*m - mean - along * *normal));
-        }
-    })
+    filled(
+        mat.len(),
+        block,
+        #[inline(always)]
+        |first, out| {
+            for (i, out) in out.chunks_exact_mut(block).enumerate() {
+                let at = first + i * block;
+                let (row, m) = (at / block % inverse.len(), &mat[at..at + block]);
+                let normal = &normal[row * block..][..block];
+                let mean = if centre { share * sum(m) } else { E::zero() };
+                let (along, scale) = (share * sum_of_products(normal, m), inverse[row]);
+                let entries = m.iter().zip(normal);
+                out.iter_mut()
+                    .zip(entries)
+                    .for_each(|(out, (m, normal))| *out = scale * (*m - mean - along * *normal));
+            }
+        },
+    )
 }
