@@ -43,6 +43,7 @@ pub fn checks() -> Vec<Check> {
         ("reductions", reductions::reductions),
         ("softmax", reductions::softmax),
         ("softmax's Jacobian", reductions::softmax_chain),
+        ("normalisation", reductions::normalisation),
         ("draws", reductions::draws),
         ("rows of tables", arrays::tables),
         ("windows", windows::windows),
