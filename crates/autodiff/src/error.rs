@@ -108,6 +108,17 @@ pub enum Error {
         /// Rows of the table.
         rows: usize,
     },
+    /// A number that names no entry of an axis.
+    #[error("number {value} at {index:?} of an index names no entry of an axis of {axis_len}: \
+             whole numbers from −{axis_len} to {}", .axis_len.saturating_sub(1))]
+    NoEntry {
+        /// The number.
+        value: f64,
+        /// Where it is in the index.
+        index: Vec<usize>,
+        /// Entries of the axis.
+        axis_len: usize,
+    },
     /// An operation that mixes samples where a quantity per sample is wanted.
     #[error(
         "operation {op} couples the samples of a batch, so {wanted_by} does not exist; \

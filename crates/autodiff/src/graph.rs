@@ -33,7 +33,8 @@ struct Closed {
     output: Var,
     /// Positions that the output depends on.
     reached: Vec<bool>,
-    /// Those of them that depend on a parameter.
+    /// Positions that the output changes with, other than in steps, and that change so with a
+    /// parameter.
     active: Vec<bool>,
     finite: OnceLock<()>,
 }
@@ -65,16 +66,20 @@ impl Graph {
         if got != expected {
             return Err(Error::BatchMismatch { what: "the output".into(), got, expected });
         }
-        let mut reached = vec![false; tape.nodes.len()];
-        reached[output.index()] = true;
-        for at in (0..=output.index()).rev() {
+        let (mut reached, mut moving) =
+            (vec![false; tape.nodes.len()], vec![false; tape.nodes.len()]);
+        (reached[output.index()], moving[output.index()]) = (true, true);
+        for (at, node) in tape.nodes[..=output.index()].iter().enumerate().rev() {
             if reached[at] {
-                tape.nodes[at].args.iter().for_each(|arg| reached[arg.index()] = true);
+                node.args.iter().for_each(|arg| reached[arg.index()] = true);
+            }
+            if moving[at] {
+                node.differentiable().for_each(|(_, arg)| moving[arg.index()] = true);
             }
         }
         let mut active =
             depends_on(&tape, |at| matches!(tape.nodes[at].origin, Origin::Param { .. }));
-        active.iter_mut().zip(&reached).for_each(|(active, reached)| *active &= reached);
+        active.iter_mut().zip(&moving).for_each(|(active, moving)| *active &= moving);
         Ok(Graph(Arc::new(Closed { tape, output, reached, active, finite: OnceLock::new() })))
     }
 
@@ -194,11 +199,11 @@ impl Graph {
     }
 }
 
-/// Positions that depend on one of the given leaves.
+/// Positions that change with one of the given leaves, other than in steps.
 fn depends_on(tape: &Tape, leaf: impl Fn(usize) -> bool) -> Vec<bool> {
     let mut depends = Vec::with_capacity(tape.nodes.len());
     for (at, node) in tape.nodes.iter().enumerate() {
-        depends.push(leaf(at) || node.args.iter().any(|arg| depends[arg.index()]));
+        depends.push(leaf(at) || node.differentiable().any(|(_, arg)| depends[arg.index()]));
     }
     depends
 }

@@ -150,9 +150,7 @@ impl Graph {
             let io = Io { args: &args, out: &nodes[at].value, batched: &batched };
             let op = op.as_ref();
             let on_path: Vec<(usize, usize)> = nodes[at]
-                .args
-                .iter()
-                .enumerate()
+                .differentiable()
                 .map(|(wrt, arg)| (wrt, arg.index()))
                 .filter(|(_, arg)| path[*arg])
                 .collect();

@@ -26,6 +26,7 @@ mod kfra_site;
 mod linearization;
 pub mod loss;
 mod map;
+mod one_hot;
 mod op;
 pub mod ops;
 mod outer;

@@ -166,7 +166,7 @@ impl<'g> Linearization<'g> {
         for at in (0..tape.nodes.len()).filter(|&at| self.path[at]) {
             self.at(at, |op, io, args| {
                 let mut sum = None;
-                for (wrt, arg) in args.iter().enumerate() {
+                for (wrt, arg) in tape.nodes[at].differentiable() {
                     if let Some(tangent) = &moved[arg.index()] {
                         add(&mut sum, op.jac(io, wrt, tangent));
                     }
@@ -211,11 +211,10 @@ impl<'g> Linearization<'g> {
             Some(seed.scale(self.graph.samples() as f64 / chosen as f64));
         for at in (0..nodes.len()).rev().filter(|&at| self.path[at]) {
             let Some(gradient) = gradients[at].clone() else { continue };
-            self.at(at, |op, io, args| {
-                for (wrt, arg) in args
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, arg)| self.path[arg.index()] && !self.is_param(**arg))
+            self.at(at, |op, io, _| {
+                for (wrt, arg) in nodes[at]
+                    .differentiable()
+                    .filter(|(_, arg)| self.path[arg.index()] && !self.is_param(*arg))
                 {
                     add(&mut gradients[arg.index()], pull_back(op, io, wrt, &gradient, false));
                 }
@@ -266,7 +265,8 @@ impl<'g> Linearization<'g> {
         {
             let factor = factors[at].take();
             self.at(at, |op, io, args| {
-                for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| self.path[arg.index()])
+                for (wrt, arg) in
+                    tape.nodes[at].differentiable().filter(|(_, arg)| self.path[arg.index()])
                 {
                     if let Some(factor) = &factor {
                         add(&mut factors[arg.index()], pull_back(op, io, wrt, factor, false));
@@ -320,7 +320,7 @@ impl<'g> Linearization<'g> {
             self.graph.tape().nodes.iter().zip(&self.path).filter(|(_, on_path)| **on_path)
         {
             let Origin::Op(op) = &node.origin else { continue };
-            for wrt in (0..node.args.len()).filter(|&wrt| self.path[node.args[wrt].index()]) {
+            for (wrt, _) in node.differentiable().filter(|(_, arg)| self.path[arg.index()]) {
                 match op.second(wrt, wrt) {
                     Second::Zero | Second::Entrywise(_) | Second::Bilinear => {}
                     Second::Missing => {

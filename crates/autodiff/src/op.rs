@@ -64,6 +64,14 @@ pub trait Op: AsAny + Debug + Send + Sync {
         false
     }
 
+    /// Returns `true` if the result is piecewise constant in argument `wrt`: truth values, masks,
+    /// indices, rounding. Its derivatives there are zero, and sweeps send nothing that way: what
+    /// reaches the output in no other way counts as a constant.
+    fn is_piecewise_constant(&self, wrt: usize) -> bool {
+        let _ = wrt;
+        false
+    }
+
     /// The structure `V[v, n] = Σ_t s[v, n, t] ⊗ z[n, t]` of the product in argument `wrt`, where
     /// it has one: s is made of `mat`, z of the other arguments. Per-sample quantities, Kronecker
     /// factors and Gram matrices are computed from s and z then, without V.
@@ -160,6 +168,18 @@ pub(crate) fn jac_by_columns(
     };
     let g = g.batch(n, if per_sample { p } else { 0 }, p, c);
     tangent.gemm(&g, &columns, out.shape().prefixed(&[k]))
+}
+
+/// [`Op::jac_t`] of an argument in which the result is piecewise constant.
+pub(crate) fn zero_jac_t(io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
+    let (v, keep) = (mat.shape()[0], io.batch(batch) == Batch::Keep && !io.batched[wrt]);
+    let front: &[usize] = if keep { &[v, io.samples()] } else { &[v] };
+    Tensor::zeros(mat.device(), io.args[wrt].shape().prefixed(front))
+}
+
+/// [`Op::jac`] of an argument in which the result is piecewise constant.
+pub(crate) fn zero_jac(io: Io<'_>, tangent: &Tensor) -> Tensor {
+    Tensor::zeros(tangent.device(), io.out.shape().prefixed(&tangent.shape()[..1]))
 }
 
 /// Sums `mat: [V, *out]` down to `[V, *arg]` (or `[V, N, *arg]` with `keep`) where `arg` was

@@ -11,9 +11,10 @@
 
 use std::ops::Range;
 
-use vivit_tensor::{ConvDims, ConvWeights, Gemm, Shape, Strides, Tensor, Window};
+use vivit_tensor::{ConvDims, ConvWeights, Gemm, Shape, Strides, Tensor, Unary, Window};
 
 use crate::Batch;
+use crate::one_hot::OneHot;
 
 /// Which of position and feature is the inner axis of a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ enum Input {
     /// What windows see of `[N, G·C, *in]`: unfolded where it is used, never for all samples at
     /// once.
     Windows(Tensor, Window),
+    /// One-hot.
+    Rows(OneHot),
 }
 
 /// `V[v, n] = Σ_t s ⊗ z`, a parameter of `G·O·I` entries.
@@ -75,6 +78,17 @@ pub struct OuterDims {
     pub o: usize,
     /// In-features per group.
     pub i: usize,
+    /// Whether z is one-hot, and known by the numbers of the in-features.
+    pub one_hot: bool,
+    /// The order of the parameter's axes.
+    pub order: Order,
+}
+
+impl OuterDims {
+    /// Numbers that hold z at one position.
+    pub fn input_numbers(&self) -> usize {
+        if self.one_hot { 1 } else { self.i }
+    }
 }
 
 impl Outer {
@@ -120,6 +134,26 @@ impl Outer {
         }
     }
 
+    /// The structure of rows of a table that are looked up: `s: [V, N, 1, T, O]` (as `Outside`
+    /// says), and z one-hot, `z[n, t, i] = 1` for `i = ids[n, t]`, for `ids: [N, T]`, whole numbers
+    /// below `rows`. Of z the numbers are kept.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together.
+    #[track_caller]
+    pub fn rows(s: Tensor, ids: Tensor, rows: usize) -> Self {
+        let (of_s, of_ids) = (*s.shape(), *ids.shape());
+        let fits =
+            of_s.rank() == 5 && of_ids.rank() == 2 && of_s[1..4] == [of_ids[0], 1, of_ids[1]];
+        assert!(fits, "s {of_s} and the numbers of rows {of_ids} do not fit");
+        Outer {
+            s,
+            z: Input::Rows(OneHot::new(ids, rows)),
+            positions: [Positions::Outside; 2],
+            order: Order::InOut,
+        }
+    }
+
     /// The same structure for a parameter of the given order.
     #[must_use]
     pub fn ordered(self, order: Order) -> Self {
@@ -154,7 +188,39 @@ impl Outer {
                     device.unfold_windows(x.buf(), d.n * d.g, d.i / window.kernel_len(), window);
                 Tensor::from_buf(device, [d.n, d.g, d.t, d.i], unfolded)
             }
+            Input::Rows(hot) => {
+                let d = self.dims();
+                hot.dense(0..d.n).reshape([d.n, 1, d.t, d.i])
+            }
         }
+    }
+
+    /// Where z is one-hot, the same products of factors that meet nowhere: what goes to one
+    /// in-feature of a sample is added up at the first of its positions, and s is zero at the
+    /// others. So squares of products are products of squares.
+    #[must_use]
+    pub fn distinct(&self) -> Option<Self> {
+        let Input::Rows(hot) = &self.z else { return None };
+        Some(Outer { s: hot.distinct(&self.s), ..self.clone() })
+    }
+
+    /// The structure with factors `s` and `z²`, entry by entry.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together.
+    #[must_use]
+    #[track_caller]
+    pub fn with_squared_input(&self, s: Tensor) -> Self {
+        if let Input::Rows(_) = &self.z {
+            return Outer { s, ..self.clone() };
+        }
+        Outer::new(s, self.z().unary(Unary::Square), self.positions).ordered(self.order)
+    }
+
+    /// `Σ_{n, t} z zᵀ` where z is one-hot, `[I, I]`: the numbers of times, on the diagonal.
+    #[must_use]
+    pub fn one_hot_gram(&self) -> Option<Tensor> {
+        if let Input::Rows(hot) = &self.z { Some(hot.gram()) } else { None }
     }
 
     /// The layouts of s and of z.
@@ -172,8 +238,10 @@ impl Outer {
                 z.shape()[if self.positions[1] == Positions::Outside { 3 } else { 2 }]
             }
             Input::Windows(x, window) => x.shape()[1] / s[2].max(1) * window.kernel_len(),
+            Input::Rows(hot) => hot.rows(),
         };
-        OuterDims { v: s[0], n: s[1], g: s[2], t, o, i }
+        let one_hot = matches!(self.z, Input::Rows(_));
+        OuterDims { v: s[0], n: s[1], g: s[2], t, o, i, one_hot, order: self.order }
     }
 
     /// Entries of the parameter.
@@ -202,6 +270,9 @@ impl Outer {
     #[must_use]
     pub fn per_sample(&self) -> Tensor {
         let d = self.dims();
+        if let (Input::Rows(hot), Order::InOut) = (&self.z, self.order) {
+            return hot.scatter(&self.s, true).reshape([d.v, d.n, d.o * d.i]);
+        }
         self.in_parameter_order(&self.expand(0..d.o).reshape([d.v * d.n, d.g, d.o, d.i])).reshape([
             d.v,
             d.n,
@@ -261,6 +332,7 @@ impl Outer {
                 let z = Tensor::from_buf(device, [n, d.g, d.t, d.i], z);
                 if d.g == 1 { z.reshape(shape) } else { z.permute(&[1, 0, 2, 3]) }
             }
+            Input::Rows(hot) => hot.dense(samples).reshape(shape),
         }
     }
 
@@ -288,6 +360,10 @@ impl Outer {
                 return (Tensor::from_buf(device, [d.g, rows, cols], k), [others.len(), 1]);
             }
         }
+        if let (Input::Rows(hot), Input::Rows(same)) = (&self.z, &other.z) {
+            let k = hot.products(samples, same, others);
+            return (k.reshape([1, rows, cols]), [1, d.t]);
+        }
         let (m, n) = (self.z_inside(samples), other.z_inside(others));
         let g = Gemm::nt(rows, cols, d.i).batch(d.g, rows * d.i, cols * d.i, rows * cols);
         (m.gemm(&g, &n, [d.g, rows, cols]), [1, d.t])
@@ -314,6 +390,10 @@ impl Outer {
                     d.g * m * d.i,
                 ]);
             }
+            Input::Rows(hot) => {
+                let (n, m) = (samples.len(), rows.len());
+                return hot.expand(&self.s, samples, rows, d.o).reshape([d.v, n, m * d.i]);
+            }
         };
         let (n, m, st, zt) = (samples.len(), rows.len(), d.o * d.t, d.t * d.i);
         let g = Gemm { m, ..self.product() };
@@ -338,6 +418,11 @@ impl Outer {
                     .conv_weights(x, *window, 0..d.n, 0..d.o, true)
                     .reshape([d.v, d.g, d.o, d.i]);
                 return self.in_parameter_order(&sum).reshape([d.v, d.g * d.o * d.i]);
+            }
+            Input::Rows(hot) => {
+                let sum = hot.scatter(&self.s, false);
+                let sum = if self.order == Order::InOut { sum } else { sum.permute(&[0, 2, 1]) };
+                return sum.reshape([d.v, d.o * d.i]);
             }
         };
         let (st, zt) = (d.o * d.t, d.t * d.i);
@@ -398,24 +483,45 @@ impl Outer {
     }
 
     /// The sum of two structures over the same samples: their positions side by side. `None` if
-    /// their layouts differ.
+    /// they are of different groups, features or orders.
     #[must_use]
     pub fn concat_positions(&self, other: &Self) -> Option<Self> {
         let (d, e) = (self.dims(), other.dims());
-        if (self.positions, self.order) != (other.positions, other.order)
-            || (d.g, d.o, d.i) != (e.g, e.o, e.i)
-        {
+        if (d.g, d.o, d.i, d.order) != (e.g, e.o, e.i, e.order) {
             return None;
+        }
+        if self.positions != other.positions {
+            return self.features_inside().concat_positions(&other.features_inside());
         }
         let axis = |factor: usize, outside: usize| {
             outside + usize::from(self.positions[factor] == Positions::Inside)
         };
         let (s, z) = (axis(0, 3), axis(1, 2));
+        let z = match (&self.z, &other.z) {
+            (Input::Rows(a), Input::Rows(b)) => Input::Rows(a.concat(b)),
+            _ => Input::Whole(Tensor::concat(&[self.z(), other.z()], z)),
+        };
         Some(Outer {
             s: Tensor::concat(&[self.s.clone(), other.s.clone()], s),
-            z: Input::Whole(Tensor::concat(&[self.z(), other.z()], z)),
+            z,
             positions: self.positions,
             order: self.order,
         })
+    }
+
+    /// The same structure with features as the inner axis of both factors.
+    fn features_inside(&self) -> Self {
+        if self.positions == [Positions::Outside; 2] {
+            return self.clone();
+        }
+        let d = self.dims();
+        let z = self.z_inside(0..d.n);
+        let z = if d.g == 1 { z.reshape([d.n, 1, d.t, d.i]) } else { z.permute(&[1, 0, 2, 3]) };
+        Outer {
+            s: self.s_inside(0..d.n),
+            z: Input::Whole(z),
+            positions: [Positions::Outside; 2],
+            order: self.order,
+        }
     }
 }

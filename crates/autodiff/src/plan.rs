@@ -187,7 +187,11 @@ impl<'a> Planner<'a> {
         let batched: Vec<bool> = args.iter().map(|&arg| nodes[arg].batched).collect();
         let io = Io { args: &refs, out: &nodes[at].value, batched: &batched };
         let mut multiply_adds = 0;
-        for (wrt, &arg) in args.iter().enumerate().filter(|(_, arg)| self.path[**arg]) {
+        for (wrt, arg) in nodes[at].differentiable() {
+            let arg = arg.index();
+            if !self.path[arg] {
+                continue;
+            }
             let effort = op.effort(io, wrt);
             if let Origin::Param { id, name } = &nodes[arg].origin {
                 let use_of = SitePlan {
@@ -266,13 +270,14 @@ fn join(site: &mut Option<SitePlan>, more: SitePlan) {
         return;
     };
     site.structure = match (site.structure, more.structure) {
-        (Some(a), Some(b)) if (a.g, a.o, a.i) == (b.g, b.o, b.i) => {
-            Some(OuterDims { t: a.t + b.t, ..a })
+        (Some(a), Some(b)) if (a.g, a.o, a.i, a.order) == (b.g, b.o, b.i, b.order) => {
+            Some(OuterDims { t: a.t + b.t, one_hot: a.one_hot && b.one_hot, ..a })
         }
         _ => None,
     };
     // Side by side, factors are copied: what each use brings, and all together.
-    let copies = site.structure.map_or((0, 0), |d| (2 * d.g * d.t * d.o, 2 * d.g * d.t * d.i));
+    let copies =
+        site.structure.map_or((0, 0), |d| (2 * d.g * d.t * d.o, 2 * d.g * d.t * d.input_numbers()));
     site.effort = Effort {
         multiply_adds: site.effort.multiply_adds + more.effort.multiply_adds,
         per_column: (site.effort.per_column + more.effort.per_column).max(copies.0),

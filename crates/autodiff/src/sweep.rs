@@ -164,7 +164,7 @@ impl Graph {
         let (path, links) = (self.path_to(wanted), self.links(wanted));
         for (node, _) in self.tape().nodes.iter().zip(&path).filter(|(_, on_path)| **on_path) {
             let Origin::Op(op) = &node.origin else { continue };
-            for (wrt, along) in self.pairs(&node.args, &path, &links) {
+            for (wrt, along) in self.pairs(node, &path, &links) {
                 if matches!(op.second(wrt, along), Second::Missing) {
                     return Err(Error::NoSecondDerivative {
                         op: op.name().into(),
@@ -184,10 +184,10 @@ impl Graph {
         let path = self.path_to(wanted);
         for (position, node) in self.tape().nodes.iter().enumerate().filter(|(at, _)| path[*at]) {
             let Origin::Op(op) = &node.origin else { continue };
-            for (wrt, arg) in node.args.iter().enumerate().filter(|(_, arg)| path[arg.index()]) {
-                let value = self.tape().value(*arg);
+            for (wrt, arg) in node.differentiable().filter(|(_, arg)| path[arg.index()]) {
+                let value = self.tape().value(arg);
                 let entries =
-                    value.len() / if self.tape().is_batched(*arg) { self.samples() } else { 1 };
+                    value.len() / if self.tape().is_batched(arg) { self.samples() } else { 1 };
                 let numbers = entries.saturating_mul(entries).saturating_mul(n);
                 if !op.second(wrt, wrt).is_zero() && numbers > LIMIT {
                     let (op, wanted_by) = (op.name().into(), wanted_by.into());

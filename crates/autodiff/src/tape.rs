@@ -27,6 +27,17 @@ pub(crate) struct Node {
     pub batched: bool,
 }
 
+impl Node {
+    /// The arguments that the value changes with, other than in steps, and their numbers.
+    pub fn differentiable(&self) -> impl Iterator<Item = (usize, Var)> {
+        let constant = |wrt| match &self.origin {
+            Origin::Op(op) => op.is_piecewise_constant(wrt),
+            _ => false,
+        };
+        self.args.iter().copied().enumerate().filter(move |&(wrt, _)| !constant(wrt))
+    }
+}
+
 /// Records operations as they run. Positions are in topological order by construction.
 ///
 /// ```
@@ -191,6 +202,14 @@ impl Tape {
             shape.rank().max(1) - 1,
             if first == 1 { ", axis 0 is the sample axis" } else { "" }
         );
+    }
+
+    /// As [`expect_axis`](Tape::expect_axis), of an axis that has entries.
+    #[track_caller]
+    pub(crate) fn expect_entries(&self, what: &str, x: Var, axis: usize) {
+        self.expect_axis(what, x, axis);
+        let shape = self.value(x).shape();
+        assert!(shape[axis] > 0, "{what} along axis {axis} of {shape}: it has no entries");
     }
 
     /// Checks that none of the parameters of an operation carries a sample axis.

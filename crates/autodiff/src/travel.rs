@@ -7,7 +7,7 @@ use vivit_tensor::Tensor;
 use crate::chain::{add, pull_back};
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
-use crate::tape::Origin;
+use crate::tape::{Node, Origin};
 use crate::{Error, Graph, Io, Op, ParamId, ScatterJacobian, Site, Var};
 
 /// Columns at the output, `[V, N_S, *out]`, of the chosen samples (`None`: all).
@@ -209,7 +209,8 @@ impl<'a> Travel<'a> {
         let io = Io { args: &refs, out: &out, batched };
         // Second derivatives are wanted wherever there are any: a route passes them by.
         let routes = self.bends.is_empty();
-        for (wrt, arg) in args.iter().enumerate().filter(|(_, arg)| self.path[arg.index()]) {
+        let node = graph.tape().node(here);
+        for (wrt, arg) in node.differentiable().filter(|(_, arg)| self.path[arg.index()]) {
             if let Some(arrived) = &mut self.arrivals[arg.index()] {
                 arrived.of(number).push(Use {
                     op,
@@ -231,7 +232,7 @@ impl<'a> Travel<'a> {
         for bend in self.bends.iter().filter(|bend| self.probes[bend.gradient].0 == number) {
             let columns = &self.probes[bend.gradient].1;
             let gradient = factor.slice(columns.start, columns.end);
-            for pair in graph.pairs(args, &self.path, &self.links) {
+            for pair in graph.pairs(node, &self.path, &self.links) {
                 if let Some(signed) = signed(op, io, pair, &gradient) {
                     born.push((bend.probe, stream.beside(), signed));
                 }
@@ -344,7 +345,7 @@ impl Graph {
                     bits[number / 64] |= 1 << (number % 64);
                 }
             }
-            for arg in &node.args {
+            for (_, arg) in node.differentiable() {
                 bits.iter_mut().zip(&links[arg.index()]).for_each(|(bits, arg)| *bits |= arg);
             }
             links.push(bits);
@@ -352,9 +353,13 @@ impl Graph {
         Links(links)
     }
 
-    /// The pairs of an operation's arguments whose second derivatives matter.
-    pub(crate) fn pairs(&self, args: &[Var], path: &[bool], links: &Links) -> Vec<(usize, usize)> {
-        let on_path: Vec<usize> = (0..args.len()).filter(|&wrt| path[args[wrt].index()]).collect();
-        pairs(&on_path, |a, b| links.linked(args[a], args[b]))
+    /// The pairs of a node's arguments whose second derivatives matter.
+    pub(crate) fn pairs(&self, node: &Node, path: &[bool], links: &Links) -> Vec<(usize, usize)> {
+        let on_path: Vec<usize> = node
+            .differentiable()
+            .filter(|(_, arg)| path[arg.index()])
+            .map(|(wrt, _)| wrt)
+            .collect();
+        pairs(&on_path, |a, b| links.linked(node.args[a], node.args[b]))
     }
 }

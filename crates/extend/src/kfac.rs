@@ -92,6 +92,9 @@ fn output_factor(outer: &Outer) -> Tensor {
 /// `A`: `[G, I, I]`.
 pub(crate) fn input_factor(outer: &Outer) -> Tensor {
     let d = outer.dims();
+    if let Some(gram) = outer.one_hot_gram() {
+        return gram.reshape([1, d.i, d.i]).scale(1.0 / d.n as f64);
+    }
     let z = outer.z();
     let positions = outer.positions()[1];
     let (a, b) = match positions {

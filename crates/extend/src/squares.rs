@@ -1,7 +1,8 @@
 //! Squares of a factor's entries, added up over columns: what every diagonal is made of.
 //!
 //! With the outer-product structure `V[v, n] = Σ_t s ⊗ z` and one position, the square factors:
-//! `(Σ_v ± s[v, n]²) ⊗ z[n]²`. With more positions the sum over t comes before the square, so V is
+//! `(Σ_v ± s[v, n]²) ⊗ z[n]²`; so with positions of a one-hot z, once those of equal rows are
+//! added up. With more positions the sum over t comes before the square, so V is
 //! expanded, some samples at a time.
 
 use vivit_autodiff::{Batch, Outer, Share};
@@ -46,16 +47,17 @@ fn of_expanded(x: &Tensor, signs: Option<&Tensor>, batch: Batch) -> Tensor {
 }
 
 fn of_outer(outer: &Outer, signs: Option<&Tensor>, batch: Batch) -> Tensor {
+    let distinct = outer.distinct();
+    let outer = distinct.as_ref().unwrap_or(outer);
     let d = outer.dims();
-    if d.t == 1 {
+    if d.t == 1 || d.one_hot {
         let mut s = outer.s().unary(Unary::Square);
         if let Some(signs) = signs {
             s = s.mul(&signs.reshape([d.v, d.n, 1, 1, 1]));
         }
         let s = s.sum(0);
         let s = s.reshape(s.shape().prefixed(&[1]));
-        let product =
-            Outer::new(s, outer.z().unary(Unary::Square), outer.positions()).ordered(outer.order());
+        let product = outer.with_squared_input(s);
         return match batch {
             Batch::Sum => product.summed().reshape([d.g * d.o * d.i]),
             Batch::Keep => product.per_sample().reshape([d.n, d.g * d.o * d.i]),

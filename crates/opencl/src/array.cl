@@ -40,32 +40,20 @@ __kernel void index_select(IN(xs), INDEX(pick), OUT(out), const uint4 shape) {
     out[out_start + row * shape.x + i] = xs[xs_start + from * shape.x + i];
 }
 
-// Whether an id is a whole number below `rows`.
-int is_row(const real id, const uint rows) {
-    return id >= ZERO && id < (real)rows && id == trunc(id);
-}
-
-// ids where they are rows of a table of shape.x, NaN where not; shape.y ids.
-__kernel void row_or_nan(IN(ids), OUT(out), const uint2 shape) {
+// ids where they are whole numbers below shape.x, NaN where not; with shape.z negative ones count
+// from the end; shape.y ids.
+__kernel void row_or_nan(IN(ids), OUT(out), const uint4 shape) {
     const uint i = get_global_id(0);
     if (i >= shape.y) return;
-    const real id = ids[ids_start + i];
-    out[out_start + i] = is_row(id, shape.x) ? id : (real)NAN;
+    const real rows = shape.x, id = ids[ids_start + i];
+    const real row = shape.z && id < ZERO ? id + rows : id;
+    out[out_start + i] = row >= ZERO && row < rows && row == trunc(row) ? row : (real)NAN;
 }
 
 // The identity matrix of n rows.
 __kernel void eye(OUT(out), const uint n) {
     const uint i = get_global_id(0), row = get_global_id(1);
     if (i < n && row < n) out[out_start + row * n + i] = i == row ? ONE : ZERO;
-}
-
-// Rows of a table; shape = (width, rows of the table, number of ids). What is no row is NaN.
-__kernel void gather_rows(IN(table), IN(ids), OUT(out), const uint4 shape) {
-    const uint i = get_global_id(0), row = get_global_id(1);
-    if (i >= shape.x || row >= shape.z) return;
-    const real id = ids[ids_start + row];
-    out[out_start + row * shape.x + i] =
-        is_row(id, shape.y) ? table[table_start + (uint)id * shape.x + i] : (real)NAN;
 }
 
 // One-hot rows; shape = (classes, number of ids).

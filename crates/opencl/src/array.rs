@@ -120,26 +120,15 @@ pub(crate) fn concat<E: Scalar>(cl: &OpenCl<E>, parts: &[Buf<E>], outer: usize) 
     out
 }
 
-pub(crate) fn gather_rows<E: Scalar>(
+pub(crate) fn row_or_nan<E: Scalar>(
     cl: &OpenCl<E>,
-    table: &Buf<E>,
     ids: &Buf<E>,
-    (rows, width): (usize, usize),
+    rows: usize,
+    from_end: bool,
 ) -> Buf<E> {
-    assert!(
-        table.len == rows * width && (rows > 0 || ids.len == 0),
-        "rows of a table of {rows} rows, {} entries",
-        table.len
-    );
-    let out = cl.session.allocate(ids.len * width);
-    let call =
-        cl.call("gather_rows").buf(table).buf(ids).buf(&out).words([width, rows, ids.len, 0]);
-    call.rows(width, ids.len).into(&cl.session, out)
-}
-
-pub(crate) fn row_or_nan<E: Scalar>(cl: &OpenCl<E>, ids: &Buf<E>, rows: usize) -> Buf<E> {
     let out = cl.session.allocate(ids.len);
-    let call = cl.call("row_or_nan").buf(ids).buf(&out).words([rows, ids.len]);
+    let call = cl.call("row_or_nan").buf(ids).buf(&out);
+    let call = call.words([rows, ids.len, usize::from(from_end), 0]);
     call.flat(ids.len).into(&cl.session, out)
 }
 

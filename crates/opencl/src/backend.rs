@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use vivit_tensor::{
-    Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
+    AxisPicks, Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
     NonFiniteSearch, PendingSearch, Reduce, Scalar, Shape, Unary, Window,
 };
 
 use crate::buffer::Buf;
 use crate::device::OpenCl;
 use crate::pool::Block;
-use crate::{array, elementwise, product, reduce, window};
+use crate::{array, elementwise, picks, product, reduce, window};
 
 impl<E: Scalar> OpenCl<E> {
     #[track_caller]
@@ -86,6 +86,17 @@ impl<E: Scalar> Backend for OpenCl<E> {
 
     fn binary(&self, f: Binary, a: (&Buffer, &Shape), b: (&Buffer, &Shape), out: &Shape) -> Buffer {
         elementwise::binary(self, f, (&self.read(a.0), a.1), (&self.read(b.0), b.1), out).wrap()
+    }
+
+    fn select(
+        &self,
+        mask: (&Buffer, &Shape),
+        a: (&Buffer, &Shape),
+        b: (&Buffer, &Shape),
+        out: &Shape,
+    ) -> Buffer {
+        let [m, x, y] = [mask.0, a.0, b.0].map(|buf| self.read(buf));
+        elementwise::select(self, [(&m, mask.1), (&x, a.1), (&y, b.1)], out).wrap()
     }
 
     fn axpy(&self, alpha: f64, x: &Buffer, y: &mut Buffer) {
@@ -172,12 +183,28 @@ impl<E: Scalar> Backend for OpenCl<E> {
         window::conv_transposed(self, &y, &w, columns * n, dims, window).wrap()
     }
 
-    fn gather_rows(&self, table: &Buffer, ids: &Buffer, shape: (usize, usize)) -> Buffer {
-        array::gather_rows(self, &self.read(table), &self.read(ids), shape).wrap()
+    fn row_or_nan(&self, ids: &Buffer, rows: usize, from_end: bool) -> Result<Buffer, Error> {
+        Ok(array::row_or_nan(self, &self.read(ids), rows, from_end).wrap())
     }
 
-    fn row_or_nan(&self, ids: &Buffer, rows: usize) -> Result<Buffer, Error> {
-        Ok(array::row_or_nan(self, &self.read(ids), rows).wrap())
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index {
+        picks::positions(self, &self.read(x), axes).wrap_index()
+    }
+
+    fn gather_axis(&self, x: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
+        picks::gather_axis(self, &self.read(x), self.indices(index), p).wrap()
+    }
+
+    fn scatter_axis(&self, y: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
+        picks::scatter_axis(self, &self.read(y), self.indices(index), p).wrap()
+    }
+
+    fn first_equal(&self, index: &Index, len: usize) -> Index {
+        picks::first_equal(self, self.indices(index), len).wrap_index()
+    }
+
+    fn cumsum(&self, x: &Buffer, shape: [usize; 3], exclusive: bool, reverse: bool) -> Buffer {
+        picks::cumsum(self, &self.read(x), shape, exclusive, reverse).wrap()
     }
 
     fn eye(&self, n: usize) -> Buffer {

@@ -20,14 +20,41 @@ fn row(f: Unary) -> (&'static str, [f64; 2]) {
         Unary::Silu => ("silu", [0.0; 2]),
         Unary::Gelu => ("gelu", [0.0; 2]),
         Unary::GeluTanh => ("gelu_tanh", [0.0; 2]),
+        Unary::Mish => ("mish", [0.0; 2]),
+        Unary::Softsign => ("softsign", [0.0; 2]),
+        Unary::Celu(a) => ("celu", [a, 0.0]),
+        Unary::ThresholdedRelu(a) => ("thresholded_relu", [a, 0.0]),
         Unary::HardTanh(low, high) => ("hard_tanh", [low, high]),
+        Unary::HardSigmoid(a, b) => ("hard_sigmoid", [a, b]),
+        Unary::HardSwish => ("hard_swish", [0.0; 2]),
         Unary::Abs => ("abs", [0.0; 2]),
         Unary::Sign => ("sign", [0.0; 2]),
+        Unary::Floor => ("floor", [0.0; 2]),
+        Unary::Ceil => ("ceil", [0.0; 2]),
+        Unary::Round => ("round", [0.0; 2]),
+        Unary::Trunc => ("trunc", [0.0; 2]),
+        Unary::Not => ("not", [0.0; 2]),
         Unary::Exp => ("exp", [0.0; 2]),
+        Unary::Expm1 => ("expm1", [0.0; 2]),
+        Unary::Log1p => ("log1p", [0.0; 2]),
         Unary::Ln => ("ln", [0.0; 2]),
         Unary::Sqrt => ("sqrt", [0.0; 2]),
+        Unary::Rsqrt => ("rsqrt", [0.0; 2]),
+        Unary::Powf(p) => ("powf", [p, 0.0]),
         Unary::Square => ("square", [0.0; 2]),
         Unary::Recip => ("recip", [0.0; 2]),
+        Unary::Sin => ("sin", [0.0; 2]),
+        Unary::Cos => ("cos", [0.0; 2]),
+        Unary::Tan => ("tan", [0.0; 2]),
+        Unary::Asin => ("asin", [0.0; 2]),
+        Unary::Acos => ("acos", [0.0; 2]),
+        Unary::Atan => ("atan", [0.0; 2]),
+        Unary::Sinh => ("sinh", [0.0; 2]),
+        Unary::Cosh => ("cosh", [0.0; 2]),
+        Unary::Asinh => ("asinh", [0.0; 2]),
+        Unary::Acosh => ("acosh", [0.0; 2]),
+        Unary::Atanh => ("atanh", [0.0; 2]),
+        Unary::Erf => ("erf", [0.0; 2]),
         Unary::Scale(a) => ("scale", [a, 0.0]),
         Unary::Shift(a) => ("shift", [a, 0.0]),
     }
@@ -82,6 +109,15 @@ pub(crate) fn binary<E: Scalar>(
         Binary::Sub => "sub",
         Binary::Mul => "mul",
         Binary::Div => "div",
+        Binary::Max => "max",
+        Binary::Min => "min",
+        Binary::Pow => "pow",
+        Binary::Fmod => "fmod",
+        Binary::Remainder => "remainder",
+        Binary::PRelu => "p_relu",
+        Binary::Less => "less",
+        Binary::LessEqual => "less_equal",
+        Binary::Equal => "equal",
     };
     assert!(
         a.len == a_shape.size() && b.len == b_shape.size(),
@@ -103,6 +139,32 @@ pub(crate) fn binary<E: Scalar>(
     let call = cl.call(format!("binary_{name}{suffix}")).buf(a).buf(b).buf(&result);
     let call = call.words([n, p, q, rows]).words([rank]);
     let call = call.axes(wide, lens).axes(wide, a_steps).axes(wide, b_steps);
+    call.rows(n, rows).into(&cl.session, result)
+}
+
+/// What an argument of a map of several is: a buffer and its shape.
+type Argument<'a, E> = (&'a Buf<E>, &'a Shape);
+
+pub(crate) fn select<E: Scalar>(cl: &OpenCl<E>, args: [Argument<'_, E>; 3], out: &Shape) -> Buf<E> {
+    for (arg, shape) in args {
+        assert!(arg.len == shape.size(), "choice: {} entries for {shape}", arg.len);
+    }
+    let result = cl.session.allocate(out.size());
+    if result.len == 0 {
+        return result;
+    }
+    let [mask, a, b] = args.map(|(_, shape)| shape.broadcast_strides(out));
+    let axes = out.merged_axes([&mask, &a, &b]);
+    let named =
+        |name: String| cl.call(name).buf(args[0].0).buf(args[1].0).buf(args[2].0).buf(&result);
+    if let [(n, [1, 1, 1])] = axes[..] {
+        let call = named("choose_flat".into()).words([n]);
+        return call.flat(n).into(&cl.session, result);
+    }
+    let Axes { inner: (n, [p, q, r]), rank, lens, steps, rows } = Axes::new(&axes);
+    let (wide, suffix) = width(rank);
+    let call = named(format!("choose{suffix}")).words([n, rows, rank, 0]).words([p, q, r, 0]);
+    let call = steps.into_iter().fold(call.axes(wide, lens), |call, steps| call.axes(wide, steps));
     call.rows(n, rows).into(&cl.session, result)
 }
 

@@ -72,6 +72,8 @@ mod elementwise;
 #[cfg(feature = "device")]
 mod launch;
 #[cfg(feature = "device")]
+mod picks;
+#[cfg(feature = "device")]
 mod pool;
 #[cfg(feature = "device")]
 mod product;

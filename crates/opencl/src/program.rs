@@ -10,10 +10,11 @@ use crate::info::DeviceInfo;
 use crate::launch::{Arg, Failure, Kernel, Program, Queue};
 
 /// The kernels' source: what they share, then one part per family.
-const SOURCE: [&str; 6] = [
+const SOURCE: [&str; 7] = [
     include_str!("prelude.cl"),
     include_str!("elementwise.cl"),
     include_str!("array.cl"),
+    include_str!("picks.cl"),
     include_str!("reduce.cl"),
     include_str!("window.cl"),
     include_str!("product_lanes.cl"),

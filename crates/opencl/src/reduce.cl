@@ -6,6 +6,7 @@
 #define TEAM 64
 
 #define PLUS(A, B) ((A) + (B))
+#define TIMES(A, B) ((A) * (B))
 #define ITSELF(A) (A)
 #define SQUARE_OF(A) ((A) * (A))
 
@@ -54,6 +55,7 @@ REDUCTION(sum, ITSELF, PLUS, ZERO)
 REDUCTION(sum_squares, SQUARE_OF, PLUS, ZERO)
 REDUCTION(max, ITSELF, LARGER, -INFINITY)
 REDUCTION(min, ITSELF, SMALLER, INFINITY)
+REDUCTION(product, ITSELF, TIMES, ONE)
 
 // Softmax over the middle axis, shifted by the maximum; shape = (outer * inner, axis, inner).
 __kernel void softmax(IN(xs), OUT(out), const uint4 shape) {

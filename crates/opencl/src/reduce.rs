@@ -30,6 +30,7 @@ pub(crate) fn reduce<E: Scalar>(
         Reduce::SumSquares => "sum_squares",
         Reduce::Max => "max",
         Reduce::Min => "min",
+        Reduce::Product => "product",
     };
     let results = outer * inner;
     let out = cl.session.allocate(results);

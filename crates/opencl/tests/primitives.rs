@@ -7,8 +7,8 @@ mod elsewhere;
 use elsewhere::elsewhere;
 use vivit_opencl::{Kernels, OpenClDevice, Selector};
 use vivit_tensor::{
-    Binary, Buffer, ConvDims, ConvWeights, DType, Device, Gemm, HostVec, Index, NonFiniteSearch,
-    Reduce, Rng, Shape, Unary, Window,
+    AxisPicks, Binary, Buffer, ConvDims, ConvWeights, DType, Device, Gemm, HostVec, Index,
+    NonFiniteSearch, Reduce, Rng, Shape, Unary, Window,
 };
 
 /// The same numbers on the device under test and on the CPU.
@@ -165,6 +165,21 @@ fn copies(pair: &mut Pair<'_>) {
     pair.assert_close("concat of slices", &Both { device: joined, cpu: x.cpu.clone() });
 }
 
+/// Maps of two arguments that do not turn rounding into something else.
+const ALL_PAIRS: [Binary; 11] = [
+    Binary::Add,
+    Binary::Sub,
+    Binary::Mul,
+    Binary::Div,
+    Binary::Max,
+    Binary::Min,
+    Binary::Pow,
+    Binary::PRelu,
+    Binary::Less,
+    Binary::LessEqual,
+    Binary::Equal,
+];
+
 /// As many axes as shapes have, none of which merge.
 fn many_axes(pair: &mut Pair<'_>) {
     for rank in [3, 5, 8, 9, 10, Shape::MAX_RANK] {
@@ -183,11 +198,14 @@ fn many_axes(pair: &mut Pair<'_>) {
         };
         let (a_shape, b_shape) = (thin(0), thin(1));
         let (a, b) = (pair.normal(a_shape.size()), pair.normal(b_shape.size()));
-        for f in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
+        for f in ALL_PAIRS {
             pair.same("many axes of two", |on, d| {
                 on.binary(f, (a.on(d), &a_shape), (b.on(d), &b_shape), &shape)
             });
         }
+        pair.same("many axes of three", |on, d| {
+            on.select((a.on(d), &a_shape), (b.on(d), &b_shape), (x.on(d), &shape), &shape)
+        });
         let pads: Vec<(isize, isize)> =
             (0..rank).map(|axis| [(1, 0), (-1, 1), (0, 1)][axis % 3]).collect();
         pair.same("many axes padded", |on, d| on.pad(x.on(d), &shape, &pads));
@@ -195,7 +213,7 @@ fn many_axes(pair: &mut Pair<'_>) {
 }
 
 fn maps(pair: &mut Pair<'_>) {
-    let all = [
+    let of_any = [
         Unary::Relu,
         Unary::Sigmoid,
         Unary::Tanh,
@@ -207,22 +225,60 @@ fn maps(pair: &mut Pair<'_>) {
         Unary::Silu,
         Unary::Gelu,
         Unary::GeluTanh,
+        Unary::Mish,
+        Unary::Softsign,
+        Unary::Celu(0.6),
+        Unary::ThresholdedRelu(0.4),
+        Unary::HardTanh(-0.5, f64::INFINITY),
         Unary::HardTanh(-0.5, 0.75),
+        Unary::HardSigmoid(0.2, 0.5),
+        Unary::HardSwish,
         Unary::Abs,
         Unary::Sign,
+        Unary::Floor,
+        Unary::Ceil,
+        Unary::Round,
+        Unary::Trunc,
+        Unary::Not,
         Unary::Exp,
+        Unary::Expm1,
         Unary::Square,
+        Unary::Powf(3.0),
+        Unary::Powf(4.0),
+        Unary::Sin,
+        Unary::Cos,
+        Unary::Tan,
+        Unary::Atan,
+        Unary::Sinh,
+        Unary::Cosh,
+        Unary::Asinh,
+        Unary::Erf,
         Unary::Scale(-1.5),
         Unary::Shift(0.25),
-        Unary::Ln,
-        Unary::Sqrt,
-        Unary::Recip,
     ];
+    let of_positive = [
+        Unary::Ln,
+        Unary::Log1p,
+        Unary::Sqrt,
+        Unary::Rsqrt,
+        Unary::Recip,
+        Unary::Powf(2.5),
+        Unary::Powf(-1.0),
+    ];
+    let of_fractions = [Unary::Asin, Unary::Acos, Unary::Atanh];
     let (any, mat) = (pair.normal(300), pair.normal(3 * 300));
-    let positive = pair.rng.uniform(300, 0.5, 2.0);
-    let positive = pair.of(positive);
-    for f in all {
-        let x = if matches!(f, Unary::Ln | Unary::Sqrt | Unary::Recip) { &positive } else { &any };
+    let [positive, fractions, above] = [(0.5, 2.0), (-0.9, 0.9), (1.1, 3.0)].map(|(low, high)| {
+        let numbers = pair.rng.uniform(300, low, high);
+        pair.of(numbers)
+    });
+    let of = |maps: &[Unary], x| maps.iter().map(move |f| (*f, x)).collect::<Vec<_>>();
+    let cases = [
+        of(&of_any, &any),
+        of(&of_positive, &positive),
+        of(&of_fractions, &fractions),
+        of(&[Unary::Acosh], &above),
+    ];
+    for (f, x) in cases.concat() {
         let what = format!("{f:?}");
         let y = pair.same(&what, |on, d| on.unary(f, x.on(d)));
         // The same y on both, so that its rounding is not counted twice.
@@ -232,6 +288,18 @@ fn maps(pair: &mut Pair<'_>) {
     }
     let (row, full) = (Shape::from([300]), Shape::from([3, 300]));
     pair.same("mul", |on, d| on.binary(Binary::Mul, (mat.on(d), &full), (any.on(d), &row), &full));
+    for f in ALL_PAIRS {
+        pair.same(&format!("{f:?}"), |on, d| {
+            on.binary(f, (positive.on(d), &row), (any.on(d), &row), &row)
+        });
+    }
+    let mask = pair.of((0..300).map(|at| f64::from(at % 3)).collect());
+    pair.same("choice", |on, d| {
+        on.select((mask.on(d), &row), (any.on(d), &row), (positive.on(d), &row), &row)
+    });
+    pair.same("choice among columns", |on, d| {
+        on.select((mask.on(d), &row), (mat.on(d), &full), (positive.on(d), &row), &full)
+    });
     pair.accumulates("axpy", 300, |on, d, y| on.axpy(-0.5, any.on(d), y));
     pair.accumulates("add_tiled_product", 12 * 75, |on, d, acc| {
         on.add_tiled_product(acc, mat.on(d), (12, 75), &any.on(d).slice(0..4 * 25), (4, 25));
@@ -245,7 +313,7 @@ fn maps(pair: &mut Pair<'_>) {
 fn reductions(pair: &mut Pair<'_>) {
     for [outer, axis, inner] in [[3, 40, 5], [2, 700, 1], [1, 300, 3], [4, 0, 2]] {
         let x = pair.normal(outer * axis * inner);
-        for f in [Reduce::Sum, Reduce::SumSquares, Reduce::Max, Reduce::Min] {
+        for f in [Reduce::Sum, Reduce::SumSquares, Reduce::Max, Reduce::Min, Reduce::Product] {
             pair.same(&format!("{f:?}"), |on, d| on.reduce(f, x.on(d), outer, axis, inner));
         }
         let p = pair.same("softmax", |on, d| on.softmax(x.on(d), outer, axis, inner));
@@ -355,11 +423,22 @@ fn convolutions(pair: &mut Pair<'_>) {
 }
 
 fn tables(pair: &mut Pair<'_>) {
-    let (table, ids) = (pair.normal(7 * 30), pair.of(vec![3.0, 0.0, 6.0, 3.0]));
-    pair.same("gather_rows", |on, d| on.gather_rows(table.on(d), ids.on(d), (7, 30)));
+    let ids = pair.of(vec![3.0, 0.0, 6.0, 3.0]);
     pair.same("one_hot", |on, d| on.one_hot(ids.on(d), 7));
     let bad = pair.of(vec![0.0, 7.0, 1.5, -1.0, 6.0, f64::NAN]);
-    pair.same("row_or_nan", |on, d| on.row_or_nan(bad.on(d), 7).expect("the device works"));
+    for from_end in [false, true] {
+        pair.same("row_or_nan", |on, d| {
+            on.row_or_nan(bad.on(d), 7, from_end).expect("the device works")
+        });
+    }
+    let (x, y) = (pair.normal(2 * 7 * 30), pair.normal(2 * 4 * 30));
+    let p = AxisPicks::along([2, 7, 30], 4);
+    pair.same("gather_axis", |on, d| on.gather_axis(x.on(d), &on.positions(ids.on(d), &[7]), &p));
+    pair.same("scatter_axis", |on, d| on.scatter_axis(y.on(d), &on.positions(ids.on(d), &[7]), &p));
+    pair.same("first_equal", |on, d| {
+        on.scatter_axis(y.on(d), &on.first_equal(&on.positions(ids.on(d), &[7]), 4), &p)
+    });
+    pair.same("cumsum", |on, d| on.cumsum(x.on(d), [2, 7, 30], true, true));
 }
 
 fn searches(pair: &mut Pair<'_>) {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::{
-    AsAny, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
+    AsAny, AxisPicks, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
     PositionPairs, Reduce, Shape, Unary, Window,
 };
 
@@ -18,11 +18,12 @@ use crate::{
 /// returns it from [`check`](Backend::check) and [`download`](Backend::download), and until then
 /// may hand out buffers of any content.
 ///
-/// The trait has four parts. *Required*: 22 methods, without which there is no backend: what it is
+/// The trait has four parts. *Required*: 28 methods, without which there is no backend: what it is
 /// (`name`, `dtype`, `with_dtype`), memory (`upload`, `upload_index`, `download`, `fill`), copies
 /// (`copy_strided`, `index_select`, `pad`), arithmetic (`unary`, `unary_chain`, `unary_second`,
-/// `binary`, `axpy`, `reduce`, `gemm`), and windows (`unfold`, `fold`, `argmax`, `gather`,
-/// `scatter_add`).
+/// `binary`, `select`, `axpy`, `reduce`, `gemm`), windows (`unfold`, `fold`, `argmax`, `gather`,
+/// `scatter_add`), and entries chosen along an axis (`positions`, `gather_axis`, `scatter_axis`,
+/// `first_equal`, `cumsum`).
 /// *Structure*: what else the device is and holds. *Provided*: primitives that are written with
 /// the required ones, or through the host. *Speed*: provided ones that have one caller each, whose
 /// default is their definition. Override what the device does better; start with `scratch`, `eye`,
@@ -92,6 +93,15 @@ pub trait Backend: AsAny + Debug + Send + Sync {
     fn unary_second(&self, f: Unary, x: &Buffer, y: &Buffer) -> Buffer;
     /// `f(a, b)` over the shape that both broadcast to.
     fn binary(&self, f: Binary, a: (&Buffer, &Shape), b: (&Buffer, &Shape), out: &Shape) -> Buffer;
+    /// `a` where `mask` is not zero, `b` elsewhere, over the shape that all three broadcast to.
+    /// Infinities and NaN of the one that is not chosen do not matter.
+    fn select(
+        &self,
+        mask: (&Buffer, &Shape),
+        a: (&Buffer, &Shape),
+        b: (&Buffer, &Shape),
+        out: &Shape,
+    ) -> Buffer;
     /// `y += alpha · x`.
     fn axpy(&self, alpha: f64, x: &Buffer, y: &mut Buffer);
     /// Reduces the middle axis of `x: [outer, axis, inner]`, to `[outer, inner]`, in a fixed order.
@@ -112,6 +122,24 @@ pub trait Backend: AsAny + Debug + Send + Sync {
     fn gather(&self, x: &Buffer, index: &Index, planes: usize, window: &Window) -> Buffer;
     /// The adjoint of [`gather`](Backend::gather): `out[v, p, index[p, o]] += x[v, p, o]`.
     fn scatter_add(&self, x: &Buffer, index: &Index, planes: usize, window: &Window) -> Buffer;
+
+    // Required: along an axis, entries chosen and summed.
+
+    /// The numbers of entries of an array of shape `axes` (row-major) from their coordinates `x:
+    /// [*, axes.len()]`, whole numbers (rounded to some). Where one of them is none of its axis,
+    /// NaN included, the number is `u32::MAX`.
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index;
+    /// The entries of `x` that `picks` chooses; NaN for a position outside the axis.
+    fn gather_axis(&self, x: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;
+    /// The adjoint of [`gather_axis`](Backend::gather_axis): `x[c, n, o, index[n, p], i] += y[c, n,
+    /// o, p, i]`, from zeros and in the order of p, over samples too where x has no sample axis.
+    /// What goes to a position outside the axis is left out.
+    fn scatter_axis(&self, y: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;
+    /// Running sums over the middle axis of `x: [outer, axis, inner]`: of the entries up to each
+    /// one, itself left out if `exclusive`; with `reverse`, from the end.
+    fn cumsum(&self, x: &Buffer, shape: [usize; 3], exclusive: bool, reverse: bool) -> Buffer;
+    /// For every position of `index: [*, len]` where in its row of `len` an equal one stands first.
+    fn first_equal(&self, index: &Index, len: usize) -> Index;
 
     // Structure.
 
@@ -146,17 +174,19 @@ pub trait Backend: AsAny + Debug + Send + Sync {
 
     /// The parts side by side: `[outer, l₀]`, `[outer, l₁]`, … to `[outer, l₀ + l₁ + …]`.
     fn concat(&self, parts: &[&Buffer], outer: usize) -> Buffer {
-        let lens: Vec<usize> = parts.iter().map(|part| part.len() / outer.max(1)).collect();
-        let total: usize = lens.iter().sum();
-        let mut joined = self.fill(outer * total, 0.0);
-        let mut before = 0;
-        for (part, &len) in parts.iter().zip(&lens) {
-            let after = (total - before - len) as isize;
-            let pads = [(0, 0), (before as isize, after)];
-            let placed = self.pad(part, &Shape::from([outer, len]), &pads);
-            self.axpy(1.0, &placed, &mut joined);
-            before += len;
-        }
+        let (left, right) = match parts {
+            [] => return self.fill(0, 0.0),
+            [one] => return (*one).clone(),
+            _ => parts.split_at(parts.len() / 2),
+        };
+        let sides = [left, right].map(|parts| self.concat(parts, outer));
+        let lens = [0, 1].map(|side| sides[side].len() / outer.max(1));
+        let place = |side: usize, pads: (usize, usize)| {
+            let pads = [(0, 0), (pads.0 as isize, pads.1 as isize)];
+            self.pad(&sides[side], &Shape::from([outer, lens[side]]), &pads)
+        };
+        let mut joined = place(0, (0, lens[1]));
+        self.axpy(1.0, &place(1, (lens[0], 0)), &mut joined);
         joined
     }
 
@@ -217,25 +247,19 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         self.fold(&unfolded, n * groups * c, window)
     }
 
-    /// Rows of a table: `table: [rows, width]`, `ids: [m]` (whole numbers below `rows`), to `[m,
-    /// width]`.
-    fn gather_rows(&self, table: &Buffer, ids: &Buffer, (rows, width): (usize, usize)) -> Buffer {
-        let m = ids.len();
-        let hot = self.one_hot(ids, rows);
-        let mut out = self.scratch(m * width);
-        self.gemm(&Gemm::new(m, width, rows), &hot, table, &mut out);
-        out
-    }
-
-    /// `ids: [m]` where they are whole numbers below `rows`, NaN where not.
+    /// `ids: [m]` where they are whole numbers below `rows`, NaN where not. With `from_end` a
+    /// negative number counts from the end: −1 becomes `rows − 1`.
     ///
     /// # Errors
     /// If the device failed.
-    fn row_or_nan(&self, ids: &Buffer, rows: usize) -> Result<Buffer, Error> {
-        let is_row = |id: f64| id >= 0.0 && id < rows as f64 && id.fract() == 0.0;
-        let mut ids: Vec<f64> = self.download(ids)?.into_vec();
-        ids.iter_mut().filter(|id| !is_row(**id)).for_each(|id| *id = f64::NAN);
-        Ok(self.upload(HostVec::F64(ids)))
+    fn row_or_nan(&self, ids: &Buffer, rows: usize, from_end: bool) -> Result<Buffer, Error> {
+        let row = |id: f64| {
+            let row = if from_end && id < 0.0 { id + rows as f64 } else { id };
+            let is_row = row >= 0.0 && row < rows as f64 && row.fract() == 0.0;
+            if is_row { row } else { f64::NAN }
+        };
+        let ids: Vec<f64> = self.download(ids)?.into_vec();
+        Ok(self.upload(HostVec::F64(ids.into_iter().map(row).collect())))
     }
 
     /// The identity matrix, `[n, n]`.

@@ -46,6 +46,8 @@ pub trait Scalar:
     fn hyperbolic_tangent(self) -> Self;
     /// The error function `2/√π ∫₀ˣ e^(−t²) dt`.
     fn erf(self) -> Self;
+    /// The nearest whole number, the even one of two.
+    fn round_even(self) -> Self;
     /// Wraps numbers of this type; free.
     fn into_host(numbers: Vec<Self>) -> HostVec;
     /// The numbers, rounded to this type; free if they are of it.
@@ -78,6 +80,10 @@ macro_rules! scalar {
             #[inline(always)]
             fn erf(self) -> $elem {
                 $erf(self)
+            }
+            #[inline(always)]
+            fn round_even(self) -> $elem {
+                self.round_ties_even()
             }
             fn into_host(numbers: Vec<$elem>) -> HostVec {
                 HostVec::$variant(numbers)

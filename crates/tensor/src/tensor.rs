@@ -415,6 +415,36 @@ impl Tensor {
         self.binary(Binary::Mul, other)
     }
 
+    /// `on_true` where this array is not zero, `on_false` elsewhere, all three broadcasting.
+    /// Infinities and NaN of the one that is not chosen do not matter.
+    ///
+    /// ```
+    /// use vivit_tensor::{Device, Tensor, Unary};
+    ///
+    /// let x = Tensor::from_vec(&Device::cpu(), [3], vec![0.0, 1.0, 4.0])?;
+    /// let zero = Tensor::zeros(x.device(), []);
+    /// assert_eq!(x.where_cond(&x.unary(Unary::Recip), &zero).to_vec()?, [0.0, 1.0, 0.25]);
+    /// # Ok::<(), vivit_tensor::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    #[must_use]
+    pub fn where_cond(&self, on_true: &Self, on_false: &Self) -> Self {
+        let shapes = [&self.shape, &on_true.shape, &on_false.shape];
+        let both = shapes[1].broadcast(shapes[2]);
+        let Some(shape) = both.and_then(|both| shapes[0].broadcast(&both)) else {
+            let [mask, a, b] = shapes;
+            panic!("choice by {mask} between {a} and {b}: the shapes do not broadcast")
+        };
+        self.device.assert_same(&on_true.device, "choice");
+        self.device.assert_same(&on_false.device, "choice");
+        let [mask, a, b] = [self, on_true, on_false].map(|x| (&x.buf, &x.shape));
+        let buf = self.device.select(mask, a, b, &shape);
+        Tensor { device: self.device.clone(), shape, buf }
+    }
+
     /// `self += alpha · other`, in place where the memory is not shared.
     ///
     /// # Panics

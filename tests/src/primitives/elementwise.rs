@@ -33,13 +33,47 @@ fn every_map() -> Vec<Unary> {
         Silu,
         Gelu,
         GeluTanh,
+        Mish,
+        Softsign,
+        Celu(0.6),
+        ThresholdedRelu(0.4),
         HardTanh(-0.5, 0.75),
+        HardTanh(-0.5, f64::INFINITY),
+        HardTanh(f64::NEG_INFINITY, 0.75),
+        HardSigmoid(0.2, 0.5),
+        HardSwish,
         Abs,
+        Sign,
+        Floor,
+        Ceil,
+        Round,
+        Trunc,
         Exp,
+        Expm1,
         Ln,
+        Log1p,
         Sqrt,
+        Rsqrt,
         Square,
+        Powf(1.0),
+        Powf(2.0),
+        Powf(3.0),
+        Powf(4.0),
+        Powf(-1.0),
+        Powf(2.5),
         Recip,
+        Sin,
+        Cos,
+        Tan,
+        Asin,
+        Acos,
+        Atan,
+        Sinh,
+        Cosh,
+        Asinh,
+        Acosh,
+        Atanh,
+        Erf,
         Scale(-2.5),
         Shift(0.25),
     ]
@@ -47,20 +81,17 @@ fn every_map() -> Vec<Unary> {
 
 /// Arguments from the map's domain, some of them extreme.
 fn arguments(device: &Device, f: Unary, len: usize) -> Vec<f64> {
-    let positive = matches!(f, Unary::Ln | Unary::Sqrt);
-    let away = matches!(f, Unary::Recip);
     let mut x = rounded(device, Rng::new(len as u64).normal(len));
     if let [first, second, third, fourth, ..] = &mut x[..] {
         (*first, *second, *third, *fourth) = (0.0, -30.0, 30.0, 1.0);
     }
-    let inside = |x: &f64| {
-        if positive {
-            x.abs() + 0.1
-        } else if away && x.abs() < 0.1 {
-            0.5
-        } else {
-            *x
-        }
+    let inside = |x: &f64| match f {
+        Unary::Ln | Unary::Sqrt | Unary::Rsqrt | Unary::Powf(2.5) => x.abs() + 0.1,
+        Unary::Log1p => x.abs() - 0.5,
+        Unary::Asin | Unary::Acos | Unary::Atanh => 0.9 * x / (1.0 + x.abs()),
+        Unary::Acosh => x.abs() + 1.1,
+        Unary::Recip | Unary::Powf(-1.0) if x.abs() < 0.1 => 0.5,
+        _ => *x,
     };
     rounded(device, x.iter().map(inside).collect())
 }
@@ -74,6 +105,19 @@ pub(super) fn maps(device: &Device) {
             let got = read(device, &device.unary(f, &upload(device, x)));
             assert_close(device, &format!("{f:?}"), &got, &expected, 4);
         }
+    }
+    let halves = upload(device, vec![-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]);
+    let even = read(device, &device.unary(Unary::Round, &halves));
+    assert_eq!(even, [-2.0, -2.0, 0.0, 0.0, 2.0, 2.0]);
+    let truths = upload(device, vec![0.0, -0.0, 1.0, -3.0, f64::NAN]);
+    assert_eq!(read(device, &device.unary(Unary::Not, &truths)), [1.0, 1.0, 0.0, 0.0, 0.0]);
+    let ends = upload(device, vec![f64::NEG_INFINITY, -1e30, 1e30, f64::INFINITY]);
+    for (low, high, clamped) in [
+        (f64::NEG_INFINITY, 2.0, [f64::NEG_INFINITY, -1e30, 2.0, 2.0]),
+        (2.0, f64::INFINITY, [2.0, 2.0, 1e30, f64::INFINITY]),
+    ] {
+        let got = read(device, &device.unary(Unary::HardTanh(low, high), &ends));
+        assert_eq!(got, rounded(device, clamped.to_vec()));
     }
     let nan = upload(device, vec![f64::NAN; 3]);
     for f in every_map() {
@@ -124,7 +168,7 @@ pub(super) fn second_derivatives(device: &Device) {
 }
 
 /// Position in an array of `shape` that broadcasts to `full`, of position `at` of the latter.
-fn broadcast_position(shape: &[usize], full: &[usize], mut at: usize) -> usize {
+pub(super) fn broadcast_position(shape: &[usize], full: &[usize], mut at: usize) -> usize {
     let (mut position, mut step) = (0, 1);
     for back in 1..=full.len() {
         let i = at % full[full.len() - back];
@@ -146,11 +190,20 @@ pub fn broadcast(device: &Device, a_shape: &[usize], b_shape: &[usize], seed: u6
     let ((a, a_buf), (b, b_buf)) =
         (random(device, a_shape.size(), seed), random(device, b_shape.size(), seed + 1));
     type Pair = (Binary, fn(f64, f64) -> f64);
-    let fs: [Pair; 4] = [
+    let fs: [Pair; 13] = [
         (Binary::Add, |a, b| a + b),
         (Binary::Sub, |a, b| a - b),
         (Binary::Mul, |a, b| a * b),
         (Binary::Div, |a, b| a / b),
+        (Binary::Max, f64::max),
+        (Binary::Min, f64::min),
+        (Binary::Pow, f64::powf),
+        (Binary::Fmod, |a, b| a % b),
+        (Binary::Remainder, |a, b| a - b * (a / b).floor()),
+        (Binary::PRelu, |a, b| if a > 0.0 { a } else { a * b }),
+        (Binary::Less, |a, b| f64::from(u8::from(a < b))),
+        (Binary::LessEqual, |a, b| f64::from(u8::from(a <= b))),
+        (Binary::Equal, |a, b| f64::from(u8::from(a == b))),
     ];
     for (f, definition) in fs {
         let pair = |at| {

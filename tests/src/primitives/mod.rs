@@ -10,8 +10,10 @@ use vivit::tensor::{Device, Gemm, Reduce, Unary, Window};
 use tools::{random, read};
 
 mod arrays;
+mod choices;
 mod elementwise;
 mod many_axes;
+mod picks;
 mod products;
 mod reductions;
 mod tools;
@@ -36,6 +38,8 @@ pub fn checks() -> Vec<Check> {
         ("derivatives of maps", elementwise::chains),
         ("second derivatives of maps", elementwise::second_derivatives),
         ("broadcasting", elementwise::broadcasting),
+        ("choices", choices::choices),
+        ("pairs of NaN, infinity and signs", choices::special_pairs),
         ("sums in place", elementwise::sums_in_place),
         ("strided copies", arrays::strided_copies),
         ("selections", arrays::selections),
@@ -46,6 +50,10 @@ pub fn checks() -> Vec<Check> {
         ("normalisation", reductions::normalisation),
         ("draws", reductions::draws),
         ("rows of tables", arrays::tables),
+        ("entries along an axis", picks::picks),
+        ("entries by coordinates", picks::coordinates),
+        ("first of equal entries", picks::first_equals),
+        ("running sums", picks::running_sums),
         ("windows", windows::windows),
         ("convolutions", windows::convolutions),
         ("arrays of twelve axes", many_axes::many_axes),

@@ -2,7 +2,7 @@
 
 use vivit::tensor::{Buffer, DType, Device, Reduce, Rng};
 
-use super::tools::{assert_close, random, read, upload};
+use super::tools::{assert_close, random, read, rounded, upload};
 
 pub(super) fn reductions(device: &Device) {
     for (outer, axis, inner) in [
@@ -52,12 +52,26 @@ pub(super) fn reductions(device: &Device) {
         let got = read(device, &device.reduce(Reduce::SumSquares, &x_buf, outer, axis, inner));
         assert_close(device, &name, &got, &squares, axis);
     }
+    for (outer, axis, inner) in [(2, 0, 3), (3, 7, 5), (1, 300, 1), (2, 5000, 3), (20, 300, 70)] {
+        // Factors near ±1, so that products neither vanish nor overflow.
+        let factors: Vec<f64> = random(device, outer * axis * inner, 2)
+            .0
+            .iter()
+            .map(|x| x.signum() + 1e-3 * x)
+            .collect();
+        let x = rounded(device, factors);
+        let at = |result: usize, a: usize| (result / inner * axis + a) * inner + result % inner;
+        let product = |result: usize| (0..axis).map(|a| x[at(result, a)]).product();
+        let products: Vec<f64> = (0..outer * inner).map(product).collect();
+        let got = device.reduce(Reduce::Product, &upload(device, &x), outer, axis, inner);
+        assert_close(device, "products", &read(device, &got), &products, axis);
+    }
     for axis in [3, 500] {
         for at in [0, 1, axis - 1] {
             let mut x = vec![1.0; axis];
             x[at] = f64::NAN;
             let x = upload(device, x);
-            for f in [Reduce::Max, Reduce::Min] {
+            for f in [Reduce::Max, Reduce::Min, Reduce::Product] {
                 assert!(
                     read(device, &device.reduce(f, &x, 1, axis, 1))[0].is_nan(),
                     "{f:?} over {axis} hides NaN at {at}"

@@ -1,9 +1,9 @@
 //! One problem per layer and loss: what the support table in the documentation is made from.
 
-use vivit::autodiff::ops::{AttentionParams, RecurrentParams};
+use vivit::autodiff::ops::{AttentionParams, Comparison, RecurrentParams};
 use vivit::autodiff::{Reduction, Tape, Var};
 use vivit::nn::*;
-use vivit::tensor::{Device, Unary};
+use vivit::tensor::{Device, Tensor, Unary};
 
 use super::{Kind, Layers, Maker, Problem, host};
 
@@ -55,6 +55,21 @@ pub fn each_on(device: &Device) -> Vec<Problem> {
         activation!("gelu", gelu(), 40),
         activation!("gelu_tanh", gelu_tanh(), 41),
         activation!("hard_tanh", hard_tanh(-0.5, 0.6), 42),
+        activation!("relu6", relu6(), 88),
+        activation!("hard_sigmoid", hard_sigmoid(), 89),
+        activation!("hard_swish", hard_swish(), 90),
+        activation!("mish", mish(), 91),
+        activation!("softsign", softsign(), 92),
+        activation!("celu", celu(0.7), 93),
+        activation!("p_relu", p_relu(4), 94),
+        row(
+            "p_relu, channels",
+            || vec![conv1d(1, 2, 2), p_relu(2), p_relu(1), flatten(), linear(6, 2)],
+            &[3, 1, 4],
+            CrossEntropy(Mean),
+            95,
+        ),
+        row("glu", || vec![linear(3, 4), glu(1), linear(2, 3)], &[3, 3], CrossEntropy(Mean), 96),
         activation!("softmax", softmax(1), 43),
         activation!("log_softmax", log_softmax(1), 44),
         activation!("dropout", dropout(0.5), 45),
@@ -331,6 +346,101 @@ pub fn each_on(device: &Device) -> Vec<Problem> {
             76,
         ),
         taped(
+            "maximum, minimum, pow on the tape",
+            |tape, p, x| {
+                let a = tape.linear(x, p[0], None);
+                let b = tape.linear(x, p[1], None);
+                let larger = tape.maximum(a, b);
+                let smaller = tape.minimum(larger, p[2]);
+                let base = tape.map(Unary::Exp, a);
+                let power = tape.pow(base, smaller);
+                let scaled = tape.pow(base, p[2]);
+                tape.sub(power, scaled)
+            },
+            &[&[3, 2], &[3, 2], &[3]],
+            &[4, 2],
+            Mse(Mean),
+            97,
+        ),
+        taped(
+            "fmod, remainder on the tape",
+            |tape, p, x| {
+                let a = tape.linear(x, p[0], None);
+                let b = tape.map(Unary::Exp, p[1]);
+                let first = tape.fmod(a, b);
+                let second = tape.remainder(a, b);
+                let both = tape.add(first, second);
+                tape.linear(both, p[2], None)
+            },
+            &[&[3, 2], &[3], &[2, 3]],
+            &[4, 2],
+            CrossEntropy(Mean),
+            98,
+        ),
+        taped(
+            "select, comparisons, logic on the tape",
+            |tape, p, x| {
+                let a = tape.linear(x, p[0], None);
+                let b = tape.linear(x, p[1], None);
+                let less = tape.compare(Comparison::Less, a, b);
+                let above = tape.compare(Comparison::Greater, a, p[2]);
+                let mask = tape.logical_and(less, above);
+                let flipped = tape.logical_not(mask);
+                let either = tape.logical_xor(flipped, less);
+                // The logarithm of what is not chosen may be NaN.
+                let log = tape.map(Unary::Ln, a);
+                let zero = Tensor::zeros(tape.device(), []);
+                let zero = tape.constant(zero);
+                let positive = tape.compare(Comparison::Less, zero, a);
+                let safe = tape.select(positive, log, b);
+                let chosen = tape.select(mask, safe, p[2]);
+                let others = tape.select(either, chosen, a);
+                tape.tanh(others)
+            },
+            &[&[3, 2], &[3, 2], &[3]],
+            &[4, 2],
+            Mse(Mean),
+            99,
+        ),
+        taped(
+            "max, min, prod, logsumexp on the tape",
+            |tape, p, x| {
+                let h = tape.linear(x, p[0], None);
+                let h = tape.tanh(h);
+                let largest = tape.max(h, 1);
+                let smallest = tape.min(h, 1);
+                let product = tape.prod(h, 1);
+                let total = tape.logsumexp(h, 1);
+                let weight = tape.prod(p[1], 0);
+                let extremes = tape.mul(largest, smallest);
+                let rest = tape.mul(product, total);
+                let sum = tape.add(extremes, rest);
+                tape.mul(sum, weight)
+            },
+            &[&[2, 2], &[3, 2]],
+            &[3, 3, 2],
+            CrossEntropy(Mean),
+            100,
+        ),
+        taped(
+            "argmax, rounding on the tape",
+            |tape, p, x| {
+                let h = tape.linear(x, p[0], None);
+                let position = tape.argmax(h, 2);
+                let last = tape.argmin(h, 2);
+                let positions = tape.add(position, last);
+                let whole = tape.map(Unary::Round, h);
+                let whole = tape.sum(whole, 2);
+                let factors = tape.add(positions, whole);
+                let h = tape.sum(h, 2);
+                tape.mul(h, factors)
+            },
+            &[&[3, 2]],
+            &[3, 3, 2],
+            Mse(Mean),
+            101,
+        ),
+        taped(
             "matrix products on the tape",
             |tape, p, x| {
                 let a = tape.linear(x, p[0], None);
@@ -371,6 +481,7 @@ pub fn each_on(device: &Device) -> Vec<Problem> {
             78,
         ),
     ];
+    zoo.extend(super::rearranged::each(on));
     for (at, (name, kind)) in [
         ("MSE", Mse(Mean)),
         ("cross-entropy", CrossEntropy(Sum)),

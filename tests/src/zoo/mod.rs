@@ -2,6 +2,7 @@
 //! checked on.
 
 pub mod layers;
+mod rearranged;
 
 use vivit::autodiff::{
     BceWithLogits, CrossEntropy, FiniteCheck, Graph, Loss, Mse, Reduction, RootColumns, Tape, Var,

@@ -65,21 +65,4 @@ impl Tape {
         self.expect_axis("concatenation", parts[0], axis);
         self.record(Concat { axis }, parts)
     }
-
-    /// Entries `first..end` of axis `axis`.
-    ///
-    /// # Panics
-    /// If the range does not fit, or the axis is the sample axis.
-    #[track_caller]
-    pub fn slice(&mut self, x: Var, axis: usize, first: usize, end: usize) -> Var {
-        let shape = *self.value(x).shape();
-        self.expect_axis("slice", x, axis);
-        assert!(
-            first < end && end <= shape[axis],
-            "slice {first}..{end} of axis {axis} of {shape}"
-        );
-        let mut pads = vec![(0, 0); shape.rank() - axis];
-        pads[0] = (-(first as isize), end as isize - shape[axis] as isize);
-        self.zero_pad(x, &pads)
-    }
 }

@@ -162,6 +162,8 @@ impl Op for ConvTranspose {
             t: window.output_len(),
             o: c * window.kernel_len(),
             i: o,
+            one_hot: false,
+            order: Order::InOut,
         })
     }
 

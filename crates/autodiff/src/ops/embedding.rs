@@ -1,10 +1,11 @@
 //! Rows of a table: `y[n, t, :] = w[x[n, t], :]`.
 
-use vivit_tensor::{Gemm, Tensor};
+use vivit_tensor::Tensor;
 
+use crate::one_hot::OneHot;
+use crate::op::{zero_jac, zero_jac_t};
 use crate::{
-    Batch, Effort, Error, FiniteCheck, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape,
-    Var,
+    Batch, Effort, Error, FiniteCheck, Io, Op, Order, Outer, OuterDims, Second, Tape, Var,
 };
 
 /// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary,
@@ -14,20 +15,8 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding;
 
-impl Embedding {
-    fn one_hot(io: Io<'_>) -> Tensor {
-        let (x, rows) = (io.args[0], io.args[1].shape()[0]);
-        Tensor::from_buf(x.device(), [x.len(), rows], x.device().one_hot(x.buf(), rows))
-    }
-
-    fn outer(io: Io<'_>, mat: &Tensor) -> Outer {
-        let (n, v) = (io.samples(), mat.shape()[0]);
-        let (rows, width) = (io.args[1].shape()[0], io.args[1].shape()[1]);
-        let t = io.args[0].len() / n;
-        let z = Self::one_hot(io).reshape([n, 1, t, rows]);
-        Outer::new(mat.reshape([v, n, 1, t, width]), z, [Positions::Outside; 2])
-            .ordered(Order::InOut)
-    }
+fn one_hot(x: &Tensor, w: &Tensor, n: usize) -> OneHot {
+    OneHot::new(x.reshape([n, x.len() / n.max(1)]), w.shape()[0])
 }
 
 impl Op for Embedding {
@@ -37,15 +26,16 @@ impl Op for Embedding {
 
     fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (x, w) = (args[0], args[1]);
-        let [rows, width] = **w.shape() else {
+        let [_, width] = **w.shape() else {
             panic!("embedding: the table must be [vocabulary, F], got {}", w.shape())
         };
-        let shape = [&x.shape()[..], &[width]].concat();
-        Tensor::from_buf(
-            x.device(),
-            &shape,
-            x.device().gather_rows(w.buf(), x.buf(), (rows, width)),
-        )
+        let rows = one_hot(x, w, 1).look_up(&w.reshape(w.shape().prefixed(&[1])));
+        rows.reshape([&x.shape()[..], &[width]].concat().as_slice())
+    }
+
+    /// Whole numbers do not move.
+    fn is_piecewise_constant(&self, wrt: usize) -> bool {
+        wrt == 0
     }
 
     /// - x: zero
@@ -54,55 +44,67 @@ impl Op for Embedding {
         let v = mat.shape()[0];
         let shape = io.args[wrt].shape();
         if wrt == 0 {
-            return Tensor::zeros(mat.device(), shape.prefixed(&[v]));
+            return zero_jac_t(io, wrt, mat, batch);
         }
-        Self::outer(io, mat).contract(io.batch(batch), shape)
+        let (n, keep) = (io.samples(), io.batch(batch) == Batch::Keep);
+        let product = one_hot(io.args[0], io.args[1], n).scatter(mat, keep);
+        product.reshape(if keep { shape.prefixed(&[v, n]) } else { shape.prefixed(&[v]) })
     }
 
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
-        let k = tangent.shape()[0];
-        let shape = io.out.shape().prefixed(&[k]);
+        let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
         if wrt == 0 {
-            return Tensor::zeros(tangent.device(), shape);
+            return zero_jac(io, tangent);
         }
-        let (rows, width, m) = (io.args[1].shape()[0], io.args[1].shape()[1], io.args[0].len());
-        let g = Gemm::new(m, width, rows).batch(k, 0, rows * width, m * width);
-        Self::one_hot(io).gemm(&g, tangent, shape)
+        one_hot(io.args[0], io.args[1], 1).look_up(tangent).reshape(shape)
     }
 
     fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
-        (wrt == 1).then(|| Self::outer(io, mat))
+        let ([rows, width], x) = ([io.args[1].shape()[0], io.args[1].shape()[1]], io.args[0]);
+        let (n, v) = (io.samples(), mat.shape()[0]);
+        let t = x.len() / n.max(1);
+        let s = || mat.reshape([v, n, 1, t, width]);
+        (wrt == 1).then(|| Outer::rows(s(), x.reshape([n, t]), rows))
     }
 
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let (i, o) = (io.args[1].shape()[0], io.args[1].shape()[1]);
-        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0), o, i })
+        let t = io.share(0);
+        (wrt == 1).then_some(OuterDims {
+            v: 1,
+            n: 1,
+            g: 1,
+            t,
+            o,
+            i,
+            one_hot: true,
+            order: Order::InOut,
+        })
     }
 
-    /// The ids are held as one-hot rows.
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
-        let rows = io.args[1].shape()[0];
-        Effort { per_sample: io.share(0) * rows, ..Effort::of(io.out_share() * rows) }
+        Effort { per_sample: io.share(0), ..Effort::of(io.out_share()) }
     }
 
-    /// None in the table; ids are whole numbers.
-    fn second(&self, wrt: usize, along: usize) -> Second<'_> {
-        if wrt == 1 && along == 1 { Second::Zero } else { Second::Missing }
+    /// None in the table; of whole numbers the result is piecewise constant.
+    fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
+        Second::Zero
     }
 }
 
 impl Tape {
     /// Rows of a table: x `[N, *]` of whole numbers, w `[vocabulary, F]`, to `[N, *, F]`.
     ///
+    /// A number that is no row of w is an error of the first sweep, which names it.
+    ///
     /// # Panics
-    /// If the host knows that a number of x is no row of w (on a device that is an error of the
-    /// first sweep), or the table carries a sample axis.
+    /// If the table is no matrix, or carries a sample axis.
     #[track_caller]
     pub fn embedding(&mut self, x: Var, table: Var) -> Var {
         self.expect_unbatched("embedding", &[table]);
         let (ids, rows) = (self.value(x).clone(), self.value(table).shape()[0]);
         // Where this fails the device has, and says so later.
-        if let Ok(row) = self.device().row_or_nan(ids.buf(), rows) {
+        if let Ok(row) = self.device().row_or_nan(ids.buf(), rows, false) {
             let witness = Tensor::from_buf(self.device(), *ids.shape(), row);
             let shape = *ids.shape();
             let fault = move |at: usize, value: f64| {

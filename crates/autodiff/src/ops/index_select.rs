@@ -1,7 +1,8 @@
 //! Chosen entries of an axis, in any order: selections, reversals.
 
-use vivit_tensor::Tensor;
+use vivit_tensor::{AxisPicks, Device, Index, Tensor};
 
+use crate::device_cache::DeviceCache;
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// Entry `i` of the result's axis is entry `pick[i]` of the argument's.
@@ -9,9 +10,7 @@ use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 pub struct IndexSelect {
     axis: usize,
     pick: Vec<usize>,
-    /// For each time that an entry is chosen, where in the result each entry of the argument is
-    /// (the result's length: nowhere). The transpose gathers with them, and sums.
-    places: Vec<Vec<usize>>,
+    on_device: DeviceCache,
 }
 
 impl IndexSelect {
@@ -21,17 +20,21 @@ impl IndexSelect {
     /// If an entry is out of range.
     #[track_caller]
     pub fn new(axis: usize, len: usize, pick: &[usize]) -> Self {
-        let mut places: Vec<Vec<usize>> = Vec::new();
-        for (to, &from) in pick.iter().enumerate() {
-            assert!(from < len, "index {from} is out of range: axis {axis} has {len} entries");
-            let free = places.iter().position(|places| places[from] == pick.len());
-            let round = free.unwrap_or_else(|| {
-                places.push(vec![pick.len(); len]);
-                places.len() - 1
-            });
-            places[round][from] = to;
+        if let Some(at) = pick.iter().find(|&&at| at >= len) {
+            panic!("index {at} is out of range: axis {axis} has {len} entries");
         }
-        IndexSelect { axis, pick: pick.to_vec(), places }
+        IndexSelect { axis, pick: pick.to_vec(), on_device: DeviceCache::default() }
+    }
+
+    fn index(&self, device: &Device) -> Index {
+        let on_device = self.on_device.get_or(
+            |(of, _): &(Device, Index)| of == device,
+            || {
+                let pick = self.pick.iter().map(|&at| at as u32).collect();
+                (device.clone(), device.upload_index(pick))
+            },
+        );
+        on_device.1
     }
 }
 
@@ -46,15 +49,13 @@ impl Op for IndexSelect {
 
     /// `Σ_{i: pick[i] = j} M[…, i, …]` at entry j
     fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
-        let axis = self.axis + 1;
-        // One more entry, zero, for those that were not chosen.
-        let mut pads = vec![(0, 0); mat.shape().rank()];
-        pads[axis].1 = 1;
-        let padded = mat.pad(&pads);
-        let rounds = self.places.iter().map(|places| padded.index_select(axis, places));
-        rounds.reduce(|sum, round| sum.add(&round)).unwrap_or_else(|| {
-            Tensor::zeros(mat.device(), io.args[0].shape().prefixed(&mat.shape()[..1]))
-        })
+        let (axis, device) = (self.axis + 1, mat.device());
+        let shape = io.args[0].shape().prefixed(&mat.shape()[..1]);
+        let outer = shape[..axis].iter().product();
+        let inner = shape[axis + 1..].iter().product();
+        let picks = AxisPicks::along([outer, shape[axis], inner], self.pick.len());
+        let sums = device.scatter_axis(mat.buf(), &self.index(device), &picks);
+        Tensor::from_buf(device, shape, sums)
     }
 
     fn jac(&self, _io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
@@ -62,8 +63,7 @@ impl Op for IndexSelect {
     }
 
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
-        let side = io.share(0).max(io.out_share());
-        Effort { multiply_adds: side, per_column: 2 * side, per_sample: 0 }
+        Effort::of(io.share(0).max(io.out_share()))
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {

@@ -2,7 +2,7 @@
 
 use vivit_tensor::{Gemm, Tensor};
 
-use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var};
 
 /// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` and, optionally, b `[O]`.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,16 @@ impl Op for Linear {
 
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let (o, i) = (io.args[1].shape()[0], io.args[1].shape()[1]);
-        (wrt == 1).then(|| OuterDims { v: 1, n: 1, g: 1, t: io.share(0) / i, o, i })
+        (wrt == 1).then(|| OuterDims {
+            v: 1,
+            n: 1,
+            g: 1,
+            t: io.share(0) / i,
+            o,
+            i,
+            one_hot: false,
+            order: Order::OutIn,
+        })
     }
 
     fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {

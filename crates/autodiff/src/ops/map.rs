@@ -21,9 +21,18 @@ impl Op for Map {
             Unary::Softplus(_) => "softplus",
             Unary::Silu => "silu",
             Unary::Gelu | Unary::GeluTanh => "gelu",
+            Unary::Mish => "mish",
+            Unary::Softsign => "softsign",
+            Unary::Celu(_) => "celu",
+            Unary::ThresholdedRelu(_) => "thresholded relu",
             Unary::HardTanh(..) => "hard tanh",
+            Unary::HardSigmoid(..) => "hard sigmoid",
+            Unary::HardSwish => "hard swish",
             Unary::Abs => "absolute value",
             Unary::Sign => "sign",
+            Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc => "rounding",
+            Unary::Not => "logical not",
+            Unary::Powf(_) => "power",
             _ => "elementwise map",
         }
     }
@@ -41,12 +50,18 @@ impl Op for Map {
         tangent.unary_chain(self.0, io.args[0], io.out)
     }
 
+    fn is_piecewise_constant(&self, _wrt: usize) -> bool {
+        use Unary::{Ceil, Floor, Not, Round, Sign, Trunc};
+        matches!(self.0, Ceil | Floor | Not | Round | Sign | Trunc)
+    }
+
     fn compose_scatter(&self, io: Io<'_>, route: &ScatterJacobian) -> Option<ScatterJacobian> {
         Some(route.then_scale(self.0, io.args[0], io.out))
     }
 
+    /// The slopes are held.
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
-        Effort::of(io.out_share())
+        Effort { per_sample: io.out_share(), ..Effort::of(io.out_share()) }
     }
 
     /// `f″(x)`
@@ -55,10 +70,12 @@ impl Op for Map {
             Unary::Relu
             | Unary::LeakyRelu(_)
             | Unary::HardTanh(..)
+            | Unary::HardSigmoid(..)
+            | Unary::ThresholdedRelu(_)
             | Unary::Abs
-            | Unary::Sign
             | Unary::Scale(_)
             | Unary::Shift(_) => Second::Zero,
+            _ if self.is_piecewise_constant(0) => Second::Zero,
             f => Second::entrywise(move |io| io.args[0].unary_second(f, io.out)),
         }
     }

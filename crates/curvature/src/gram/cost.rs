@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use vivit_autodiff::OuterDims;
+
 use super::dims::{ContractionDims, GramBlock, Tiles};
 
 /// Multiply-adds of a large product that take as long as writing or reading one number: the ratio
@@ -36,6 +38,9 @@ const DEFAULT_MEMORY_BYTES: usize = 1 << 26;
 /// a layer of few out-features: else it takes less than `Expand` only where `Positions` takes less
 /// than either. The mirror of `OneSide`, which contracts `V_n` with `s_m` first, takes `V·W·T·O·I`
 /// and so never less than `Expand`.
+///
+/// Of a one-hot z (embeddings) the numbers of rows are kept and compared: in `Positions` and
+/// `Factors` the I of the table is 1, and there is no `OneSide`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ContractionOrder {
@@ -57,10 +62,14 @@ impl ContractionOrder {
     pub const ALL: [ContractionOrder; 5] =
         [Self::Factors, Self::Expand, Self::Positions, Self::OneSide, Self::Raw];
 
-    /// Whether a parameter that is used at `t` positions per sample can be contracted in this
-    /// order.
-    fn fits(self, t: usize) -> bool {
-        self != Self::Factors || t == 1
+    /// Whether a parameter of such a structure can be contracted in this order.
+    fn fits(self, dims: OuterDims) -> bool {
+        match self {
+            Self::Factors => dims.t == 1,
+            // Products with the rows of z are choices.
+            Self::OneSide => !dims.one_hot,
+            _ => true,
+        }
     }
 }
 
@@ -136,14 +145,15 @@ impl ContractionDims {
         size: usize,
         memory: usize,
     ) -> Option<ContractionCost> {
-        if !order.fits(self.left.t) {
+        if !order.fits(self.left) {
             return None;
         }
         let limit = memory / size;
         let dims = self.narrow_first();
         let symmetric = self.block == GramBlock::Symmetric;
         let (d, m) = (dims.left, dims.samples);
-        let [v, n, g, t, o, i] = [d.v, d.n, d.g, d.t, d.o, d.i].map(|x| x as f64);
+        let z = d.input_numbers();
+        let [v, n, g, t, o, i] = [d.v, d.n, d.g, d.t, d.o, z].map(|x| x as f64);
         let pairs = if symmetric { n * (n + 1.0) / 2.0 } else { n * m as f64 };
         // Columns that a column meets.
         let met = if self.block == GramBlock::ByColumn { 1.0 } else { dims.columns as f64 };
@@ -155,14 +165,14 @@ impl ContractionDims {
                 (self.products() * entries, 2.0 * rows * entries, numbers, 0)
             }
             ContractionOrder::Expand => {
-                let multiply_adds = rows * t * entries + self.products() * entries;
+                let multiply_adds = rows * t * g * o * i + self.products() * entries;
                 let slice = self.rows() * d.g * d.i;
                 (multiply_adds, 2.0 * rows * entries, slice * self.slice(limit), 0)
             }
             ContractionOrder::Factors => {
                 let products = if symmetric { (v * n).powi(2) } else { self.products() };
                 let copies =
-                    if d.g == 1 { 0 } else { self.rows() * d.g * d.o + (d.n + m) * d.g * d.i };
+                    if d.g == 1 { 0 } else { self.rows() * d.g * d.o + (d.n + m) * d.g * z };
                 (
                     g * (self.products() * o + n * m as f64 * i + products),
                     3.0 * g * products,

@@ -121,7 +121,8 @@ impl Tiles {
     fn new(dims: &ContractionDims, limit: usize, per_pair: usize, per_sample: usize) -> Self {
         let dims = dims.narrow_first();
         let (d, m) = (dims.left, dims.samples);
-        let [left, right] = [d.v, dims.columns].map(|columns| d.g * d.t * (columns * d.o + d.i));
+        let [left, right] =
+            [d.v, dims.columns].map(|columns| d.g * d.t * (columns * d.o + d.input_numbers()));
         let p = d.v * d.g * d.t * d.o;
         let at_most = |numbers: usize, each: usize, most: usize| {
             (numbers / each.max(1)).clamp(1, most.max(1))

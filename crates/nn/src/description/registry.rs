@@ -7,8 +7,9 @@ use super::error::{DescriptionError, DescriptionProblem};
 use super::options::{Options, shown};
 use crate::{
     Activation, AdaptiveAvgPool, AvgPool, AxisMap, BatchNorm, Branches, Conv, ConvTranspose,
-    Dropout, Embedding, Flatten, Flip, GroupNorm, Layer, LayerNorm, Linear, MaxPool, Permute,
-    PositionalEmbedding, Recurrent, Residual, RmsNorm, Select, SelfAttention, Shared, ZeroPad,
+    Dropout, Embedding, Flatten, Flip, GroupNorm, Layer, LayerNorm, Linear, MaxPool, PRelu,
+    Permute, PositionalEmbedding, Recurrent, Residual, RmsNorm, Select, SelfAttention, Shared,
+    ZeroPad,
 };
 
 macro_rules! registry {
@@ -58,6 +59,7 @@ registry! {
     AdaptiveAvgPool<2>,
     AdaptiveAvgPool<3>,
     Activation,
+    PRelu,
     Dropout,
     BatchNorm,
     LayerNorm,

@@ -52,9 +52,13 @@ const EVERY_OP: &str = r#"[
     {"op": "elu", "alpha": 0.7},
     {"op": "softplus", "beta": 2.5},
     {"op": "hard_tanh", "min": -0.3, "max": 2.0},
+    {"op": "hard_sigmoid", "alpha": 0.2, "beta": 0.4}, {"op": "hard_swish"}, {"op": "mish"},
+     {"op": "softsign"},
+    {"op": "celu", "alpha": 1.5},
+    {"op": "p_relu", "channels": 3},
     {"op": "dropout", "p": 0.123456789012345678},
     {"op": "softmax", "axis": 2}, {"op": "log_softmax", "axis": 1}, {"op": "mean", "axis": 3},
-     {"op": "sum", "axis": 2},
+     {"op": "sum", "axis": 2}, {"op": "glu", "axis": 1},
     {"op": "permute", "axes": [2, 1]},
     {"op": "flatten", "start": 2},
     {"op": "batch_norm", "features": 3, "eps": 1e-4, "momentum": 0.3, "affine": false},
@@ -112,6 +116,10 @@ fn options_have_defaults() {
         {"op": "batch_norm2d", "features": 3},
         {"op": "layer_norm", "shape": 4, "affine": false},
         {"op": "conv1d", "in": 3, "out": 3, "kernel": 1},
+        {"op": "p_relu"},
+        {"op": "hard_sigmoid"},
+        {"op": "celu"},
+        {"op": "relu6"},
     ]);
     let full: Vec<Box<dyn Layer>> = vec![
         crate::Conv2d::new(2, 3, 3).padded(1).boxed(),
@@ -119,6 +127,10 @@ fn options_have_defaults() {
         BatchNorm::new(3).over_axes(2).boxed(),
         crate::LayerNorm::new(&[4]).without_affine().boxed(),
         Conv1d::new(3, 3, 1).boxed(),
+        crate::p_relu(1),
+        crate::hard_sigmoid(),
+        crate::celu(1.0),
+        crate::hard_tanh(0.0, 6.0),
     ];
     assert_eq!(format!("{:?}", layers(&short).unwrap()), format!("{full:?}"));
 }

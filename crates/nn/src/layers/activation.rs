@@ -23,10 +23,14 @@ use crate::{Layer, LayerState, Recorder, ShapeError};
 pub struct Activation(pub Unary);
 
 /// One line per activation: its op in descriptions, its map, and its options with their defaults.
+/// Then ops that are short for another one with certain options, and are written as that.
 macro_rules! activations {
-    ($($op:literal => $map:ident $(($($var:ident: $option:literal = $default:expr),+))?;)+) => {
+    (
+        $($op:literal => $map:ident $(($($var:ident: $option:literal = $default:expr),+))?;)+
+        short: $($short:literal => $full:expr;)+
+    ) => {
         impl Described for Activation {
-            const OPS: &'static [&'static str] = &[$($op),+];
+            const OPS: &'static [&'static str] = &[$($op,)+ $($short),+];
 
             fn op(&self) -> Option<&'static str> {
                 match self.0 {
@@ -42,6 +46,10 @@ macro_rules! activations {
                 $(if o.op() == $op {
                     o.only(&[$($($option),+)?])?;
                     return Ok(Activation(Unary::$map $(($(o.value_or($option, $default)?),+))?));
+                })+
+                $(if o.op() == $short {
+                    o.only(&[])?;
+                    return Ok(Activation($full));
                 })+
                 unreachable!("all ops are listed")
             }
@@ -71,6 +79,13 @@ activations! {
     "elu" => Elu(alpha: "alpha" = 1.0);
     "softplus" => Softplus(beta: "beta" = 1.0);
     "hard_tanh" => HardTanh(low: "min" = -1.0, high: "max" = 1.0);
+    "hard_sigmoid" => HardSigmoid(alpha: "alpha" = 1.0 / 6.0, beta: "beta" = 0.5);
+    "hard_swish" => HardSwish;
+    "mish" => Mish;
+    "softsign" => Softsign;
+    "celu" => Celu(alpha: "alpha" = 1.0);
+    short:
+    "relu6" => Unary::HardTanh(0.0, 6.0);
 }
 
 macro_rules! functions {
@@ -107,6 +122,18 @@ functions! {
     gelu_tanh() => Unary::GeluTanh;
     /// `x` clamped between `low` and `high` (PyTorch's defaults: −1 and 1).
     hard_tanh(low, high) => Unary::HardTanh(low, high);
+    /// `x` clamped between 0 and 6: a [`hard_tanh`].
+    relu6() => Unary::HardTanh(0.0, 6.0);
+    /// `x/6 + 1/2` clamped between 0 and 1.
+    hard_sigmoid() => Unary::HardSigmoid(1.0 / 6.0, 0.5);
+    /// `x` times [`hard_sigmoid`] of it.
+    hard_swish() => Unary::HardSwish;
+    /// `x tanh(log(1 + eˣ))`.
+    mish() => Unary::Mish;
+    /// `x / (1 + |x|)`.
+    softsign() => Unary::Softsign;
+    /// `x` above 0, `alpha (e^(x/alpha) − 1)` elsewhere.
+    celu(alpha) => Unary::Celu(alpha);
 }
 
 impl Layer for Activation {

@@ -75,6 +75,9 @@ pub enum Along {
     Softmax,
     /// The logarithm of softmax.
     LogSoftmax,
+    /// The first half of the axis times the sigmoid of the second (a gated linear unit); the axis
+    /// becomes half as long.
+    Glu,
 }
 
 /// Something along one axis.
@@ -105,8 +108,8 @@ impl AxisMap {
 }
 
 described! {
-    impl AxisMap as &["mean", "sum", "softmax", "log_softmax"],
-        by along: [Along::Mean, Along::Sum, Along::Softmax, Along::LogSoftmax];
+    impl AxisMap as &["mean", "sum", "softmax", "log_softmax", "glu"],
+        by along: [Along::Mean, Along::Sum, Along::Softmax, Along::LogSoftmax, Along::Glu];
     axis: "axis",
 }
 
@@ -130,16 +133,30 @@ pub fn log_softmax(axis: usize) -> Box<dyn Layer> {
     AxisMap::new(Along::LogSoftmax, axis).boxed()
 }
 
+/// The first half of an axis times the sigmoid of the second: a gated linear unit.
+pub fn glu(axis: usize) -> Box<dyn Layer> {
+    AxisMap::new(Along::Glu, axis).boxed()
+}
+
 impl Layer for AxisMap {
     fn name(&self) -> String {
         format!("{:?} along axis {}", self.along, self.axis).to_lowercase()
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
-        axis_of(self, self.axis, input)?;
+        let len = axis_of(self, self.axis, input)?;
         let mut shape = input.to_vec();
-        if matches!(self.along, Along::Mean | Along::Sum) {
-            shape.remove(self.axis - 1);
+        match self.along {
+            Along::Mean | Along::Sum => {
+                shape.remove(self.axis - 1);
+            }
+            Along::Softmax | Along::LogSoftmax => {}
+            Along::Glu if len > 0 && len % 2 == 0 => shape[self.axis - 1] = len / 2,
+            Along::Glu => {
+                let reason =
+                    format!("halves an axis of even length, got samples of shape {input:?}");
+                return Err(ShapeError::new(self.name(), reason));
+            }
         }
         Ok(shape)
     }
@@ -151,6 +168,7 @@ impl Layer for AxisMap {
             Along::Sum => tape.sum(x, axis),
             Along::Softmax => tape.softmax(x, axis),
             Along::LogSoftmax => tape.log_softmax(x, axis),
+            Along::Glu => tape.glu(x, axis),
         }
     }
 }

@@ -7,6 +7,7 @@ mod conv;
 mod dropout;
 mod linear;
 mod norm;
+mod p_relu;
 mod per_axis;
 mod pool;
 mod recurrent;
@@ -18,12 +19,12 @@ mod tests;
 mod wired;
 
 pub use activation::{
-    Activation, elu, gelu, gelu_tanh, hard_tanh, leaky_relu, log_sigmoid, relu, selu, sigmoid,
-    silu, softplus, tanh,
+    Activation, celu, elu, gelu, gelu_tanh, hard_sigmoid, hard_swish, hard_tanh, leaky_relu,
+    log_sigmoid, mish, relu, relu6, selu, sigmoid, silu, softplus, softsign, tanh,
 };
 pub use axes::{
-    Along, AxisMap, Flip, Permute, Select, flip, log_softmax, mean_over, permute, select, softmax,
-    sum_over,
+    Along, AxisMap, Flip, Permute, Select, flip, glu, log_softmax, mean_over, permute, select,
+    softmax, sum_over,
 };
 pub use branches::{Branches, Join, branches};
 pub use conv::{
@@ -35,6 +36,7 @@ pub use linear::{Linear, linear};
 pub use norm::{
     BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, layer_norm, rms_norm,
 };
+pub use p_relu::{PRelu, p_relu};
 pub use per_axis::PerAxis;
 pub use pool::{
     AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AvgPool, AvgPool1d,

@@ -70,7 +70,7 @@ impl Layer for Embedding {
     fn check_input(&self, x: &Tensor) -> Result<(), Error> {
         // A device that does not know at once is asked with everything else, before any result is
         // returned.
-        let rows = x.device().row_or_nan(x.buf(), self.vocabulary)?;
+        let rows = x.device().row_or_nan(x.buf(), self.vocabulary, false)?;
         let NonFiniteSearch::Done(Some((_, at))) = x.device().search_non_finite(&[&rows])? else {
             return Ok(());
         };

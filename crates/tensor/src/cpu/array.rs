@@ -41,26 +41,50 @@ pub(super) fn unary_chain<E: CpuScalar>(f: Unary, x: &[E], y: &[E], mat: &[E]) -
                 mat.len(),
                 1,
                 #[inline(always)]
-                |mut first, mut out| {
-                    // A chunk may cross from one column of the matrix to the next: x and y start over.
-                    while !out.is_empty() {
-                        let at = first % x.len();
-                        let len = (x.len() - at).min(out.len());
-                        let (part, rest) = out.split_at_mut(len);
-                        let args = x[at..at + len]
-                            .iter()
-                            .zip(&y[at..at + len])
-                            .zip(&mat[first..first + len]);
-                        for (out, ((x, y), m)) in part.iter_mut().zip(args) {
-                            *out = *m * row.d1(*x, *y);
-                        }
-                        (first, out) = (first + len, rest);
+                |first, out| {
+                    let end = first + out.len();
+                    let args = x[first..end].iter().zip(&y[first..end]).zip(&mat[first..end]);
+                    // A loop: a long body in `for_each` would not be inlined.
+                    for (out, ((x, y), m)) in out.iter_mut().zip(args) {
+                        *out = *m * row.d1(*x, *y);
                     }
                 },
             )
         }
     }
-    f.visit(Chain(x, y, mat))
+    struct Slopes<'a, E>(&'a [E], &'a [E]);
+    impl<E: CpuScalar> RowVisitor for Slopes<'_, E> {
+        type Out = Storage<E>;
+        fn visit<R: Row>(self, row: R) -> Storage<E> {
+            map_pairs(
+                self.0,
+                self.1,
+                #[inline(always)]
+                |x, y| row.d1(x, y),
+            )
+        }
+    }
+    if mat.len() <= x.len() {
+        return f.visit(Chain(x, y, mat));
+    }
+    // A slope may take much longer than a product: once for all columns.
+    let slopes = f.visit(Slopes(x, y));
+    filled(
+        mat.len(),
+        1,
+        #[inline(always)]
+        |mut first, mut out| {
+            // A chunk may cross from one column of the matrix to the next: slopes start over.
+            while !out.is_empty() {
+                let at = first % slopes.len();
+                let len = (slopes.len() - at).min(out.len());
+                let (part, rest) = out.split_at_mut(len);
+                let args = slopes[at..at + len].iter().zip(&mat[first..first + len]);
+                part.iter_mut().zip(args).for_each(|(out, (slope, m))| *out = *m * *slope);
+                (first, out) = (first + len, rest);
+            }
+        },
+    )
 }
 
 pub(super) fn unary_second<E: CpuScalar>(f: Unary, x: &[E], y: &[E]) -> Storage<E> {
@@ -68,27 +92,37 @@ pub(super) fn unary_second<E: CpuScalar>(f: Unary, x: &[E], y: &[E]) -> Storage<
     impl<E: CpuScalar> RowVisitor for Second<'_, E> {
         type Out = Storage<E>;
         fn visit<R: Row>(self, row: R) -> Storage<E> {
-            let Second(x, y) = self;
-            filled(
-                x.len(),
-                1,
+            map_pairs(
+                self.0,
+                self.1,
                 #[inline(always)]
-                |first, out| {
-                    let len = out.len();
-                    let args = x[first..first + len].iter().zip(&y[first..first + len]);
-                    for (out, (x, y)) in out.iter_mut().zip(args) {
-                        *out = row.d2(*x, *y);
-                    }
-                },
+                |x, y| row.d2(x, y),
             )
         }
     }
     f.visit(Second(x, y))
 }
 
+/// `f(x, y)` of arguments and results of a map.
+#[inline(always)]
+fn map_pairs<E: CpuScalar>(x: &[E], y: &[E], f: impl Fn(E, E) -> E + Sync) -> Storage<E> {
+    filled(
+        x.len(),
+        1,
+        #[inline(always)]
+        |first, out| {
+            let end = first + out.len();
+            // A loop: a long body in `for_each` would not be inlined.
+            for (out, (x, y)) in out.iter_mut().zip(x[first..end].iter().zip(&y[first..end])) {
+                *out = f(*x, *y);
+            }
+        },
+    )
+}
+
 /// Calls `run(start of each operand, chunk of the output)` for every run along the innermost of
 /// `axes`.
-fn for_runs<E: CpuScalar, const N: usize>(
+pub(super) fn for_runs<E: CpuScalar, const N: usize>(
     axes: &[(usize, [usize; N])],
     run: impl Fn([usize; N], &mut [E]) + Sync,
 ) -> Storage<E> {
@@ -185,12 +219,18 @@ pub(super) fn copy_strided<E: CpuScalar>(x: &[E], shape: &Shape, strides: &[usiz
     for_runs(
         &axes,
         #[inline(always)]
-        |[start], out| match step {
-            1 => out.copy_from_slice(&x[start..start + out.len()]),
-            0 => out.fill(x[start]),
-            _ => out.iter_mut().zip(x[start..].iter().step_by(step)).for_each(|(out, x)| *out = *x),
-        },
+        |[start], out| copy_run(&x[start..], step, out),
     )
+}
+
+/// Entries `step` apart.
+#[inline(always)]
+pub(super) fn copy_run<E: CpuScalar>(x: &[E], step: usize, out: &mut [E]) {
+    match step {
+        1 => out.copy_from_slice(&x[..out.len()]),
+        0 => out.fill(x[0]),
+        _ => out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, x)| *out = *x),
+    }
 }
 
 pub(super) fn binary<E: CpuScalar>(
@@ -204,7 +244,40 @@ pub(super) fn binary<E: CpuScalar>(
         Binary::Sub => zip(|a, b| a - b, a, b, out),
         Binary::Mul => zip(|a, b| a * b, a, b, out),
         Binary::Div => zip(|a, b| a / b, a, b, out),
+        Binary::Max => zip(larger, a, b, out),
+        Binary::Min => zip(smaller, a, b, out),
+        Binary::Pow => zip(E::powf, a, b, out),
+        Binary::Fmod => zip(|a, b| a % b, a, b, out),
+        Binary::Remainder => zip(remainder, a, b, out),
+        Binary::PRelu => zip(|a, b| if a > E::zero() { a } else { a * b }, a, b, out),
+        Binary::Less => zip(|a, b| one_if(a < b), a, b, out),
+        Binary::LessEqual => zip(|a, b| one_if(a <= b), a, b, out),
+        Binary::Equal => zip(|a, b| one_if(a == b), a, b, out),
     }
+}
+
+/// The larger one. NaN wins, so that it can't hide behind a minimum or a maximum.
+#[inline(always)]
+fn larger<E: CpuScalar>(a: E, b: E) -> E {
+    if (a > b) | a.is_nan() { a } else { b }
+}
+
+/// The smaller one; NaN wins.
+#[inline(always)]
+fn smaller<E: CpuScalar>(a: E, b: E) -> E {
+    if (a < b) | a.is_nan() { a } else { b }
+}
+
+/// The remainder with the sign of b.
+#[inline(always)]
+fn remainder<E: CpuScalar>(a: E, b: E) -> E {
+    let r = a % b;
+    if r != E::zero() && (r < E::zero()) != (b < E::zero()) { r + b } else { r }
+}
+
+#[inline(always)]
+fn one_if<E: CpuScalar>(holds: bool) -> E {
+    if holds { E::one() } else { E::zero() }
 }
 
 fn zip<E: CpuScalar>(
@@ -295,21 +368,9 @@ pub(super) fn reduce<E: CpuScalar>(
     match f {
         Reduce::Sum => fold_axis(E::zero(), |x| x, |a, b| a + b, x, shape),
         Reduce::SumSquares => fold_axis(E::zero(), |x| x * x, |a, b| a + b, x, shape),
-        // NaN wins, so that it can't hide behind a minimum or a maximum.
-        Reduce::Min => fold_axis(
-            E::infinity(),
-            |x| x,
-            |a, b| if (a < b) | a.is_nan() { a } else { b },
-            x,
-            shape,
-        ),
-        Reduce::Max => fold_axis(
-            E::neg_infinity(),
-            |x| x,
-            |a, b| if (a > b) | a.is_nan() { a } else { b },
-            x,
-            shape,
-        ),
+        Reduce::Min => fold_axis(E::infinity(), |x| x, smaller, x, shape),
+        Reduce::Max => fold_axis(E::neg_infinity(), |x| x, larger, x, shape),
+        Reduce::Product => fold_axis(E::one(), |x| x, |a, b| a * b, x, shape),
     }
 }
 

@@ -9,10 +9,10 @@ use super::fill::{CHUNK, filled, for_chunks, read, scratch, wide, wrap, write};
 use super::machine::machine_memory;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
-use super::{array, kernel, normalize, softmax, window};
+use super::{array, kernel, normalize, picks, select, softmax, window};
 use crate::backend::unfolded_products;
 use crate::{
-    Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
+    AxisPicks, Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
     PositionPairs, Reduce, Shape, Unary, Window,
 };
 
@@ -160,6 +160,17 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         wrap(array::binary::<E>(f, (read(a.0), a.1), (read(b.0), b.1), out))
     }
 
+    fn select(
+        &self,
+        mask: (&Buffer, &Shape),
+        a: (&Buffer, &Shape),
+        b: (&Buffer, &Shape),
+        out: &Shape,
+    ) -> Buffer {
+        let [mask, a, b] = [mask, a, b].map(|(buf, shape)| (read::<E>(buf), shape));
+        wrap(select::select(mask, a, b, out))
+    }
+
     fn axpy(&self, alpha: f64, x: &Buffer, y: &mut Buffer) {
         let (alpha, x) = (E::of(alpha), read::<E>(x));
         for_chunks(
@@ -237,6 +248,28 @@ impl<E: CpuScalar> Backend for Cpu<E> {
 
     fn scatter_add(&self, x: &Buffer, index: &Index, planes: usize, w: &Window) -> Buffer {
         wrap(window::put::<E>(read(x), indices(index), planes, w))
+    }
+
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index {
+        Index::new(Arc::new(picks::positions::<E>(read(x), axes)))
+    }
+
+    fn gather_axis(&self, x: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
+        p.check(Some(x.len()), None, indices(index).len());
+        wrap(picks::gather::<E>(read(x), indices(index), p))
+    }
+
+    fn scatter_axis(&self, y: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
+        p.check(None, Some(y.len()), indices(index).len());
+        wrap(picks::scatter::<E>(read(y), indices(index), p))
+    }
+
+    fn first_equal(&self, index: &Index, len: usize) -> Index {
+        Index::new(Arc::new(picks::first_equal(indices(index), len)))
+    }
+
+    fn cumsum(&self, x: &Buffer, shape: [usize; 3], exclusive: bool, reverse: bool) -> Buffer {
+        wrap(picks::cumsum::<E>(read(x), shape, exclusive, reverse))
     }
 
     fn translate_index(
@@ -334,22 +367,6 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         centre: bool,
     ) -> Buffer {
         wrap(normalize::chain::<E>(read(normal), read(inverse), read(mat), block, centre))
-    }
-
-    fn gather_rows(&self, table: &Buffer, ids: &Buffer, (rows, width): (usize, usize)) -> Buffer {
-        let (table, ids) = (read::<E>(table), read::<E>(ids));
-        wrap(filled(
-            ids.len() * width,
-            width,
-            #[inline(always)]
-            |first, out| {
-                for (i, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
-                    let row = ids[first / width + i].f64() as usize;
-                    assert!(row < rows, "row {row} of a table of {rows}");
-                    out.copy_from_slice(&table[row * width..][..width]);
-                }
-            },
-        ))
     }
 
     fn one_hot(&self, ids: &Buffer, classes: usize) -> Buffer {

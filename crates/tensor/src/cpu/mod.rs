@@ -6,9 +6,11 @@ mod fill;
 pub(crate) mod kernel;
 mod machine;
 mod normalize;
+mod picks;
 pub(crate) mod pool;
 mod runs;
 pub(crate) mod scalar;
+mod select;
 mod softmax;
 mod window;
 
