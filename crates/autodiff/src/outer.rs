@@ -521,7 +521,7 @@ impl Outer {
             _ => None,
         });
         let rows: Option<Vec<OneHot>> = rows.collect();
-        match rows.and_then(|rows| rows.into_iter().reduce(|all, next| all.concat(&next))) {
+        match rows.map(|rows| OneHot::concat(&rows)) {
             Some(hot) => Input::Rows(hot),
             None => {
                 let z: Vec<Tensor> = parts.iter().map(Self::z).collect();
