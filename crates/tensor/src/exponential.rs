@@ -101,6 +101,7 @@ pub(crate) fn tanh_f64(x: f64) -> f64 {
 /// `2/√π ∫₀ˣ e^(−t²) dt` in single precision: x times a polynomial in x² near 0, beyond `1 −
 /// e^(−p(|x|))`.
 #[inline(always)]
+#[allow(clippy::excessive_precision)]
 pub(crate) fn erf_f32(x: f32) -> f32 {
     let a = x.abs();
     // From here on it rounds to 1; NaN passes.
