@@ -308,8 +308,8 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         self.binary(Binary::Div, (&exp, &full), (&sum, &thin), &full)
     }
 
-    /// `p ∘ (M − Σ p ∘ M)` in the place of columns `mat: [v, outer, axis, inner]`, with the sum over
-    /// the axis: softmax's Jacobian, which is symmetric, at probabilities `p: [outer, axis,
+    /// `p ∘ (M − Σ p ∘ M)` in the place of columns `mat: [v, outer, axis, inner]`, with the sum
+    /// over the axis: softmax's Jacobian, which is symmetric, at probabilities `p: [outer, axis,
     /// inner]`.
     fn softmax_chain(&self, p: &Buffer, mat: &mut Buffer, outer: usize, axis: usize, inner: usize) {
         let v = mat.len() / p.len().max(1);
