@@ -25,7 +25,7 @@ pub(crate) fn recovered<'g>(
     let mut makers = HashMap::new();
     let mut readers: HashMap<String, usize> = HashMap::new();
     for (at, node) in nodes.iter().enumerate() {
-        node.outputs.iter().for_each(|name| drop(makers.insert(name.clone(), at)));
+        makers.extend(node.outputs.iter().map(|name| (name.clone(), at)));
         for argument in node.inputs.iter().flatten() {
             if let Argument::Value(name) = argument {
                 *readers.entry(name.clone()).or_default() += 1;
