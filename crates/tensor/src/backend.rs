@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::search::NonFiniteSearch;
 use crate::{
     AsAny, AxisPicks, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
     PositionPairs, Reduce, Shape, Strides, Unary, Window,
@@ -510,6 +509,55 @@ pub trait Backend: AsAny + Debug + Send + Sync {
     }
 }
 
+/// A search for NaN and infinities in several arrays.
+#[derive(Clone, Debug)]
+pub enum NonFiniteSearch {
+    /// Number and position of the first array that has one, and of that entry.
+    Done(Option<(usize, usize)>),
+    /// Under way on a device.
+    Pending(Arc<dyn PendingSearch>),
+}
+
+impl NonFiniteSearch {
+    /// Number and position of the first array with a NaN or infinity, and of that entry. Waits for
+    /// a pending search.
+    ///
+    /// # Errors
+    /// If the device failed.
+    pub fn wait(&self) -> Result<Option<(usize, usize)>, Error> {
+        match self {
+            NonFiniteSearch::Done(found) => Ok(*found),
+            NonFiniteSearch::Pending(search) => search.wait(),
+        }
+    }
+
+    /// Sets the first element of `x`, a buffer of `backend`, to NaN if the search has found
+    /// something, so that reading `x` tells. Does not block.
+    pub fn mark(&self, backend: &dyn Backend, x: &mut Buffer) {
+        match self {
+            NonFiniteSearch::Done(None) => {}
+            NonFiniteSearch::Done(Some(_)) => {
+                let same = x.clone();
+                backend.axpy(f64::NAN, &same, x);
+            }
+            NonFiniteSearch::Pending(search) => search.mark(x),
+        }
+    }
+}
+
+/// A search that a device has started.
+pub trait PendingSearch: Debug + Send + Sync {
+    /// Waits for the search: number and position of the first array with a NaN or infinity, and of
+    /// that entry.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn wait(&self) -> Result<Option<(usize, usize)>, Error>;
+    /// Sets the first element of `x` to NaN on the device if the search finds something. Does not
+    /// block.
+    fn mark(&self, x: &mut Buffer);
+}
+
 /// Rows of `x: [rows, block]` less their means; as they are without `centre`.
 fn centred<B: Backend + ?Sized>(backend: &B, x: &Buffer, block: usize, centre: bool) -> Buffer {
     if !centre {
@@ -536,11 +584,8 @@ pub(crate) fn unfolded_products<B: Backend + ?Sized>(
     // `[m, G, t, i]` and `[G, i, t, n]`.
     let z = backend.unfold_windows(x, m * groups, c, window);
     let other = backend.unfold(y, n * groups * c, window);
-    let other = backend.copy_strided(
-        &other,
-        &Shape::from([groups, i, t, n]),
-        &[i * t, t, 1, groups * i * t],
-    );
+    let (shape, strides) = (Shape::from([groups, i, t, n]), [i * t, t, 1, groups * i * t]);
+    let other = backend.copy_strided(&other, &shape, &strides);
     let mut out = backend.scratch(groups * rows * cols);
     let g = Gemm::new(t, cols, i).batch(groups, t * i, i * cols, rows * cols).batch(
         m,
