@@ -53,7 +53,11 @@
 //! ```
 
 mod back;
+mod back_chase;
+mod band;
+mod chase;
 mod check;
+mod compact_wy;
 mod compiled;
 mod divide;
 mod error;
@@ -63,18 +67,21 @@ mod kernels;
 mod options;
 mod parallel;
 mod ql;
+mod reflector;
 mod rows;
 mod scale;
 mod secular;
 mod team;
+mod tile;
 mod tridiagonal;
+mod update;
 mod values;
 
 pub use compiled::Real;
 pub use error::Error;
-pub use options::EighOptions;
+pub use options::{EighOptions, Stages};
 
-use householder::Householder;
+use householder::{Householder, Wanted};
 use parallel::pooled;
 use values::Values;
 use vivit_tensor::{Matrix, Scalar};
@@ -114,7 +121,7 @@ impl<E: Real> Reduction<E> {
     /// # Errors
     /// As for [`Reduction::new`].
     pub fn with_options(a: Matrix<E>, options: EighOptions) -> Result<Self, Error> {
-        pooled(a.rows(), || Self::of(E::reduce(a, options)?))
+        pooled(a.rows(), || Self::of(E::reduce(a, options, Wanted::Values)?))
     }
 
     fn of(householder: Householder<E>) -> Result<Self, Error> {
@@ -230,7 +237,7 @@ pub fn eigh<E: Real>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
 /// ```
 pub fn eigh_with<E: Real>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<E>, Error> {
     pooled(a.rows(), || {
-        let householder = E::reduce(a, options)?;
+        let householder = E::reduce(a, options, Wanted::Pairs)?;
         let (values, mut vectors) = E::all(&householder)?;
         let rounded = householder.round(&values)?;
         E::finish(&householder, &values, &mut vectors)?;
