@@ -4,7 +4,7 @@
 //! With the reflections `Hₛₖ` of step `k` of sweep `s`, which act on different rows for different
 //! `k`, `B = Q T Qᵀ` with `Q = (Πₖ H₀ₖ) (Πₖ H₁ₖ) ⋯`, so that the last sweep is applied first. The
 //! reflectors of step `k` of consecutive sweeps form a parallelogram, each one row further on than
-//! the one before; its product is again `I − Vᵀ S V` with the [factor](crate::compact_wy) `S`. Within
+//! the one before; with the [factor](crate::compact_wy) `S`, a vector `z` becomes `z − Vᵀ S V z`. Within
 //! a group of sweeps, the parallelograms are applied from the first step to the last one (Haidar,
 //! Luszczek & Dongarra, IPDPS'14).
 
@@ -41,10 +41,10 @@ pub(crate) struct Sweeps<'a, E> {
 struct Parallelogram<E> {
     /// The entries of a vector that it acts on.
     columns: Range<usize>,
-    /// The reflectors in rows, with zeros where they have no entries.
+    /// The reflectors in rows, with zeros where they have no entries: `V`.
     v: Vec<E>,
-    /// Their factor.
-    s: Vec<E>,
+    /// `Sᵀ V`.
+    sv: Vec<E>,
 }
 
 impl<E: Scalar> Sweeps<'_, E> {
@@ -107,8 +107,11 @@ impl<E: Scalar> Sweeps<'_, E> {
                 *tau = std::mem::replace(first, E::one());
             }
         }
-        let s = factor(&v, columns.len(), columns.len(), &tau);
-        Parallelogram { columns, v, s }
+        let (nb, width) = (group.len(), columns.len());
+        let s = factor(&v, width, width, &tau);
+        let mut sv = vec![E::zero(); nb * width];
+        gemm(&Gemm::tn(nb, width, nb), &s, &v, &mut sv);
+        Parallelogram { columns, v, sv }
     }
 }
 
@@ -118,7 +121,7 @@ impl<E: Scalar> Sweeps<'_, E> {
 /// over the vectors close behind each other, while these are in cache.
 fn apply<E: Scalar>(n: usize, groups: &[Vec<Parallelogram<E>>], z: &mut [E]) {
     let k = z.len() / n;
-    let (mut y, mut ys) = (vec![E::zero(); k * SWEEPS], vec![E::zero(); k * SWEEPS]);
+    let mut y = vec![E::zero(); k * SWEEPS];
     let steps = groups.iter().map(Vec::len).max().unwrap_or(0);
     for at in 0..steps + 2 * groups.len() {
         for (lag, group) in groups.iter().enumerate() {
@@ -129,9 +132,8 @@ fn apply<E: Scalar>(n: usize, groups: &[Vec<Parallelogram<E>>], z: &mut [E]) {
             let rows = Strides::rows(n).at(p.columns.start);
             let along = Gemm { a: rows, ..Gemm::nt(k, nb, width) };
             gemm(&along, z, &p.v, &mut y);
-            gemm(&Gemm::nt(k, nb, nb), &y, &p.s, &mut ys);
             let across = Gemm { c: rows, ..Gemm::new(k, width, nb) };
-            gemm(&across.scaled(-1.0).accumulating(), &ys, &p.v, z);
+            gemm(&across.scaled(-1.0).accumulating(), &y, &p.sv, z);
         }
     }
 }
