@@ -33,8 +33,8 @@ const GROUP: usize = 5;
 const STRIP: usize = 256;
 
 /// The reflectors of a reduction to lower bandwidth `width`, one in tridiagonal form: row `i` of
-/// `rows` has the last entry of reflector `i` at column `i − width`, and zeros from there to the end
-/// of what blocks read.
+/// `rows` has the last entry of reflector `i` at column `i − width`, and zeros from there to the
+/// end of what blocks read.
 pub(crate) struct Reflectors<'a, E> {
     pub(crate) rows: &'a Matrix<E>,
     pub(crate) tau: &'a [E],
@@ -42,8 +42,8 @@ pub(crate) struct Reflectors<'a, E> {
 }
 
 impl<E: Scalar> Reflectors<'_, E> {
-    /// Blocks of `size` rows, ascending, each with the number of columns that its reflectors occupy;
-    /// of a band wider than one, no larger than its width.
+    /// Blocks of `size` rows, ascending, each with the number of columns that its reflectors
+    /// occupy; of a band wider than one, no larger than its width.
     fn blocks(&self, size: usize) -> Vec<(Range<usize>, usize)> {
         let (n, width) = (self.rows.rows(), self.width);
         let size = if width > 1 { size.min(width) } else { size };

@@ -4,9 +4,9 @@
 //! With the reflections `Hₛₖ` of step `k` of sweep `s`, which act on different rows for different
 //! `k`, `B = Q T Qᵀ` with `Q = (Πₖ H₀ₖ) (Πₖ H₁ₖ) ⋯`, so that the last sweep is applied first. The
 //! reflectors of step `k` of consecutive sweeps form a parallelogram, each one row further on than
-//! the one before; with the [factor](crate::compact_wy) `S`, a vector `z` becomes `z − Vᵀ S V z`. Within
-//! a group of sweeps, the parallelograms are applied from the first step to the last one (Haidar,
-//! Luszczek & Dongarra, IPDPS'14).
+//! the one before; with the [factor](crate::compact_wy) `S` of a parallelogram `V`, a vector `z`
+//! becomes `z − Vᵀ S V z`. Within a group of sweeps, the parallelograms are applied from the first
+//! step to the last one (Haidar, Luszczek & Dongarra, IPDPS'14).
 
 use std::ops::Range;
 

@@ -12,7 +12,7 @@
 //! (Bischof, Lang & Sun, ACM Trans. Math. Softw. 26 (2000) 581–601). In contrast to the reduction
 //! to [tridiagonal](crate::tridiagonal) form in one stage, `A` is multiplied with `b` vectors at a
 //! time, so that the speed of memory does not matter; the price is the [second
-//! stage](crate::chase). Of the `4/3 n³` operations, half are the product `V A`, and half the update.
+//! stage](crate::chase). Of the `4/3 n³` operations, half are the product `V A`, half the update.
 
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Strides, gemm};
@@ -52,8 +52,8 @@ impl<E: Element> Band<E> {
 /// Reduces the lower triangle of `a: [n, n]` and returns the band and the factors `τ`.
 ///
 /// Afterwards row `i` of `a` holds the reflector `vᵢ`, whose last entry is at column `i − width`,
-/// and zeros from there to the first column of its block of `width` rows. What is above the diagonal
-/// is not kept.
+/// and zeros from there to the first column of its block of `width` rows. What is above the
+/// diagonal is not kept.
 pub(crate) fn reduce<E: Element>(n: usize, width: usize, a: &mut [E]) -> (Band<E>, Vec<E>) {
     let mut band = Band::new(n, width);
     let mut tau = vec![E::zero(); n];

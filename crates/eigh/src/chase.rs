@@ -125,3 +125,60 @@ pub(crate) fn reduce<E: Element>(band: &mut Band<E>, v: &mut [E]) -> Tridiagonal
         e: (0..n.saturating_sub(1)).map(|j| column(j)[1].f64()).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps of a sweep.
+    fn steps(n: usize, width: usize, sweep: usize) -> usize {
+        (n - sweep - 1).div_ceil(width)
+    }
+
+    /// Plays a schedule: every step of every sweep is done once, after the steps that it needs, and
+    /// the tiles of a round touch no column twice and nothing outside their columns.
+    fn play(n: usize, width: usize) {
+        let schedule = Schedule::new(n, width);
+        let mut done = vec![0; sweeps(n)];
+        let groups = sweeps(n).div_ceil(schedule.sweeps);
+        for round in 0.. {
+            let mut free = n;
+            for group in 0..groups {
+                let (position, first) = (schedule.position(group, round), group * schedule.sweeps);
+                if schedule.finished(group, round) || position + schedule.steps <= 0 {
+                    continue;
+                }
+                let columns = schedule.columns(group, round);
+                assert!(columns.end <= free, "n = {n}, round {round}, group {group}");
+                free = columns.start;
+                for s in first..sweeps(n).min(first + schedule.sweeps) {
+                    let from = position - (s - first) as isize;
+                    let end = (steps(n, width, s) as isize).min(from + schedule.steps);
+                    for k in from.max(0) as usize..end.max(0) as usize {
+                        assert_eq!(done[s], k, "n = {n}, sweep {s}");
+                        let before = s.checked_sub(1).map(|s| (done[s], steps(n, width, s)));
+                        assert!(before.is_none_or(|(done, all)| done >= all.min(k + 2)));
+                        let touched = if k == 0 { s } else { s + 1 + (k - 1) * width };
+                        assert!(touched >= columns.start);
+                        assert!(n.min(s + 1 + (k + 1) * width) <= columns.end);
+                        done[s] = k + 1;
+                    }
+                }
+            }
+            if done.iter().enumerate().all(|(s, &done)| done == steps(n, width, s)) {
+                return;
+            }
+            assert!(round < 10 * n, "n = {n}: steps are left out");
+        }
+    }
+
+    #[test]
+    fn every_step_comes_after_those_that_it_needs() {
+        for n in [3, 10, 64, 65, 66, 130, 400, 1000] {
+            play(n, 64);
+        }
+        for (n, width) in [(300, 4), (1000, 8), (777, 16)] {
+            play(n, width);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Eigenvalues and eigenvectors of real symmetric matrices, for [vivit](https://docs.rs/vivit).
 //!
-//! A symmetric matrix is reduced to a tridiagonal one, `A = Q T Qᵀ`, by Householder reflections.
+//! A symmetric matrix is reduced to a tridiagonal one, `A = Q T Qᵀ`, by Householder reflections;
+//! a large one to a band first, by matrix products, and that to a tridiagonal matrix ([`Stages`]).
 //! Eigenvalues are those of `T`; eigenvectors are those of `T`, multiplied by `Q`. The reduction
 //! costs most and is kept: a [`Reduction`] gives all eigenvalues first and later the eigenvectors
 //! of the chosen ones, at little extra cost if these are few. [`eigh`] computes everything,
@@ -21,8 +22,8 @@
 //! - Debug builds check what they return against the matrix, release builds if asked to
 //!   ([`EighOptions`]).
 //!
-//! Memory: the matrix is taken over, and the reflectors are stored in it. Beyond that, in entries
-//! of the matrix:
+//! Memory: the matrix is taken over, and the reflectors, those of two stages too, are stored in it.
+//! Beyond that, in entries of the matrix:
 //!
 //! | request | while it runs | result |
 //! |---|---|---|

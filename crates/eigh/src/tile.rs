@@ -183,7 +183,7 @@ fn four_read<E: Element, S: Simd>(
 
 /// The `i`-th entries of four columns.
 #[inline(always)]
-fn fours_mut<'a, V>([a, b, c, d]: [&'a mut [V]; 4]) -> impl Iterator<Item = [&'a mut V; 4]> {
+fn fours_mut<V>([a, b, c, d]: [&mut [V]; 4]) -> impl Iterator<Item = [&mut V; 4]> {
     a.iter_mut().zip(b).zip(c.iter_mut().zip(d)).map(|((a, b), (c, d))| [a, b, c, d])
 }
 
