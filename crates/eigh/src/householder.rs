@@ -16,8 +16,9 @@ use crate::{band, chase, divide, inverse_iteration, scale};
 const WIDTH: usize = 64;
 /// Size from which on two stages are faster than one, if not all vectors are wanted at once.
 const TWO_STAGES: usize = 1500;
-/// The same if they are.
-const TWO_STAGES_ALL: usize = 3000;
+/// Bytes of a matrix from which on they are faster if all vectors are wanted: n = 3400 in single
+/// precision, 2400 in double precision.
+const TWO_STAGES_BYTES: usize = 44 << 20;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +56,11 @@ impl<E: Scalar> Householder<E> {
         let exponent = scale::exponent(&a)?;
         scale::scale(&mut a, exponent);
         let original = options.check.then(|| Original::new(&a));
-        let least = if wanted == Wanted::Pairs { TWO_STAGES_ALL } else { TWO_STAGES };
-        let two_stages = match options.stages {
-            Stages::One => false,
-            Stages::Two => true,
-            Stages::Auto => a.rows() >= least,
+        let two_stages = match (options.stages, wanted) {
+            (Stages::One, _) => false,
+            (Stages::Two, _) => true,
+            (Stages::Auto, Wanted::Values) => a.rows() >= TWO_STAGES,
+            (Stages::Auto, Wanted::Pairs) => size_of_val(a.as_slice()) >= TWO_STAGES_BYTES,
         };
         let (width, (t, tau)) = if two_stages {
             (WIDTH, reduce_in_two_stages(&mut a, WIDTH))
