@@ -26,9 +26,9 @@ const SMALL_BLOCK: usize = 32;
 /// The same for vectors one by one.
 const TINY_BLOCK: usize = 16;
 /// Number of vectors up to which each is transformed on its own, in tasks of [`GROUP`].
-const FEW: usize = 24;
+pub(crate) const FEW: usize = 24;
 /// Vectors of one such task.
-const GROUP: usize = 5;
+pub(crate) const GROUP: usize = 5;
 /// Vectors of one strip at most.
 const STRIP: usize = 256;
 
@@ -70,6 +70,11 @@ impl<E: Scalar> Reflectors<'_, E> {
     }
 }
 
+/// Vectors of a strip: an even number of equal strips.
+pub(crate) fn strip(vectors: usize) -> usize {
+    vectors.div_ceil(2 * vectors.div_ceil(2 * STRIP))
+}
+
 /// Applies blocks of reflectors to strips of vectors.
 fn together<E: Scalar>(reflectors: &Reflectors<E>, z: &mut Matrix<E>) {
     let (k, n) = (z.rows(), z.cols());
@@ -99,8 +104,7 @@ fn together<E: Scalar>(reflectors: &Reflectors<E>, z: &mut Matrix<E>) {
         apply(z.as_mut_slice(), &blocks.iter().map(triangle).collect::<Vec<_>>());
     } else {
         let triangles: Vec<Vec<E>> = blocks.par_iter().map(triangle).collect();
-        let strips = 2 * k.div_ceil(2 * STRIP);
-        z.as_mut_slice().par_chunks_mut(k.div_ceil(strips) * n).for_each(|z| apply(z, &triangles));
+        z.as_mut_slice().par_chunks_mut(strip(k) * n).for_each(|z| apply(z, &triangles));
     }
 }
 

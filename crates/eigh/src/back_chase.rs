@@ -14,6 +14,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use rayon::prelude::*;
 use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm, with_dtype};
 
+use crate::back::{FEW, GROUP, strip};
 use crate::chase::sweeps;
 use crate::compact_wy::factor;
 use crate::kernels::{Element, axpy, dot};
@@ -23,13 +24,6 @@ use crate::parallel::PARALLEL;
 const SWEEPS: usize = 32;
 /// Groups of sweeps whose parallelograms are made at a time.
 const GROUPS: usize = 4;
-/// Vectors up to which each reflector is applied on its own, in tasks of [`GROUP`].
-const FEW: usize = 24;
-/// Vectors of one such task.
-const GROUP: usize = 5;
-/// Vectors of one strip at most.
-const STRIP: usize = 256;
-
 /// The reflectors of the second stage, stored right of the diagonal as [`chase`](crate::chase)
 /// leaves them.
 pub(crate) struct Sweeps<'a, E> {
@@ -67,7 +61,7 @@ impl<E: Scalar> Sweeps<'_, E> {
             .step_by(SWEEPS)
             .map(|first| first..sweeps(n).min(first + SWEEPS))
             .collect();
-        let strip = k.div_ceil(2 * k.div_ceil(2 * STRIP));
+        let strip = strip(k);
         for groups in groups.rchunks(GROUPS) {
             let all: Vec<Vec<Parallelogram<E>>> =
                 groups.iter().rev().map(|group| self.parallelograms(group)).collect();
