@@ -72,8 +72,8 @@ fn tasks<E: vivit::eigh::Real + RealField + faer::traits::RealField>(n: usize) -
     if n >= STAGES {
         for (solver, stages) in [("one stage", Stages::One), ("two stages", Stages::Two)] {
             let options = EighOptions::default().stages(stages);
-            let values = move |a| eigvalsh_with(a, options).expect("converges");
-            let all = move |a| eigh_with(a, options).expect("converges");
+            let values = move |a: Matrix<E>| eigvalsh_with(a, options).expect("converges");
+            let all = move |a: Matrix<E>| eigh_with(a, options).expect("converges");
             tasks.push(task("values", solver, own(), values));
             tasks.push(task("all", solver, own(), all));
         }
