@@ -28,7 +28,7 @@ const TOP: usize = 10;
 
 fn gram<E: Scalar>(n: usize) -> Matrix<E> {
     let rank = n * 9 / 10;
-    let x: Vec<E> = Rng::new(7).normal(n * rank);
+    let x: Vec<E> = Rng::new(7).normal(n * rank).into_iter().map(E::of).collect();
     let mut a = Matrix::zeros(n, n);
     gemm(&Gemm::nt(n, n, rank), &x, &x, a.as_mut_slice());
     a
