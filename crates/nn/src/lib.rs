@@ -37,8 +37,8 @@ mod weights;
 pub use arrays::Arrays;
 pub use error::{Error, ShapeError};
 pub use graph::{
-    Argument, GraphError, GraphModel, GraphParts, GraphProblem, Literal, NamedArray, Node,
-    Operation, operations,
+    Argument, GraphError, GraphModel, GraphParts, GraphProblem, LayerArrays, Literal, NamedArray,
+    Node, NodeWriter, Operation, operations,
 };
 pub use init::Init;
 pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};

@@ -9,6 +9,7 @@ mod einsum;
 mod entrywise;
 mod examples;
 mod extensions;
+mod graphs_of_rows;
 mod handles;
 mod indexing;
 mod kronecker;

@@ -3,10 +3,7 @@
 use vivit_autodiff::Var;
 
 use crate::description::entry::described;
-use crate::{
-    Join, Layer, LayerNorm, LayerState, Linear, MultiheadAttention, ParamSpec, Recorder,
-    ShapeError, Wire, Wiring, gelu, relu,
-};
+use crate::{Error, Join, Layer, LayerArrays, LayerNorm, LayerState, Linear, MultiheadAttention, NodeWriter, ParamSpec, Recorder, ShapeError, Wire, Wiring, gelu, relu};
 
 /// Self-attention and a feed-forward network of one hidden layer over `[T, F]` samples, each with a
 /// layer norm and added to what it reads.
@@ -161,5 +158,14 @@ impl Layer for TransformerEncoderLayer {
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         self.wired().record(recorder, state, x)
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        self.wired().nodes(writer, arrays, x)
     }
 }
