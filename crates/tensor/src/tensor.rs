@@ -456,6 +456,35 @@ impl Tensor {
         self.device.axpy(alpha, &other.buf, &mut self.buf);
     }
 
+    /// Adds `part` to the entries of axis `axis` from `first` on, in place where the memory is not
+    /// shared: in the time that the part takes.
+    ///
+    /// ```
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let cpu = Device::cpu();
+    /// let mut x = Tensor::zeros(&cpu, [2, 3]);
+    /// x.add_part(1, 1, &Tensor::full(&cpu, [2, 2], 1.0));
+    /// assert_eq!(x.to_vec()?, [0.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
+    /// # Ok::<(), vivit_tensor::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the part does not fit.
+    #[track_caller]
+    pub fn add_part(&mut self, axis: usize, first: usize, part: &Self) {
+        let (whole, own) = (&self.shape, &part.shape);
+        let fits = own.rank() == whole.rank()
+            && (0..whole.rank()).all(|at| at == axis || own[at] == whole[at])
+            && axis < whole.rank()
+            && first + own[axis] <= whole[axis];
+        assert!(fits, "{own} does not fit into {whole} from entry {first} of axis {axis} on");
+        self.device.assert_same(&part.device, "sum");
+        let outer = whole[..axis].iter().product();
+        let inner: usize = whole[axis + 1..].iter().product();
+        self.device.add_part(&part.buf, &mut self.buf, outer, first * inner);
+    }
+
     /// Reduces axis `axis` away.
     ///
     /// # Panics

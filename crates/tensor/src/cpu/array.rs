@@ -357,3 +357,20 @@ pub(super) fn concat<E: CpuScalar>(parts: &[&[E]], outer: usize) -> Storage<E> {
         }
     })
 }
+
+/// `y[o, first + i] += x[o, i]`, in parallel over o where there is enough of it.
+pub(super) fn add_part<E: CpuScalar>(x: &[E], y: &mut [E], outer: usize, first: usize) {
+    if x.is_empty() {
+        return;
+    }
+    let (len, row) = (x.len() / outer, y.len() / outer);
+    let add = |(y, x): (&mut [E], &[E])| {
+        wide(|| y[first..first + len].iter_mut().zip(x).for_each(|(y, x)| *y += *x));
+    };
+    if x.len() <= CHUNK {
+        y.chunks_exact_mut(row).zip(x.chunks_exact(len)).for_each(add);
+    } else {
+        let rows = y.par_chunks_exact_mut(row).zip(x.par_chunks_exact(len));
+        rows.with_min_len(CHUNK.div_ceil(len)).for_each(add);
+    }
+}

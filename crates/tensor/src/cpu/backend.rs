@@ -164,6 +164,10 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         });
     }
 
+    fn add_part(&self, x: &Buffer, y: &mut Buffer, outer: usize, first: usize) {
+        array::add_part::<E>(read(x), write(y), outer, first);
+    }
+
     fn reduce(&self, f: Reduce, x: &Buffer, outer: usize, axis: usize, inner: usize) -> Buffer {
         wrap(array::reduce::<E>(f, read(x), outer, axis, inner))
     }
@@ -222,8 +226,8 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         wrap(window::put::<E>(read(x), indices(index), planes, w))
     }
 
-    fn positions(&self, x: &Buffer, axis: usize) -> Index {
-        Index::new(Arc::new(picks::positions::<E>(read(x), axis)))
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index {
+        Index::new(Arc::new(picks::positions::<E>(read(x), axes)))
     }
 
     fn gather_axis(&self, x: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
