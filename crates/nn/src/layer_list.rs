@@ -110,7 +110,7 @@ impl LayerList {
             let [params, buffers] = ranges[at].clone();
             let own =
                 LayerArrays { params: &arrays.params[params], buffers: &arrays.buffers[buffers] };
-            let mut write = |writer: &mut NodeWriter| self.layer(at).nodes(writer, own, &x);
+            let write = |writer: &mut NodeWriter| self.layer(at).nodes(writer, own, &x);
             if self.bare { write(writer) } else { writer.inside(&at.to_string(), write) }
         })
     }

@@ -13,8 +13,8 @@ mod value;
 mod writer;
 
 pub use node::{Argument, GraphParts, NamedArray, Node};
-pub use ops::{Operation, operations};
 pub(crate) use ops::function_node;
+pub use ops::{Operation, operations};
 pub use problem::{GraphError, GraphProblem};
 pub use writer::{LayerArrays, NodeWriter};
 

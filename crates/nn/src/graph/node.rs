@@ -143,10 +143,8 @@ impl NamedArray {
     /// The arrays of a model, from its device.
     pub(crate) fn all_of(params: &[Param]) -> Result<Vec<Self>, Error> {
         let each = params.iter();
-        each.map(|Param { name, value }| {
-            Ok(NamedArray::new(name, value.shape(), value.to_host()?))
-        })
-        .collect()
+        each.map(|Param { name, value }| Ok(NamedArray::new(name, value.shape(), value.to_host()?)))
+            .collect()
     }
 
     /// The same array of numbers of another kind.

@@ -150,12 +150,7 @@ impl Layer for Activation {
         recorder.tape.map(self.0, x)
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         if let Unary::Powf(exponent) = self.0 {
             let arguments = vec![Some(x.into()), Some(exponent.into())];
             return Ok(writer.add(Node::new("pow", &[], "").taking(arguments)));

@@ -4,7 +4,9 @@ use vivit_autodiff::ops::{AttentionOptions, AttentionParams};
 use vivit_autodiff::{Tape, Var};
 
 use crate::description::entry::described;
-use crate::{Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// Multi-head attention, `softmax(q kᵀ/√d) v` per head, of queries `[T, F]` to keys `[S, K]` and
 /// values `[S, V]`; samples of the result are `[T, F]`.

@@ -63,12 +63,7 @@ impl Layer for Permute {
         recorder.tape.permute(x, &order)
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         let order: Vec<usize> = [0].into_iter().chain(self.axes.iter().copied()).collect();
         Ok(writer.add(Node::new("transpose", &[x], "").with("order", order)))
     }
@@ -182,15 +177,9 @@ impl Layer for AxisMap {
         }
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
-        let reduced = |op: &str| {
-            Node::new(op, &[x], "").with("axes", vec![self.axis]).with("keep", false)
-        };
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let reduced =
+            |op: &str| Node::new(op, &[x], "").with("axes", vec![self.axis]).with("keep", false);
         let along = |op: &str| Node::new(op, &[x], "").with("axis", self.axis);
         Ok(match self.along {
             Along::Mean => writer.add(reduced("mean")),
@@ -283,12 +272,7 @@ impl Layer for Select {
         recorder.tape.reshape(entry, &shape)
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         let (first, axis) = (self.index as i64, self.axis as i64);
         // Counted from the end, the last entry ends with the axis.
         let end = if first == -1 { i64::MAX } else { first.saturating_add(1) };
@@ -349,12 +333,7 @@ impl Layer for Flip {
         recorder.tape.flip(x, self.axis)
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         Ok(writer.add_with("flip", x, &[self.axis as i64]))
     }
 }

@@ -3,7 +3,9 @@
 use vivit_autodiff::{Tape, Var};
 
 use crate::layer_list::LayerList;
-use crate::{Error, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// How the results of branches become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +52,9 @@ pub(crate) fn joined_nodes(join: Join, writer: &mut NodeWriter, values: &[&str])
     let (first, rest) = values.split_first()?;
     Some(match join {
         Join::Concat(axis) => writer.add(Node::new("concat", values, "").with("axis", axis)),
-        Join::Sum => rest.iter().fold(first.to_string(), |sum, next| {
-            writer.add(Node::new("add", &[&sum, next], ""))
-        }),
+        Join::Sum => rest
+            .iter()
+            .fold(first.to_string(), |sum, next| writer.add(Node::new("add", &[&sum, next], ""))),
     })
 }
 

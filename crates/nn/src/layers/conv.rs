@@ -5,7 +5,10 @@ use vivit_autodiff::ops::{ConvOptions, ConvTranspose as TransposedOp};
 use vivit_tensor::Window;
 
 use crate::description::entry::described;
-use crate::{Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, PerAxis, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, PerAxis, Recorder,
+    ShapeError,
+};
 
 /// A convolution of `[C, *in]` samples over R spatial axes, to `[outputs, *out]` with
 /// `out = ⌊(in + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1`. Its parameters are

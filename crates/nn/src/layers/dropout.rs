@@ -74,12 +74,7 @@ impl Layer for Dropout {
         })
     }
 
-    fn nodes(
-        &self,
-        _: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, _: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         Ok(x.into())
     }
 }

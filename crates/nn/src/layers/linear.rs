@@ -3,7 +3,9 @@
 use vivit_autodiff::Var;
 
 use crate::description::entry::described;
-use crate::{Error, Init, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// `x Wᵀ + b` along the last axis: samples `[*, inputs]` to `[*, outputs]`. Its parameters are
 /// `weight [outputs, inputs]` and `bias [outputs]`, uniform in `±1/√inputs` at first.

@@ -85,12 +85,7 @@ impl Layer for LocalResponseNorm {
         recorder.tape.local_response_norm(x, size, options)
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         let node = Node::new("local_response_norm", &[x], "")
             .with("size", self.size)
             .with("before", self.size / 2)

@@ -9,7 +9,10 @@ use crate::description::entry::{Described, described};
 use crate::description::error::DescriptionError;
 use crate::description::options::Options;
 use crate::description::value::OptionValue;
-use crate::{Argument, Error, Init, Layer, LayerArrays, LayerState, Mode, Node, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Argument, Error, Init, Layer, LayerArrays, LayerState, Mode, Node, NodeWriter, ParamSpec,
+    Recorder, ShapeError,
+};
 
 /// Weight 1 and bias 0 of the given shape.
 pub(super) fn affine(shape: &[usize], weight: bool, bias: bool) -> Vec<ParamSpec> {

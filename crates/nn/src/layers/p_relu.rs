@@ -3,7 +3,9 @@
 use vivit_autodiff::Var;
 
 use crate::description::entry::described;
-use crate::{Error, Init, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// `x` above 0, `weight · x` elsewhere (He et al. 2015). The weight is `[channels]`: one for all
 /// entries, or one per entry of axis 1; it starts at 1/4, as in PyTorch.

@@ -4,7 +4,9 @@ use vivit_autodiff::Var;
 use vivit_autodiff::ops::PoolOptions;
 
 use crate::description::entry::described;
-use crate::{Error, Layer, LayerArrays, LayerState, Node, NodeWriter, PerAxis, Recorder, ShapeError};
+use crate::{
+    Error, Layer, LayerArrays, LayerState, Node, NodeWriter, PerAxis, Recorder, ShapeError,
+};
 
 /// The largest entry of each window of `[C, *in]` samples over R spatial axes, to `[C, *out]`.
 ///
@@ -272,12 +274,7 @@ impl<const R: usize> Layer for MaxPool<R> {
         recorder.tape.max_pool(x, &self.options())
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         let node = Node::new("max_pool", &[x], "")
             .with("kernel", self.kernel.to_vec())
             .with("stride", self.stride.to_vec())
@@ -301,12 +298,7 @@ impl<const R: usize> Layer for AvgPool<R> {
         recorder.tape.avg_pool(x, &self.options())
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         let node = Node::new("avg_pool", &[x], "")
             .with("kernel", self.kernel.to_vec())
             .with("stride", self.stride.to_vec())
@@ -339,12 +331,7 @@ impl<const R: usize> Layer for AdaptiveAvgPool<R> {
         recorder.tape.adaptive_avg_pool(x, &self.output)
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         let node = Node::new("adaptive_avg_pool", &[x], "");
         Ok(writer.add(node.with("output", self.output.to_vec())))
     }

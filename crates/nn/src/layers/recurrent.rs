@@ -5,7 +5,9 @@ use vivit_autodiff::ops::{RecurrentOptions, RecurrentParams};
 use vivit_autodiff::{Tape, Var};
 
 use crate::description::entry::described;
-use crate::{Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// Recurrent layers over `[T, inputs]` samples, from zero states to all hidden states of the last
 /// one, `[T, hidden]` (`[T, 2 hidden]` in both directions: forwards, then backwards in time).

@@ -4,7 +4,9 @@ use vivit_autodiff::Var;
 
 use crate::description::entry::described;
 use crate::layer_list::LayerList;
-use crate::{Error, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// `x + body(x)`. Its parameters are called `body.0.weight` and so on.
 ///

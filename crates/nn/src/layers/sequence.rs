@@ -4,7 +4,10 @@ use vivit_autodiff::Var;
 use vivit_tensor::{NonFiniteSearch, Tensor};
 
 use crate::description::entry::described;
-use crate::{Argument, Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Argument, Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder,
+    ShapeError,
+};
 
 /// Rows of a table: samples `[*]` of whole numbers below `vocabulary`, to `[*, features]`.
 ///

@@ -79,12 +79,7 @@ impl Layer for Flatten {
         recorder.tape.reshape(x, &shape)
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
         // The axes in front keep their lengths; the last one is all that is left.
         let mut lengths = vec![0; self.start];
         lengths.push(-1);
@@ -181,14 +176,10 @@ impl Layer for ZeroPad {
         recorder.tape.zero_pad(x, &self.padding)
     }
 
-    fn nodes(
-        &self,
-        writer: &mut NodeWriter,
-        _: LayerArrays<'_>,
-        x: &str,
-    ) -> Result<String, Error> {
-        let (before, behind) = self.padding.iter().map(|&(a, b)| (a as i64, b as i64)).unzip();
-        let pads: Vec<i64> = [before, behind].concat();
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let before = self.padding.iter().map(|&(before, _)| before as i64);
+        let behind = self.padding.iter().map(|&(_, behind)| behind as i64);
+        let pads: Vec<i64> = before.chain(behind).collect();
         let axes: Vec<i64> = (1..=self.padding.len() as i64).rev().map(|axis| -axis).collect();
         let inputs = vec![Some(x.into()), Some(pads.into()), None, Some(axes.into())];
         Ok(writer.add(Node::new("pad", &[], "").taking(inputs)))

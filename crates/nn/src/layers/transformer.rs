@@ -3,7 +3,10 @@
 use vivit_autodiff::Var;
 
 use crate::description::entry::described;
-use crate::{Error, Join, Layer, LayerArrays, LayerNorm, LayerState, Linear, MultiheadAttention, NodeWriter, ParamSpec, Recorder, ShapeError, Wire, Wiring, gelu, relu};
+use crate::{
+    Error, Join, Layer, LayerArrays, LayerNorm, LayerState, Linear, MultiheadAttention, NodeWriter,
+    ParamSpec, Recorder, ShapeError, Wire, Wiring, gelu, relu,
+};
 
 /// Self-attention and a feed-forward network of one hidden layer over `[T, F]` samples, each with a
 /// layer norm and added to what it reads.

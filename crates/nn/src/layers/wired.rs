@@ -6,7 +6,9 @@ use std::ops::Range;
 use vivit_autodiff::Var;
 
 use crate::layers::branches::{join, joined_nodes, joined_shape};
-use crate::{Error, Join, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Join, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// A value in a [`Wiring`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,6 +71,8 @@ operations! {
     "batch_norm" (5, 5) ["epsilon"] norm::batch_norm,
         "(x − mean)/√(variance + epsilon) · weight + bias of x [N, C, *], weight, bias, mean, \
          variance";
+    "bilinear" (3, 4) [] linear::bilinear,
+        "xᵀ W_o z + b_o of x [*, I], z [*, J], weight [O, I, J], bias [O]";
     "cast" (1, 1) ["to"] elementwise::cast, "numbers of kind `to`: float, integer, bool";
     "cast_like" (2, 2) [] elementwise::cast_like, "numbers of the kind of another array's";
     "ceil" (1, 1) [] elementwise::map, "the next whole number from x up";

@@ -5,7 +5,7 @@ use vivit_autodiff::{InputKind, Tape};
 use vivit_tensor::Unary;
 
 use crate::graph::call::{Call, Outcome, Outcome1};
-use crate::graph::fault::{Fault, ensure, fault};
+use crate::graph::fault::{Fault, ensure};
 use crate::graph::value::Array;
 
 fn one(array: Array) -> Outcome {

@@ -1,7 +1,7 @@
 //! Recurrent layers.
 
-use vivit_autodiff::{InputKind, Var};
 use vivit_autodiff::ops::{Cell, RecurrentOptions, RecurrentParams};
+use vivit_autodiff::{InputKind, Var};
 
 use crate::graph::call::{Call, Outcome, Outcome1};
 use crate::graph::fault::{Fault, ensure, fault};
@@ -93,7 +93,8 @@ pub(super) fn recurrent_layer(call: &mut Call<'_>) -> Outcome {
     let [items, steps, inputs] = call.sequence(x)?;
     let width = call.width()?;
     let rows = cell.gates() * width;
-    let expected = [(1, vec![rows, inputs]), (2, vec![rows, width]), (3, vec![rows]), (4, vec![rows])];
+    let expected =
+        [(1, vec![rows, inputs]), (2, vec![rows, width]), (3, vec![rows]), (4, vec![rows])];
     for (at, expected) in expected {
         call.check_recurrent(at, &expected, true)?;
     }
@@ -152,7 +153,12 @@ impl Call<'_> {
     }
 
     /// Checks an argument, if it is there: a weight or a bias, or a state.
-    fn check_recurrent(&mut self, at: usize, expected: &[usize], weight: bool) -> Result<(), Fault> {
+    fn check_recurrent(
+        &mut self,
+        at: usize,
+        expected: &[usize],
+        weight: bool,
+    ) -> Result<(), Fault> {
         let Some(array) = self.optional(at)? else { return Ok(()) };
         let got = self.shape(array);
         ensure!(got == expected, "argument {at} must have shape {expected:?}, got {got:?}");
