@@ -19,6 +19,7 @@ mod matrix_free;
 mod memory;
 mod mixing;
 mod nets;
+mod onnx_operations;
 mod ops;
 mod optimizers;
 mod options;
