@@ -109,8 +109,8 @@ fn page() -> String {
         "# Operations of ONNX\n\n\
          Versions {least} to {newest} of ONNX's operations are read. The numbers count ONNX's own \
          node tests with the operation: those whose outputs come out, and those whose derivatives \
-         to second order agree with finite differences. The test suite runs them and writes this \
-         page.\n\n\
+         to second order agree with finite differences. Tests of older versions and of lists are \
+         not among them. The test suite runs them and writes this page.\n\n\
          | operation | limits | outputs | derivatives |\n| --- | --- | --- | --- |\n"
     );
     for (op, limits) in vivit::onnx::operations() {
