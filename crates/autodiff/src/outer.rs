@@ -482,8 +482,8 @@ impl Outer {
         Gemm { a, b, ..Gemm::new(d.o, d.i, d.t) }
     }
 
-    /// The sum of structures over the same samples: their positions side by side. `None` if they are
-    /// of different groups, features or orders.
+    /// The sum of structures over the same samples: their positions side by side. `None` if there
+    /// are none, or they are of different groups, features or orders.
     #[must_use]
     pub fn join_positions(parts: &[Self]) -> Option<Self> {
         let (first, rest) = parts.split_first()?;
@@ -505,24 +505,29 @@ impl Outer {
         let axis = |factor: usize, outside: usize| {
             outside + usize::from(first.positions[factor] == Positions::Inside)
         };
-        let rows = |part: &Self| match &part.z {
-            Input::Rows(rows) => Some(rows.clone()),
-            _ => None,
-        };
-        let z = match parts.iter().map(rows).collect::<Option<Vec<_>>>() {
-            Some(rows) => Input::Rows(OneHot::concat(&rows)),
-            None => {
-                let z: Vec<Tensor> = parts.iter().map(Self::z).collect();
-                Input::Whole(Tensor::concat(&z, axis(1, 2)))
-            }
-        };
         let s: Vec<Tensor> = parts.iter().map(|part| part.s.clone()).collect();
         Some(Outer {
             s: Tensor::concat(&s, axis(0, 3)),
-            z,
+            z: Self::join_inputs(parts, axis(1, 2)),
             positions: first.positions,
             order: first.order,
         })
+    }
+
+    /// The inputs one after the other along the axis of positions; numbers of rows remain such.
+    fn join_inputs(parts: &[Self], axis: usize) -> Input {
+        let rows = parts.iter().map(|part| match &part.z {
+            Input::Rows(hot) => Some(hot.clone()),
+            _ => None,
+        });
+        let rows: Option<Vec<OneHot>> = rows.collect();
+        match rows.map(|rows| OneHot::concat(&rows)) {
+            Some(hot) => Input::Rows(hot),
+            None => {
+                let z: Vec<Tensor> = parts.iter().map(Self::z).collect();
+                Input::Whole(Tensor::concat(&z, axis))
+            }
+        }
     }
 
     /// The same structure with features as the inner axis of both factors.

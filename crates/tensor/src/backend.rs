@@ -126,8 +126,8 @@ pub trait Backend: AsAny + Debug + Send + Sync {
     // Required: along an axis, entries chosen and summed.
 
     /// The numbers of entries of an array of shape `axes` (row-major) from their coordinates `x:
-    /// [*, axes.len()]`, whole numbers (rounded to some). Where one of them is none of its axis, NaN
-    /// included, the number is `u32::MAX`.
+    /// [*, axes.len()]`, whole numbers (rounded to some). Where one of them is none of its axis,
+    /// NaN included, the number is `u32::MAX`.
     fn positions(&self, x: &Buffer, axes: &[usize]) -> Index;
     /// The entries of `x` that `picks` chooses; NaN for a position outside the axis.
     fn gather_axis(&self, x: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;
@@ -394,6 +394,52 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         None
     }
 
+    /// Rows of `x: [rows, block]` normalised: `(x − μ)/σ`, `σ² = mean((x − μ)²) + ε`, with the mean
+    /// μ, or 0 without `centre`.
+    fn normalize(&self, x: &Buffer, block: usize, centre: bool, epsilon: f64) -> Buffer {
+        let (rows, full) =
+            (Shape::from([x.len() / block, 1]), Shape::from([x.len() / block, block]));
+        let inverse = self.inverse_deviations(x, block, centre, epsilon);
+        let centred = centred(self, x, block, centre);
+        self.binary(Binary::Mul, (&centred, &full), (&inverse, &rows), &full)
+    }
+
+    /// `1/σ` of the rows that [`normalize`](Backend::normalize) normalises: `[rows]`.
+    fn inverse_deviations(&self, x: &Buffer, block: usize, centre: bool, epsilon: f64) -> Buffer {
+        let centred = centred(self, x, block, centre);
+        let squares = self.reduce(Reduce::SumSquares, &centred, x.len() / block, block, 1);
+        let variance = self.unary(Unary::Scale(1.0 / block as f64), &squares);
+        let deviation = self.unary(Unary::Sqrt, &self.unary(Unary::Shift(epsilon), &variance));
+        self.unary(Unary::Recip, &deviation)
+    }
+
+    /// `(M − mean(M) − x̂ mean(x̂ ∘ M))/σ` for columns `mat: [v, rows, block]`, with the means of
+    /// rows: the Jacobian of [`normalize`](Backend::normalize), which is symmetric, at its result
+    /// `normal: [rows, block]` with `inverse: [rows]`. Without `centre`, `mean(M)` is left out.
+    fn normalize_chain(
+        &self,
+        normal: &Buffer,
+        inverse: &Buffer,
+        mat: &Buffer,
+        block: usize,
+        centre: bool,
+    ) -> Buffer {
+        let (rows, v) = (normal.len() / block, mat.len() / normal.len().max(1));
+        let (own, thin) = (Shape::from([rows, block]), Shape::from([v, rows, 1]));
+        let full = Shape::from([v, rows, block]);
+        let share = Unary::Scale(1.0 / block as f64);
+        let along = self.binary(Binary::Mul, (mat, &full), (normal, &own), &full);
+        let along = self.unary(share, &self.reduce(Reduce::Sum, &along, v * rows, block, 1));
+        let removed = self.binary(Binary::Mul, (normal, &own), (&along, &thin), &full);
+        let rest = self.binary(
+            Binary::Sub,
+            (&centred(self, mat, block, centre), &full),
+            (&removed, &full),
+            &full,
+        );
+        self.binary(Binary::Mul, (&rest, &full), (inverse, &Shape::from([rows, 1])), &full)
+    }
+
     /// `acc[i, j] += x[i, j] · y[i mod m, j mod n]` for `acc, x: [rows, cols]`, `y: [m, n]`: a Gram
     /// block of outer products.
     fn add_tiled_product(
@@ -510,6 +556,18 @@ pub trait PendingSearch: Debug + Send + Sync {
     /// Sets the first element of `x` to NaN on the device if the search finds something. Does not
     /// block.
     fn mark(&self, x: &mut Buffer);
+}
+
+/// Rows of `x: [rows, block]` less their means; as they are without `centre`.
+fn centred<B: Backend + ?Sized>(backend: &B, x: &Buffer, block: usize, centre: bool) -> Buffer {
+    if !centre {
+        return x.clone();
+    }
+    let rows = x.len() / block;
+    let sums = backend.reduce(Reduce::Sum, x, rows, block, 1);
+    let means = backend.unary(Unary::Scale(1.0 / block as f64), &sums);
+    let (full, thin) = (Shape::from([rows, block]), Shape::from([rows, 1]));
+    backend.binary(Binary::Sub, (x, &full), (&means, &thin), &full)
 }
 
 /// [`Backend::window_products`] of unfolded inputs.

@@ -48,6 +48,7 @@ pub fn checks() -> Vec<Check> {
         ("reductions", reductions::reductions),
         ("softmax", reductions::softmax),
         ("softmax's Jacobian", reductions::softmax_chain),
+        ("normalisation", reductions::normalisation),
         ("draws", reductions::draws),
         ("rows of tables", arrays::tables),
         ("entries along an axis", picks::picks),

@@ -232,7 +232,8 @@ fn costs_are_those_counted_by_hand() {
     );
     let flat = ContractionDims::symmetric(OuterDims { t: 1, ..d });
     assert_eq!(adds(flat, Order::Factors), 5.0 * (21.0 * 7.0 + 9.0 * 6.0 + 36.0));
-    // One-hot inputs are compared, six pairs of four positions each; nothing is multiplied with them.
+    // One-hot inputs are compared, six pairs of four positions each; nothing is multiplied with
+    // them.
     let hot = ContractionDims::symmetric(OuterDims { g: 1, i: 1000, one_hot: true, ..d });
     assert_eq!(adds(hot, Order::Positions), 6.0 * (16.0 + 2.0 * 7.0 * 16.0 + 4.0 * 4.0 * 7.0));
     assert_eq!(hot.cost(Order::OneSide, 4, 1 << 30), None);

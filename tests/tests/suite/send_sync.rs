@@ -48,7 +48,8 @@ fn graphs_and_sweeps() {
 #[test]
 fn operations_and_losses() {
     shared! {
-        dyn autodiff::Op, ops::Resample, ops::Gather, ops::Scatter, ops::Slice, ops::Arithmetic, ops::BatchNormalize, ops::Concat,
+        dyn autodiff::Op, ops::Arithmetic, ops::BatchNormalize, ops::Broadcast, ops::Concat,
+        ops::CumSum, ops::Gather, ops::Resample, ops::ResizeOptions, ops::Scatter, ops::Slice,
         ops::Conv, ops::ConvTranspose, ops::Embedding, ops::IndexSelect, ops::Linear, ops::Map,
         ops::MatMul, ops::Normalize, ops::ZeroPad, ops::Permute, ops::AvgPool, ops::MaxPool,
         ops::Reshape, ops::Softmax, ops::Sum, ops::ConvOptions, ops::PoolOptions,

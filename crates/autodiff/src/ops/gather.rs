@@ -271,8 +271,8 @@ impl Tape {
         self.record(Gather { axis, axis_lens, batched, per_entry: true }, &[source, index])
     }
 
-    /// The entries whose coordinates the index's last axis holds, as ONNX's `GatherND`: with as many
-    /// coordinates as it is long, `y[p, …] = x[index[p, 0], index[p, 1], …, …]`.
+    /// The entries whose coordinates the index's last axis holds, as ONNX's `GatherND`: with as
+    /// many coordinates as it is long, `y[p, …] = x[index[p, 0], index[p, 1], …, …]`.
     ///
     /// The coordinates are those of a sample where x carries a sample axis. Sample axes and numbers
     /// are as in [`gather`](Tape::gather).

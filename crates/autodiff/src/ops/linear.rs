@@ -65,8 +65,16 @@ impl Op for Linear {
 
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let [o, i] = rows(io.args[1]);
-        let (t, order) = (io.share(0) / i, Order::OutIn);
-        (wrt == 1).then_some(OuterDims { v: 1, n: 1, g: 1, t, o, i, one_hot: false, order })
+        (wrt == 1).then(|| OuterDims {
+            v: 1,
+            n: 1,
+            g: 1,
+            t: io.share(0) / i,
+            o,
+            i,
+            one_hot: false,
+            order: Order::OutIn,
+        })
     }
 
     fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {

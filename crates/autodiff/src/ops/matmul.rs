@@ -292,9 +292,9 @@ impl Tape {
     /// I, J]`.
     ///
     /// Leading axes of length one, and missing ones, repeat; a vector is a row on the left and a
-    /// column on the right. A factor without a sample axis is that of every sample; a matrix of this
-    /// kind is a weight, whose derivatives per sample stay sums of outer products (on the left, if
-    /// the other factor has no further leading axes).
+    /// column on the right. A factor without a sample axis is that of every sample; a matrix of
+    /// this kind is a weight, whose derivatives per sample stay sums of outer products (on the
+    /// left, if the other factor has no further leading axes).
     ///
     /// ```
     /// use vivit_autodiff::Tape;

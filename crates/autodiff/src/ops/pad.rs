@@ -2,7 +2,7 @@
 
 use vivit_tensor::Tensor;
 
-use crate::{Batch, Effort, Io, Op, Part, ScatterJacobian, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, ScatterJacobian, Second, Tape, Var};
 
 /// Pads the last `pads.len()` axes with zeros, `(before, after)` each; negative numbers crop.
 #[derive(Clone, Debug)]
@@ -53,14 +53,6 @@ impl Op for ZeroPad {
         Effort::of(io.out_share())
     }
 
-    fn part_of_argument(&self, io: Io<'_>) -> Option<Part> {
-        let mut cropped = self.pads.iter().enumerate().filter(|(_, pads)| **pads != (0, 0));
-        let (at, &(before, after)) = cropped.next()?;
-        let axis = io.out.shape().rank() - self.pads.len() + at;
-        let crops = before <= 0 && after <= 0 && cropped.next().is_none();
-        crops.then_some(Part { axis, first: before.unsigned_abs() })
-    }
-
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {
         Second::Zero
     }
@@ -92,7 +84,6 @@ mod tests {
     fn derivatives_hold() {
         let cpu = Device::cpu_f64();
         let x = Tensor::from_vec(&cpu, [2, 4, 3], Rng::new(3).normal(24)).unwrap();
-        // Runs of entries of one axis, and what is none.
         for pads in [[(-1, -2), (0, 0)], [(0, 0), (0, -1)], [(-1, 0), (-1, 0)], [(-1, 1), (0, 0)]] {
             for batched in [true, false] {
                 let op = ZeroPad { pads: pads.to_vec() };

@@ -36,7 +36,8 @@ impl Scatter {
         self.axis_lens.iter().product()
     }
 
-    /// The shape of the updates per sample; where only the index carries a sample axis, they repeat.
+    /// The shape of the updates per sample; where only the index carries a sample axis, they
+    /// repeat.
     fn own(&self, updates: &Shape) -> Shape {
         if self.batched[1] { updates.tail() } else { *updates }
     }
@@ -161,9 +162,9 @@ impl Tape {
         self.scatter_into(x, axis, index, updates, (true, reduction))
     }
 
-    /// `x` with the updates at the entries `index` of axis `axis`, `index: [P]` naming whole slices:
-    /// `y[…, index[p], …]` becomes, or has added, `updates[…, p, …]` (`torch.index_copy` and
-    /// `index_add`). Otherwise as [`scatter_elements`](Tape::scatter_elements).
+    /// `x` with the updates at the entries `index` of axis `axis`, `index: [P]` naming whole
+    /// slices: `y[…, index[p], …]` becomes, or has added, `updates[…, p, …]` (`torch.index_copy`
+    /// and `index_add`). Otherwise as [`scatter_elements`](Tape::scatter_elements).
     ///
     /// # Panics
     /// As there.
