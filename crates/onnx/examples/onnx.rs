@@ -128,7 +128,7 @@ fn show_inputs(file: &Onnx) {
 fn show_params(file: &Onnx) {
     let mut layers: Vec<(&str, Vec<String>, usize)> = Vec::new();
     for (name, shape) in file.params() {
-        let (layer, own) = name.rsplit_once('.').unwrap_or(("", name));
+        let (layer, own) = name.rsplit_once('.').unwrap_or(("(no layer)", name));
         let entries: usize = shape.iter().product();
         let shown = format!("{own} {shape:?}");
         match layers.iter_mut().find(|(known, ..)| *known == layer) {
@@ -213,15 +213,24 @@ fn check_output(graph: &Graph, data: &Arrays<'_>) -> Result<bool, Box<dyn Error>
 
 fn show_plan(ggn: &Ggn<'_>, loss: LossChoice) -> Result<(), Box<dyn Error>> {
     let plan = ggn.plan()?;
-    let megabytes = |bytes: usize| bytes as f64 / 1e6;
     println!(
-        "Cost of the GGN's spectrum ({}): {:.1} MB at most, {:.2e} multiply-adds, {} slice(s)\n",
+        "Cost of the GGN's spectrum ({}): {} at most, {:.2e} multiply-adds{}\n",
         loss.name(),
-        megabytes(plan.peak),
+        bytes(plan.peak),
         plan.multiply_adds(),
-        plan.slices.count()
+        match plan.slices.count() {
+            1 => String::new(),
+            slices => format!(", cut into {slices} slices to fit into memory"),
+        }
     );
     Ok(())
+}
+
+fn bytes(bytes: usize) -> String {
+    match bytes {
+        0..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
 }
 
 fn show_curvature(ggn: &Ggn<'_>, k: usize, dtype: DType) -> Result<(), Box<dyn Error>> {
@@ -273,7 +282,9 @@ impl LossChoice {
         let (shape, device) = (graph.value().shape(), graph.value().device());
         if let LossChoice::CrossEntropy = self {
             let labels = match data {
-                Some(data) => data.labels("target")?,
+                Some(data) => data.labels("target").map_err(|error| {
+                    format!("{error}; real numbers are targets of --loss mse or --loss bce")
+                })?,
                 None => {
                     let classes = *shape.get(1).ok_or("the output has no axis of classes")?;
                     vec![0usize; graph.value().len() / classes.max(1)].into()

@@ -3,7 +3,7 @@
 use vivit::autodiff::{Graph, Loss, ParamId};
 use vivit::nn::{
     Activation, Arrays, GraphModel, Layer, LayerState, Param, Recorder, Sequential, ShapeError,
-    linear, residual,
+    Wiring, linear, positional_embedding, residual,
 };
 use vivit::tensor::{Device, Rng, Tensor, Unary};
 use vivit_tests::report::scaled_error;
@@ -100,6 +100,24 @@ fn every_function_of_entries_is_a_node() {
         let bits = |graph: &Graph| graph.value().to_vec().unwrap();
         assert_eq!(bits(&graph), bits(&expected), "{f:?}");
     }
+}
+
+#[test]
+fn parameters_keep_their_names_whatever_they_are_called() {
+    let mut net = Wiring::new();
+    let x = net.input();
+    let first = net.layer("input", positional_embedding(3, 2), x);
+    let again = net.again("input", first);
+    let last = net.layer("output", positional_embedding(4, 2), again);
+    let cpu = Device::cpu_f64();
+    let row = Sequential::wired(&cpu, net.output(last), 1).unwrap();
+    let model = GraphModel::of(&row).unwrap();
+    assert_eq!(named(model.params()), named(row.params()));
+    assert_eq!(model.params()[0].name, "input");
+    assert_eq!([&model.inputs()[0].name, &model.outputs()[0].name], ["input_2", "output_2"]);
+    let x = Tensor::from_vec(&cpu, [2, 3, 2], Rng::new(2).normal(12)).unwrap();
+    let value = |graph: Graph| graph.value().to_vec().unwrap();
+    assert_eq!(value(model.forward(&x).unwrap()), value(row.forward(&x).unwrap()));
 }
 
 #[derive(Debug)]
