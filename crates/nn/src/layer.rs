@@ -158,10 +158,10 @@ pub trait Layer: AsAny + Debug + Send + Sync {
     /// ```
     /// use vivit_autodiff::Var;
     /// use vivit_nn::{
-    ///     Error, GraphModel, Layer, LayerArrays, LayerState, Node, NodeWriter, Recorder, Sequential,
+    ///     Error, GraphModel, Layer, LayerArrays, LayerState, NodeWriter, Recorder, Sequential,
     ///     ShapeError, linear,
     /// };
-    /// use vivit_tensor::{Device, Unary};
+    /// use vivit_tensor::Device;
     ///
     /// #[derive(Debug)]
     /// struct Half;

@@ -11,8 +11,8 @@ use vivit_tests::report::Report;
 const UNSUPPORTED: [(&[&str], &str); 13] = [
     (
         &["If", "Loop", "Scan", "SequenceMap"],
-        "which nodes run, and how often, must follow from the file; an `If` whose condition the file \
-         fixes is replaced by the branch that it takes",
+        "which nodes run, and how often, must follow from the file; an `If` whose condition the \
+         file fixes is replaced by the branch that it takes",
     ),
     (
         &[

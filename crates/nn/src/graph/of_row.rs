@@ -6,8 +6,8 @@ use super::{GraphModel, GraphParts, LayerArrays, NamedArray, Node, NodeWriter};
 use crate::{Error, Sequential};
 
 impl GraphModel {
-    /// The graph of a row of layers in evaluation mode, with the same input, parameters and buffers:
-    /// names, order, values, precision. Dropout is left out.
+    /// The graph of a row of layers in evaluation mode, with the same input, parameters and
+    /// buffers: names, order, values, precision. Dropout is left out.
     ///
     /// The two models compute the same up to rounding; the graph has a text form
     /// ([`description`](GraphModel::description)) where the row has none, as for a
@@ -29,8 +29,8 @@ impl GraphModel {
     /// ```
     ///
     /// # Errors
-    /// If a layer has no nodes ([`Layer::nodes`](crate::Layer::nodes)), with its path, or the device
-    /// failed.
+    /// If a layer has no nodes ([`Layer::nodes`](crate::Layer::nodes)), with its path, or the
+    /// device failed.
     pub fn of(model: &Sequential) -> Result<Self, Error> {
         let (params, buffers) = (names(model.params()), names(model.buffers()));
         let mut writer = NodeWriter::new(params.iter().chain(&buffers).cloned());

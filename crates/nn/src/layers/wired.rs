@@ -144,7 +144,8 @@ impl Wired {
         })
     }
 
-    /// As [`owners`](Wired::owners), with where their parameters and buffers are among the wiring's.
+    /// As [`owners`](Wired::owners), with where their parameters and buffers are among those of the
+    /// wiring.
     fn owned(&self) -> HashMap<&str, Owned<'_>> {
         let (mut param, mut buffer) = (0, 0);
         self.owners()

@@ -189,8 +189,8 @@ operations! {
     "recurrent" (3, 6) ["cell", "direction", "time_major", "gates"] recurrent::recurrent,
         "an RNN, LSTM or GRU over [N, T, I]: all states, last hidden states, last cell states";
     "recurrent_layer" (3, 5) ["cell", "reverse"] recurrent::recurrent_layer,
-        "all states of an RNN, LSTM or GRU over x [N, T, I] in one direction, with weights [G·H, I] \
-         and [G·H, H] and biases [G·H] of input and state";
+        "all states of an RNN, LSTM or GRU over x [N, T, I] in one direction, with weights \
+         [G·H, I] and [G·H, H] and biases [G·H] of input and state";
     "relu" (1, 1) [] elementwise::map, "max(x, 0)";
     "reshape" (2, 2) ["zero"] shape::reshape, "the same entries in another shape";
     "resize" (2, 3) ["mode", "coordinates", "nearest", "cubic", "axes"] resample::resize,

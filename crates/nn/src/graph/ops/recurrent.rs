@@ -86,7 +86,8 @@ pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
 }
 
 /// All hidden states `[N, T, H]` of one direction over x `[N, T, I]`, with the parameters of
-/// PyTorch's recurrent layers: weights `[G·H, I]` and `[G·H, H]`, biases `[G·H]` of input and state.
+/// PyTorch's recurrent layers: weights `[G·H, I]` and `[G·H, H]`, biases `[G·H]` of input and
+/// state.
 pub(super) fn recurrent_layer(call: &mut Call<'_>) -> Outcome {
     let (cell, reverse) = (call.cell()?, call.flag("reverse", false)?);
     let x = call.array(0)?;
