@@ -154,7 +154,7 @@ fn show_operations(file: &Onnx) {
 }
 
 /// The array of a name, or of the same name in a folder of names.
-fn array<'n>(data: &Arrays<'_>, folder: &str, name: &'n str) -> Option<String> {
+fn array(data: &Arrays<'_>, folder: &str, name: &str) -> Option<String> {
     let names = [name.to_string(), format!("{folder}/{name}")];
     names.into_iter().find(|name| data.names().any(|known| known == name))
 }
