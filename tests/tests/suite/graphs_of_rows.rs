@@ -1,6 +1,7 @@
 //! A row of layers and its graph model are the same model.
 
 use vivit::autodiff::{Graph, Loss, ParamId};
+use vivit::curvature::Ggn;
 use vivit::nn::{
     Activation, Arrays, GraphModel, Layer, LayerState, Param, Recorder, Sequential, ShapeError,
     Wiring, linear, positional_embedding, residual,
@@ -56,6 +57,19 @@ fn every_row_of_layers_is_its_graph() {
         rows += 1;
     }
     assert!(rows > 80, "only {rows} problems are rows of layers");
+}
+
+#[test]
+fn gram_matrices_of_a_graph_are_contracted_as_those_of_its_row() {
+    for problem in zoo::problems().iter().chain(&zoo::layers::each()) {
+        let Some((row, x)) = &problem.row else { continue };
+        let contraction = |graph: &Graph| {
+            Ggn::new(graph, problem.loss.as_ref()).plan().unwrap().report.to_string()
+        };
+        let graph = GraphModel::of(row).unwrap().forward(x).unwrap();
+        let expected = contraction(&row.forward(x).unwrap());
+        assert_eq!(contraction(&graph), expected, "{}", problem.name);
+    }
 }
 
 #[test]
