@@ -312,16 +312,17 @@ fn difference(got: &[f64], expected: &[f64]) -> f64 {
     got.iter().zip(expected).map(error).fold(0.0, worse)
 }
 
-/// The operations that the models of a file are made of.
+/// The names of the node tests of a file, by the operations that their models are made of.
 ///
 /// # Errors
 /// If the file can't be read.
-pub fn covered(path: &Path) -> Result<BTreeSet<String>, Failure> {
-    let files = read(path)?;
-    let known = files.values().filter_map(|test| Onnx::from_bytes(test.model.clone()).ok());
-    let mut ops = BTreeSet::new();
-    for file in known {
-        ops.extend(file.operations().map(|(op, _)| op.to_string()));
+pub fn tests_by_operation(path: &Path) -> Result<BTreeMap<String, BTreeSet<String>>, Failure> {
+    let mut tests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, test) in read(path)? {
+        let Ok(file) = Onnx::from_bytes(test.model.clone()) else { continue };
+        for (op, _) in file.operations() {
+            tests.entry(op.into()).or_default().insert(name.clone());
+        }
     }
-    Ok(ops)
+    Ok(tests)
 }

@@ -125,6 +125,16 @@ pub enum Error {
         /// The shape of what the optimizer remembers in its place.
         before: Vec<usize>,
     },
+    /// A layer that can't be written as nodes of a graph model.
+    #[error("layer {path} ({layer}) can't be part of a graph model: {reason}")]
+    NoNodes {
+        /// The layer's path in the model; empty for the model itself.
+        path: String,
+        /// The layer, in words.
+        layer: String,
+        /// Why not.
+        reason: String,
+    },
     /// A description that is none, or a layer that has none.
     #[error(transparent)]
     Description(#[from] DescriptionError),

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use vivit_autodiff::{Tape, Var};
 use vivit_tensor::{AsAny, Rng, Tensor};
 
-use crate::{Error, Init, ShapeError};
+use crate::{Error, Init, LayerArrays, NodeWriter, ShapeError};
 
 /// A parameter that a layer needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +149,77 @@ pub trait Layer: AsAny + Debug + Send + Sync {
     /// As [`record`](Layer::record), for all values that the layer reads. Shapes have been checked.
     fn record_of(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, inputs: &[Var]) -> Var {
         self.record(recorder, state, inputs[0])
+    }
+
+    /// Writes the layer, as it is in evaluation mode, as nodes of a graph model
+    /// ([`GraphModel::of`](crate::GraphModel::of)) that read the value called `x`, and returns the
+    /// name of the result. Axis 0 of values is the sample axis, of length 1.
+    ///
+    /// ```
+    /// use vivit_autodiff::Var;
+    /// use vivit_nn::{
+    ///     Error, GraphModel, Layer, LayerArrays, LayerState, NodeWriter, Recorder, Sequential,
+    ///     ShapeError, linear,
+    /// };
+    /// use vivit_tensor::Device;
+    ///
+    /// #[derive(Debug)]
+    /// struct Half;
+    ///
+    /// impl Layer for Half {
+    ///     fn name(&self) -> String {
+    ///         "half".into()
+    ///     }
+    ///     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, ShapeError> {
+    ///         Ok(input.to_vec())
+    ///     }
+    ///     fn record(&self, recorder: &mut Recorder<'_>, _: LayerState<'_>, x: Var) -> Var {
+    ///         recorder.tape.scale(x, 0.5)
+    ///     }
+    ///     fn nodes(
+    ///         &self,
+    ///         writer: &mut NodeWriter,
+    ///         arrays: LayerArrays<'_>,
+    ///         x: &str,
+    ///     ) -> Result<String, Error> {
+    ///         Ok(writer.add(arrays.node("scale", x).with("factor", 0.5)))
+    ///     }
+    /// }
+    ///
+    /// let row = Sequential::new(&Device::cpu(), vec![linear(2, 3), Half.boxed()], 0)?;
+    /// assert_eq!(GraphModel::of(&row)?.nodes()[1].outputs, ["1.scale"]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the layer has no nodes, as unless it overrides this.
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let _ = (arrays, x);
+        Err(writer.refused(self.name(), "it does not say its nodes; implement `Layer::nodes`"))
+    }
+
+    /// As [`nodes`](Layer::nodes), for all values that the layer reads.
+    ///
+    /// # Errors
+    /// As [`nodes`](Layer::nodes), and if the layer does not read that many values.
+    fn nodes_of(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        inputs: &[&str],
+    ) -> Result<String, Error> {
+        match inputs {
+            [x] => self.nodes(writer, arrays, x),
+            _ => {
+                let reason = format!("it reads one value, but is given {}", inputs.len());
+                Err(writer.refused(self.name(), reason))
+            }
+        }
     }
 
     /// Checks the numbers of a model's input, where this layer is the first: the vocabulary of an

@@ -1,12 +1,13 @@
 //! Rows of layers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use vivit_autodiff::Var;
 use vivit_tensor::Tensor;
 
 use crate::layer::{LayerState, Recorder};
-use crate::{Error, Layer, ParamSpec, ShapeError};
+use crate::{Error, Layer, LayerArrays, NodeWriter, ParamSpec, ShapeError};
 
 /// A row of layers: what sequential models, residual bodies and branches have in common. A layer's
 /// name is its position.
@@ -88,20 +89,42 @@ impl LayerList {
     }
 
     pub fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
-        // Where each layer's parameters and buffers begin.
-        let mut firsts = vec![[0, 0]];
-        for layer in self.layers.iter() {
-            let [params, buffers] = firsts[firsts.len() - 1];
-            firsts.push([params + layer.params().len(), buffers + layer.buffers().len()]);
-        }
+        let ranges = self.ranges();
         (0..self.layers.len()).fold(x, |x, at| {
-            let owner = self.layers[at].shares().unwrap_or(at);
-            let ([param, buffer], [last_param, last_buffer]) = (firsts[owner], firsts[owner + 1]);
-            let own = LayerState {
-                params: &state.params[param..last_param],
-                buffers: &mut state.buffers[buffer..last_buffer],
-            };
+            let [params, buffers] = ranges[at].clone();
+            let own =
+                LayerState { params: &state.params[params], buffers: &mut state.buffers[buffers] };
             self.layer(at).record(recorder, own, x)
         })
+    }
+
+    /// Writes the row as nodes that read `x`, and returns the name of the result.
+    pub fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let ranges = self.ranges();
+        (0..self.layers.len()).try_fold(x.to_string(), |x, at| {
+            let [params, buffers] = ranges[at].clone();
+            let own =
+                LayerArrays { params: &arrays.params[params], buffers: &arrays.buffers[buffers] };
+            let write = |writer: &mut NodeWriter| self.layer(at).nodes(writer, own, &x);
+            if self.bare { write(writer) } else { writer.inside(&at.to_string(), write) }
+        })
+    }
+
+    /// Which of the row's parameters and buffers each layer uses: its own, or those that it shares.
+    fn ranges(&self) -> Vec<[Range<usize>; 2]> {
+        let mut own: Vec<[Range<usize>; 2]> = Vec::with_capacity(self.layers.len());
+        let mut ends = [0, 0];
+        for layer in self.layers.iter() {
+            let next = [ends[0] + layer.params().len(), ends[1] + layer.buffers().len()];
+            let ranges = [ends[0]..next[0], ends[1]..next[1]];
+            own.push(layer.shares().map_or(ranges, |shared| own[shared].clone()));
+            ends = next;
+        }
+        own
     }
 }

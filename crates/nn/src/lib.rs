@@ -12,7 +12,8 @@
 //! the usual case, a function (`conv2d(3, 8, 3)`). Models come from layers in a row
 //! ([`Sequential::new`]), layers in a graph ([`Wiring`], [`Sequential::wired`]), text
 //! ([`description`]) or names ([`networks`]); their numbers from a seed or a file
-//! ([`Weights::load`]).
+//! ([`Weights::load`]). A [`GraphModel`] is a graph of nodes with several named inputs: what
+//! importers of other programs' models produce, and what [`GraphModel::of`] makes of layers.
 //!
 //! How the crates fit together: [ARCHITECTURE.md]; formulas and symbols: [MATH.md].
 //!
@@ -37,8 +38,8 @@ mod weights;
 pub use arrays::Arrays;
 pub use error::{Error, ShapeError};
 pub use graph::{
-    Argument, GraphError, GraphModel, GraphParts, GraphProblem, Literal, NamedArray, Node,
-    Operation, operations,
+    Argument, GraphError, GraphModel, GraphParts, GraphProblem, LayerArrays, Literal, NamedArray,
+    Node, NodeWriter, Operation, operations,
 };
 pub use init::Init;
 pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};

@@ -80,6 +80,10 @@ impl Sequential {
         self.row.layers()
     }
 
+    pub(crate) fn row(&self) -> &LayerList {
+        &self.row
+    }
+
     /// Whether the model was made by [`wired`](Sequential::wired).
     pub(crate) fn is_wired(&self) -> bool {
         self.row.is_bare()

@@ -37,6 +37,10 @@ pub enum Error {
     /// Models.
     #[error(transparent)]
     Nn(#[from] vivit_nn::Error),
+    /// ONNX files.
+    #[cfg(feature = "onnx")]
+    #[error(transparent)]
+    Onnx(#[from] vivit_onnx::Error),
     /// Opening an OpenCL device.
     #[cfg(feature = "opencl")]
     #[error(transparent)]
@@ -57,6 +61,8 @@ impl Error {
             | Error::Extend(vivit_extend::Error::Autodiff(error))
             | Error::Curvature(vivit_curvature::Error::Autodiff(error))
             | Error::Nn(vivit_nn::Error::Autodiff(error)) => Some(error),
+            #[cfg(feature = "onnx")]
+            Error::Onnx(vivit_onnx::Error::Model(vivit_nn::Error::Autodiff(error))) => Some(error),
             _ => None,
         }
     }

@@ -31,6 +31,8 @@ pub struct Problem {
     pub blocks: Vec<Vec<usize>>,
     /// Samples of the gradient and of the GGN; all if `None`.
     pub samples: [Option<Vec<usize>>; 2],
+    /// The model and its input, where the problem is a row of layers.
+    pub row: Option<(Sequential, Tensor)>,
     graph: Box<Forward>,
 }
 
@@ -237,6 +239,7 @@ impl Maker<'_> {
         }
         let params: Vec<_> = model.params().iter().map(|param| param.value.clone()).collect();
         let names: Vec<_> = model.params().iter().map(|param| param.name.clone()).collect();
+        let row = Some((model.clone(), x.clone()));
         let graph = move |params: &[Tensor]| {
             let mut model = model.clone();
             for (name, value) in names.iter().zip(params) {
@@ -252,6 +255,7 @@ impl Maker<'_> {
             loss,
             blocks: Vec::new(),
             samples: [None, None],
+            row,
             graph: Box::new(graph),
         }
     }
@@ -285,6 +289,7 @@ impl Maker<'_> {
             loss,
             blocks: Vec::new(),
             samples: [None, None],
+            row: None,
             graph: Box::new(graph),
         }
     }

@@ -13,15 +13,20 @@ fn built(example: &str) -> Option<PathBuf> {
 
 #[track_caller]
 fn assert_runs(example: &str) {
+    assert_runs_with("vivit", example, &[]);
+}
+
+#[track_caller]
+fn assert_runs_with(package: &str, example: &str, args: &[&str]) {
     let mut command = match built(example) {
         Some(path) => Command::new(path),
         None => {
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["run", "--quiet", "--package", "vivit", "--example", example]);
+            cargo.args(["run", "--quiet", "--package", package, "--example", example, "--"]);
             cargo
         }
     };
-    let output = command.output().expect("the example starts");
+    let output = command.args(args).output().expect("the example starts");
     assert!(
         output.status.success(),
         "{example}: {}\n{}{}",
@@ -74,6 +79,15 @@ fn a_layer_of_ones_own() {
 #[test]
 fn models_and_graphs_in_several_threads() {
     assert_runs("sharing");
+}
+
+#[test]
+fn an_onnx_file() {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/onnx/data");
+    let (file, arrays) = (format!("{data}/mlp.onnx"), format!("{data}/mlp.safetensors"));
+    assert_runs_with("vivit-onnx", "onnx", &[&file]);
+    // It compares the output with PyTorch's.
+    assert_runs_with("vivit-onnx", "onnx", &[&file, &arrays, "--f64", "-k", "5"]);
 }
 
 #[test]

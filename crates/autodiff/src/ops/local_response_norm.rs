@@ -15,13 +15,15 @@ vivit_tensor::options! {
         pub beta: f64 = 0.75,
         /// The summand k.
         pub k: f64 = 1.0,
+        /// Channels before each that are averaged over, below `size`; `None` for `⌊size/2⌋`.
+        pub before: Option<usize> = None,
     }
 }
 
 impl Tape {
     /// `x / (k + α m)^β` of `[N, C, *]`, with m the mean of the squares of `size` neighbouring
-    /// channels: `⌊size/2⌋` before, `⌊(size−1)/2⌋` after; channels that are not there count as
-    /// zeros (PyTorch's `LocalResponseNorm`).
+    /// channels, `⌊size/2⌋` of them before unless the options say otherwise; channels that are not
+    /// there count as zeros (PyTorch's `LocalResponseNorm`).
     ///
     /// ```
     /// use vivit_autodiff::Tape;
@@ -56,10 +58,12 @@ impl Tape {
             "local response norm of {size} channels needs [N, C, *], got {shape}"
         );
         let (channels, positions) = (shape[1], shape[2..].iter().product::<usize>());
-        let LocalResponseOptions { alpha, beta, k } = options;
+        let LocalResponseOptions { alpha, beta, k, before } = options;
+        let before = before.unwrap_or(size / 2);
+        assert!(before < size, "local response norm: {before} of {size} channels come before");
         let squares = self.map(Unary::Square, x);
         let plane = self.reshape(squares, &[1, channels, positions]);
-        let around = ((size / 2) as isize, ((size - 1) / 2) as isize);
+        let around = (before as isize, (size - 1 - before) as isize);
         let plane = self.zero_pad(plane, &[around, (0, 0)]);
         let mut windows = PoolOptions::new(&[size, 1]);
         windows.stride = vec![1, 1];

@@ -4,15 +4,19 @@ mod call;
 mod check;
 mod fault;
 mod node;
+mod of_row;
 mod ops;
 mod problem;
 mod recording;
 mod text;
 mod value;
+mod writer;
 
 pub use node::{Argument, GraphParts, NamedArray, Node};
+pub(crate) use ops::function_node;
 pub use ops::{Operation, operations};
 pub use problem::{GraphError, GraphProblem};
+pub use writer::{LayerArrays, NodeWriter};
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -145,21 +149,14 @@ impl GraphModel {
     /// # Errors
     /// If the device failed.
     pub fn parts(&self) -> Result<GraphParts, Error> {
-        let named = |params: &[Param]| -> Result<Vec<NamedArray>, Error> {
-            let each = params.iter();
-            each.map(|Param { name, value }| {
-                Ok(NamedArray::new(name, value.shape(), value.to_host()?))
-            })
-            .collect()
-        };
         let constant = |Constant { name, kind, value }: &Constant| -> Result<NamedArray, Error> {
             Ok(NamedArray::new(name, value.shape(), value.to_host()?).of_kind(*kind))
         };
         Ok(GraphParts {
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
-            params: named(self.params())?,
-            buffers: named(self.buffers())?,
+            params: NamedArray::all_of(self.params())?,
+            buffers: NamedArray::all_of(self.buffers())?,
             constants: self.graph.constants.iter().map(constant).collect::<Result<_, _>>()?,
             nodes: self.graph.nodes.clone(),
         })

@@ -1,8 +1,10 @@
 //! What a graph model is made of.
 
 use serde_json::{Map, Value};
-use vivit_autodiff::{InputKind, InputSpec, OutputSpec};
+use vivit_autodiff::{InputKind, InputSpec, OutputSpec, Param};
 use vivit_tensor::HostVec;
+
+use crate::Error;
 
 /// An argument of a [`Node`].
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +138,13 @@ impl NamedArray {
             shape: shape.to_vec(),
             values: values.into(),
         }
+    }
+
+    /// The arrays of a model, from its device.
+    pub(crate) fn all_of(params: &[Param]) -> Result<Vec<Self>, Error> {
+        let each = params.iter();
+        each.map(|Param { name, value }| Ok(NamedArray::new(name, value.shape(), value.to_host()?)))
+            .collect()
     }
 
     /// The same array of numbers of another kind.

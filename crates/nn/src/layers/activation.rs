@@ -8,7 +8,8 @@ use crate::description::entry::Described;
 use crate::description::error::DescriptionError;
 use crate::description::options::Options;
 use crate::description::value::OptionValue;
-use crate::{Layer, LayerState, Recorder, ShapeError};
+use crate::graph::function_node;
+use crate::{Error, Layer, LayerArrays, LayerState, Node, NodeWriter, Recorder, ShapeError};
 
 /// An elementwise map: the result has the shape of the input.
 ///
@@ -147,5 +148,24 @@ impl Layer for Activation {
 
     fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.map(self.0, x)
+    }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        if let Unary::Powf(exponent) = self.0 {
+            let arguments = vec![Some(x.into()), Some(exponent.into())];
+            return Ok(writer.add(Node::new("pow", &[], "").taking(arguments)));
+        }
+        let Some((op, options)) = function_node(self.0) else {
+            return Err(writer.refused(self.name(), "there is no such operation"));
+        };
+        let mut node = Node::new(op, &[x], "");
+        for (option, value) in options {
+            if !value.is_finite() {
+                let reason = format!("{option} = {value} can't be written");
+                return Err(writer.refused(self.name(), reason));
+            }
+            node = node.with(option, value);
+        }
+        Ok(writer.add(node))
     }
 }

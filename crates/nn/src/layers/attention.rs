@@ -4,7 +4,9 @@ use vivit_autodiff::ops::{AttentionOptions, AttentionParams};
 use vivit_autodiff::{Tape, Var};
 
 use crate::description::entry::described;
-use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// Multi-head attention, `softmax(q kᵀ/√d) v` per head, of queries `[T, F]` to keys `[S, K]` and
 /// values `[S, V]`; samples of the result are `[T, F]`.
@@ -96,6 +98,30 @@ impl MultiheadAttention {
             (weight, in_bias.map(|bias| rows(bias, part)))
         });
         [q, k, v, (out[0], out.get(1).copied())]
+    }
+
+    /// Writes query, key and value, each projected from a value of its own.
+    fn projected(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        inputs: [&str; 3],
+    ) -> [String; 3] {
+        let weights = if self.packed() { 1 } else { 3 };
+        let bias = arrays.params.get(weights).cloned();
+        let mut rows = |of: &str| -> [String; 3] {
+            writer.add_many(Node::new("split", &[of], "").with("axis", 0))
+        };
+        let weights = match arrays.params {
+            [packed, ..] if weights == 1 => rows(packed),
+            params => [0, 1, 2].map(|at| params[at].clone()),
+        };
+        let biases = bias.map(|bias| rows(&bias));
+        [0, 1, 2].map(|at| {
+            let mut reads = vec![inputs[at], &weights[at]];
+            reads.extend(biases.as_ref().map(|biases| biases[at].as_str()));
+            writer.add(Node::new("linear", &reads, ""))
+        })
     }
 
     fn divided(&self) -> Result<(), ShapeError> {
@@ -217,6 +243,54 @@ impl Layer for MultiheadAttention {
         let mixed = tape.join_heads(mixed);
         tape.linear(mixed, out_weight, out_bias)
     }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        self.nodes_of(writer, arrays, &[x])
+    }
+
+    fn nodes_of(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        inputs: &[&str],
+    ) -> Result<String, Error> {
+        self.divided().map_err(|error| writer.refused(self.name(), error.reason))?;
+        let out = arrays.params.len() - 1 - usize::from(self.bias);
+        let (ins, outs) = arrays.params.split_at(out);
+        let ins = LayerArrays { params: ins, ..arrays };
+        let projected = match *inputs {
+            [x] if self.packed() => {
+                let all = writer.add(ins.node("linear", x));
+                writer.add_many(Node::new("split", &[&all], "").with("axis", 2))
+            }
+            [x] => self.projected(writer, ins, [x; 3]),
+            [query, memory] => self.projected(writer, ins, [query, memory, memory]),
+            [query, key, value] => self.projected(writer, ins, [query, key, value]),
+            _ => {
+                let reason = format!("it reads one to three values, but is given {}", inputs.len());
+                return Err(writer.refused(self.name(), reason));
+            }
+        };
+        // [1, T, F] to [1, H, T, F/H] and back.
+        let lengths = [0, 0, self.heads, self.features / self.heads].map(|len| len as i64);
+        let turned = |writer: &mut NodeWriter, x: &str| {
+            writer.add(Node::new("transpose", &[x], "").with("order", vec![0, 2, 1, 3]))
+        };
+        let [q, k, v] = projected.map(|x| {
+            let split = writer.add_with("reshape", &x, &lengths);
+            turned(writer, &split)
+        });
+        let node = Node::new("attention", &[&q, &k, &v], "").with("causal", self.causal);
+        let mixed = writer.add(node);
+        let mixed = turned(writer, &mixed);
+        let mixed = writer.add_with("reshape", &mixed, &[0, 0, self.features as i64]);
+        Ok(writer.add(LayerArrays { params: outs, ..arrays }.node("linear", &mixed)))
+    }
 }
 
 /// Multi-head self-attention of `[T, F]` samples: `softmax(q kᵀ/√d) v` per head.
@@ -303,5 +377,14 @@ impl Layer for SelfAttention {
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         self.multihead().record(recorder, state, x)
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        self.multihead().nodes(writer, arrays, x)
     }
 }

@@ -4,7 +4,7 @@
 use vivit_autodiff::Var;
 
 use crate::description::entry::described;
-use crate::{Layer, LayerState, Recorder, ShapeError};
+use crate::{Error, Layer, LayerArrays, LayerState, Node, NodeWriter, Recorder, ShapeError};
 
 /// The axes of a sample in another order.
 ///
@@ -61,6 +61,11 @@ impl Layer for Permute {
     fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         let order: Vec<usize> = [0].into_iter().chain(self.axes.iter().copied()).collect();
         recorder.tape.permute(x, &order)
+    }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let order: Vec<usize> = [0].into_iter().chain(self.axes.iter().copied()).collect();
+        Ok(writer.add(Node::new("transpose", &[x], "").with("order", order)))
     }
 }
 
@@ -171,6 +176,23 @@ impl Layer for AxisMap {
             Along::Glu => tape.glu(x, axis),
         }
     }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let reduced =
+            |op: &str| Node::new(op, &[x], "").with("axes", vec![self.axis]).with("keep", false);
+        let along = |op: &str| Node::new(op, &[x], "").with("axis", self.axis);
+        Ok(match self.along {
+            Along::Mean => writer.add(reduced("mean")),
+            Along::Sum => writer.add(reduced("sum")),
+            Along::Softmax => writer.add(along("softmax")),
+            Along::LogSoftmax => writer.add(along("log_softmax")),
+            Along::Glu => {
+                let [value, gate] = writer.add_many(along("split"));
+                let gate = writer.add(Node::new("sigmoid", &[&gate], ""));
+                writer.add(Node::new("mul", &[&value, &gate], ""))
+            }
+        })
+    }
 }
 
 /// One entry of an axis, which disappears: `x[:, -1]` is `select(1, -1)`.
@@ -249,6 +271,16 @@ impl Layer for Select {
         let entry = recorder.tape.slice(x, self.axis, at, at + 1);
         recorder.tape.reshape(entry, &shape)
     }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let (first, axis) = (self.index as i64, self.axis as i64);
+        // Counted from the end, the last entry ends with the axis.
+        let end = if first == -1 { i64::MAX } else { first.saturating_add(1) };
+        let numbers = [first, end, axis].map(|number| Some(vec![number].into()));
+        let inputs = [Some(x.into())].into_iter().chain(numbers).collect();
+        let entry = writer.add(Node::new("slice", &[], "").taking(inputs));
+        Ok(writer.add_with("squeeze", &entry, &[axis]))
+    }
 }
 
 /// The entries of an axis in reverse order.
@@ -299,5 +331,9 @@ impl Layer for Flip {
 
     fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.flip(x, self.axis)
+    }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        Ok(writer.add_with("flip", x, &[self.axis as i64]))
     }
 }

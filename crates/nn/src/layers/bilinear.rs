@@ -3,7 +3,9 @@
 use vivit_autodiff::Var;
 
 use crate::description::entry::described;
-use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// `xᵀ W_o z + b_o` along the last axes of two values: samples `[*, left]` and `[*, right]` to `[*,
 /// outputs]`. A [`Wiring`](crate::Wiring) hands it both; in a row it reads one value as both.
@@ -114,5 +116,33 @@ impl Layer for Bilinear {
     fn record_of(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, inputs: &[Var]) -> Var {
         let (x, z) = (inputs[0], inputs[inputs.len() - 1]);
         recorder.tape.bilinear(x, z, state.params[0], state.params.get(1).copied())
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        self.nodes_of(writer, arrays, &[x, x])
+    }
+
+    fn nodes_of(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        inputs: &[&str],
+    ) -> Result<String, Error> {
+        let reads: Vec<&str> = match inputs {
+            [x] => vec![x, x],
+            [x, z] => vec![x, z],
+            _ => {
+                let reason = format!("it reads one or two values, but is given {}", inputs.len());
+                return Err(writer.refused(self.name(), reason));
+            }
+        };
+        let params = arrays.params.iter().map(String::as_str);
+        let reads: Vec<&str> = reads.into_iter().chain(params).collect();
+        Ok(writer.add(Node::new("bilinear", &reads, "")))
     }
 }

@@ -3,7 +3,9 @@
 use vivit_autodiff::{Tape, Var};
 
 use crate::layer_list::LayerList;
-use crate::{Error, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// How the results of branches become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,17 @@ pub(crate) fn join(join: Join, tape: &mut Tape, values: &[Var]) -> Var {
             rest.iter().fold(*first, |sum, &next| tape.add(sum, next))
         }
     }
+}
+
+/// Writes the join as nodes, and returns the name of the result; `None` for no values.
+pub(crate) fn joined_nodes(join: Join, writer: &mut NodeWriter, values: &[&str]) -> Option<String> {
+    let (first, rest) = values.split_first()?;
+    Some(match join {
+        Join::Concat(axis) => writer.add(Node::new("concat", values, "").with("axis", axis)),
+        Join::Sum => rest
+            .iter()
+            .fold(first.to_string(), |sum, next| writer.add(Node::new("add", &[&sum, next], ""))),
+    })
 }
 
 /// Rows of layers that all read the same input. An empty row passes it on. Parameters of branch i
@@ -132,5 +145,25 @@ impl Layer for Branches {
 
     fn check(&self) -> Result<(), Error> {
         self.rows.iter().enumerate().try_for_each(|(at, row)| row.check(&format!("{at}.")))
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let LayerArrays { mut params, mut buffers } = arrays;
+        let mut results = Vec::with_capacity(self.rows.len());
+        for (at, row) in self.rows.iter().enumerate() {
+            let (own, rest) = params.split_at(row.params().len());
+            let (own_buffers, rest_buffers) = buffers.split_at(row.buffers().len());
+            let own = LayerArrays { params: own, buffers: own_buffers };
+            results.push(writer.inside(&at.to_string(), |writer| row.nodes(writer, own, x))?);
+            (params, buffers) = (rest, rest_buffers);
+        }
+        let results: Vec<&str> = results.iter().map(String::as_str).collect();
+        joined_nodes(self.join, writer, &results)
+            .ok_or_else(|| writer.refused(self.name(), "it has no branches"))
     }
 }

@@ -5,7 +5,10 @@ use vivit_autodiff::ops::{ConvOptions, ConvTranspose as TransposedOp};
 use vivit_tensor::Window;
 
 use crate::description::entry::described;
-use crate::{Init, Layer, LayerState, ParamSpec, PerAxis, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, PerAxis, Recorder,
+    ShapeError,
+};
 
 /// A convolution of `[C, *in]` samples over R spatial axes, to `[outputs, *out]` with
 /// `out = ⌊(in + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1`. Its parameters are
@@ -101,6 +104,14 @@ impl<const R: usize> Conv<R> {
         }
     }
 
+    /// A node of a graph model with the options that convolutions share.
+    fn with_options(&self, node: Node) -> Node {
+        node.with("stride", self.stride.to_vec())
+            .with("padding", self.padding.to_vec())
+            .with("dilation", self.dilation.to_vec())
+            .with("groups", self.groups)
+    }
+
     /// Checks channels and returns the spatial axes of a sample.
     fn spatial<'s>(&self, name: &str, input: &'s [usize]) -> Result<&'s [usize], ShapeError> {
         let error = |reason| Err(ShapeError::new(name, reason));
@@ -187,6 +198,16 @@ impl<const R: usize> Layer for Conv<R> {
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.conv(x, state.params[0], state.params.get(1).copied(), &self.options())
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let node = self.with_options(arrays.node("conv", x));
+        Ok(writer.add(node))
     }
 }
 
@@ -361,5 +382,15 @@ impl<const R: usize> Layer for ConvTranspose<R> {
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         let (weight, bias) = (state.params[0], state.params.get(1).copied());
         recorder.tape.conv_transpose(x, weight, bias, &self.conv().options(), &self.output_padding)
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let node = self.conv().with_options(arrays.node("conv_transpose", x));
+        Ok(writer.add(node.with("output_padding", self.output_padding.to_vec())))
     }
 }

@@ -4,7 +4,7 @@ use vivit_autodiff::Var;
 use vivit_tensor::Tensor;
 
 use crate::description::entry::described;
-use crate::{Error, Layer, LayerState, Mode, Recorder, ShapeError};
+use crate::{Error, Layer, LayerArrays, LayerState, Mode, NodeWriter, Recorder, ShapeError};
 
 /// In training mode, zeroes each entry with probability p and divides the others by 1 − p; in
 /// evaluation mode, nothing. The mask stays on the tape, so that every sweep sees the same one.
@@ -72,5 +72,9 @@ impl Layer for Dropout {
             expected: "at least 0 and below 1",
             value: self.p,
         })
+    }
+
+    fn nodes(&self, _: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        Ok(x.into())
     }
 }

@@ -4,7 +4,7 @@ use vivit_autodiff::Var;
 
 use crate::description::entry::described;
 use crate::layers::norm::affine;
-use crate::{Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{Error, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError};
 
 /// Instance norm of `[C, *]` samples.
 ///
@@ -97,5 +97,14 @@ impl Layer for InstanceNorm {
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         let (weight, bias) = (state.params.first().copied(), state.params.get(1).copied());
         recorder.tape.instance_norm(x, weight, bias, self.epsilon)
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        Ok(writer.add(arrays.node("instance_norm", x).with("epsilon", self.epsilon)))
     }
 }

@@ -3,7 +3,9 @@
 use vivit_autodiff::Var;
 
 use crate::description::entry::described;
-use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// `x Wᵀ + b` along the last axis: samples `[*, inputs]` to `[*, outputs]`. Its parameters are
 /// `weight [outputs, inputs]` and `bias [outputs]`, uniform in `±1/√inputs` at first.
@@ -79,5 +81,14 @@ impl Layer for Linear {
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.linear(x, state.params[0], state.params.get(1).copied())
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        Ok(writer.add(arrays.node("linear", x)))
     }
 }

@@ -4,7 +4,7 @@ use vivit_autodiff::Var;
 use vivit_autodiff::ops::LocalResponseOptions;
 
 use crate::description::entry::described;
-use crate::{Layer, LayerState, Recorder, ShapeError};
+use crate::{Error, Layer, LayerArrays, LayerState, Node, NodeWriter, Recorder, ShapeError};
 
 /// Local response norm of `[C, *]` samples: `x / (k + α m)^β`, with m the mean of the squares of
 /// `size` neighbouring channels, zeros beyond the first and the last. Samples keep their shape.
@@ -83,5 +83,15 @@ impl Layer for LocalResponseNorm {
         let LocalResponseNorm { size, alpha, beta, k } = *self;
         let options = LocalResponseOptions::default().alpha(alpha).beta(beta).k(k);
         recorder.tape.local_response_norm(x, size, options)
+    }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let node = Node::new("local_response_norm", &[x], "")
+            .with("size", self.size)
+            .with("before", self.size / 2)
+            .with("alpha", self.alpha)
+            .with("beta", self.beta)
+            .with("k", self.k);
+        Ok(writer.add(node))
     }
 }

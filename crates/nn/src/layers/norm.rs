@@ -9,7 +9,10 @@ use crate::description::entry::{Described, described};
 use crate::description::error::DescriptionError;
 use crate::description::options::Options;
 use crate::description::value::OptionValue;
-use crate::{Init, Layer, LayerState, Mode, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Argument, Error, Init, Layer, LayerArrays, LayerState, Mode, Node, NodeWriter, ParamSpec,
+    Recorder, ShapeError,
+};
 
 /// Weight 1 and bias 0 of the given shape.
 pub(super) fn affine(shape: &[usize], weight: bool, bias: bool) -> Vec<ParamSpec> {
@@ -139,6 +142,24 @@ impl Layer for BatchNorm {
         state.buffers[1] = update(&state.buffers[1], &variance, unbiased);
         recorder.tape.batch_norm_training(x, weight, bias, self.epsilon)
     }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let named = |names: &[String], at: usize| names.get(at).map(|name| name.as_str().into());
+        let inputs = vec![
+            Some(x.into()),
+            named(arrays.params, 0),
+            named(arrays.params, 1),
+            named(arrays.buffers, 0),
+            named(arrays.buffers, 1),
+        ];
+        let node = Node::new("batch_norm", &[], "").taking(inputs);
+        Ok(writer.add(node.with("epsilon", self.epsilon)))
+    }
 }
 
 /// Layer norm over the last axes of a sample.
@@ -243,6 +264,21 @@ impl Layer for LayerNorm {
         let bias = self.bias.then(|| state.params[usize::from(self.weight)]);
         recorder.tape.layer_norm(x, self.shape.len(), weight, bias, self.epsilon)
     }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let mut params = arrays.params.iter();
+        let mut named = |given: bool| -> Option<Argument> {
+            given.then(|| params.next()).flatten().map(|name| name.as_str().into())
+        };
+        let inputs = vec![Some(x.into()), named(self.weight), named(self.bias)];
+        let node = Node::new("layer_norm", &[], "").taking(inputs);
+        Ok(writer.add(node.with("axis", -(self.shape.len() as i64)).with("epsilon", self.epsilon)))
+    }
 }
 
 /// Group norm of `[C, *]` samples.
@@ -328,6 +364,16 @@ impl Layer for GroupNorm {
         let (weight, bias) = (state.params.first().copied(), state.params.get(1).copied());
         recorder.tape.group_norm(x, self.groups, weight, bias, self.epsilon)
     }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let node = arrays.node("group_norm", x).with("groups", self.groups);
+        Ok(writer.add(node.with("epsilon", self.epsilon)))
+    }
 }
 
 /// RMS norm over the last axis: `x / √(mean(x²) + ε)` times a weight.
@@ -394,5 +440,15 @@ impl Layer for RmsNorm {
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.rms_norm(x, Some(state.params[0]), self.epsilon)
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let node = arrays.node("rms_norm", x).with("axis", -1);
+        Ok(writer.add(node.with("epsilon", self.epsilon)))
     }
 }

@@ -3,7 +3,9 @@
 use vivit_autodiff::Var;
 
 use crate::description::entry::described;
-use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// `x` above 0, `weight · x` elsewhere (He et al. 2015). The weight is `[channels]`: one for all
 /// entries, or one per entry of axis 1; it starts at 1/4, as in PyTorch.
@@ -64,5 +66,15 @@ impl Layer for PRelu {
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.p_relu(x, state.params[0])
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let node = arrays.node("p_relu", x);
+        Ok(writer.add(if self.channels > 1 { node.with("axis", 1) } else { node }))
     }
 }

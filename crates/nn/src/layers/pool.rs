@@ -4,7 +4,9 @@ use vivit_autodiff::Var;
 use vivit_autodiff::ops::PoolOptions;
 
 use crate::description::entry::described;
-use crate::{Layer, LayerState, PerAxis, Recorder, ShapeError};
+use crate::{
+    Error, Layer, LayerArrays, LayerState, Node, NodeWriter, PerAxis, Recorder, ShapeError,
+};
 
 /// The largest entry of each window of `[C, *in]` samples over R spatial axes, to `[C, *out]`.
 ///
@@ -271,6 +273,16 @@ impl<const R: usize> Layer for MaxPool<R> {
     fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.max_pool(x, &self.options())
     }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let node = Node::new("max_pool", &[x], "")
+            .with("kernel", self.kernel.to_vec())
+            .with("stride", self.stride.to_vec())
+            .with("padding", self.padding.to_vec())
+            .with("dilation", self.dilation.to_vec())
+            .with("ceil", self.ceil);
+        Ok(writer.add(node))
+    }
 }
 
 impl<const R: usize> Layer for AvgPool<R> {
@@ -284,6 +296,16 @@ impl<const R: usize> Layer for AvgPool<R> {
 
     fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.avg_pool(x, &self.options())
+    }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let node = Node::new("avg_pool", &[x], "")
+            .with("kernel", self.kernel.to_vec())
+            .with("stride", self.stride.to_vec())
+            .with("padding", self.padding.to_vec())
+            .with("ceil", self.ceil)
+            .with("count_include_pad", self.count_include_pad);
+        Ok(writer.add(node))
     }
 }
 
@@ -307,5 +329,10 @@ impl<const R: usize> Layer for AdaptiveAvgPool<R> {
 
     fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.adaptive_avg_pool(x, &self.output)
+    }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let node = Node::new("adaptive_avg_pool", &[x], "");
+        Ok(writer.add(node.with("output", self.output.to_vec())))
     }
 }

@@ -5,7 +5,9 @@ use vivit_autodiff::ops::{RecurrentOptions, RecurrentParams};
 use vivit_autodiff::{Tape, Var};
 
 use crate::description::entry::described;
-use crate::{Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// Recurrent layers over `[T, inputs]` samples, from zero states to all hidden states of the last
 /// one, `[T, hidden]` (`[T, 2 hidden]` in both directions: forwards, then backwards in time).
@@ -84,6 +86,11 @@ impl Recurrent {
         Recurrent { cell, ..self }
     }
 
+    /// The recurrence's op in descriptions, and its name in graph models.
+    fn kind(&self) -> &'static str {
+        CELLS.iter().position(|cell| *cell == self.cell).map_or("recurrent", |at| OPS[at])
+    }
+
     fn directions(&self) -> usize {
         1 + usize::from(self.bidirectional)
     }
@@ -148,8 +155,7 @@ described! {
 
 impl Layer for Recurrent {
     fn name(&self) -> String {
-        let kind =
-            CELLS.iter().position(|cell| *cell == self.cell).map_or("recurrent", |at| OPS[at]);
+        let kind = self.kind();
         let layers =
             if self.num_layers == 1 { "" } else { &format!(" of {} layers", self.num_layers) };
         let ways = if self.bidirectional { " in both directions" } else { "" };
@@ -202,6 +208,32 @@ impl Layer for Recurrent {
                 tape.concat(&[ahead, back], 2)
             }
             _ => self.run(tape, x, params[0], false),
+        })
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let each: Vec<&[String]> = arrays.params.chunks(if self.bias { 4 } else { 2 }).collect();
+        each.chunks(self.directions()).try_fold(x.to_string(), |x, params| {
+            let ways: Vec<String> = params
+                .iter()
+                .zip([false, true])
+                .map(|(params, reverse)| {
+                    let own = LayerArrays { params, buffers: &[] };
+                    let node = own.node("recurrent_layer", &x).with("cell", self.kind());
+                    writer.add(node.with("reverse", reverse))
+                })
+                .collect();
+            Ok(match &ways[..] {
+                [ahead, back] => {
+                    writer.add(Node::new("concat", &[ahead, back], "").with("axis", 2))
+                }
+                _ => ways.concat(),
+            })
         })
     }
 }

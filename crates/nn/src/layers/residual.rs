@@ -4,7 +4,9 @@ use vivit_autodiff::Var;
 
 use crate::description::entry::described;
 use crate::layer_list::LayerList;
-use crate::{Error, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Error, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// `x + body(x)`. Its parameters are called `body.0.weight` and so on.
 ///
@@ -72,6 +74,16 @@ impl Layer for Residual {
 
     fn check(&self) -> Result<(), Error> {
         self.body.check("body.")
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let y = writer.inside("body", |writer| self.body.nodes(writer, arrays, x))?;
+        Ok(writer.add(Node::new("add", &[x, &y], "")))
     }
 }
 

@@ -4,7 +4,10 @@ use vivit_autodiff::Var;
 use vivit_tensor::{NonFiniteSearch, Tensor};
 
 use crate::description::entry::described;
-use crate::{Error, Init, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::{
+    Argument, Error, Init, Layer, LayerArrays, LayerState, Node, NodeWriter, ParamSpec, Recorder,
+    ShapeError,
+};
 
 /// Rows of a table: samples `[*]` of whole numbers below `vocabulary`, to `[*, features]`.
 ///
@@ -76,6 +79,15 @@ impl Layer for Embedding {
         let (shape, strides) = (x.shape(), x.shape().strides());
         let index = (0..shape.rank()).map(|axis| at / strides[axis] % shape[axis]).collect();
         Err(Error::Vocabulary { value: x.to_host()?.at(at), index, vocabulary: self.vocabulary })
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        Ok(writer.add(arrays.node("embedding", x)))
     }
 }
 
@@ -150,5 +162,18 @@ impl Layer for PositionalEmbedding {
         let t = recorder.tape.value(x).shape()[1];
         let table = recorder.tape.slice(state.params[0], 0, 0, t);
         recorder.tape.add(x, table)
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let length = writer.add(Node::new("shape", &[x], "").with("start", 1).with("end", 2));
+        let first = Argument::Integers(vec![0]);
+        let rows = vec![Some(arrays.params[0].as_str().into()), Some(first), Some(length.into())];
+        let rows = writer.add(Node::new("slice", &[], "").taking(rows));
+        Ok(writer.add(Node::new("add", &[x, &rows], "")))
     }
 }

@@ -7,7 +7,7 @@ use crate::description::entry::{Described, described};
 use crate::description::error::DescriptionError;
 use crate::description::options::Options;
 use crate::description::value::OptionValue;
-use crate::{Layer, LayerState, Recorder, ShapeError};
+use crate::{Error, Layer, LayerArrays, LayerState, Node, NodeWriter, Recorder, ShapeError};
 
 /// The axes of a sample from one on, in one.
 ///
@@ -77,6 +77,13 @@ impl Layer for Flatten {
         let (front, rest) = sample.split_at(self.start - 1);
         let shape = [front, &[rest.iter().product()]].concat();
         recorder.tape.reshape(x, &shape)
+    }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        // The axes in front keep their lengths; the last one is all that is left.
+        let mut lengths = vec![0; self.start];
+        lengths.push(-1);
+        Ok(writer.add_with("reshape", x, &lengths))
     }
 }
 
@@ -167,5 +174,14 @@ impl Layer for ZeroPad {
 
     fn record(&self, recorder: &mut Recorder<'_>, _state: LayerState<'_>, x: Var) -> Var {
         recorder.tape.zero_pad(x, &self.padding)
+    }
+
+    fn nodes(&self, writer: &mut NodeWriter, _: LayerArrays<'_>, x: &str) -> Result<String, Error> {
+        let before = self.padding.iter().map(|&(before, _)| before as i64);
+        let behind = self.padding.iter().map(|&(_, behind)| behind as i64);
+        let pads: Vec<i64> = before.chain(behind).collect();
+        let axes: Vec<i64> = (1..=self.padding.len() as i64).rev().map(|axis| -axis).collect();
+        let inputs = vec![Some(x.into()), Some(pads.into()), None, Some(axes.into())];
+        Ok(writer.add(Node::new("pad", &[], "").taking(inputs)))
     }
 }

@@ -4,8 +4,8 @@ use vivit_autodiff::Var;
 
 use crate::description::entry::described;
 use crate::{
-    Join, Layer, LayerNorm, LayerState, Linear, MultiheadAttention, ParamSpec, Recorder,
-    ShapeError, Wire, Wiring, gelu, relu,
+    Error, Join, Layer, LayerArrays, LayerNorm, LayerState, Linear, MultiheadAttention, NodeWriter,
+    ParamSpec, Recorder, ShapeError, Wire, Wiring, gelu, relu,
 };
 
 /// Self-attention and a feed-forward network of one hidden layer over `[T, F]` samples, each with a
@@ -163,5 +163,14 @@ impl Layer for TransformerEncoderLayer {
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
         self.wired().record(recorder, state, x)
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        self.wired().nodes(writer, arrays, x)
     }
 }

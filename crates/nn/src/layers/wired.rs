@@ -1,9 +1,14 @@
 //! Layers wired into a graph: for models that are no row of layers.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use vivit_autodiff::Var;
 
-use crate::layers::branches::{join, joined_shape};
-use crate::{Error, Join, Layer, LayerState, ParamSpec, Recorder, ShapeError};
+use crate::layers::branches::{join, joined_nodes, joined_shape};
+use crate::{
+    Error, Join, Layer, LayerArrays, LayerState, NodeWriter, ParamSpec, Recorder, ShapeError,
+};
 
 /// A value in a [`Wiring`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +127,14 @@ struct Wired {
     output: usize,
 }
 
+/// A layer of a wiring, and which of the wiring's parameters and buffers it uses.
+#[derive(Clone)]
+struct Owned<'w> {
+    layer: &'w dyn Layer,
+    params: Range<usize>,
+    buffers: Range<usize>,
+}
+
 impl Wired {
     /// The layers that own parameters, by name.
     fn owners(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
@@ -129,6 +142,20 @@ impl Wired {
             Step::Layer { name, layer, .. } => Some((name.as_str(), layer.as_ref())),
             _ => None,
         })
+    }
+
+    /// As [`owners`](Wired::owners), with where their parameters and buffers are among those of the
+    /// wiring.
+    fn owned(&self) -> HashMap<&str, Owned<'_>> {
+        let (mut param, mut buffer) = (0, 0);
+        self.owners()
+            .map(|(name, layer)| {
+                let ends = (param + layer.params().len(), buffer + layer.buffers().len());
+                let owned = Owned { layer, params: param..ends.0, buffers: buffer..ends.1 };
+                (param, buffer) = ends;
+                (name, owned)
+            })
+            .collect()
     }
 
     fn named(&self, specs: impl Fn(&dyn Layer) -> Vec<ParamSpec>) -> Vec<ParamSpec> {
@@ -181,26 +208,16 @@ impl Layer for Wired {
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var {
-        // Where each owner's parameters and buffers begin.
-        let mut firsts = Vec::new();
-        let (mut param, mut buffer) = (0, 0);
-        for (name, layer) in self.owners() {
-            let ends = (param + layer.params().len(), buffer + layer.buffers().len());
-            firsts.push((name, layer, param..ends.0, buffer..ends.1));
-            (param, buffer) = ends;
-        }
+        let owned = self.owned();
         let mut values = vec![x];
         for step in &self.steps {
             let read = |inputs: &[usize]| inputs.iter().map(|&at| values[at]).collect::<Vec<_>>();
             let value = match step {
                 Step::Layer { name, inputs, .. } | Step::Again { name, inputs } => {
-                    let (_, layer, params, buffers) = firsts
-                        .iter()
-                        .find(|(owner, ..)| owner == name)
-                        .expect("checked when the model was built");
+                    let Owned { layer, params, buffers } = owned[name.as_str()].clone();
                     let state = LayerState {
-                        params: &state.params[params.clone()],
-                        buffers: &mut state.buffers[buffers.clone()],
+                        params: &state.params[params],
+                        buffers: &mut state.buffers[buffers],
                     };
                     layer.record_of(recorder, state, &read(inputs))
                 }
@@ -248,5 +265,34 @@ impl Layer for Wired {
             )));
         }
         Ok(())
+    }
+
+    fn nodes(
+        &self,
+        writer: &mut NodeWriter,
+        arrays: LayerArrays<'_>,
+        x: &str,
+    ) -> Result<String, Error> {
+        let owned = self.owned();
+        let mut values = vec![x.to_string()];
+        for step in &self.steps {
+            let read =
+                |inputs: &[usize]| inputs.iter().map(|&at| values[at].as_str()).collect::<Vec<_>>();
+            let value = match step {
+                Step::Layer { name, inputs, .. } | Step::Again { name, inputs } => {
+                    let Owned { layer, params, buffers } = owned[name.as_str()].clone();
+                    let arrays = LayerArrays {
+                        params: &arrays.params[params],
+                        buffers: &arrays.buffers[buffers],
+                    };
+                    let inputs = read(inputs);
+                    writer.inside(name, |writer| layer.nodes_of(writer, arrays, &inputs))?
+                }
+                Step::Join { join, inputs } => joined_nodes(*join, writer, &read(inputs))
+                    .ok_or_else(|| writer.refused(self.name(), "it joins no values"))?,
+            };
+            values.push(value);
+        }
+        Ok(values.swap_remove(self.output))
     }
 }

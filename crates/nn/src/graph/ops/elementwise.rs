@@ -313,9 +313,22 @@ impl Call<'_> {
     }
 }
 
-/// `x` above zero, `slope · x` elsewhere.
+/// `x` above zero, `slope · x` elsewhere. With option `axis`, the slope holds one number per entry
+/// of that axis.
 pub(super) fn p_relu(call: &mut Call<'_>) -> Outcome {
-    let (x, slope) = (call.array(0)?, call.array(1)?);
+    let (x, mut slope) = (call.array(0)?, call.array(1)?);
+    if let Some(number) = call.optional_int("axis")? {
+        let (shape, given) = (call.shape(x), call.shape(slope));
+        let axis = call.axis(number, shape.len())?;
+        ensure!(
+            given == [shape[axis]],
+            "shape [{}] is needed for axis {axis} of {shape:?}, got {given:?}",
+            shape[axis]
+        );
+        let mut thin = vec![1; shape.len() - axis];
+        thin[0] = shape[axis];
+        slope = call.recording.reshape(slope, &thin);
+    }
     let above = call.map(Unary::Relu, x);
     let below = call.pair(x, above, Tape::sub)?;
     let below = call.pair(below, slope, Tape::mul)?;
@@ -323,76 +336,99 @@ pub(super) fn p_relu(call: &mut Call<'_>) -> Outcome {
     one(result)
 }
 
-/// Functions of one argument, by name; their options with defaults.
-pub(super) fn unary(call: &Call<'_>) -> Result<Unary, Fault> {
-    Ok(match call.node.op.as_str() {
-        "relu" => Unary::Relu,
-        "sigmoid" => Unary::Sigmoid,
-        "tanh" => Unary::Tanh,
-        "leaky_relu" => Unary::LeakyRelu(call.float("slope", 0.01)?),
-        "elu" => Unary::Elu(call.float("alpha", 1.0)?),
-        "celu" => {
-            let alpha = call.float("alpha", 1.0)?;
-            ensure!(alpha != 0.0, "option \"alpha\" must not be 0");
-            Unary::Celu(alpha)
+/// Functions of one argument: the name of the operation, the function, its options with their
+/// defaults.
+macro_rules! functions {
+    ($($op:literal => $map:ident $(($($var:ident: $option:literal $(= $default:expr)?),+))?;)+) => {
+        /// The function that the operation is called by.
+        fn function(call: &Call<'_>) -> Result<Unary, Fault> {
+            Ok(match call.node.op.as_str() {
+                $($op => {
+                    $($(let $var = functions!(@read call $option $($default)?);)+)?
+                    Unary::$map $(($($var),+))?
+                })+
+                "neg" => Unary::Scale(-1.0),
+                op => fault!("there is no function {op}"),
+            })
         }
-        "selu" => Unary::Selu,
-        "log_sigmoid" => Unary::LogSigmoid,
-        "softplus" => {
-            let beta = call.float("beta", 1.0)?;
-            ensure!(beta != 0.0, "option \"beta\" must not be 0");
-            Unary::Softplus(beta)
+
+        /// The operation that computes a function, and its options; `None` if there is none.
+        pub(crate) fn function_node(
+            f: Unary,
+        ) -> Option<(&'static str, Vec<(&'static str, f64)>)> {
+            match f {
+                $(Unary::$map $(($($var),+))? => Some(($op, vec![$($(($option, $var)),+)?])),)+
+                Unary::Not => Some(("not", Vec::new())),
+                _ => None,
+            }
         }
-        "softsign" => Unary::Softsign,
-        "silu" => Unary::Silu,
-        "gelu" => Unary::Gelu,
-        "gelu_tanh" => Unary::GeluTanh,
-        "mish" => Unary::Mish,
-        "hard_tanh" => Unary::HardTanh(call.float("min", -1.0)?, call.float("max", 1.0)?),
-        "hard_sigmoid" => {
-            Unary::HardSigmoid(call.float("alpha", 1.0 / 6.0)?, call.float("beta", 0.5)?)
-        }
-        "hard_swish" => Unary::HardSwish,
-        "thresholded_relu" => Unary::ThresholdedRelu(call.float("alpha", 1.0)?),
-        "neg" => Unary::Scale(-1.0),
-        "scale" => Unary::Scale(call.needed_float("factor")?),
-        "shift" => Unary::Shift(call.needed_float("by")?),
-        "abs" => Unary::Abs,
-        "sign" => Unary::Sign,
-        "exp" => Unary::Exp,
-        "log" => Unary::Ln,
-        "log1p" => Unary::Log1p,
-        "sqrt" => Unary::Sqrt,
-        "rsqrt" => Unary::Rsqrt,
-        "square" => Unary::Square,
-        "reciprocal" => Unary::Recip,
-        "sin" => Unary::Sin,
-        "cos" => Unary::Cos,
-        "tan" => Unary::Tan,
-        "asin" => Unary::Asin,
-        "acos" => Unary::Acos,
-        "atan" => Unary::Atan,
-        "sinh" => Unary::Sinh,
-        "cosh" => Unary::Cosh,
-        "asinh" => Unary::Asinh,
-        "acosh" => Unary::Acosh,
-        "atanh" => Unary::Atanh,
-        "erf" => Unary::Erf,
-        "floor" => Unary::Floor,
-        "ceil" => Unary::Ceil,
-        "round" => Unary::Round,
-        op => fault!("there is no function {op}"),
-    })
+    };
+    (@read $call:ident $option:literal) => { $call.needed_float($option)? };
+    (@read $call:ident $option:literal $default:expr) => { $call.float($option, $default)? };
+}
+
+functions! {
+    "relu" => Relu;
+    "sigmoid" => Sigmoid;
+    "tanh" => Tanh;
+    "leaky_relu" => LeakyRelu(slope: "slope" = 0.01);
+    "elu" => Elu(alpha: "alpha" = 1.0);
+    "celu" => Celu(alpha: "alpha" = 1.0);
+    "selu" => Selu;
+    "log_sigmoid" => LogSigmoid;
+    "softplus" => Softplus(beta: "beta" = 1.0);
+    "softsign" => Softsign;
+    "silu" => Silu;
+    "gelu" => Gelu;
+    "gelu_tanh" => GeluTanh;
+    "mish" => Mish;
+    "hard_tanh" => HardTanh(low: "min" = -1.0, high: "max" = 1.0);
+    "hard_sigmoid" => HardSigmoid(alpha: "alpha" = 1.0 / 6.0, beta: "beta" = 0.5);
+    "hard_swish" => HardSwish;
+    "thresholded_relu" => ThresholdedRelu(alpha: "alpha" = 1.0);
+    "scale" => Scale(factor: "factor");
+    "shift" => Shift(by: "by");
+    "abs" => Abs;
+    "sign" => Sign;
+    "exp" => Exp;
+    "expm1" => Expm1;
+    "log" => Ln;
+    "log1p" => Log1p;
+    "sqrt" => Sqrt;
+    "rsqrt" => Rsqrt;
+    "square" => Square;
+    "reciprocal" => Recip;
+    "sin" => Sin;
+    "cos" => Cos;
+    "tan" => Tan;
+    "asin" => Asin;
+    "acos" => Acos;
+    "atan" => Atan;
+    "sinh" => Sinh;
+    "cosh" => Cosh;
+    "asinh" => Asinh;
+    "acosh" => Acosh;
+    "atanh" => Atanh;
+    "erf" => Erf;
+    "floor" => Floor;
+    "ceil" => Ceil;
+    "round" => Round;
+    "trunc" => Trunc;
 }
 
 /// A function of one argument.
 pub(super) fn map(call: &mut Call<'_>) -> Outcome {
-    let f = unary(call)?;
+    let f = function(call)?;
+    match f {
+        Unary::Celu(alpha) => ensure!(alpha != 0.0, "option \"alpha\" must not be 0"),
+        Unary::Softplus(beta) => ensure!(beta != 0.0, "option \"beta\" must not be 0"),
+        _ => {}
+    }
     let x = call.array(0)?;
     let kind = match f {
         Unary::Scale(factor) if factor.fract() == 0.0 => x.kind,
         Unary::Abs | Unary::Sign | Unary::Relu | Unary::Square => x.kind,
-        Unary::Floor | Unary::Ceil | Unary::Round => x.kind,
+        Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc => x.kind,
         _ => InputKind::Float,
     };
     let result = call.map(f, x);

@@ -110,6 +110,39 @@ pub(super) fn linear(call: &mut Call<'_>) -> Outcome {
     one(call.affine(x, weight, bias)?)
 }
 
+/// `xᵀ W_o z + b_o`: x `[*, I]`, z `[*, J]`, w `[O, I, J]`, b `[O]`, to `[*, O]`.
+pub(super) fn bilinear(call: &mut Call<'_>) -> Outcome {
+    let mut both = [call.array(0)?, call.array(1)?];
+    let (weight, bias) = (call.array(2)?, call.optional(3)?);
+    let [x, z] = both.map(|array| call.shape(array));
+    let weights = call.shape(weight);
+    let (Some((&i, front)), Some((&j, other))) = (x.split_last(), z.split_last()) else {
+        fault!("a bilinear map needs at least one axis of both values")
+    };
+    ensure!(
+        front == other && weights.len() == 3 && weights[1..] == [i, j],
+        "{x:?}, {z:?} and weight {weights:?} do not fit: [*, I], [*, J] and [O, I, J]"
+    );
+    let empty = [&x, &z, &weights].iter().any(|shape| shape.contains(&0));
+    ensure!(!empty, "there is nothing in one of {x:?}, {z:?} and weight {weights:?}");
+    for array in [Some(weight), bias].into_iter().flatten() {
+        ensure!(!call.recording.is_batched(array), "weight and bias must not depend on the input");
+    }
+    if let Some(bias) = bias {
+        let (got, outputs) = (call.shape(bias), weights[0]);
+        ensure!(got == [outputs], "the bias must have shape [{outputs}], got {got:?}");
+    }
+    call.recording.check_shape(&[&x[..], &[j]].concat())?;
+    for array in both.iter_mut() {
+        *array = call.recording.per_sample(*array)?;
+    }
+    let weight = call.recording.upload(weight)?.var;
+    let bias = bias.map(|bias| call.recording.upload(bias)).transpose()?;
+    let [x, z] = both;
+    let var = call.tape(x).bilinear(x.var, z.var, weight, bias.map(|bias| bias.var));
+    one(call.float_of(var, x))
+}
+
 /// `alpha · a · b + beta · c` of matrices, each of the first two possibly transposed.
 pub(super) fn gemm(call: &mut Call<'_>) -> Outcome {
     let (Some(a), Some(b)) = (call.raw(0)?, call.raw(1)?) else {

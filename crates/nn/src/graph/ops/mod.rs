@@ -12,6 +12,8 @@ mod resample;
 mod shape;
 mod window;
 
+pub(crate) use elementwise::function_node;
+
 use super::call::{Call, Outcome};
 
 /// An operation of graph models.
@@ -69,6 +71,8 @@ operations! {
     "batch_norm" (5, 5) ["epsilon"] norm::batch_norm,
         "(x − mean)/√(variance + epsilon) · weight + bias of x [N, C, *], weight, bias, mean, \
          variance";
+    "bilinear" (3, 4) [] linear::bilinear,
+        "xᵀ W_o z + b_o of x [*, I], z [*, J], weight [O, I, J], bias [O]";
     "cast" (1, 1) ["to"] elementwise::cast, "numbers of kind `to`: float, integer, bool";
     "cast_like" (2, 2) [] elementwise::cast_like, "numbers of the kind of another array's";
     "ceil" (1, 1) [] elementwise::map, "the next whole number from x up";
@@ -95,6 +99,7 @@ operations! {
     "erf" (1, 1) [] elementwise::map, "the error function";
     "exp" (1, 1) [] elementwise::map, "eˣ";
     "expand" (2, 2) [] shape::expand, "repeated along axes of length one to a shape";
+    "expm1" (1, 1) [] elementwise::map, "eˣ − 1";
     "eye" (1, 1) ["diagonal"] shape::eye, "ones on a diagonal of a matrix of x's shape";
     "fill" (1, 1) ["value"] shape::fill, "an array of a shape that holds `value` everywhere";
     "flatten" (1, 1) ["axis"] shape::flatten,
@@ -139,8 +144,8 @@ operations! {
     "list_erase" (1, 2) [] list::erase, "a list without the array at a place, or without the last";
     "list_insert" (2, 3) [] list::insert, "a list with an array more, at a place or at the end";
     "list_length" (1, 1) [] list::length, "the number of arrays in a list";
-    "local_response_norm" (1, 1) ["size", "alpha", "beta", "k"] norm::local_response_norm,
-        "x / (k + α/size Σ x²)^β over the channels around each";
+    "local_response_norm" (1, 1) ["size", "before", "alpha", "beta", "k"] norm::local_response_norm,
+        "x / (k + α/size Σ x²)^β over `size` channels around each, `before` of them before it";
     "log" (1, 1) [] elementwise::map, "the natural logarithm";
     "log1p" (1, 1) [] elementwise::map, "log(1 + x)";
     "log_sigmoid" (1, 1) [] elementwise::map, "log σ(x)";
@@ -173,7 +178,8 @@ operations! {
     "one_hot" (2, 3) ["axis"] index::one_hot,
         "along a new axis of a length, one value at a number, another elsewhere";
     "or" (2, 2) [] elementwise::or, "whether one of both is not zero";
-    "p_relu" (2, 2) [] elementwise::p_relu, "x above 0, slope · x elsewhere";
+    "p_relu" (2, 2) ["axis"] elementwise::p_relu,
+        "x above 0, slope · x elsewhere; with `axis` a slope for each of its entries";
     "pad" (2, 4) ["mode"] resample::pad,
         "entries around axes: a constant, mirrored, repeated or periodic ones";
     "pow" (2, 2) [] elementwise::pow, "a to the power of b";
@@ -182,6 +188,9 @@ operations! {
     "reciprocal" (1, 1) [] elementwise::map, "1 / x";
     "recurrent" (3, 6) ["cell", "direction", "time_major", "gates"] recurrent::recurrent,
         "an RNN, LSTM or GRU over [N, T, I]: all states, last hidden states, last cell states";
+    "recurrent_layer" (3, 5) ["cell", "reverse"] recurrent::recurrent_layer,
+        "all states of an RNN, LSTM or GRU over x [N, T, I] in one direction, with weights \
+         [G·H, I] and [G·H, H] and biases [G·H] of input and state";
     "relu" (1, 1) [] elementwise::map, "max(x, 0)";
     "reshape" (2, 2) ["zero"] shape::reshape, "the same entries in another shape";
     "resize" (2, 3) ["mode", "coordinates", "nearest", "cubic", "axes"] resample::resize,
@@ -229,6 +238,7 @@ operations! {
     "tile" (2, 2) [] shape::tile, "the array several times along every axis";
     "transpose" (1, 1) ["order"] shape::transpose, "the axes in another order";
     "triangle" (1, 2) ["upper"] shape::triangle, "the entries on one side of a diagonal, else 0";
+    "trunc" (1, 1) [] elementwise::map, "the next whole number from x towards zero";
     "unsqueeze" (2, 2) [] shape::unsqueeze, "with axes of length one";
     "variance" (1, 2) ["axes", "keep", "correction"] reduce::variance,
         "Σ (x − mean)² over axes, divided by the number of entries less `correction`";

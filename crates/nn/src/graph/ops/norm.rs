@@ -1,10 +1,11 @@
 //! Normalisation.
 
+use vivit_autodiff::ops::LocalResponseOptions;
 use vivit_autodiff::{InputKind, Tape};
 use vivit_tensor::Unary;
 
 use crate::graph::call::{Call, Outcome, Outcome1};
-use crate::graph::fault::{Fault, ensure, fault};
+use crate::graph::fault::{Fault, ensure};
 use crate::graph::value::Array;
 
 fn one(array: Array) -> Outcome {
@@ -197,40 +198,35 @@ pub(super) fn mean_variance_normalize(call: &mut Call<'_>) -> Outcome {
     one(call.recording.permute(normal, &back))
 }
 
-/// `x / (k + α/size Σ x²)^β` over the `size` channels around each.
+/// `x / (k + α/size Σ x²)^β` over `size` channels around each, `before` of them before it.
 pub(super) fn local_response_norm(call: &mut Call<'_>) -> Outcome {
     let (x, shape) = call.channels(0)?;
     let size = call.size("size", 1)?;
-    ensure!(size > 0, "option \"size\" must be at least 1");
-    let (alpha, beta) = (call.float("alpha", 1e-4)?, call.float("beta", 0.75)?);
-    let k = call.float("k", 1.0)?;
-    let x = call.recording.upload(x)?;
-    let squares = call.map(Unary::Square, x);
-    // The sum over a window is a difference of running sums along the channels.
-    let (before, channels) = ((size - 1) / 2, shape[1]);
-    let mut sum: Option<Array> = None;
-    for at in 0..size.min(2 * channels) {
-        // Channel c sees channel c + at − before.
-        let (first, pad) = if at < before { (0, before - at) } else { (at - before, 0) };
-        if first >= channels || pad >= channels {
-            continue;
-        }
-        let part = call.part(squares, 1, first, channels - pad)?;
-        let behind = channels - pad - (channels - pad - first);
-        let axis = 1 + call.lead(part);
-        let rank = call.shape(part).len() + call.lead(part);
-        let mut pads = vec![(0, 0); rank - axis];
-        pads[0] = (pad as isize, behind as isize);
-        let var = call.tape(part).zero_pad(part.var, &pads);
-        let part = Array { var, ..part };
-        sum = Some(match sum {
-            None => part,
-            Some(sum) => call.pair(sum, part, Tape::add)?,
-        });
-    }
-    let Some(sum) = sum else { fault!("there are no channels in {shape:?}") };
-    let scaled = call.map(Unary::Scale(alpha / size as f64), sum);
-    let shifted = call.map(Unary::Shift(k), scaled);
-    let factor = call.map(Unary::Powf(-beta), shifted);
-    one(call.pair(x, factor, Tape::mul)?)
+    ensure!(size > 0 && size < 1 << 31, "option \"size\" must be from 1 to 2³¹, got {size}");
+    let before = call.size("before", (size - 1) / 2)?;
+    ensure!(before < size, "option \"before\" must be below \"size\", {size}, got {before}");
+    ensure!(!shape.contains(&0), "an array of shape {shape:?} has no entries");
+    call.recording.check_shape(&[&[shape[1].saturating_add(size)], &shape[2..]].concat())?;
+    let options = LocalResponseOptions::default()
+        .before(Some(before))
+        .alpha(call.float("alpha", 1e-4)?)
+        .beta(call.float("beta", 0.75)?)
+        .k(call.float("k", 1.0)?);
+    // Items that the graph itself holds side by side are positions.
+    let mut order: Vec<usize> = (0..shape.len()).collect();
+    order.swap(0, 1);
+    let x = call.recording.per_sample(x)?;
+    let single = shape[0] == 1;
+    let channels = if single {
+        call.recording.reshape(x, &shape[1..])
+    } else {
+        call.recording.permute(x, &order)
+    };
+    let var = call.tape(channels).local_response_norm(channels.var, size, options);
+    let result = call.float_of(var, channels);
+    one(if single {
+        call.recording.reshape(result, &shape)
+    } else {
+        call.recording.permute(result, &order)
+    })
 }

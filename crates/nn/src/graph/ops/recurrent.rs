@@ -1,7 +1,7 @@
 //! Recurrent layers.
 
-use vivit_autodiff::InputKind;
 use vivit_autodiff::ops::{Cell, RecurrentOptions, RecurrentParams};
+use vivit_autodiff::{InputKind, Var};
 
 use crate::graph::call::{Call, Outcome, Outcome1};
 use crate::graph::fault::{Fault, ensure, fault};
@@ -15,17 +15,7 @@ use crate::graph::value::{Array, Value};
 ///
 /// Arguments: x, weights, recurrent weights, biases, hidden states, cell states.
 pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
-    let cell = match call.text("cell", "lstm")? {
-        "lstm" => Cell::Lstm,
-        "gru" => Cell::Gru,
-        "gru_reset_before" => Cell::GruResetBefore,
-        "rnn" => Cell::Rnn,
-        "rnn_relu" => Cell::RnnRelu,
-        other => fault!(
-            "option \"cell\" must be \"lstm\", \"gru\", \"gru_reset_before\", \"rnn\" or \
-             \"rnn_relu\", got {other:?}"
-        ),
-    };
+    let cell = call.cell()?;
     let reverse = match call.text("direction", "forward")? {
         "forward" => vec![false],
         "reverse" => vec![true],
@@ -41,14 +31,8 @@ pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
         ensure!(shape.len() == 3, "[T, N, I] is needed, got {shape:?}");
         x = call.recording.permute(x, &[1, 0, 2]);
     }
-    let shape = call.shape(x);
-    let [items, steps, inputs] = shape[..] else { fault!("[N, T, I] is needed, got {shape:?}") };
-    ensure!(items > 0 && steps > 0 && inputs > 0, "there is nothing in a sequence {shape:?}");
-    let of_hidden = {
-        let array = call.array(2)?;
-        call.shape(array)
-    };
-    let Some(&width) = of_hidden.last() else { fault!("recurrent weights need three axes") };
+    let [items, steps, inputs] = call.sequence(x)?;
+    let width = call.width()?;
     let rows = cell.gates() * width;
     let directions = reverse.len();
     let expected = [
@@ -59,13 +43,7 @@ pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
         (5, vec![directions, items, width]),
     ];
     for (at, expected) in expected {
-        let Some(array) = call.optional(at)? else { continue };
-        let got = call.shape(array);
-        ensure!(got == expected, "argument {at} must have shape {expected:?}, got {got:?}");
-        ensure!(
-            at > 3 || !call.recording.is_batched(array),
-            "argument {at}, a weight or a bias, must not depend on the input"
-        );
+        call.check_recurrent(at, &expected, at <= 3)?;
     }
     ensure!(cell == Cell::Lstm || call.optional(5)?.is_none(), "only an LSTM has a cell state");
     let gates = match call.ints("gates")? {
@@ -107,6 +85,99 @@ pub(super) fn recurrent(call: &mut Call<'_>) -> Outcome {
     Ok(values)
 }
 
+/// All hidden states `[N, T, H]` of one direction over x `[N, T, I]`, with the parameters of
+/// PyTorch's recurrent layers: weights `[G·H, I]` and `[G·H, H]`, biases `[G·H]` of input and
+/// state.
+pub(super) fn recurrent_layer(call: &mut Call<'_>) -> Outcome {
+    let (cell, reverse) = (call.cell()?, call.flag("reverse", false)?);
+    let x = call.array(0)?;
+    let [items, steps, inputs] = call.sequence(x)?;
+    let width = call.width()?;
+    let rows = cell.gates() * width;
+    let expected =
+        [(1, vec![rows, inputs]), (2, vec![rows, width]), (3, vec![rows]), (4, vec![rows])];
+    for (at, expected) in expected {
+        call.check_recurrent(at, &expected, true)?;
+    }
+    let uploaded = |call: &mut Call<'_>, at: usize| -> Result<Option<Var>, Fault> {
+        let Some(array) = call.optional(at)? else { return Ok(None) };
+        Ok(Some(call.recording.upload(array)?.var))
+    };
+    let (Some(input_weight), Some(hidden_weight)) = (uploaded(call, 1)?, uploaded(call, 2)?) else {
+        fault!("the weights are missing")
+    };
+    let (input_bias, hidden_bias) = (uploaded(call, 3)?, uploaded(call, 4)?);
+    let params = RecurrentParams { input_weight, hidden_weight, input_bias, hidden_bias };
+    let options = RecurrentOptions::default().reverse(reverse);
+    let mut results = Vec::with_capacity(items);
+    for item in 0..items {
+        let x = call.item(x, item, [steps, inputs])?;
+        let var = call.tape(x).recurrent(x.var, cell, params, options).all;
+        let result = call.float_of(var, x);
+        results.push(call.recording.reshape(result, &[1, steps, width]));
+    }
+    Ok(vec![call.joined(results, 0)?.into()])
+}
+
+impl Call<'_> {
+    fn cell(&self) -> Result<Cell, Fault> {
+        Ok(match self.text("cell", "lstm")? {
+            "lstm" => Cell::Lstm,
+            "gru" => Cell::Gru,
+            "gru_reset_before" => Cell::GruResetBefore,
+            "rnn" => Cell::Rnn,
+            "rnn_relu" => Cell::RnnRelu,
+            other => fault!(
+                "option \"cell\" must be \"lstm\", \"gru\", \"gru_reset_before\", \"rnn\" or \
+                 \"rnn_relu\", got {other:?}"
+            ),
+        })
+    }
+
+    /// The shape `[N, T, I]` of x.
+    fn sequence(&self, x: Array) -> Result<[usize; 3], Fault> {
+        let shape = self.shape(x);
+        let [items, steps, inputs] = shape[..] else {
+            fault!("[N, T, I] is needed, got {shape:?}")
+        };
+        ensure!(items > 0 && steps > 0 && inputs > 0, "there is nothing in a sequence {shape:?}");
+        Ok([items, steps, inputs])
+    }
+
+    /// Hidden features: the last axis of the recurrent weights, argument 2.
+    fn width(&mut self) -> Result<usize, Fault> {
+        let array = self.array(2)?;
+        match self.shape(array).last() {
+            Some(&width) if width > 0 => Ok(width),
+            _ => fault!("argument 2, the recurrent weights, has no hidden features"),
+        }
+    }
+
+    /// Checks an argument, if it is there: a weight or a bias, or a state.
+    fn check_recurrent(
+        &mut self,
+        at: usize,
+        expected: &[usize],
+        weight: bool,
+    ) -> Result<(), Fault> {
+        let Some(array) = self.optional(at)? else { return Ok(()) };
+        let got = self.shape(array);
+        ensure!(got == expected, "argument {at} must have shape {expected:?}, got {got:?}");
+        ensure!(
+            !weight || !self.recording.is_batched(array),
+            "argument {at}, a weight or a bias, must not depend on the input"
+        );
+        Ok(())
+    }
+
+    /// One of the sequences that the graph itself holds side by side, `[T, I]`.
+    fn item(&mut self, x: Array, item: usize, shape: [usize; 2]) -> Outcome1 {
+        let x = self.part(x, 0, item, item + 1)?;
+        let x = self.recording.reshape(x, &shape);
+        self.recording.per_sample(x)
+    }
+}
+
 struct Layer {
     cell: Cell,
     width: usize,
@@ -138,9 +209,7 @@ impl Layer {
         direction: usize,
         reverse: bool,
     ) -> Result<[Option<Array>; 3], Fault> {
-        let x = call.part(x, 0, item, item + 1)?;
-        let x = call.recording.reshape(x, &[self.steps, self.inputs]);
-        let x = call.recording.per_sample(x)?;
+        let x = call.item(x, item, [self.steps, self.inputs])?;
         let weight = |call: &mut Call<'_>, at: usize, columns: usize| -> Result<Array, Fault> {
             let whole = call.array(at)?;
             let part = call.part(whole, 0, direction, direction + 1)?;
