@@ -16,6 +16,7 @@
 
 mod chain;
 pub mod check;
+mod data;
 mod device_cache;
 mod error;
 mod finite_check;
@@ -43,6 +44,7 @@ mod tape;
 mod travel;
 mod var;
 
+pub use data::{BatchTargets, Batches, DataBatch};
 pub use error::{Error, ForeignError};
 pub use finite_check::FiniteCheck;
 pub use graph::Graph;

@@ -226,6 +226,49 @@ pub enum Error {
         /// Bytes of the Gram matrices.
         gram: usize,
     },
+    /// A data set without samples.
+    #[error("the data set has no samples; pass at least one batch")]
+    EmptyDataSet,
+    /// A mean over a data set of which nothing counts.
+    #[error(
+        "the loss {loss} has nothing to average: every position of the data set is ignored or has \
+         weight zero; use other targets, or the sum"
+    )]
+    NothingCounted {
+        /// The loss.
+        loss: String,
+    },
+    /// A sample's number that is missing, given twice or beyond the data set.
+    #[error(
+        "sample number {sample} is given twice, missing or out of range: the data set has {samples} \
+         samples, each with a number of its own from 0 on"
+    )]
+    SampleNumber {
+        /// The number.
+        sample: usize,
+        /// Samples in the data set.
+        samples: usize,
+    },
+    /// A batch that is not what it was.
+    #[error(
+        "the batch differs from what it was when it was first read; a data set must give the same \
+         batch for the same number each time"
+    )]
+    DataChanged,
+    /// A vector that is missing.
+    #[error("there is no vector for parameter {name}; pass one for each of the block")]
+    MissingVector {
+        /// The parameter.
+        name: String,
+    },
+    /// An error in a batch of a data set.
+    #[error("batch {batch}: {source}")]
+    Batch {
+        /// The batch's number.
+        batch: usize,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// Recording, seeding or sweeping failed.
     #[error(transparent)]
     Autodiff(#[from] vivit_autodiff::Error),

@@ -25,6 +25,7 @@
 //! [ARCHITECTURE.md]: https://github.com/vivit-rs/vivit/blob/main/docs/ARCHITECTURE.md
 //! [MATH.md]: https://github.com/vivit-rs/vivit/blob/main/docs/MATH.md
 
+mod data_set;
 mod error;
 mod ggn;
 mod gram;
@@ -32,6 +33,7 @@ mod kernels;
 mod matrix_free;
 mod params;
 
+pub use data_set::{DataCurvature, DataGgn};
 pub use error::Error;
 pub use ggn::{
     DirectionalDerivatives, Eigenpairs, Ggn, GgnBlocks, GramSpace, NewtonStep, Plan, Progress,

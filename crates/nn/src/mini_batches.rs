@@ -1,6 +1,6 @@
 //! Data sets in memory, batch by batch.
 
-use vivit_autodiff::Labels;
+use vivit_autodiff::{BatchTargets, Batches, DataBatch, Labels};
 use vivit_tensor::{Rng, Tensor};
 
 use crate::Error;
@@ -102,6 +102,40 @@ fn samples_of(inputs: &Tensor) -> Result<usize, Error> {
         .ok_or_else(|| vivit_autodiff::Error::EmptyBatch { input: 0, shape: shape.to_vec() }.into())
 }
 
+/// The batches of epoch 0, samples numbered as in the data. What is [dropped](MiniBatches::drop_last)
+/// makes the data set smaller, and the numbers that are left go from 0 on.
+impl<T: Targets + Into<BatchTargets> + Send + Sync> Batches for MiniBatches<T> {
+    fn len(&self) -> usize {
+        self.num_batches()
+    }
+
+    fn samples(&self) -> usize {
+        if self.drop_last { self.num_batches() * self.size } else { self.samples() }
+    }
+
+    fn batch(&self, index: usize) -> Result<DataBatch, vivit_autodiff::Error> {
+        let all = self.samples();
+        let (first, end) = (index * self.size, all.min((index + 1) * self.size));
+        let Some(order) = self.order_of(0) else {
+            let samples: Vec<usize> = (first..end).collect();
+            let targets = self.targets.select(&samples, all).into();
+            return Ok(DataBatch {
+                inputs: self.inputs.slice(first, end).into(),
+                targets,
+                samples,
+            });
+        };
+        let pick = &order[first..end];
+        // Among those that are not dropped, by their places in the data.
+        let mut kept: Vec<usize> = order[..Batches::samples(self)].to_vec();
+        kept.sort_unstable();
+        let place = |sample: &usize| kept.partition_point(|known| known < sample);
+        let samples = pick.iter().map(place).collect();
+        let targets = self.targets.select(pick, all).into();
+        Ok(DataBatch { inputs: self.inputs.index_select(0, pick).into(), targets, samples })
+    }
+}
+
 impl<T: Targets> MiniBatches<T> {
     fn of(inputs: Tensor, targets: T, size: usize) -> Result<Self, Error> {
         if size == 0 {
@@ -139,12 +173,16 @@ impl<T: Targets> MiniBatches<T> {
     /// The batches of an epoch, `(x, labels)`: each sample once, in an order that depends on the
     /// seed and the number of the epoch.
     pub fn epoch(&self, number: u64) -> Epoch<'_, T> {
-        // An odd factor, so that the epochs of one seed differ.
-        let order = self.seed.map(|seed| {
-            let seed = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Epoch { batches: self, order: self.order_of(number), next: 0 }
+    }
+
+    /// The order of the samples in an epoch, where it is not that of the data.
+    fn order_of(&self, epoch: u64) -> Option<Vec<usize>> {
+        self.seed.map(|seed| {
+            // An odd factor, so that the epochs of one seed differ.
+            let seed = seed.wrapping_add(epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             Rng::new(seed).permutation(self.samples())
-        });
-        Epoch { batches: self, order, next: 0 }
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod contraction;
+mod dataset;
 mod derivatives_along;
 mod eigen_oracle;
 mod eigensolver;

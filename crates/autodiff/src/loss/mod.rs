@@ -8,6 +8,7 @@ mod hessian;
 mod labels;
 mod mse;
 mod root_columns;
+mod spec;
 
 use std::fmt::Debug;
 
@@ -17,6 +18,7 @@ pub use hessian::LossHessian;
 pub use labels::Labels;
 pub use mse::Mse;
 pub use root_columns::RootColumns;
+pub use spec::{BceWithLogitsSpec, CrossEntropySpec, LossSpec, MseSpec};
 use vivit_tensor::{Rng, Tensor};
 
 use crate::{Error, FiniteCheck};

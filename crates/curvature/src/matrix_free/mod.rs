@@ -19,6 +19,7 @@ pub use derivatives_along::{
 pub use lanczos::{LanczosOptions, LeadingEigenpairs, SpectrumEnd, lanczos};
 pub use on_product::OnProduct;
 pub use operator::LinearOperator;
+pub(crate) use operator::check_vectors;
 pub use power_iteration::{PowerIterationOptions, power_iteration};
 pub use quadrature::{LanczosQuadrature, Node, QuadratureOptions};
 pub use spectral_density::{DensityOptions, LogDensityOptions, SpectralDensity};
