@@ -180,6 +180,7 @@ rows! {
     "Tanh" elementwise::plain, NONE, NONE, "";
     "ThresholdedRelu" elementwise::alpha, NONE, NONE, "";
     "Tile" elementwise::plain, &[1], NONE, "";
+    "TopK" shape::top_k, &[1], NONE, "";
     "Transpose" shape::transpose, NONE, NONE, "";
     "Trilu" shape::triangle, &[1], NONE, "";
     "Unsqueeze" shape::unsqueeze, &[1], NONE, "";

@@ -224,6 +224,8 @@ operations! {
     "tanh" (1, 1) [] elementwise::map, "the hyperbolic tangent";
     "thresholded_relu" (1, 1) ["alpha"] elementwise::map, "x above α, 0 elsewhere";
     "tile" (2, 2) [] shape::tile, "the array several times along every axis";
+    "top_k" (2, 2) ["axis", "largest"] index::top_k,
+        "the largest or smallest entries along `axis`, from the extreme one on, and their places";
     "transpose" (1, 1) ["order"] shape::transpose, "the axes in another order";
     "triangle" (1, 2) ["upper"] shape::triangle, "the entries on one side of a diagonal, else 0";
     "unsqueeze" (2, 2) [] shape::unsqueeze, "with axes of length one";
