@@ -14,6 +14,7 @@ import argparse
 import copy
 import json
 import pathlib
+import sys
 import warnings
 
 import numpy as np
@@ -106,7 +107,7 @@ def expected(case, module, inputs, target, directions):
 
     def put(key, vector, batch=()):
         for name, p, v in zip(names, values, vector.split(sizes, -1)):
-            out[f"{key}/{name}"] = v.reshape(*batch, *p.shape)
+            out[f"{key}/{name}"] = v.reshape((*batch, *p.shape))
 
     g = torch.stack([j.T @ d for j, d in zip(jacobians, grads)])
     put("expected/grad", g.sum(0))
@@ -205,8 +206,14 @@ def main():
     parser.add_argument("--exporters", default=",".join(EXPORTERS))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    failed = []
     for name in options.only.split(","):
-        write(options.folder, name, options.exporters.split(","))
+        try:
+            write(options.folder, name, options.exporters.split(","))
+        except Exception as error:
+            failed.append(name)
+            print(f"{name}: {type(error).__name__}: {error}", flush=True)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 def write(folder, name, exporters):

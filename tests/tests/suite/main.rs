@@ -18,6 +18,7 @@ mod matrix_free;
 mod memory;
 mod mixing;
 mod nets;
+mod onnx_bad_input;
 mod ops;
 mod optimizers;
 mod options;

@@ -158,6 +158,19 @@ impl Recording {
         on_host.then(|| self.host.value(array.var).to_vec().expect("the host's arrays are there"))
     }
 
+    /// The argument that a condition names: 1 where it holds, else 2.
+    pub fn branch(&self, condition: Array) -> Result<usize, Fault> {
+        match self.numbers(condition).as_deref() {
+            Some(&[truth]) => Ok(if truth != 0.0 { 1 } else { 2 }),
+            Some(numbers) => {
+                Err(format!("the condition must be one number, got {}", numbers.len()).into())
+            }
+            None => Err("the condition depends on the numbers of an input or a parameter; which \
+                         branch is taken must follow from shapes alone"
+                .into()),
+        }
+    }
+
     /// Refuses a shape that no array can have, before it is made.
     pub fn check_shape(&self, shape: &[usize]) -> Result<(), Fault> {
         ensure!(

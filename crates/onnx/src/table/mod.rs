@@ -96,6 +96,7 @@ rows! {
     "HardSwish" elementwise::plain, NONE, NONE, "";
     "Hardmax" reduce::hardmax, ALL, NONE, "";
     "Identity" elementwise::plain, NONE, NONE, "";
+    "If" lists::branch, &[0], NONE, "a condition that follows from shapes and constants";
     "InstanceNormalization" layers::instance_norm, NONE, &[1, 2], "";
     "IsInf" elementwise::is_infinite, ALL, NONE, "";
     "IsNaN" elementwise::is_nan, ALL, NONE, "";
