@@ -199,6 +199,19 @@ def export(case, module, inputs, exporter, path):
     )
 
 
+def slimmed(file):
+    """The file without traces of the source; what says how arrays came about stays."""
+    kept = ("InputSpec.kind", "folded_from")
+    graph = file.graph
+    functions = [node for function in file.functions for node in function.node]
+    for item in [file, graph, *graph.node, *functions, *graph.value_info, *graph.input, *graph.output, *graph.initializer]:
+        entries = [entry for entry in item.metadata_props if entry.key.endswith(kept)]
+        del item.metadata_props[:]
+        item.metadata_props.extend(entries)
+        item.ClearField("doc_string")
+    return file
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=pathlib.Path)
@@ -253,12 +266,13 @@ def write(folder, name, exporters):
             print(f"{stem}: not exported: {type(error).__name__}: {str(error).splitlines()[0]}")
             path.unlink(missing_ok=True)
             continue
-        file = onnx.load(path)
+        file = slimmed(onnx.load(path))
+        onnx.save(file, path)
         initializers = [t.name for t in file.graph.initializer]
         description = {
             "name": stem, "loss": {"op": case.loss}, "inputs": list(inputs),
             "parameters": {n: list(p.shape) for n, p in params.items()},
-            "exporter": exporter, "opset": file.opset_import[0].version,
+            "frozen": list(case.frozen), "exporter": exporter, "opset": file.opset_import[0].version,
             "ops": sorted({node.op_type for node in file.graph.node}),
             "initializers": initializers, "torch": torch.__version__, "top": top,
         }

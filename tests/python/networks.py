@@ -742,7 +742,7 @@ class windows(nn.Module):
         self.table = nn.Parameter(0.1 * torch.randn(9, 1))
         c = torch.stack(torch.meshgrid(torch.arange(2), torch.arange(2), indexing="ij")).flatten(1)
         d = (c[:, :, None] - c[:, None, :]).permute(1, 2, 0) + 1
-        self.register_buffer("index", d[..., 0] * 3 + d[..., 1])
+        self.register_buffer("offsets", d[..., 0] * 3 + d[..., 1])
         self.merge = nn.Linear(16, 2)
 
     def forward(self, x):
@@ -750,7 +750,7 @@ class windows(nn.Module):
         x = self.embed(F.unfold(x, 2, stride=2).transpose(1, 2)).view(n, 4, 4, 4)
         x = torch.roll(x, shifts=(-1, -1), dims=(1, 2))
         w = x.view(n, 2, 2, 2, 2, 4).permute(0, 1, 3, 2, 4, 5).reshape(-1, 4, 4)
-        s = w @ w.transpose(1, 2) + self.table[self.index.view(-1)].view(4, 4)
+        s = w @ w.transpose(1, 2) + self.table[self.offsets.view(-1)].view(4, 4)
         w = self.mix(s.softmax(-1) @ w)
         x = w.view(n, 2, 2, 2, 2, 4).permute(0, 1, 3, 2, 4, 5).reshape(n, 4, 4, 4)
         x = torch.cat([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], -1)

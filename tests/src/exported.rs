@@ -24,6 +24,11 @@ pub fn tolerance(dtype: DType) -> f64 {
     if dtype == DType::F64 { 2e-6 } else { 1e-3 }
 }
 
+/// The folder of networks that the project carries.
+pub fn own_networks() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx")
+}
+
 /// The networks of a folder: pairs of `NAME.onnx` and `NAME.safetensors`, by name.
 ///
 /// # Errors
@@ -63,16 +68,20 @@ fn check_network(
         .map(String::as_str)
         .collect();
     let file = named(Onnx::read(path.with_extension("onnx"))?, path)?;
-    if file.marks_params() {
-        let found: BTreeSet<&str> = file.params().map(|(name, _)| name).collect();
-        let differ = found.symmetric_difference(&expected).count();
-        let note = format!("{} parameters", expected.len());
-        report.push(name, "parameters, as marked", differ as f64, 0.0, note);
-    }
     let known: BTreeSet<&str> = file.params().chain(file.constants()).map(|(n, _)| n).collect();
     let missing: Vec<&str> = expected.difference(&known).copied().collect();
     if !missing.is_empty() {
         return check_folded(device, &file, &case, &description, &missing, name, report);
+    }
+    if file.marks_params() {
+        // The exporter does not say which parameters are frozen.
+        let frozen = description["frozen"].as_array();
+        let frozen: Vec<&str> = frozen.into_iter().flatten().filter_map(Value::as_str).collect();
+        let found = file.params().map(|(name, _)| name).filter(|name| !frozen.contains(name));
+        let found: BTreeSet<&str> = found.collect();
+        let differ = found.symmetric_difference(&expected).count();
+        let note = format!("{} parameters", expected.len());
+        report.push(name, "parameters, as marked", differ as f64, 0.0, note);
     }
     let model = file.with_params(|name| expected.contains(name))?.model(device)?;
     let inputs = arrays(device, &case, &model, None)?;
@@ -96,7 +105,7 @@ fn named(file: Onnx, path: &Path) -> Result<Onnx, Unbuilt> {
     Ok(file.names_from(state)?.0)
 }
 
-/// A file that lacks parameters of the network, because batch norm was folded into convolutions: it
+/// A file that lacks parameters of the network, because its exporter computed others from them: it
 /// computes the same, and the change is warned of.
 fn check_folded(
     device: &Device,
@@ -107,7 +116,7 @@ fn check_folded(
     name: &str,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
-    let warned = file.warnings().iter().any(|warning| matches!(warning, Warning::Folded { .. }));
+    let warned = file.warnings().iter().any(|warning| !matches!(warning, Warning::FixedBatch { .. }));
     let note = format!("without {}", missing.join(", "));
     report.push(name, "parameters, folded", f64::from(u8::from(!warned)), 0.0, note);
     let model = file.model(device)?;

@@ -56,6 +56,7 @@ mod interface;
 mod names;
 #[allow(missing_docs)] // the fields of the format, under its own names
 mod proto;
+mod recurrent_names;
 mod table;
 mod tensor;
 mod warning;

@@ -3,23 +3,19 @@
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use vivit::autodiff::{Dim, InputKind, Inputs, Model};
 use vivit::onnx::{Error, Onnx, Problem, Warning};
 use vivit::tensor::{Device, Rng, Tensor};
+use vivit_tests::exported::own_networks;
 use vivit_tests::onnx_bytes::{
     Message, file, floats, int_attribute, integers, node, value,
 };
 use vivit_tests::zoo::host;
 
-/// The exported networks that the project carries.
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx")
-}
-
 fn carried(name: &str) -> Vec<u8> {
-    fs::read(folder().join(name)).unwrap()
+    fs::read(own_networks().join(name)).unwrap()
 }
 
 /// A linear layer and a ReLU, after other nodes.
@@ -62,12 +58,12 @@ fn what_is_written_here_is_read() {
 
 #[test]
 fn what_is_no_onnx_file() {
-    let state = folder().join("mlp.safetensors");
+    let state = own_networks().join("mlp.safetensors");
     for bytes in [Vec::new(), b"no protocol buffer".to_vec(), fs::read(state).unwrap()] {
         let error = Onnx::from_bytes(bytes).unwrap_err();
         assert!(matches!(error, Error::NotOnnx { .. }), "{error}");
     }
-    let missing = Onnx::read(folder().join("absent.onnx")).unwrap_err();
+    let missing = Onnx::read(own_networks().join("absent.onnx")).unwrap_err();
     assert!(matches!(missing, Error::Io { .. }));
     assert_says(&missing, &["absent.onnx"]);
 }
@@ -284,7 +280,7 @@ fn inputs_that_do_not_fit() {
 fn a_weight_file_that_does_not_fit() {
     let bytes = with_nodes(17, &[node("Tanh", "first", &["x"], &["h"])]);
     let mut model = Onnx::from_bytes(bytes).unwrap().model(&host()).unwrap();
-    let foreign = fs::read(folder().join("gpt.safetensors")).unwrap();
+    let foreign = fs::read(own_networks().join("gpt.safetensors")).unwrap();
     let error = model.load_safetensors(&foreign).unwrap_err();
     assert_says(&error, &["fc.weight", "fc.bias"]);
 }
@@ -329,7 +325,7 @@ fn below(rng: &mut Rng, end: usize) -> usize {
 #[test]
 fn mutants_give_errors_or_results() {
     let mut seeds: Vec<PathBuf> =
-        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(own_networks()).unwrap().map(|entry| entry.unwrap().path()).collect();
     seeds.retain(|path| path.extension().is_some_and(|ext| ext == "onnx"));
     seeds.sort();
     let (mut panics, mut ran) = (Vec::new(), 0);
