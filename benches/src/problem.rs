@@ -1,11 +1,11 @@
 //! A model, a batch and a loss, and the tasks on them.
 
 use std::hint::black_box;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use vivit::Error;
-use vivit::curvature::{Ntk, Progress};
+use vivit::curvature::{CurvatureOperator, Ntk, Progress};
 use vivit::extend::{BatchL2Grad, DiagHessian, run};
 use vivit::nn::linear;
 use vivit::nn::networks::{self, Network};
@@ -46,6 +46,7 @@ pub struct Problem {
     model: Sequential,
     input: Tensor,
     loss: Box<dyn Loss>,
+    vector: OnceLock<Tensor>,
 }
 
 impl Problem {
@@ -95,7 +96,8 @@ impl Problem {
             }
             _ => Box::new(CrossEntropy::mean(below(samples * positions, classes))),
         };
-        Ok(Problem { model: Sequential::new(device, layers, SEEDS[0])?, input, loss })
+        let model = Sequential::new(device, layers, SEEDS[0])?;
+        Ok(Problem { model, input, loss, vector: OnceLock::new() })
     }
 
     /// Number of the model's parameters.
@@ -144,6 +146,16 @@ impl Problem {
         Ok(Some(seconds))
     }
 
+    /// The vector of products, `[1, D]`: drawn once, as it is given where products are needed.
+    fn vector(&self, operator: &CurvatureOperator<'_>) -> Result<&Tensor, Error> {
+        if self.vector.get().is_none() {
+            let numbers = Rng::new(SEEDS[2]).normal(operator.dim());
+            let drawn = Tensor::from_vec(operator.device(), [1, operator.dim()], numbers)?;
+            self.vector.get_or_init(|| drawn);
+        }
+        Ok(self.vector.get().expect("drawn above"))
+    }
+
     /// The tasks that need no Gram matrix of the GGN; false if it is another one.
     fn extend(&self, graph: &Graph, task: Task) -> Result<bool, Error> {
         let loss = self.loss.as_ref();
@@ -170,12 +182,8 @@ impl Problem {
                     CurvatureProduct::ggn(graph, loss)
                 };
                 let operator = product.build()?;
-                let vector = Tensor::from_vec(
-                    graph.tape().device(),
-                    [1, operator.dim()],
-                    Rng::new(SEEDS[2]).normal(operator.dim()),
-                )?;
-                black_box(operator.apply(&vector)?.slice(0, 1).to_vec()?);
+                let product = operator.apply(self.vector(&operator)?)?;
+                black_box(product.reshape([operator.dim()]).slice(0, 1).to_vec()?);
             }
             Task::Ntk => drop(black_box(Ntk::new(graph).matrix()?)),
             _ => return Ok(false),

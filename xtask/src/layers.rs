@@ -8,15 +8,16 @@ struct Layer {
     below: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer { package: "vivit-tensor", below: &[] },
     Layer { package: "vivit-eigh", below: &["vivit-tensor"] },
     Layer { package: "vivit-autodiff", below: &["vivit-tensor"] },
     Layer { package: "vivit-extend", below: &["vivit-autodiff", "vivit-eigh"] },
     Layer { package: "vivit-curvature", below: &["vivit-extend", "vivit-eigh"] },
     Layer { package: "vivit-nn", below: &["vivit-autodiff"] },
+    Layer { package: "vivit-onnx", below: &["vivit-nn"] },
     Layer { package: "vivit-opencl", below: &["vivit-tensor"] },
-    Layer { package: "vivit", below: &["vivit-curvature", "vivit-nn", "vivit-opencl"] },
+    Layer { package: "vivit", below: &["vivit-curvature", "vivit-onnx", "vivit-opencl"] },
 ];
 
 /// What tests and benchmarks use; a program that uses the library should not have to build it.
@@ -25,7 +26,8 @@ const UNWANTED: [&str; 6] =
 
 /// Those of them that a crate needs all the same, because it reads and writes files: state
 /// dictionaries and descriptions of models.
-const WANTED: [(&str, &[&str]); 1] = [("vivit-nn", &["safetensors", "serde_json"])];
+const WANTED: [(&str, &[&str]); 2] =
+    [("vivit-nn", &["safetensors", "serde_json"]), ("vivit-onnx", &["serde_json"])];
 
 /// A dependency that users of the package build, too.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,13 +2,46 @@
 
 use vivit_tensor::Tensor;
 
-use crate::{Batch, Io, Op, Second};
+use crate::{Batch, Io, Op, Part, Second};
 
 /// Adds what has arrived.
 pub(crate) fn add(sum: &mut Option<Tensor>, more: Tensor) {
     match sum {
         Some(sum) => sum.axpy(1.0, &more),
         empty => *empty = Some(more),
+    }
+}
+
+/// Adds [`pull_back`] of a factor.
+pub(crate) fn add_pull_back(
+    sum: &mut Option<Tensor>,
+    op: &dyn Op,
+    io: Io<'_>,
+    wrt: usize,
+    factor: &Tensor,
+    apart: bool,
+) {
+    match (&mut *sum, op.part_of_argument(io)) {
+        (Some(sum), Some(Part { axis, first })) => {
+            // A factor has a sample axis, even where the value has none.
+            let lead = if io.batched[wrt] { 1 } else { 2 };
+            sum.add_part(lead + axis, first, factor);
+        }
+        _ => add(sum, pull_back(op, io, wrt, factor, apart)),
+    }
+}
+
+/// Adds `J t` of one operation.
+pub(crate) fn add_push(
+    sum: &mut Option<Tensor>,
+    op: &dyn Op,
+    io: Io<'_>,
+    wrt: usize,
+    tangent: &Tensor,
+) {
+    match (&mut *sum, op.part_of_result(io, wrt)) {
+        (Some(sum), Some(Part { axis, first })) => sum.add_part(1 + axis, first, tangent),
+        _ => add(sum, op.jac(io, wrt, tangent)),
     }
 }
 

@@ -6,7 +6,7 @@ use vivit_tensor::{Rng, Shape, Tensor};
 
 use crate::chain::{pull_back, residual};
 use crate::op::jac_by_columns;
-use crate::{Batch, Error, Io, Op, Second};
+use crate::{Batch, Error, Io, Op, Part, Second};
 
 /// One comparison: what was compared, in which argument, how far apart, and how far apart is fine.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,7 @@ pub fn relative_error(a: &Tensor, b: &Tensor) -> Result<f64, Error> {
 /// - `⟨u, J t⟩ = ⟨Jᵀu, t⟩`,
 /// - linearity of `Jᵀ·M` in M, column by column,
 /// - the product kept per sample, summed up, against the summed one,
+/// - the runs of entries that the operation takes or makes, where it says so, against both,
 /// - the outer-product structure, expanded, against `jac_t`,
 /// - second derivatives, where given, against central finite differences of `jac_t`.
 ///
@@ -149,6 +150,16 @@ pub fn check_derivatives(
             rounding(out.len()),
         )?;
 
+        if let Some(Part { axis, first }) = op.part_of_argument(io) {
+            let mut placed = Tensor::zeros(&device, *pulled.shape());
+            placed.add_part(1 + axis, first, &mat);
+            check("the part of the argument and Jᵀ·M", &placed, &pulled, 0.0)?;
+        }
+        if let Some(Part { axis, first }) = op.part_of_result(io, wrt) {
+            let mut placed = Tensor::zeros(&device, *pushed.shape());
+            placed.add_part(1 + axis, first, &tangent);
+            check("the part of the result and J·t", &placed, &pushed, 0.0)?;
+        }
         if !batched[wrt] && io.out_batched() {
             if !op.couples_samples() {
                 let kept = op.jac_t(io, wrt, &mat, Batch::Keep);

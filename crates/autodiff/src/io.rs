@@ -51,6 +51,16 @@ impl Io<'_> {
     }
 }
 
+/// A run of consecutive entries of an axis of a value (the sample axis counted): as many as the
+/// part has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The axis.
+    pub axis: usize,
+    /// The run's first entry.
+    pub first: usize,
+}
+
 /// What a product with a Jacobian's transpose takes, besides what it reads and its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {

@@ -46,7 +46,7 @@ mod var;
 pub use error::{Error, ForeignError};
 pub use finite_check::FiniteCheck;
 pub use graph::Graph;
-pub use io::{Batch, Effort, Io};
+pub use io::{Batch, Effort, Io, Part};
 pub use kfra_site::KfraSite;
 pub use linearization::{Gradients, Linearization, Residuals};
 pub use loss::{

@@ -13,7 +13,7 @@
 
 use vivit_tensor::{Tensor, Unary};
 
-use crate::chain::{add, pull_back, residual};
+use crate::chain::{add, add_pull_back, add_push, residual};
 use crate::tape::Origin;
 use crate::{Error, Graph, Io, Loss, ParamId, ParamMap, PendingChecks, Probe, Second, Seed, Var};
 
@@ -168,7 +168,7 @@ impl<'g> Linearization<'g> {
                 let mut sum = None;
                 for (wrt, arg) in tape.nodes[at].differentiable() {
                     if let Some(tangent) = &moved[arg.index()] {
-                        add(&mut sum, op.jac(io, wrt, tangent));
+                        add_push(&mut sum, op, io, wrt, tangent);
                     }
                 }
                 moved[at] = sum;
@@ -216,7 +216,7 @@ impl<'g> Linearization<'g> {
                     .differentiable()
                     .filter(|(_, arg)| self.path[arg.index()] && !self.is_param(*arg))
                 {
-                    add(&mut gradients[arg.index()], pull_back(op, io, wrt, &gradient, false));
+                    add_pull_back(&mut gradients[arg.index()], op, io, wrt, &gradient, false);
                 }
             });
         }
@@ -269,7 +269,7 @@ impl<'g> Linearization<'g> {
                     tape.nodes[at].differentiable().filter(|(_, arg)| self.path[arg.index()])
                 {
                     if let Some(factor) = &factor {
-                        add(&mut factors[arg.index()], pull_back(op, io, wrt, factor, false));
+                        add_pull_back(&mut factors[arg.index()], op, io, wrt, factor, false);
                     }
                     let Some((moved, Gradients(gradients), residuals)) = bend else { continue };
                     let Some(gradient) = &gradients[at] else { continue };

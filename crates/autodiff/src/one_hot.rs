@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use vivit_tensor::{AxisPicks, Index, Shape, Tensor, Unary};
+use vivit_tensor::{AxisPicks, Binary, Index, Shape, Tensor};
 
 /// Rows that are looked up: `ids: [N, T]`, whole numbers below `rows`.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl OneHot {
     }
 
     fn index(&self) -> Index {
-        self.ids.device().positions(self.ids.buf(), self.rows)
+        self.ids.device().positions(self.ids.buf(), &[self.rows])
     }
 
     /// z of some samples, `[samples.len(), T, I]`.
@@ -37,19 +37,20 @@ impl OneHot {
         Tensor::from_buf(device, [samples.len(), self.dims()[1], self.rows], hot)
     }
 
-    /// Both side by side along T; `None` for tables of different lengths.
-    pub fn concat(&self, other: &Self) -> Option<Self> {
-        let ids = || Tensor::concat(&[self.ids.clone(), other.ids.clone()], 1);
-        (self.rows == other.rows).then(|| OneHot { ids: ids(), rows: self.rows })
+    /// All side by side along T, of tables of the same length.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn concat(parts: &[Self]) -> Self {
+        let ids: Vec<Tensor> = parts.iter().map(|part| part.ids.clone()).collect();
+        OneHot { ids: Tensor::concat(&ids, 1), rows: parts[0].rows }
     }
 
     /// Where the same row is looked up: `⟨z[m, t′], z′[n, t]⟩`, `[m · T, n · T]`.
     pub fn products(&self, samples: Range<usize>, other: &Self, others: Range<usize>) -> Tensor {
         let (m, n) =
             (self.ids.slice(samples.start, samples.end), other.ids.slice(others.start, others.end));
-        let apart = m.reshape([m.len(), 1]).sub(&n.reshape([1, n.len()]));
-        // 1 − difference², below at 0: one where equal, zero from a distance of one on.
-        apart.unary(Unary::Square).scale(-1.0).unary(Unary::Shift(1.0)).unary(Unary::Relu)
+        m.reshape([m.len(), 1]).binary(Binary::Equal, &n.reshape([1, n.len()]))
     }
 
     /// `Σ_t z[n, t, i] s[v, n, t, o]` for `s: [V, N, T, O]`: `[V, N, I, O]`, or summed over samples
@@ -90,7 +91,7 @@ impl OneHot {
             own_index: true,
             ..AxisPicks::along([m, self.rows, 1], t)
         };
-        let index = device.positions(ids.buf(), self.rows);
+        let index = device.positions(ids.buf(), &[self.rows]);
         let expanded = device.scatter_axis(&turned, &index, &picks);
         Tensor::from_buf(device, [v, n, m, self.rows], expanded)
     }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use vivit_tensor::{AsAny, Gemm, Shape, Strides, Tensor};
 
-use crate::{Batch, Effort, Io, Outer, OuterDims, ScatterJacobian, Second};
+use crate::{Batch, Effort, Io, Outer, OuterDims, Part, ScatterJacobian, Second};
 
 impl dyn Op {
     /// The operation as one of type `O`, if it is one.
@@ -118,6 +118,21 @@ pub trait Op: AsAny + Debug + Send + Sync {
     fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {
         let side = io.share(wrt).max(io.out_share());
         Effort { multiply_adds: side, per_column: 3 * side, per_sample: 0 }
+    }
+
+    /// Where in its only argument the result is, if it is a run of entries of it: what travels back
+    /// is then added in place, in the time that the result takes. (So all steps of a sequence
+    /// together take the time of one sequence.)
+    fn part_of_argument(&self, io: Io<'_>) -> Option<Part> {
+        let _ = io;
+        None
+    }
+
+    /// Where in the result argument `wrt` is, if the result holds it as a run of entries: what
+    /// travels forwards is then added in place.
+    fn part_of_result(&self, io: Io<'_>, wrt: usize) -> Option<Part> {
+        let _ = (io, wrt);
+        None
     }
 
     /// The Jacobian's transpose as a [`ScatterJacobian`], if every entry of the result is a copy of

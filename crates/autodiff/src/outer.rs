@@ -80,6 +80,8 @@ pub struct OuterDims {
     pub i: usize,
     /// Whether z is one-hot, and known by the numbers of the in-features.
     pub one_hot: bool,
+    /// The order of the parameter's axes.
+    pub order: Order,
 }
 
 impl OuterDims {
@@ -239,7 +241,7 @@ impl Outer {
             Input::Rows(hot) => hot.rows(),
         };
         let one_hot = matches!(self.z, Input::Rows(_));
-        OuterDims { v: s[0], n: s[1], g: s[2], t, o, i, one_hot }
+        OuterDims { v: s[0], n: s[1], g: s[2], t, o, i, one_hot, order: self.order }
     }
 
     /// Entries of the parameter.
@@ -480,29 +482,67 @@ impl Outer {
         Gemm { a, b, ..Gemm::new(d.o, d.i, d.t) }
     }
 
-    /// The sum of two structures over the same samples: their positions side by side. `None` if
-    /// their layouts differ.
+    /// The sum of structures over the same samples: their positions side by side. `None` if there
+    /// are none, or they are of different groups, features or orders.
     #[must_use]
-    pub fn concat_positions(&self, other: &Self) -> Option<Self> {
-        let (d, e) = (self.dims(), other.dims());
-        if (self.positions, self.order) != (other.positions, other.order)
-            || (d.g, d.o, d.i) != (e.g, e.o, e.i)
-        {
+    pub fn join_positions(parts: &[Self]) -> Option<Self> {
+        let (first, rest) = parts.split_first()?;
+        let d = first.dims();
+        let alike = |other: &Self| {
+            let e = other.dims();
+            (d.g, d.o, d.i, d.order) == (e.g, e.o, e.i, e.order)
+        };
+        if !rest.iter().all(alike) {
             return None;
         }
+        if rest.is_empty() {
+            return Some(first.clone());
+        }
+        if rest.iter().any(|other| other.positions != first.positions) {
+            let inside: Vec<Self> = parts.iter().map(Self::features_inside).collect();
+            return Self::join_positions(&inside);
+        }
         let axis = |factor: usize, outside: usize| {
-            outside + usize::from(self.positions[factor] == Positions::Inside)
+            outside + usize::from(first.positions[factor] == Positions::Inside)
         };
-        let (s, z) = (axis(0, 3), axis(1, 2));
-        let z = match (&self.z, &other.z) {
-            (Input::Rows(a), Input::Rows(b)) => Input::Rows(a.concat(b)?),
-            _ => Input::Whole(Tensor::concat(&[self.z(), other.z()], z)),
-        };
+        let s: Vec<Tensor> = parts.iter().map(|part| part.s.clone()).collect();
         Some(Outer {
-            s: Tensor::concat(&[self.s.clone(), other.s.clone()], s),
-            z,
-            positions: self.positions,
-            order: self.order,
+            s: Tensor::concat(&s, axis(0, 3)),
+            z: Self::join_inputs(parts, axis(1, 2)),
+            positions: first.positions,
+            order: first.order,
         })
+    }
+
+    /// The inputs one after the other along the axis of positions; numbers of rows remain such.
+    fn join_inputs(parts: &[Self], axis: usize) -> Input {
+        let rows = parts.iter().map(|part| match &part.z {
+            Input::Rows(hot) => Some(hot.clone()),
+            _ => None,
+        });
+        let rows: Option<Vec<OneHot>> = rows.collect();
+        match rows.map(|rows| OneHot::concat(&rows)) {
+            Some(hot) => Input::Rows(hot),
+            None => {
+                let z: Vec<Tensor> = parts.iter().map(Self::z).collect();
+                Input::Whole(Tensor::concat(&z, axis))
+            }
+        }
+    }
+
+    /// The same structure with features as the inner axis of both factors.
+    fn features_inside(&self) -> Self {
+        if self.positions == [Positions::Outside; 2] {
+            return self.clone();
+        }
+        let d = self.dims();
+        let z = self.z_inside(0..d.n);
+        let z = if d.g == 1 { z.reshape([d.n, 1, d.t, d.i]) } else { z.permute(&[1, 0, 2, 3]) };
+        Outer {
+            s: self.s_inside(0..d.n),
+            z: Input::Whole(z),
+            positions: [Positions::Outside; 2],
+            order: self.order,
+        }
     }
 }

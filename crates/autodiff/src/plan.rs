@@ -270,7 +270,7 @@ fn join(site: &mut Option<SitePlan>, more: SitePlan) {
         return;
     };
     site.structure = match (site.structure, more.structure) {
-        (Some(a), Some(b)) if (a.g, a.o, a.i) == (b.g, b.o, b.i) => {
+        (Some(a), Some(b)) if (a.g, a.o, a.i, a.order) == (b.g, b.o, b.i, b.order) => {
             Some(OuterDims { t: a.t + b.t, one_hot: a.one_hot && b.one_hot, ..a })
         }
         _ => None,

@@ -157,9 +157,8 @@ impl Share<'_, '_> {
     /// The columns as a sum of outer products, if every use has that structure.
     #[must_use]
     pub fn outer(&self) -> Option<Outer> {
-        let mut uses = self.uses.iter();
-        let first = uses.next()?.outer(&self.columns)?;
-        uses.try_fold(first, |sum, other| sum.concat_positions(&other.outer(&self.columns)?))
+        let parts = self.uses.iter().map(|used| used.outer(&self.columns));
+        Outer::join_positions(&parts.collect::<Option<Vec<_>>>()?)
     }
 }
 

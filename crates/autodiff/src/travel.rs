@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vivit_tensor::Tensor;
 
-use crate::chain::{add, pull_back};
+use crate::chain::{add, add_pull_back};
 use crate::residual::{Signed, pairs, signed};
 use crate::site::{Arrived, Columns, Residual, Use};
 use crate::tape::{Node, Origin};
@@ -225,8 +225,8 @@ impl<'a> Travel<'a> {
             {
                 add(&mut stream.factors[arg.index()], route.apply(factor));
             } else {
-                let product = pull_back(op, io, wrt, factor, self.apart);
-                add(&mut stream.factors[arg.index()], product);
+                let sum = &mut stream.factors[arg.index()];
+                add_pull_back(sum, op, io, wrt, factor, self.apart);
             }
         }
         for bend in self.bends.iter().filter(|bend| self.probes[bend.gradient].0 == number) {

@@ -3,8 +3,8 @@
 //! With `g_n = Σ_t s_t ⊗ z_t` the gradients need not be formed: `‖g_n‖² = Σ_{t,t'} ⟨s_t, s_t'⟩
 //! ⟨z_t, z_t'⟩`, for one position `‖s‖² ‖z‖²` (Goodfellow, *Efficient per-example gradient
 //! computations*, arXiv 1510.01799). That costs `T² (O + I)` per sample; where forming them costs
-//! less, `T O I`, they are formed, some samples at a time. Of a one-hot z, what meets the same row is
-//! added up first; then `‖g_n‖² = Σ_t ‖s_t‖²`.
+//! less, `T O I`, they are formed, some samples at a time. Of a one-hot z, what meets the same row
+//! is added up first; then `‖g_n‖² = Σ_t ‖s_t‖²`.
 
 use vivit_autodiff::{Batch, Outer, Positions};
 use vivit_tensor::{Gemm, Reduce, Strides, Tensor};

@@ -130,8 +130,8 @@ pub trait Layer: AsAny + Debug + Send + Sync {
     /// axis as axis 0.
     fn record(&self, recorder: &mut Recorder<'_>, state: LayerState<'_>, x: Var) -> Var;
 
-    /// As [`output_shape`](Layer::output_shape), for the samples of all values that the layer reads:
-    /// one, unless it overrides this and [`record_of`](Layer::record_of). A
+    /// As [`output_shape`](Layer::output_shape), for the samples of all values that the layer
+    /// reads: one, unless it overrides this and [`record_of`](Layer::record_of). A
     /// [`Wiring`](crate::Wiring) hands a layer several values.
     ///
     /// # Errors

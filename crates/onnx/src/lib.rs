@@ -33,8 +33,8 @@
 //! # Samples
 //!
 //! A [`GraphModel`](vivit_nn::GraphModel) describes one sample. A file for one sample serves any
-//! number of them; so does one with a free batch axis. A file that was exported for a fixed batch of
-//! another size is run with that size taken as 1, where no shape in it contains the size.
+//! number of them; so does one with a free batch axis. A file that was exported for a fixed batch
+//! of another size is run with that size taken as 1, where no shape in it contains the size.
 //!
 //! # Operations
 //!

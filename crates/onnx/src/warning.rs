@@ -49,8 +49,8 @@ impl fmt::Display for Warning {
             ),
             Warning::Folded { weights } => write!(
                 f,
-                "the exporter seems to have folded batch norm into convolutions ({}): their weights \
-                 are others than the network's, and so is its curvature; {option}",
+                "the exporter seems to have folded batch norm into convolutions ({}): their \
+                 weights are others than the network's, and so is its curvature; {option}",
                 weights.join(", ")
             ),
             Warning::Computed { arrays } => {

@@ -104,6 +104,11 @@ impl<E: Scalar> Backend for OpenCl<E> {
         self.write(y, |y| elementwise::axpy(self, alpha, &x, y));
     }
 
+    fn add_part(&self, x: &Buffer, y: &mut Buffer, outer: usize, first: usize) {
+        let x = self.read(x);
+        self.write(y, |y| elementwise::add_part(self, &x, y, outer, first));
+    }
+
     fn reduce(&self, f: Reduce, x: &Buffer, outer: usize, axis: usize, inner: usize) -> Buffer {
         reduce::reduce(self, f, &self.read(x), outer, axis, inner).wrap()
     }
@@ -187,8 +192,8 @@ impl<E: Scalar> Backend for OpenCl<E> {
         Ok(array::row_or_nan(self, &self.read(ids), rows, from_end).wrap())
     }
 
-    fn positions(&self, x: &Buffer, axis: usize) -> Index {
-        picks::positions(self, &self.read(x), axis).wrap_index()
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index {
+        picks::positions(self, &self.read(x), axes).wrap_index()
     }
 
     fn gather_axis(&self, x: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {

@@ -215,6 +215,13 @@ __kernel void axpy(IN(xs), OUT(ys), const real alpha, const uint n) {
     if (i < n) ys[ys_start + i] += alpha * xs[xs_start + i];
 }
 
+// ys[o, first + i] += xs[o, i] for shape = (length of xs, of ys, first, outer).
+__kernel void add_part(IN(xs), OUT(ys), const uint4 shape) {
+    const uint i = get_global_id(0), o = get_global_id(1);
+    if (i < shape.x && o < shape.w)
+        ys[ys_start + o * shape.y + shape.z + i] += xs[xs_start + o * shape.x + i];
+}
+
 // acc[i, j] += x[i, j] y[i mod m, j mod n] for shape = (n, columns / n, rows, m).
 __kernel void add_tiled_product(OUT(acc), IN(xs), IN(ys), const uint4 shape) {
     const uint j = get_global_id(0), block = get_global_id(1);

@@ -175,6 +175,23 @@ pub(crate) fn axpy<E: Scalar>(cl: &OpenCl<E>, alpha: f64, x: &Buf<E>, y: &mut Bu
     cl.keep(outcome, y);
 }
 
+pub(crate) fn add_part<E: Scalar>(
+    cl: &OpenCl<E>,
+    x: &Buf<E>,
+    y: &mut Buf<E>,
+    outer: usize,
+    first: usize,
+) {
+    if x.len == 0 {
+        return;
+    }
+    let (len, row) = (x.len / outer, y.len / outer);
+    assert!(first + len <= row, "{len} entries from {first} on do not fit into {row}");
+    cl.session.own(y);
+    let call = cl.call("add_part").buf(x).buf(y).words([len, row, first, outer]);
+    cl.keep(call.rows(len, outer), y);
+}
+
 pub(crate) fn add_tiled_product<E: Scalar>(
     cl: &OpenCl<E>,
     acc: &mut Buf<E>,

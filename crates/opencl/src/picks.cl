@@ -2,12 +2,15 @@
 
 #define NOWHERE 0xffffffffu
 
-// Whole numbers as positions on an axis; shape = (length of the axis, count).
-__kernel void positions(IN(xs), __global uint *out, const ulong out_start, const uint2 shape) {
+// Numbers of entries from their coordinates, one axis after the other; shape = (length of the axis,
+// count, axes, axis).
+__kernel void positions(IN(xs), __global uint *out, const ulong out_start, const uint4 shape) {
     const uint i = get_global_id(0);
     if (i >= shape.y) return;
-    const real x = round(xs[xs_start + i]);
-    out[out_start + i] = x >= ZERO && x < (real)shape.x ? (uint)x : NOWHERE;
+    const real x = round(xs[xs_start + (ulong)i * shape.z + shape.w]);
+    const uint before = shape.w ? out[out_start + i] : 0;
+    const int inside = x >= ZERO && x < (real)shape.x && before != NOWHERE;
+    out[out_start + i] = inside ? before * shape.x + (uint)x : NOWHERE;
 }
 
 // Where position p of entry i of a plane lies in the index; plane = number in [columns, samples,

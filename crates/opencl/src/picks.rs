@@ -11,10 +11,15 @@ const MANY: usize = 1 << 14;
 /// Parts of a line at most.
 const MAX_PARTS: usize = 64;
 
-pub(crate) fn positions<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, axis: usize) -> Buf<u32> {
-    let out = cl.session.allocate(x.len);
-    let call = cl.call("positions").buf(x).buf(&out).words([axis, x.len]);
-    call.flat(x.len).into(&cl.session, out)
+pub(crate) fn positions<E: Scalar>(cl: &OpenCl<E>, x: &Buf<E>, axes: &[usize]) -> Buf<u32> {
+    let count = x.len / axes.len().max(1);
+    let mut out = cl.session.allocate(count);
+    for (at, &axis) in axes.iter().enumerate() {
+        let call = cl.call("positions").buf(x).buf(&out).words([axis, count, axes.len(), at]);
+        let outcome = call.flat(count);
+        out = outcome.into(&cl.session, out);
+    }
+    out
 }
 
 /// Samples, and what has an axis of them.

@@ -433,10 +433,10 @@ fn tables(pair: &mut Pair<'_>) {
     }
     let (x, y) = (pair.normal(2 * 7 * 30), pair.normal(2 * 4 * 30));
     let p = AxisPicks::along([2, 7, 30], 4);
-    pair.same("gather_axis", |on, d| on.gather_axis(x.on(d), &on.positions(ids.on(d), 7), &p));
-    pair.same("scatter_axis", |on, d| on.scatter_axis(y.on(d), &on.positions(ids.on(d), 7), &p));
+    pair.same("gather_axis", |on, d| on.gather_axis(x.on(d), &on.positions(ids.on(d), &[7]), &p));
+    pair.same("scatter_axis", |on, d| on.scatter_axis(y.on(d), &on.positions(ids.on(d), &[7]), &p));
     pair.same("first_equal", |on, d| {
-        on.scatter_axis(y.on(d), &on.first_equal(&on.positions(ids.on(d), 7), 4), &p)
+        on.scatter_axis(y.on(d), &on.first_equal(&on.positions(ids.on(d), &[7]), 4), &p)
     });
     pair.same("cumsum", |on, d| on.cumsum(x.on(d), [2, 7, 30], true, true));
 }

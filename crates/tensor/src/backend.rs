@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     AsAny, AxisPicks, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
-    PositionPairs, Reduce, Shape, Unary, Window,
+    PositionPairs, Reduce, Shape, Strides, Unary, Window,
 };
 
 /// The primitives of one device in one precision; an object behind a [`Device`](crate::Device).
@@ -18,12 +18,12 @@ use crate::{
 /// returns it from [`check`](Backend::check) and [`download`](Backend::download), and until then
 /// may hand out buffers of any content.
 ///
-/// The trait has four parts. *Required*: 27 methods, without which there is no backend: what it is
+/// The trait has four parts. *Required*: 28 methods, without which there is no backend: what it is
 /// (`name`, `dtype`, `with_dtype`), memory (`upload`, `upload_index`, `download`, `fill`), copies
 /// (`copy_strided`, `index_select`, `pad`), arithmetic (`unary`, `unary_chain`, `unary_second`,
 /// `binary`, `select`, `axpy`, `reduce`, `gemm`), windows (`unfold`, `fold`, `argmax`, `gather`,
 /// `scatter_add`), and entries chosen along an axis (`positions`, `gather_axis`, `scatter_axis`,
-/// `first_equal`).
+/// `first_equal`, `cumsum`).
 /// *Structure*: what else the device is and holds. *Provided*: primitives that are written with
 /// the required ones, or through the host. *Speed*: provided ones that have one caller each, whose
 /// default is their definition. Override what the device does better; start with `scratch`, `eye`,
@@ -123,17 +123,21 @@ pub trait Backend: AsAny + Debug + Send + Sync {
     /// The adjoint of [`gather`](Backend::gather): `out[v, p, index[p, o]] += x[v, p, o]`.
     fn scatter_add(&self, x: &Buffer, index: &Index, planes: usize, window: &Window) -> Buffer;
 
-    // Required: entries chosen along an axis.
+    // Required: along an axis, entries chosen and summed.
 
-    /// Whole numbers (rounded to some) as positions on an axis of that length; what is none of 0,
-    /// …, `axis − 1`, NaN included, becomes `u32::MAX`.
-    fn positions(&self, x: &Buffer, axis: usize) -> Index;
+    /// The numbers of entries of an array of shape `axes` (row-major) from their coordinates `x:
+    /// [*, axes.len()]`, whole numbers (rounded to some). Where one of them is none of its axis,
+    /// NaN included, the number is `u32::MAX`.
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index;
     /// The entries of `x` that `picks` chooses; NaN for a position outside the axis.
     fn gather_axis(&self, x: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;
     /// The adjoint of [`gather_axis`](Backend::gather_axis): `x[c, n, o, index[n, p], i] += y[c, n,
     /// o, p, i]`, from zeros and in the order of p, over samples too where x has no sample axis.
     /// What goes to a position outside the axis is left out.
     fn scatter_axis(&self, y: &Buffer, index: &Index, picks: &AxisPicks) -> Buffer;
+    /// Running sums over the middle axis of `x: [outer, axis, inner]`: of the entries up to each
+    /// one, itself left out if `exclusive`; with `reverse`, from the end.
+    fn cumsum(&self, x: &Buffer, shape: [usize; 3], exclusive: bool, reverse: bool) -> Buffer;
     /// For every position of `index: [*, len]` where in its row of `len` an equal one stands first.
     fn first_equal(&self, index: &Index, len: usize) -> Index;
 
@@ -170,18 +174,30 @@ pub trait Backend: AsAny + Debug + Send + Sync {
 
     /// The parts side by side: `[outer, l₀]`, `[outer, l₁]`, … to `[outer, l₀ + l₁ + …]`.
     fn concat(&self, parts: &[&Buffer], outer: usize) -> Buffer {
-        let lens: Vec<usize> = parts.iter().map(|part| part.len() / outer.max(1)).collect();
-        let total: usize = lens.iter().sum();
-        let mut joined = self.fill(outer * total, 0.0);
-        let mut before = 0;
-        for (part, &len) in parts.iter().zip(&lens) {
-            let after = (total - before - len) as isize;
-            let pads = [(0, 0), (before as isize, after)];
-            let placed = self.pad(part, &Shape::from([outer, len]), &pads);
-            self.axpy(1.0, &placed, &mut joined);
-            before += len;
-        }
+        let (left, right) = match parts {
+            [] => return self.fill(0, 0.0),
+            [one] => return (*one).clone(),
+            _ => parts.split_at(parts.len() / 2),
+        };
+        let sides = [left, right].map(|parts| self.concat(parts, outer));
+        let lens = [0, 1].map(|side| sides[side].len() / outer.max(1));
+        let place = |side: usize, pads: (usize, usize)| {
+            let pads = [(0, 0), (pads.0 as isize, pads.1 as isize)];
+            self.pad(&sides[side], &Shape::from([outer, lens[side]]), &pads)
+        };
+        let mut joined = place(0, (0, lens[1]));
+        self.axpy(1.0, &place(1, (lens[0], 0)), &mut joined);
         joined
+    }
+
+    /// `y[o, first + i] += x[o, i]` for `x: [outer, l]`, `y: [outer, m]`, `first + l ≤ m`: the rest
+    /// of y is not touched.
+    fn add_part(&self, x: &Buffer, y: &mut Buffer, outer: usize, first: usize) {
+        let (len, row) = (x.len() / outer.max(1), y.len() / outer.max(1));
+        let column = Strides::rows(1);
+        let g = Gemm { a: column, b: column, c: column.at(first), ..Gemm::new(len, 1, 1) };
+        let one = self.fill(1, 1.0);
+        self.gemm(&g.batch(outer, len, 0, row).accumulating(), x, &one, y);
     }
 
     /// Sum over each window of `x: [planes, *input]`, to `[planes, windows]`; the padding counts as
@@ -254,32 +270,6 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         };
         let ids: Vec<f64> = self.download(ids)?.into_vec();
         Ok(self.upload(HostVec::F64(ids.into_iter().map(row).collect())))
-    }
-
-    /// Running sums over the middle axis of `x: [outer, axis, inner]`: of the entries up to each
-    /// one, itself left out if `exclusive`; with `reverse`, from the end.
-    fn cumsum(
-        &self,
-        x: &Buffer,
-        [outer, axis, inner]: [usize; 3],
-        exclusive: bool,
-        reverse: bool,
-    ) -> Buffer {
-        let shape = Shape::from([outer, axis, inner]);
-        let shifted = |x: &Buffer, by: usize| {
-            let by = by as isize;
-            let pads = if reverse { (-by, by) } else { (by, -by) };
-            self.pad(x, &shape, &[(0, 0), pads, (0, 0)])
-        };
-        // Sums of twice as many neighbours in every step.
-        let mut sums = if exclusive && axis > 0 { shifted(x, 1) } else { x.clone() };
-        let mut reach = 1;
-        while reach < axis {
-            let before = shifted(&sums, reach);
-            self.axpy(1.0, &before, &mut sums);
-            reach *= 2;
-        }
-        sums
     }
 
     /// The identity matrix, `[n, n]`.
@@ -404,6 +394,52 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         None
     }
 
+    /// Rows of `x: [rows, block]` normalised: `(x − μ)/σ`, `σ² = mean((x − μ)²) + ε`, with the mean
+    /// μ, or 0 without `centre`.
+    fn normalize(&self, x: &Buffer, block: usize, centre: bool, epsilon: f64) -> Buffer {
+        let (rows, full) =
+            (Shape::from([x.len() / block, 1]), Shape::from([x.len() / block, block]));
+        let inverse = self.inverse_deviations(x, block, centre, epsilon);
+        let centred = centred(self, x, block, centre);
+        self.binary(Binary::Mul, (&centred, &full), (&inverse, &rows), &full)
+    }
+
+    /// `1/σ` of the rows that [`normalize`](Backend::normalize) normalises: `[rows]`.
+    fn inverse_deviations(&self, x: &Buffer, block: usize, centre: bool, epsilon: f64) -> Buffer {
+        let centred = centred(self, x, block, centre);
+        let squares = self.reduce(Reduce::SumSquares, &centred, x.len() / block, block, 1);
+        let variance = self.unary(Unary::Scale(1.0 / block as f64), &squares);
+        let deviation = self.unary(Unary::Sqrt, &self.unary(Unary::Shift(epsilon), &variance));
+        self.unary(Unary::Recip, &deviation)
+    }
+
+    /// `(M − mean(M) − x̂ mean(x̂ ∘ M))/σ` for columns `mat: [v, rows, block]`, with the means of
+    /// rows: the Jacobian of [`normalize`](Backend::normalize), which is symmetric, at its result
+    /// `normal: [rows, block]` with `inverse: [rows]`. Without `centre`, `mean(M)` is left out.
+    fn normalize_chain(
+        &self,
+        normal: &Buffer,
+        inverse: &Buffer,
+        mat: &Buffer,
+        block: usize,
+        centre: bool,
+    ) -> Buffer {
+        let (rows, v) = (normal.len() / block, mat.len() / normal.len().max(1));
+        let (own, thin) = (Shape::from([rows, block]), Shape::from([v, rows, 1]));
+        let full = Shape::from([v, rows, block]);
+        let share = Unary::Scale(1.0 / block as f64);
+        let along = self.binary(Binary::Mul, (mat, &full), (normal, &own), &full);
+        let along = self.unary(share, &self.reduce(Reduce::Sum, &along, v * rows, block, 1));
+        let removed = self.binary(Binary::Mul, (normal, &own), (&along, &thin), &full);
+        let rest = self.binary(
+            Binary::Sub,
+            (&centred(self, mat, block, centre), &full),
+            (&removed, &full),
+            &full,
+        );
+        self.binary(Binary::Mul, (&rest, &full), (inverse, &Shape::from([rows, 1])), &full)
+    }
+
     /// `acc[i, j] += x[i, j] · y[i mod m, j mod n]` for `acc, x: [rows, cols]`, `y: [m, n]`: a Gram
     /// block of outer products.
     fn add_tiled_product(
@@ -520,6 +556,18 @@ pub trait PendingSearch: Debug + Send + Sync {
     /// Sets the first element of `x` to NaN on the device if the search finds something. Does not
     /// block.
     fn mark(&self, x: &mut Buffer);
+}
+
+/// Rows of `x: [rows, block]` less their means; as they are without `centre`.
+fn centred<B: Backend + ?Sized>(backend: &B, x: &Buffer, block: usize, centre: bool) -> Buffer {
+    if !centre {
+        return x.clone();
+    }
+    let rows = x.len() / block;
+    let sums = backend.reduce(Reduce::Sum, x, rows, block, 1);
+    let means = backend.unary(Unary::Scale(1.0 / block as f64), &sums);
+    let (full, thin) = (Shape::from([rows, block]), Shape::from([rows, 1]));
+    backend.binary(Binary::Sub, (x, &full), (&means, &thin), &full)
 }
 
 /// [`Backend::window_products`] of unfolded inputs.

@@ -89,7 +89,7 @@ const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
 #[inline(always)]
 fn sigmoid<E: Scalar>(x: E) -> E {
-    (E::one() + (-x).exp()).recip()
+    (E::one() + (-x).exponential()).recip()
 }
 
 /// `log(1 + eˣ)` without overflow.
@@ -106,7 +106,7 @@ fn normal_cdf<E: Scalar>(x: E) -> E {
 
 #[inline(always)]
 fn normal_density<E: Scalar>(x: E) -> E {
-    E::of(0.398_942_280_401_432_7) * (-E::of(0.5) * x * x).exp()
+    E::of(0.398_942_280_401_432_7) * (-E::of(0.5) * x * x).exponential()
 }
 
 /// `x` clamped between two bounds; NaN stays NaN.
@@ -205,7 +205,7 @@ table! {
         y * (E::one() - y) * (E::one() - y - y);
     /// The hyperbolic tangent.
     Tanh => |x, y|
-        x.tanh(),
+        x.hyperbolic_tangent(),
         E::one() - y * y,
         -(y + y) * (E::one() - y * y);
     /// `x` above 0, `a·x` elsewhere.
@@ -245,15 +245,15 @@ table! {
         normal_density(x) * (E::of(2.0) - x * x);
     /// `x/2 (1 + tanh u)`, `u = √(2/π) (x + 0.044715 x³)` (GELU's approximation).
     GeluTanh => |x, y|
-        E::of(0.5) * x * (E::one() + gelu_inner(x).0.tanh()),
+        E::of(0.5) * x * (E::one() + gelu_inner(x).0.hyperbolic_tangent()),
         {
             let (u, du, _) = gelu_inner(x);
-            let t = u.tanh();
+            let t = u.hyperbolic_tangent();
             E::of(0.5) * (E::one() + t + x * (E::one() - t * t) * du)
         },
         {
             let (u, du, ddu) = gelu_inner(x);
-            let t = u.tanh();
+            let t = u.hyperbolic_tangent();
             (E::one() - t * t) * (du + E::of(0.5) * x * (ddu - E::of(2.0) * t * du * du))
         };
     /// `x tanh(log(1 + eˣ))` (Misra 2019).
@@ -330,7 +330,7 @@ table! {
     /// 1 for 0, 0 for all else, NaN included: the negation of a truth value. The derivative is 0.
     Not => |x, y| indicator(x == E::zero()), E::zero(), E::zero();
     /// `eˣ`.
-    Exp => |x, y| x.exp(), y, y;
+    Exp => |x, y| x.exponential(), y, y;
     /// The natural logarithm.
     Ln => |x, y| x.ln(), x.recip(), -(x * x).recip();
     /// `eˣ − 1`, without cancellation near 0.

@@ -5,7 +5,7 @@ use std::fmt::{Debug, Display};
 use num_traits::{Float, NumAssign};
 
 use crate::DType;
-use crate::exponential::{exp_f32, exp_f64};
+use crate::exponential::{erf_f32, exp_f32, exp_f64, tanh_f32, tanh_f64};
 
 mod sealed {
     pub trait Sealed {}
@@ -42,6 +42,8 @@ pub trait Scalar:
     fn f64(self) -> f64;
     /// `eˣ` within two units in the last place, in a form that runs in vectors.
     fn exponential(self) -> Self;
+    /// `tanh x` within two units in the last place, in a form that runs in vectors.
+    fn hyperbolic_tangent(self) -> Self;
     /// The error function `2/√π ∫₀ˣ e^(−t²) dt`.
     fn erf(self) -> Self;
     /// The nearest whole number, the even one of two.
@@ -53,7 +55,8 @@ pub trait Scalar:
 }
 
 macro_rules! scalar {
-    ($elem:ty, $variant:ident, $other:ident, $name:literal, $exp:path, $erf:path) => {
+    ($elem:ty, $variant:ident, $other:ident, $name:literal, $exp:path, $tanh:path,
+     $erf:path) => {
         impl Scalar for $elem {
             const DTYPE: DType = DType::$variant;
             const NAME: &'static str = $name;
@@ -70,7 +73,11 @@ macro_rules! scalar {
             fn exponential(self) -> $elem {
                 $exp(self)
             }
-            #[inline]
+            #[inline(always)]
+            fn hyperbolic_tangent(self) -> $elem {
+                $tanh(self)
+            }
+            #[inline(always)]
             fn erf(self) -> $elem {
                 $erf(self)
             }
@@ -90,8 +97,8 @@ macro_rules! scalar {
         }
     };
 }
-scalar!(f32, F32, F64, "f32", exp_f32, libm::erff);
-scalar!(f64, F64, F32, "f64", exp_f64, libm::erf);
+scalar!(f32, F32, F64, "f32", exp_f32, tanh_f32, erf_f32);
+scalar!(f64, F64, F32, "f64", exp_f64, tanh_f64, libm::erf);
 
 /// Numbers in host memory, of either precision.
 ///

@@ -456,6 +456,35 @@ impl Tensor {
         self.device.axpy(alpha, &other.buf, &mut self.buf);
     }
 
+    /// Adds `part` to the entries of axis `axis` from `first` on, in place where the memory is not
+    /// shared: in the time that the part takes.
+    ///
+    /// ```
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let cpu = Device::cpu();
+    /// let mut x = Tensor::zeros(&cpu, [2, 3]);
+    /// x.add_part(1, 1, &Tensor::full(&cpu, [2, 2], 1.0));
+    /// assert_eq!(x.to_vec()?, [0.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
+    /// # Ok::<(), vivit_tensor::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the part does not fit.
+    #[track_caller]
+    pub fn add_part(&mut self, axis: usize, first: usize, part: &Self) {
+        let (whole, own) = (&self.shape, &part.shape);
+        let fits = own.rank() == whole.rank()
+            && (0..whole.rank()).all(|at| at == axis || own[at] == whole[at])
+            && axis < whole.rank()
+            && first + own[axis] <= whole[axis];
+        assert!(fits, "{own} does not fit into {whole} from entry {first} of axis {axis} on");
+        self.device.assert_same(&part.device, "sum");
+        let outer = whole[..axis].iter().product();
+        let inner: usize = whole[axis + 1..].iter().product();
+        self.device.add_part(&part.buf, &mut self.buf, outer, first * inner);
+    }
+
     /// Reduces axis `axis` away.
     ///
     /// # Panics
@@ -506,6 +535,57 @@ impl Tensor {
         let (outer, inner) =
             (self.shape[..axis].iter().product(), self.shape[axis + 1..].iter().product());
         self.with_buf(self.device.softmax(&self.buf, outer, self.shape[axis], inner))
+    }
+
+    /// Blocks of `block` consecutive entries as rows, normalised: `(x − μ)/σ`, `σ² = mean((x − μ)²)
+    /// + ε`, with the mean μ of each, or 0 without `centre`.
+    ///
+    /// # Panics
+    /// If the blocks do not divide the entries.
+    #[track_caller]
+    #[must_use]
+    pub fn normalize(&self, block: usize, centre: bool, epsilon: f64) -> Self {
+        assert!(block > 0 && self.len() % block == 0, "blocks of {block} of {}", self.shape);
+        self.with_buf(self.device.normalize(&self.buf, block, centre, epsilon))
+    }
+
+    /// `1/σ` of the blocks that [`normalize`](Tensor::normalize) normalises: `[blocks]`.
+    ///
+    /// # Panics
+    /// As there.
+    #[track_caller]
+    #[must_use]
+    pub fn inverse_deviations(&self, block: usize, centre: bool, epsilon: f64) -> Self {
+        assert!(block > 0 && self.len() % block == 0, "blocks of {block} of {}", self.shape);
+        let buf = self.device.inverse_deviations(&self.buf, block, centre, epsilon);
+        Tensor::from_buf(&self.device, [self.len() / block], buf)
+    }
+
+    /// The Jacobian of [`normalize`](Tensor::normalize) times columns, which are this array: `[V,
+    /// *]`, with its result `normal: [*]` and [`inverse_deviations`](Tensor::inverse_deviations).
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn normalize_chain(&self, normal: &Self, inverse: &Self, centre: bool) -> Self {
+        assert!(
+            self.shape.ends_with(&normal.shape),
+            "normalisation of {} can't pull back {}",
+            normal.shape,
+            self.shape
+        );
+        self.device.assert_same(&normal.device, "derivative of a normalisation");
+        self.device.assert_same(&inverse.device, "derivative of a normalisation");
+        let block = normal.len() / inverse.len().max(1);
+        assert!(
+            block * inverse.len() == normal.len(),
+            "{} blocks of {}",
+            inverse.shape,
+            normal.shape
+        );
+        let (normal, inverse) = (&normal.buf, &inverse.buf);
+        self.with_buf(self.device.normalize_chain(normal, inverse, &self.buf, block.max(1), centre))
     }
 
     /// Softmax's Jacobian times columns, `p ∘ (M − Σ p ∘ M)`, in the place of the columns, which

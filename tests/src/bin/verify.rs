@@ -11,7 +11,8 @@ use vivit_tests::report::Report;
 use vivit_tests::{Failure, dense, exported, nodes, reference, zoo};
 
 const USAGE: &str = "\
-usage: cargo xtask verify [--cases DIR | --onnx DIR] [--strict] [--dtype f32|f64] [--device cpu|opencl[:DEVICE]]
+usage: cargo xtask verify [--cases DIR | --onnx DIR | --onnx-nodes FILE] [--strict]
+                          [--dtype f32|f64] [--device cpu|opencl[:DEVICE]]
 
 Checks a zoo of small networks against finite differences and dense definitions (f64), then \
 reference cases and exported networks.

@@ -111,6 +111,30 @@ pub(super) fn padding(device: &Device) {
     );
 }
 
+pub(super) fn sums_of_parts(device: &Device) {
+    for (outer, len, row, first) in
+        [(1, 1, 1, 0), (1, 5, 9, 4), (3, 2, 7, 0), (40, 700, 900, 150), (0, 2, 3, 1), (2, 0, 3, 1)]
+    {
+        let ((x, x_buf), (y, mut y_buf)) =
+            (random(device, outer * len, 1), random(device, outer * row, 2));
+        device.add_part(&x_buf, &mut y_buf, outer, first);
+        let expected = |at: usize| {
+            let (o, i) = (at / row, at % row);
+            let inside = (first..first + len).contains(&i);
+            y[at] + if inside { x[o * len + i - first] } else { 0.0 }
+        };
+        let got = read(device, &y_buf);
+        for (at, got) in got.into_iter().enumerate() {
+            // Of two numbers below 8.
+            assert!((got - expected(at)).abs() <= 8.0 * device.dtype().epsilon(), "entry {at}");
+        }
+    }
+    let x = Tensor::from_buf(device, [2, 3], random(device, 6, 1).1);
+    let (before, mut sum) = (x.to_vec().unwrap(), x.clone());
+    sum.add_part(1, 1, &Tensor::full(device, [2, 2], 1.0));
+    assert_eq!(x.to_vec().unwrap(), before, "shared memory is left alone");
+}
+
 pub(super) fn tables(device: &Device) {
     for (rows, count) in [(1, 1), (5, 8), (7, 20), (4, 0)] {
         let ids: Vec<usize> = (0..count).map(|at| at * 3 % rows).collect();

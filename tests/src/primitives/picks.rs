@@ -56,7 +56,7 @@ fn check(device: &Device, p: &AxisPicks) {
     if let Some(last) = index.last_mut() {
         *last = f64::NAN;
     }
-    let positions = device.positions(&upload(device, index.clone()), p.axis);
+    let positions = device.positions(&upload(device, index.clone()), &[p.axis]);
     let places = places(p, &index);
     let (x, x_buf) = random(device, p.source_len(), 1);
     let expected: Vec<Option<f64>> = places.iter().map(|place| place.map(|at| x[at])).collect();
@@ -74,11 +74,33 @@ fn check(device: &Device, p: &AxisPicks) {
     assert_close(device, &format!("scatter of {p:?}"), &got, &expected, p.picks * p.samples);
 }
 
+/// Read by gathering: entry p of the array is the number p.
+pub(super) fn coordinates(device: &Device) {
+    let axes = [2, 3, 4];
+    let numbers = upload(device, (0..24).map(f64::from).collect::<Vec<_>>());
+    let rows: [([f64; 3], Option<f64>); 6] = [
+        ([0.0, 0.0, 0.0], Some(0.0)),
+        ([1.0, 2.0, 3.0], Some(23.0)),
+        ([1.0, 0.0, 2.0], Some(14.0)),
+        ([2.0, 0.0, 0.0], None),
+        ([0.0, 1.0, -1.0], None),
+        ([0.0, f64::NAN, 1.0], None),
+    ];
+    let x: Vec<f64> = rows.iter().flat_map(|row| row.0).collect();
+    let positions = device.positions(&upload(device, x), &axes);
+    let p = AxisPicks::along([1, 24, 1], rows.len());
+    let got = read(device, &device.gather_axis(&numbers, &positions, &p));
+    for (got, (coordinates, expected)) in got.iter().zip(rows) {
+        assert_eq!((!got.is_nan()).then_some(*got), expected, "{coordinates:?}");
+    }
+}
+
 pub(super) fn first_equals(device: &Device) {
     for (rows, len) in [(1, 1), (3, 8), (40, 33), (2, 0)] {
         let mut rng = Rng::new(rows as u64);
         let index: Vec<f64> = (0..rows * len).map(|_| (rng.unit() * 9.0).floor()).collect();
-        let first = device.first_equal(&device.positions(&upload(device, index.clone()), 9), len);
+        let first =
+            device.first_equal(&device.positions(&upload(device, index.clone()), &[9]), len);
         // Read by gathering: position p of a row is the number p.
         let numbers: Vec<f64> = (0..rows * len).map(|at| (at % len) as f64).collect();
         let p = AxisPicks { samples: rows, own_index: true, ..AxisPicks::along([1, len, 1], len) };

@@ -132,6 +132,50 @@ pub(super) fn softmax_chain(device: &Device) {
     }
 }
 
+pub(super) fn normalisation(device: &Device) {
+    const EPSILON: f64 = 1e-2;
+    for (v, rows, block) in [(1, 1, 1), (2, 3, 5), (1, 40, 64), (3, 2, 70), (2, 1, 1000), (1, 0, 3)]
+    {
+        for centre in [true, false] {
+            let (x, x_buf) = random(device, rows * block, 1);
+            let (m, m_buf) = random(device, v * rows * block, 2);
+            let mean = |x: &[f64]| x.iter().sum::<f64>() / block as f64;
+            let (mut normal, mut inverse) = (Vec::new(), Vec::new());
+            for x in x.chunks_exact(block) {
+                let shift = if centre { mean(x) } else { 0.0 };
+                let squares: Vec<f64> = x.iter().map(|x| (x - shift).powi(2)).collect();
+                inverse.push(1.0 / (mean(&squares) + EPSILON).sqrt());
+                normal.extend(x.iter().map(|x| (x - shift) * inverse[inverse.len() - 1]));
+            }
+            let mut chain = Vec::new();
+            for (at, m) in m.chunks_exact(block).enumerate() {
+                let row = at % rows;
+                let normal = &normal[row * block..][..block];
+                let products: Vec<f64> = m.iter().zip(normal).map(|(m, x)| m * x).collect();
+                let (shift, along) = (if centre { mean(m) } else { 0.0 }, mean(&products));
+                let entries = m.iter().zip(normal);
+                chain.extend(entries.map(|(m, x)| (m - shift - x * along) * inverse[row]));
+            }
+            let name = format!("{v} columns of [{rows}, {block}], centre {centre}");
+            let close = |what: &str, got: &Buffer, expected: &[f64]| {
+                assert_close(
+                    device,
+                    &format!("{what}, {name}"),
+                    &read(device, got),
+                    expected,
+                    block,
+                );
+            };
+            let own = device.normalize(&x_buf, block, centre, EPSILON);
+            close("normalisation", &own, &normal);
+            let own_inverse = device.inverse_deviations(&x_buf, block, centre, EPSILON);
+            close("inverse deviations", &own_inverse, &inverse);
+            let product = device.normalize_chain(&own, &own_inverse, &m_buf, block, centre);
+            close("normalisation's Jacobian", &product, &chain);
+        }
+    }
+}
+
 pub(super) fn draws(device: &Device) {
     for (m, outer, axis, inner) in
         [(1, 1, 1, 1), (3, 4, 5, 2), (2, 1, 300, 1), (5, 40, 3, 7), (2, 0, 3, 1)]

@@ -495,8 +495,8 @@ pub fn each_on(device: &Device) -> Vec<Problem> {
             78,
         ),
     ];
-    zoo.extend(super::sequences::rows(on));
     zoo.extend(super::rearranged::each(on));
+    zoo.extend(super::sequences::rows(on));
     for (at, (name, kind)) in [
         ("MSE", Mse(Mean)),
         ("cross-entropy", CrossEntropy(Sum)),

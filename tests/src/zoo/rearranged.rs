@@ -79,6 +79,26 @@ pub(super) fn each(on: Maker<'_>) -> Vec<Problem> {
             102,
         ),
         on.taped(
+            "gather_nd, scatter_nd",
+            |tape, p, x| {
+                let h = hidden(tape, p, x);
+                let own = index(tape, &[2, 2, 2], &[1.0, 0.0, 0.0, -1.0, 1.0, 2.0, 0.0, 0.0]);
+                let own = tape.input(own);
+                let same = index(tape, &[1, 1], &[-1.0]);
+                let same = tape.constant(same);
+                let rows = tape.gather_nd(h, same);
+                let chosen = tape.gather_nd(h, own);
+                let replaced = tape.scatter_nd(h, same, rows, ScatterReduction::Add);
+                let y = tape.scatter_nd(replaced, own, chosen, ScatterReduction::Replace);
+                let y = tape.tanh(y);
+                tape.flatten(y)
+            },
+            &[&[3, 2]],
+            &[2, 2, 2],
+            Mse(Mean),
+            111,
+        ),
+        on.taped(
             "slices in steps, scatter_slices",
             |tape, p, x| {
                 let h = hidden(tape, p, x);
@@ -150,6 +170,19 @@ pub(super) fn each(on: Maker<'_>) -> Vec<Problem> {
             106,
         ),
         on.taped(
+            "adaptive_max_pool",
+            |tape, p, x| {
+                let h = hidden(tape, p, x);
+                let h = tape.adaptive_max_pool(h, &[3, 2]);
+                let y = tape.flatten(h);
+                tape.linear(y, p[1], None)
+            },
+            &[&[3, 2], &[2, 6]],
+            &[2, 1, 4, 2],
+            CrossEntropy(Mean),
+            112,
+        ),
+        on.taped(
             "tril, triu, depth_to_space, sum_axes",
             |tape, p, x| {
                 let h = hidden(tape, p, x);
@@ -185,6 +218,21 @@ pub(super) fn each(on: Maker<'_>) -> Vec<Problem> {
             &[3, 3, 2],
             Mse(Mean),
             108,
+        ),
+        on.taped(
+            "one square matrix on either side, and turned",
+            |tape, p, x| {
+                let h = tape.matmul(x, p[0]);
+                let h = tape.tanh(h);
+                let h = tape.matmul_transposed(h, p[0]);
+                let h = tape.matmul(p[0], h);
+                let y = tape.linear(h, p[0], None);
+                tape.flatten(y)
+            },
+            &[&[2, 2]],
+            &[3, 2, 2],
+            Mse(Mean),
+            113,
         ),
         on.taped(
             "matrix products that repeat a factor",

@@ -332,5 +332,19 @@ fn computed_weights(on: Maker<'_>) -> Vec<Problem> {
             Mse(Mean),
             219,
         ),
+        on.row(
+            "bilinear layer",
+            || {
+                let mut net = Wiring::new();
+                let x = net.input();
+                let other = net.layer("other", linear(2, 3), x);
+                let y = net.layer_of("y", bilinear(2, 3, 2), &[x, other]);
+                let square = net.layer("square", Bilinear::new(2, 2, 2).without_bias().boxed(), y);
+                vec![net.output(square)]
+            },
+            &[3, 2],
+            CrossEntropy(Mean),
+            220,
+        ),
     ]
 }

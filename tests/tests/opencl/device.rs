@@ -185,9 +185,10 @@ fn reads_of_other_models(cl: &Device) {
         Box::new(BceWithLogits::mean(targets())),
         Box::new(BceWithLogits::sum(targets()).pos_weight(Tensor::full(cl, [3], 2.0))),
     ];
-    // The adaptive pooling's matrix is sent with the forward pass.
+    // The adaptive pooling's weights, and where they come from and go to, are sent with the forward
+    // pass.
     for (layers, x, sent) in
-        [(table(), numbers(&[6, 3], 1.0), 0), (pools(), numbers(&[6, 2, 9], 0.5), 1)]
+        [(table(), numbers(&[6, 3], 1.0), 0), (pools(), numbers(&[6, 2, 9], 0.5), 3)]
     {
         let model = Sequential::new(cl, layers, 1).expect("a sound model");
         for loss in &losses {

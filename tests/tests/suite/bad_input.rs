@@ -400,6 +400,15 @@ fn geometry_that_can_not_be() {
     let cropped = ConvTranspose1d::new(1, 1, 2).padded(2);
     refused(vec![cropped.boxed()], &[1, 1, 2], &["crops all"]);
     refused(vec![self_attention(6, 4, false)], &[1, 2, 6], &["4 heads", "6 features"]);
+    refused(vec![multihead_attention(6, 4)], &[1, 2, 6], &["4 heads", "6 features"]);
+    refused(vec![multihead_attention(6, 2)], &[1, 2, 5], &["[T, 6] of queries", "[2, 5]"]);
+    let encoder = transformer_encoder_layer(6, 2, 4);
+    refused(vec![encoder], &[1, 2, 5], &["self_attn", "[T, 6] of queries"]);
+    refused(vec![gru(3, 2)], &[1, 4, 2], &["gru", "[T, 3]"]);
+    refused(vec![instance_norm(3)], &[2, 4, 2], &["3 channels", "[4, 2]"]);
+    let norm = InstanceNorm::new(4).over_axes(2);
+    refused(vec![norm.boxed()], &[2, 4, 2], &["4 channels", "2 more axes"]);
+    refused(vec![local_response_norm(0)], &[2, 4, 2], &["size above 0"]);
     refused(vec![group_norm(3, 4)], &[1, 4, 2], &["3 groups", "4 channels"]);
     refused(vec![batch_norm(3)], &[2, 4, 2], &["3 channels", "[4, 2]"]);
     refused(vec![layer_norm(&[3])], &[2, 4], &["[3]", "[4]"]);
@@ -435,6 +444,24 @@ fn wirings_that_can_not_be() {
     other.layer("a", relu(), b);
     refused(other, b, &["reads value 2"]);
     refused(Wiring::new(), b, &["nothing computes"]);
+}
+
+#[test]
+fn layers_that_are_handed_too_many_values() {
+    let refused = |layer: Box<dyn Layer>, count: usize, words: &[&str]| {
+        let mut net = Wiring::new();
+        let x = net.input();
+        let y = net.layer_of("a", layer, &vec![x; count]);
+        let model = Sequential::new(&host(), vec![net.output(y)], 1).unwrap();
+        assert_says(&model.forward(&tensor(&[1, 2, 4])).unwrap_err(), words);
+    };
+    refused(relu(), 2, &["reads one value", "given 2"]);
+    refused(linear(4, 2), 0, &["reads one value", "given 0"]);
+    refused(multihead_attention(4, 2), 4, &["one to three values", "given 4"]);
+    refused(bilinear(4, 4, 2), 3, &["one or two values", "given 3"]);
+    refused(bilinear(4, 3, 2), 2, &["[*, 4] and [*, 3]", "[2, 4]"]);
+    let attention = MultiheadAttention::new(4, 2).key_features(3);
+    refused(attention.boxed(), 2, &["[S, 3] of keys", "[2, 4]"]);
 }
 
 #[test]

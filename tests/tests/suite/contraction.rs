@@ -140,7 +140,7 @@ fn tiles_of_every_shape_give_the_same() {
 }
 
 const fn dims(v: usize, n: usize, [t, o, i]: [usize; 3]) -> OuterDims {
-    OuterDims { v, n, g: 1, t, o, i, one_hot: false }
+    OuterDims { v, n, g: 1, t, o, i, one_hot: false, order: vivit::autodiff::Order::OutIn }
 }
 
 #[test]
@@ -207,7 +207,16 @@ fn what_does_not_fit_is_not_chosen() {
 
 #[test]
 fn costs_are_those_counted_by_hand() {
-    let d = OuterDims { v: 2, n: 3, g: 5, t: 4, o: 7, i: 6, one_hot: false };
+    let d = OuterDims {
+        v: 2,
+        n: 3,
+        g: 5,
+        t: 4,
+        o: 7,
+        i: 6,
+        one_hot: false,
+        order: vivit::autodiff::Order::OutIn,
+    };
     let adds = |dims: ContractionDims, order| dims.cost(order, 8, 1 << 27).unwrap().multiply_adds;
     let symmetric = ContractionDims::symmetric(d);
     // 6 rows, of which 21 pairs; 3 samples, of which 6 pairs; 210 entries.
@@ -223,6 +232,11 @@ fn costs_are_those_counted_by_hand() {
     );
     let flat = ContractionDims::symmetric(OuterDims { t: 1, ..d });
     assert_eq!(adds(flat, Order::Factors), 5.0 * (21.0 * 7.0 + 9.0 * 6.0 + 36.0));
+    // One-hot inputs are compared, six pairs of four positions each; nothing is multiplied with
+    // them.
+    let hot = ContractionDims::symmetric(OuterDims { g: 1, i: 1000, one_hot: true, ..d });
+    assert_eq!(adds(hot, Order::Positions), 6.0 * (16.0 + 2.0 * 7.0 * 16.0 + 4.0 * 4.0 * 7.0));
+    assert_eq!(hot.cost(Order::OneSide, 4, 1 << 30), None);
     // 3 columns of 4 samples on the right: 6 · 12 entries, 12 pairs of samples.
     let between = ContractionDims::between(d, 3, 4);
     assert_eq!((between.block, between.columns), (GramBlock::Between, 3));
@@ -303,7 +317,16 @@ fn the_report_tells_what_was_done() {
     // Two columns and the gradient's.
     assert_eq!(
         rows[2].structure,
-        Some(OuterDims { v: 3, n: 4, g: 1, t: 16, o: 3, i: 8, one_hot: false })
+        Some(OuterDims {
+            v: 3,
+            n: 4,
+            g: 1,
+            t: 16,
+            o: 3,
+            i: 8,
+            one_hot: false,
+            order: vivit::autodiff::Order::OutIn
+        })
     );
     assert_eq!(
         (rows[2].columns, rows[2].samples, rows[2].entries, rows[1].structure),

@@ -220,8 +220,8 @@ proptest! {
                 let (a, b) = (item(&lead_a, at) * i * k, item(&lead_b, at) * k * j);
                 for (row, col) in (0..i).flat_map(|row| (0..j).map(move |col| (row, col))) {
                     let right = |t: usize| if transposed { col * k + t } else { t * j + col };
-                    let terms = (0..k).map(|t| values[0][a + row * k + t] * values[1][b + right(t)]);
-                    expected.push(terms.sum::<f64>());
+                    let term = |t: usize| values[0][a + row * k + t] * values[1][b + right(t)];
+                    expected.push((0..k).map(term).sum::<f64>());
                 }
             }
         }

@@ -54,10 +54,11 @@ proptest! {
         for batched in BATCHED {
             let x = random(&full(&own, batched[0]), seed);
             let ids = whole(&full(&index, batched[1]), own[axis], seed);
-            let op = Gather { axis: axis + usize::from(batched[0]), batched, per_entry: false };
+            let (at, axis_lens) = (axis + usize::from(batched[0]), vec![own[axis]]);
+            let op = Gather { axis: at, axis_lens, batched, per_entry: false };
             let args = [x, ids];
             assert_right(&op, &args, &batched);
-            assert_right(&Opaque(op), &args, &batched);
+            assert_right(&Opaque(op.clone()), &args, &batched);
             let mut entries = own.clone();
             entries[axis] = index.first().copied().unwrap_or(2);
             let ids = whole(&full(&entries, batched[1]), own[axis], seed);
@@ -79,7 +80,7 @@ proptest! {
             let updates = random(&full(&own, batched[1]), seed);
             for (per_entry, named) in [(true, own.clone()), (false, vec![own[axis]])] {
                 let ids = whole(&full(&named, batched[0]), axis_len, seed);
-                let op = Scatter { axis, axis_len, batched, per_entry };
+                let op = Scatter { axis, axis_lens: vec![axis_len], batched, per_entry };
                 assert_right(&op, &[ids, updates.clone()], &batched);
             }
         }
@@ -187,6 +188,35 @@ fn scatters_replace_or_add() {
     }
 }
 
+/// ONNX's examples of `GatherND` and `ScatterND`.
+#[test]
+fn coordinates_name_entries_or_slices() {
+    let mut tape = Tape::new(&host());
+    let row = |shape: &[usize], numbers: Vec<f64>| Tensor::from_vec(&host(), shape, numbers);
+    let x = tape.param(row(&[2, 2], numbers(4)).unwrap());
+    let index = tape.constant(row(&[2, 2], vec![0.0, 0.0, 1.0, -1.0]).unwrap());
+    let y = tape.gather_nd(x, index);
+    assert_eq!(tape.value(y).to_vec().unwrap(), [0.0, 3.0]);
+    let index = tape.constant(row(&[2, 1], vec![1.0, 0.0]).unwrap());
+    let y = tape.gather_nd(x, index);
+    assert_eq!(tape.value(y).to_vec().unwrap(), [2.0, 3.0, 0.0, 1.0]);
+    let cube = tape.input(row(&[1, 2, 2, 2], numbers(8)).unwrap());
+    let index = tape.constant(row(&[2, 1, 2], vec![0.0, 1.0, 1.0, 0.0]).unwrap());
+    let y = tape.gather_nd(cube, index);
+    assert_eq!(tape.value(y).shape().to_vec(), [1, 2, 1, 2]);
+    assert_eq!(tape.value(y).to_vec().unwrap(), [2.0, 3.0, 4.0, 5.0]);
+    let line = tape.input(row(&[1, 8], (1..=8).map(f64::from).collect()).unwrap());
+    let index = tape.constant(row(&[4, 1], vec![4.0, 3.0, 1.0, 7.0]).unwrap());
+    let updates = tape.constant(row(&[4], vec![9.0, 10.0, 11.0, 12.0]).unwrap());
+    let y = tape.scatter_nd(line, index, updates, ScatterReduction::Replace);
+    assert_eq!(tape.value(y).to_vec().unwrap(), [1.0, 11.0, 3.0, 10.0, 9.0, 6.0, 7.0, 12.0]);
+    let index = tape.input(row(&[1, 2, 2], vec![0.0, 1.0, 0.0, 1.0]).unwrap());
+    let updates = tape.input(row(&[1, 2, 2], vec![10.0, 20.0, 100.0, 200.0]).unwrap());
+    let y = tape.scatter_nd(cube, index, updates, ScatterReduction::Add);
+    let added = [0.0, 1.0, 112.0, 223.0, 4.0, 5.0, 6.0, 7.0];
+    assert_eq!(tape.value(y).to_vec().unwrap(), added);
+}
+
 #[test]
 fn pads_continue_as_pytorch_s_do() {
     let mut tape = Tape::new(&host());
@@ -218,6 +248,27 @@ fn channels_and_blocks_of_pixels() {
     assert_eq!(last[..12], [0., 9., 1., 10., 2., 11., 18., 27., 19., 28., 20., 29.]);
     let back = tape.space_to_depth(blocks_first, 2);
     assert_eq!(tape.value(back).to_vec().unwrap(), tape.value(x).to_vec().unwrap());
+}
+
+/// By their definition: the largest entry of `⌊o·in/out⌋ .. ⌈(o+1)·in/out⌉`, the first of several.
+#[test]
+fn adaptive_maxima_are_those_of_their_windows() {
+    for [from, to] in [[6, 3], [5, 3], [3, 5], [4, 1], [7, 4]] {
+        let x = random(&[2, 3, from, 2], 5);
+        let mut tape = Tape::new(&host());
+        let input = tape.input(x.clone());
+        let y = tape.adaptive_max_pool(input, &[to, 1]);
+        let x = x.to_vec().unwrap();
+        let largest = |at: usize| {
+            let (plane, o) = (at / to, at % to);
+            let window = o * from / to..((o + 1) * from).div_ceil(to);
+            let entries =
+                window.flat_map(|row| [0, 1].map(|col| x[(plane * from + row) * 2 + col]));
+            entries.fold(f64::NEG_INFINITY, f64::max)
+        };
+        let expected: Vec<f64> = (0..6 * to).map(largest).collect();
+        assert_eq!(tape.value(y).to_vec().unwrap(), expected, "{from} to {to}");
+    }
 }
 
 #[test]

@@ -174,6 +174,21 @@ fn second_derivatives_of_the_table() {
 }
 
 #[test]
+fn normalisation_of_what_does_not_vary() {
+    // A row of zeros, a constant one, and one that is constant but for rounding: ε is all the
+    // variance there is.
+    let mut entries = vec![0.0; 4];
+    entries.extend([1e3; 4]);
+    entries.extend([1e3, 1e3, 1e3, 1e3 + 1e-13]);
+    let x = Tensor::from_vec(&host(), [3, 4], entries).unwrap();
+    assert_right(&Normalize { block: 4, centre: true, epsilon: 0.5 }, &[x], &[true]);
+    let zeros = Tensor::zeros(&host(), [2, 4]);
+    let mean_square = Normalize { block: 4, centre: false, epsilon: 0.5 };
+    assert_eq!(mean_square.forward(&[&zeros]).to_vec().unwrap(), [0.0; 8]);
+    assert_right(&mean_square, &[zeros], &[true]);
+}
+
+#[test]
 fn operations_on_parameters_alone() {
     assert_right(
         &Arithmetic(Binary::Add),

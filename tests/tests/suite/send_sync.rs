@@ -48,11 +48,13 @@ fn graphs_and_sweeps() {
 #[test]
 fn operations_and_losses() {
     shared! {
-        dyn autodiff::Op, ops::Resample, ops::Gather, ops::Scatter, ops::Slice, ops::Arithmetic, ops::BatchNormalize, ops::Concat,
+        dyn autodiff::Op, ops::Arithmetic, ops::BatchNormalize, ops::Broadcast, ops::Concat,
+        ops::CumSum, ops::Gather, ops::Resample, ops::ResizeOptions, ops::Scatter, ops::Slice,
         ops::Conv, ops::ConvTranspose, ops::Embedding, ops::IndexSelect, ops::Linear, ops::Map,
         ops::MatMul, ops::Normalize, ops::ZeroPad, ops::Permute, ops::AvgPool, ops::MaxPool,
         ops::Reshape, ops::Softmax, ops::Sum, ops::ConvOptions, ops::PoolOptions,
-        ops::AttentionParams, ops::RecurrentParams,
+        ops::AttentionParams, ops::AttentionOptions, ops::RecurrentParams, ops::RecurrentOptions,
+        ops::RecurrentStates, ops::Cell, ops::MaskedSoftmax, ops::LocalResponseOptions,
         dyn autodiff::Loss, autodiff::Mse, autodiff::CrossEntropy, autodiff::BceWithLogits,
         autodiff::Labels, autodiff::Reduction, autodiff::RootColumns,
     }
@@ -70,7 +72,8 @@ fn models_and_layers() {
         nn::RmsNorm, nn::MaxPool1d, nn::MaxPool2d, nn::MaxPool3d, nn::AvgPool1d, nn::AvgPool2d,
         nn::AvgPool3d, nn::AdaptiveAvgPool1d, nn::AdaptiveAvgPool2d, nn::AdaptiveAvgPool3d,
         nn::Recurrent, nn::Residual, nn::Shared, nn::Embedding, nn::PositionalEmbedding,
-        nn::SelfAttention, nn::Flatten, nn::ZeroPad,
+        nn::SelfAttention, nn::MultiheadAttention, nn::TransformerEncoderLayer, nn::InstanceNorm,
+        nn::LocalResponseNorm, nn::Bilinear, nn::Cell, nn::Flatten, nn::ZeroPad,
     }
 }
 

@@ -30,12 +30,12 @@ impl Tape {
         shape[own.rank() - 2..].copy_from_slice(&[rows, cols]);
         let device = self.device().clone();
         let mask = Tensor::from_buf(&device, Shape::new(&shape), device.upload(mask.into()));
-        let mask = self.constant(mask);
-        self.mul(x, mask)
+        let (mask, zero) = (self.constant(mask), self.constant(Tensor::zeros(&device, [])));
+        self.select(mask, x, zero)
     }
 
     /// The entries of the last two axes on and below diagonal `k` (0 is the main one, positive ones
-    /// are above it), zero at the others, which count as finite.
+    /// are above it), zero at the others.
     ///
     /// # Panics
     /// If there are no two axes (samples apart).
@@ -44,8 +44,7 @@ impl Tape {
         self.triangle("lower triangle", x, |above| above <= k)
     }
 
-    /// The entries of the last two axes on and above diagonal `k`, zero at the others, which count
-    /// as finite.
+    /// The entries of the last two axes on and above diagonal `k`, zero at the others.
     ///
     /// # Panics
     /// If there are no two axes (samples apart).

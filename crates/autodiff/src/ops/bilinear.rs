@@ -7,8 +7,8 @@ impl Tape {
     /// `xᵀ W_o z + b_o` along the last axes: x `[N, *, I]`, z `[N, *, J]` of equal further axes,
     /// weight `[O, I, J]`, bias `[O]`, to `[N, *, O]` (PyTorch's `nn.Bilinear`).
     ///
-    /// The products of entries, `[N, *, I·J]`, are held on the tape; the weight's Jacobian keeps the
-    /// structure of a linear map of them.
+    /// The products of entries, `[N, *, I·J]`, are held on the tape; the weight's Jacobian keeps
+    /// the structure of a linear map of them.
     ///
     /// ```
     /// use vivit_autodiff::Tape;

@@ -6,7 +6,7 @@
 
 use vivit_tensor::{ConvDims, Tensor, Window};
 
-use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Order, Outer, OuterDims, Second, Tape, Var};
 
 /// Options of a convolution, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +152,7 @@ impl Op for Conv {
             o,
             i: c * window.kernel_len(),
             one_hot: false,
+            order: Order::OutIn,
         })
     }
 

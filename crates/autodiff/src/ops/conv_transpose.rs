@@ -163,6 +163,7 @@ impl Op for ConvTranspose {
             o: c * window.kernel_len(),
             i: o,
             one_hot: false,
+            order: Order::InOut,
         })
     }
 

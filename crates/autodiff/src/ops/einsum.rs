@@ -81,8 +81,8 @@ impl Tape {
     /// The equation speaks of one sample: the sample axis has no label, and operands with and
     /// without one mix. Labels that the result lacks are summed over; a label that is written twice
     /// in one operand takes its diagonal; `...` stands for axes that align at their ends and repeat
-    /// where they are one long. Without `->` the result has the labels that are written once, in the
-    /// order of the alphabet. Operands are contracted from left to right, by matrix products.
+    /// where they are one long. Without `->` the result has the labels that are written once, in
+    /// the order of the alphabet. Operands are contracted from left to right, by matrix products.
     ///
     /// ```
     /// use vivit_autodiff::Tape;

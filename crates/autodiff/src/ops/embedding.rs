@@ -3,7 +3,10 @@
 use vivit_tensor::Tensor;
 
 use crate::one_hot::OneHot;
-use crate::{Batch, Effort, Error, FiniteCheck, Io, Op, Outer, OuterDims, Second, Tape, Var};
+use crate::op::{zero_jac, zero_jac_t};
+use crate::{
+    Batch, Effort, Error, FiniteCheck, Io, Op, Order, Outer, OuterDims, Second, Tape, Var,
+};
 
 /// Embedding. Arguments: x `[N, *]`, whole numbers below the vocabulary's size, and w `[vocabulary,
 /// F]`; result `[N, *, F]`.
@@ -41,7 +44,7 @@ impl Op for Embedding {
         let v = mat.shape()[0];
         let shape = io.args[wrt].shape();
         if wrt == 0 {
-            return Tensor::zeros(mat.device(), shape.prefixed(&[v]));
+            return zero_jac_t(io, wrt, mat, batch);
         }
         let (n, keep) = (io.samples(), io.batch(batch) == Batch::Keep);
         let product = one_hot(io.args[0], io.args[1], n).scatter(mat, keep);
@@ -51,7 +54,7 @@ impl Op for Embedding {
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
         if wrt == 0 {
-            return Tensor::zeros(tangent.device(), shape);
+            return zero_jac(io, tangent);
         }
         one_hot(io.args[0], io.args[1], 1).look_up(tangent).reshape(shape)
     }
@@ -67,7 +70,16 @@ impl Op for Embedding {
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let (i, o) = (io.args[1].shape()[0], io.args[1].shape()[1]);
         let t = io.share(0);
-        (wrt == 1).then_some(OuterDims { v: 1, n: 1, g: 1, t, o, i, one_hot: true })
+        (wrt == 1).then_some(OuterDims {
+            v: 1,
+            n: 1,
+            g: 1,
+            t,
+            o,
+            i,
+            one_hot: true,
+            order: Order::InOut,
+        })
     }
 
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {

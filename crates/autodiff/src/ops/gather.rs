@@ -2,16 +2,22 @@
 
 use vivit_tensor::{AxisPicks, Shape, Tensor};
 
-use crate::{Batch, Effort, Error, FiniteCheck, Io, Op, Outer, OuterDims, Second, Tape, Var};
+use crate::op::{zero_jac, zero_jac_t};
+use crate::{
+    Batch, Effort, Error, FiniteCheck, Io, Op, Order, Outer, OuterDims, Second, Tape, Var,
+};
 
 /// Entries of an axis of x, chosen by whole numbers below the axis's length. Arguments: x and
 /// index; nothing is differentiated in index.
 ///
 /// Either argument may carry a sample axis, or both, and the result does then.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Gather {
     /// The axis of x.
     pub axis: usize,
+    /// The axes that the axis of x consists of: where it is several, the index's last axis holds
+    /// coordinates.
+    pub axis_lens: Vec<usize>,
     /// Whether x and index carry a sample axis.
     pub batched: [bool; 2],
     /// Whether index has an entry for every entry of the result, and its shape; otherwise its shape
@@ -27,7 +33,11 @@ impl Gather {
         let outer = x[of_x..self.axis].iter().product();
         let inner = x[self.axis + 1..].iter().product();
         let own = &index[of_index..];
-        let picks = if self.per_entry { own[self.axis - of_x] } else { own.iter().product() };
+        let picks = if self.per_entry {
+            own[self.axis - of_x]
+        } else {
+            own.iter().product::<usize>() / self.axis_lens.len()
+        };
         AxisPicks {
             columns,
             samples,
@@ -45,13 +55,15 @@ impl Gather {
         if self.per_entry {
             [samples, own].concat()
         } else {
+            let own = if self.axis_lens.len() > 1 { &own[..own.len() - 1] } else { own };
             [samples, &x[of_x..self.axis], own, &x[self.axis + 1..]].concat()
         }
     }
 
     /// Whether x is a table of rows that every sample looks up.
     fn is_lookup(&self) -> bool {
-        self.axis == 0 && self.batched == [false, true] && !self.per_entry
+        let by_rows = !self.per_entry && self.axis_lens.len() == 1;
+        self.axis == 0 && self.batched == [false, true] && by_rows
     }
 }
 
@@ -62,36 +74,40 @@ impl Op for Gather {
 
     fn forward(&self, args: &[&Tensor]) -> Tensor {
         let (x, index, device) = (args[0], args[1], args[0].device());
-        let at = device.positions(index.buf(), x.shape()[self.axis]);
+        let at = device.positions(index.buf(), &self.axis_lens);
         let picks = self.picks(1, x.shape(), index.shape());
         let shape = self.out_shape(x.shape(), index.shape());
         Tensor::from_buf(device, shape.as_slice(), device.gather_axis(x.buf(), &at, &picks))
     }
 
+    fn is_piecewise_constant(&self, wrt: usize) -> bool {
+        wrt == 1
+    }
+
     /// - x: `Σ_{p: index[p] = j} M[…, p, …]` at entry j
     /// - index: zero
     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
+        if wrt == 1 {
+            return zero_jac_t(io, wrt, mat, batch);
+        }
         let (v, n, keep) = (mat.shape()[0], io.samples(), io.batch(batch) == Batch::Keep);
         let front: &[usize] = if keep && !io.batched[wrt] { &[v, n] } else { &[v] };
         let shape = io.args[wrt].shape().prefixed(front);
-        if wrt == 1 {
-            return Tensor::zeros(mat.device(), shape);
-        }
         let (x, index, device) = (io.args[0], io.args[1], mat.device());
-        let at = device.positions(index.buf(), x.shape()[self.axis]);
+        let at = device.positions(index.buf(), &self.axis_lens);
         let picks = self.picks(v, x.shape(), index.shape());
         let picks = AxisPicks { own_source: self.batched[0] || keep, ..picks };
         Tensor::from_buf(device, shape, device.scatter_axis(mat.buf(), &at, &picks))
     }
 
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
+        if wrt == 1 {
+            return zero_jac(io, tangent);
+        }
         let (k, device) = (tangent.shape()[0], tangent.device());
         let shape = io.out.shape().prefixed(&[k]);
-        if wrt == 1 {
-            return Tensor::zeros(device, shape);
-        }
         let (x, index) = (io.args[0], io.args[1]);
-        let at = device.positions(index.buf(), x.shape()[self.axis]);
+        let at = device.positions(index.buf(), &self.axis_lens);
         let picks = self.picks(k, x.shape(), index.shape());
         Tensor::from_buf(device, shape, device.gather_axis(tangent.buf(), &at, &picks))
     }
@@ -108,7 +124,16 @@ impl Op for Gather {
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         (wrt == 0 && self.is_lookup()).then(|| {
             let (i, t) = (io.args[0].shape()[0], io.share(1));
-            OuterDims { v: 1, n: 1, g: 1, t, o: io.args[0].len() / i.max(1), i, one_hot: true }
+            OuterDims {
+                v: 1,
+                n: 1,
+                g: 1,
+                t,
+                o: io.args[0].len() / i.max(1),
+                i,
+                one_hot: true,
+                order: Order::InOut,
+            }
         })
     }
 
@@ -122,31 +147,42 @@ impl Op for Gather {
     }
 }
 
-/// Whole numbers as positions on an axis: negative ones count from the end, NaN stands for what is
-/// none. Nothing is differentiated.
-#[derive(Clone, Copy, Debug)]
-struct AxisPositions {
-    axis_len: usize,
+/// Whole numbers as coordinates `[*, axes]`, or positions on one axis: negative ones count from the
+/// end, NaN stands for what is none. Nothing is differentiated.
+#[derive(Clone, Debug)]
+struct Positions {
+    axis_lens: Vec<usize>,
 }
 
-impl Op for AxisPositions {
+impl Op for Positions {
     fn name(&self) -> &'static str {
         "positions on an axis"
     }
 
     fn forward(&self, args: &[&Tensor]) -> Tensor {
-        let (index, device) = (args[0], args[0].device());
-        // Where this fails the device has, and says so later.
-        let known = device.row_or_nan(index.buf(), self.axis_len, true);
-        known.map_or_else(|_| index.clone(), |at| Tensor::from_buf(device, *index.shape(), at))
+        let (index, device, axes) = (args[0], args[0].device(), self.axis_lens.len());
+        let columns = index.reshape([index.len() / axes, axes]);
+        let known = |(at, &len): (usize, &usize)| {
+            let column = columns.index_select(1, &[at]);
+            // Where this fails the device has, and says so later.
+            let known = device.row_or_nan(column.buf(), len, true);
+            known
+                .map_or_else(|_| column.clone(), |at| Tensor::from_buf(device, *column.shape(), at))
+        };
+        let known: Vec<Tensor> = self.axis_lens.iter().enumerate().map(known).collect();
+        Tensor::concat(&known, 1).reshape(*index.shape())
     }
 
-    fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
-        Tensor::zeros(mat.device(), io.args[0].shape().prefixed(&mat.shape()[..1]))
+    fn is_piecewise_constant(&self, _wrt: usize) -> bool {
+        true
+    }
+
+    fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
+        zero_jac_t(io, wrt, mat, batch)
     }
 
     fn jac(&self, io: Io<'_>, _wrt: usize, tangent: &Tensor) -> Tensor {
-        Tensor::zeros(tangent.device(), io.out.shape().prefixed(&tangent.shape()[..1]))
+        zero_jac(io, tangent)
     }
 
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
@@ -159,16 +195,16 @@ impl Op for AxisPositions {
 }
 
 impl Tape {
-    /// Positions on an axis from indices, of which negative ones count from the end; the claim that
-    /// they are some is looked at before any result is returned.
-    pub(super) fn axis_positions(&mut self, index: Var, axis_len: usize) -> Var {
-        let positions = self.record(AxisPositions { axis_len }, &[index]);
+    /// Positions on an axis (or coordinates on several) from indices, of which negative ones count
+    /// from the end; the claim that they are some is looked at before any result is returned.
+    pub(super) fn axis_positions(&mut self, index: Var, axis_lens: &[usize]) -> Var {
+        let lens = axis_lens.to_vec();
+        let positions = self.record(Positions { axis_lens: lens.clone() }, &[index]);
         let (given, witness) = (self.value(index).clone(), self.value(positions).clone());
         let shape = *given.shape();
-        let fault = move |at: usize, value: f64| Error::NoEntry {
-            value,
-            index: shape.index_of(at),
-            axis_len,
+        let fault = move |at: usize, value: f64| {
+            let axis_len = lens[at % lens.len()];
+            Error::NoEntry { value, index: shape.index_of(at), axis_len }
         };
         self.add_check(FiniteCheck::witnessed(witness, &given, fault));
         positions
@@ -201,8 +237,9 @@ impl Tape {
     pub fn gather(&mut self, x: Var, axis: usize, index: Var) -> Var {
         self.expect_axis("gather", x, axis);
         let batched = [self.is_batched(x), self.is_batched(index)];
-        let index = self.axis_positions(index, self.value(x).shape()[axis]);
-        self.record(Gather { axis, batched, per_entry: false }, &[x, index])
+        let axis_lens = vec![self.value(x).shape()[axis]];
+        let index = self.axis_positions(index, &axis_lens);
+        self.record(Gather { axis, axis_lens, batched, per_entry: false }, &[x, index])
     }
 
     /// The entries `index` of axis `axis`, one for every entry of the result, as `torch.gather`:
@@ -229,7 +266,43 @@ impl Tape {
                 source = self.slice(source, at, 0, len);
             }
         }
-        let index = self.axis_positions(index, of_x[axis]);
-        self.record(Gather { axis, batched, per_entry: true }, &[source, index])
+        let axis_lens = vec![of_x[axis]];
+        let index = self.axis_positions(index, &axis_lens);
+        self.record(Gather { axis, axis_lens, batched, per_entry: true }, &[source, index])
+    }
+
+    /// The entries whose coordinates the index's last axis holds, as ONNX's `GatherND`: with as
+    /// many coordinates as it is long, `y[p, …] = x[index[p, 0], index[p, 1], …, …]`.
+    ///
+    /// The coordinates are those of a sample where x carries a sample axis. Sample axes and numbers
+    /// are as in [`gather`](Tape::gather).
+    ///
+    /// # Panics
+    /// If there are no coordinates, or more than axes.
+    #[track_caller]
+    pub fn gather_nd(&mut self, x: Var, index: Var) -> Var {
+        let [axis_lens, inner, places] = self.coordinates("gather by coordinates", x, index);
+        let source = self.reshape(x, &[&[axis_lens.iter().product()], &inner[..]].concat());
+        let count: usize = places.iter().product();
+        let (axes, axis) = (axis_lens.len(), usize::from(self.is_batched(x)));
+        let flat: &[usize] = if axes > 1 { &[count, axes] } else { &[count] };
+        let flat = self.reshape(index, flat);
+        let at = self.axis_positions(flat, &axis_lens);
+        let batched = [self.is_batched(x), self.is_batched(index)];
+        let y = self.record(Gather { axis, axis_lens, batched, per_entry: false }, &[source, at]);
+        self.reshape(y, &[places, inner].concat())
+    }
+
+    /// The axes that the index's coordinates speak of, the others of x, and the others of index.
+    #[track_caller]
+    pub(super) fn coordinates(&self, what: &str, x: Var, index: Var) -> [Vec<usize>; 3] {
+        let (of_x, of_index) = (self.own_shape(x), self.own_shape(index));
+        let axes = of_index.last().copied().unwrap_or(0);
+        assert!(
+            (1..=of_x.rank()).contains(&axes),
+            "{what}: an index {of_index} of {axes} coordinates for {of_x}"
+        );
+        let (named, inner) = of_x.split_at(axes);
+        [named.to_vec(), inner.to_vec(), of_index[..of_index.rank() - 1].to_vec()]
     }
 }

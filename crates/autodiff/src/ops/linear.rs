@@ -2,10 +2,10 @@
 
 use vivit_tensor::{Gemm, Tensor};
 
-use crate::{Batch, Effort, Io, Op, Outer, OuterDims, Positions, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Order, Outer, OuterDims, Positions, Second, Tape, Var};
 
-/// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` (or `[O, *]` with I entries per
-/// row) and, optionally, b `[O]`.
+/// Affine map of the last axis. Arguments: x `[N, *, I]`, w `[O, I]` (or `[O, *]` with I entries
+/// per row) and, optionally, b `[O]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear;
 
@@ -65,8 +65,16 @@ impl Op for Linear {
 
     fn outer_dims(&self, io: Io<'_>, wrt: usize) -> Option<OuterDims> {
         let [o, i] = rows(io.args[1]);
-        let t = io.share(0) / i;
-        (wrt == 1).then_some(OuterDims { v: 1, n: 1, g: 1, t, o, i, one_hot: false })
+        (wrt == 1).then(|| OuterDims {
+            v: 1,
+            n: 1,
+            g: 1,
+            t: io.share(0) / i,
+            o,
+            i,
+            one_hot: false,
+            order: Order::OutIn,
+        })
     }
 
     fn effort(&self, io: Io<'_>, wrt: usize) -> Effort {

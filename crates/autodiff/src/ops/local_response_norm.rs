@@ -20,8 +20,8 @@ vivit_tensor::options! {
 
 impl Tape {
     /// `x / (k + α m)^β` of `[N, C, *]`, with m the mean of the squares of `size` neighbouring
-    /// channels: `⌊size/2⌋` before, `⌊(size−1)/2⌋` after; channels that are not there count as zeros
-    /// (PyTorch's `LocalResponseNorm`).
+    /// channels: `⌊size/2⌋` before, `⌊(size−1)/2⌋` after; channels that are not there count as
+    /// zeros (PyTorch's `LocalResponseNorm`).
     ///
     /// ```
     /// use vivit_autodiff::Tape;

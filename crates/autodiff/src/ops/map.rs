@@ -59,8 +59,9 @@ impl Op for Map {
         Some(route.then_scale(self.0, io.args[0], io.out))
     }
 
+    /// The slopes are held.
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
-        Effort::of(io.out_share())
+        Effort { per_sample: io.out_share(), ..Effort::of(io.out_share()) }
     }
 
     /// `f″(x)`

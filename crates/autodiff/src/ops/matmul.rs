@@ -220,11 +220,10 @@ impl Op for MatMul {
     fn outer(&self, io: Io<'_>, wrt: usize, mat: &Tensor) -> Option<Outer> {
         self.weight(io).filter(|&weight| weight == wrt)?;
         let dims = self.outer_dims(io, wrt)?;
-        let (v, n, OuterDims { t, o, i, .. }) = (mat.shape()[0], io.samples(), dims);
+        let (v, n, OuterDims { t, o, i, order, .. }) = (mat.shape()[0], io.samples(), dims);
         let z = io.args[1 - wrt];
         Some(if wrt == 1 {
             let (s, z) = (mat.reshape([v, n, 1, t, o]), z.reshape([n, 1, t, i]));
-            let order = if self.transposed { Order::OutIn } else { Order::InOut };
             Outer::new(s, z, [Positions::Outside; 2]).ordered(order)
         } else {
             let s = mat.reshape([v, n, 1, o, t]);
@@ -241,7 +240,9 @@ impl Op for MatMul {
         self.weight(io).filter(|&weight| weight == wrt)?;
         let d = self.dims(io.args[0].shape(), io.args[1].shape());
         let (o, t) = if wrt == 1 { (d.j, io.share(0) / d.k.max(1)) } else { (d.i, d.j) };
-        Some(OuterDims { v: 1, n: 1, g: 1, t, o, i: d.k, one_hot: false })
+        let in_out = wrt == 1 && !self.transposed;
+        let order = if in_out { Order::InOut } else { Order::OutIn };
+        Some(OuterDims { v: 1, n: 1, g: 1, t, o, i: d.k, one_hot: false, order })
     }
 
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
@@ -291,9 +292,9 @@ impl Tape {
     /// I, J]`.
     ///
     /// Leading axes of length one, and missing ones, repeat; a vector is a row on the left and a
-    /// column on the right. A factor without a sample axis is that of every sample; a matrix of this
-    /// kind is a weight, whose derivatives per sample stay sums of outer products (on the left, if
-    /// the other factor has no further leading axes).
+    /// column on the right. A factor without a sample axis is that of every sample; a matrix of
+    /// this kind is a weight, whose derivatives per sample stay sums of outer products (on the
+    /// left, if the other factor has no further leading axes).
     ///
     /// ```
     /// use vivit_autodiff::Tape;

@@ -1,9 +1,9 @@
 //! Normalisation to mean zero and variance one (or to mean square one) over blocks of entries, and
 //! the layers made of it.
 
-use vivit_tensor::{Tensor, Unary};
+use vivit_tensor::Tensor;
 
-use super::normal::{Normal, inverse_deviation};
+use super::normal::Normal;
 use crate::{Batch, Io, Op, Second, Tape, Var};
 
 /// Normalises blocks of `block` consecutive entries of each sample.
@@ -26,18 +26,16 @@ impl Normalize {
         x.sum(last).scale(1.0 / self.block as f64).reshape(&shape)
     }
 
-    /// Blocks as rows, centred, and `1/σ` of each.
-    fn centred(self, x: &Tensor) -> (Tensor, Tensor) {
-        let rows = x.reshape([x.len() / self.block, self.block]);
-        let centred = if self.centre { rows.sub(&self.mean(&rows)) } else { rows };
-        let variance = self.mean(&centred.unary(Unary::Square));
-        (centred, inverse_deviation(&variance, self.epsilon))
+    /// `1/σ` of each block, from the argument.
+    fn inverse(self, x: &Tensor) -> Tensor {
+        x.inverse_deviations(self.block, self.centre, self.epsilon)
     }
 
     fn normal(self, io: Io<'_>) -> Normal<impl Fn(&Tensor) -> Tensor> {
+        let rows = io.out.len() / self.block;
         Normal {
-            normal: io.out.reshape([io.out.len() / self.block, self.block]),
-            inverse: self.centred(io.args[0]).1,
+            normal: io.out.reshape([rows, self.block]),
+            inverse: self.inverse(io.args[0]).reshape([rows, 1]),
             mean: move |x: &Tensor| self.mean(x),
             centre: self.centre,
         }
@@ -56,12 +54,11 @@ impl Op for Normalize {
     }
 
     fn forward(&self, args: &[&Tensor]) -> Tensor {
-        let (centred, inverse) = self.centred(args[0]);
-        centred.mul(&inverse).reshape(*args[0].shape())
+        args[0].normalize(self.block, self.centre, self.epsilon)
     }
 
     fn jac_t(&self, io: Io<'_>, _wrt: usize, mat: &Tensor, _batch: Batch) -> Tensor {
-        self.normal(io).product(&self.rows(mat)).reshape(*mat.shape())
+        mat.normalize_chain(io.out, &self.inverse(io.args[0]), self.centre)
     }
 
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {

@@ -72,3 +72,26 @@ impl Tape {
         self.record(ZeroPad { pads: pads.to_vec() }, &[x])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vivit_tensor::{Device, Rng};
+
+    use super::*;
+    use crate::check::check_derivatives;
+
+    #[test]
+    fn derivatives_hold() {
+        let cpu = Device::cpu_f64();
+        let x = Tensor::from_vec(&cpu, [2, 4, 3], Rng::new(3).normal(24)).unwrap();
+        for pads in [[(-1, -2), (0, 0)], [(0, 0), (0, -1)], [(-1, 0), (-1, 0)], [(-1, 1), (0, 0)]] {
+            for batched in [true, false] {
+                let op = ZeroPad { pads: pads.to_vec() };
+                let checks = check_derivatives(&op, std::slice::from_ref(&x), &[batched], 5);
+                for check in checks.unwrap() {
+                    assert!(check.passed(), "{pads:?}: {check}");
+                }
+            }
+        }
+    }
+}

@@ -5,8 +5,8 @@ use vivit_tensor::Tensor;
 use crate::{Tape, Var};
 
 impl Tape {
-    /// The last axes continued: position `at` outside an axis of `len` is a copy of `entry(at, len)`;
-    /// pads are at most `most(len)` long.
+    /// The last axes continued: position `at` outside an axis of `len` is a copy of `entry(at,
+    /// len)`; pads are at most `most(len)` long.
     #[track_caller]
     fn pad_by(
         &mut self,

@@ -195,6 +195,35 @@ impl Tape {
         self.record(MaxPool::new(options.clone()), &[x])
     }
 
+    /// The largest entries of windows that cover each plane: x `[N, C, *in]` to `[N, C, *output]`.
+    /// Window `o` of `out` over `in` entries spans `⌊o·in/out⌋ .. ⌈(o+1)·in/out⌉`, as in
+    /// [`adaptive_avg_pool`](Tape::adaptive_avg_pool).
+    ///
+    /// # Panics
+    /// If the number of spatial axes differs, or one is empty.
+    #[track_caller]
+    pub fn adaptive_max_pool(&mut self, x: Var, output: &[usize]) -> Var {
+        let shape = *self.value(x).shape();
+        assert!(
+            shape.rank() == 2 + output.len() && !shape.contains(&0) && !output.contains(&0),
+            "adaptive pooling of {shape} to {output:?}"
+        );
+        let (mut kernel, mut y) = (Vec::new(), x);
+        for (axis, &to) in (2..).zip(output) {
+            let from = shape[axis];
+            let window = |o: usize| o * from / to..((o + 1) * from).div_ceil(to);
+            // Windows side by side, the shorter ones continued by their last entries.
+            let longest = (0..to).map(|o| window(o).len()).max().unwrap_or(1);
+            let entries = |o: usize| (0..longest).map(move |at| at.min(window(o).len() - 1));
+            let pick: Vec<usize> =
+                (0..to).flat_map(|o| entries(o).map(move |at| window(o).start + at)).collect();
+            let in_place = pick.iter().copied().eq(0..from);
+            y = if in_place { y } else { self.index_select(y, axis, &pick) };
+            kernel.push(longest);
+        }
+        self.max_pool(y, &PoolOptions::new(&kernel))
+    }
+
     /// The mean of each window: x `[N, C, *in]` to `[N, C, *out]`.
     ///
     /// # Panics

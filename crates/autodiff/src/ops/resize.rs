@@ -208,7 +208,8 @@ mod tests {
         }
     }
 
-    /// `resize_upsample_scales_cubic` in ONNX's specification: 1, …, 16 in four rows, twice as large.
+    /// `resize_upsample_scales_cubic` in ONNX's specification: 1, …, 16 in four rows, twice as
+    /// large.
     #[test]
     fn cubic_values_are_onnx_s() {
         let cpu = Device::cpu_f64();

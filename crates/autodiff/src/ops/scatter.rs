@@ -1,7 +1,8 @@
 //! Entries sent along an axis to where indices on the tape say: the adjoint of gathering.
 
-use vivit_tensor::{AxisPicks, Shape, Tensor, Unary};
+use vivit_tensor::{AxisPicks, Shape, Tensor};
 
+use crate::op::{zero_jac, zero_jac_t};
 use crate::{Batch, Effort, Io, Op, Second, Tape, Var};
 
 /// What a scatter does with what is there already.
@@ -16,12 +17,13 @@ pub enum ScatterReduction {
 /// Sums of updates at the entries of an axis that an index names, zero at the others: `y[…,
 /// index[…, p, …], …] = Σ_p u[…, p, …]`. Arguments: index, whole numbers below the axis's length,
 /// and updates; nothing is differentiated in index.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Scatter {
     /// The axis, of a sample.
     pub axis: usize,
-    /// Its length in the result.
-    pub axis_len: usize,
+    /// Its length in the result, or those of the axes that it consists of: of several, the index
+    /// holds coordinates.
+    pub axis_lens: Vec<usize>,
     /// Whether index and updates carry a sample axis.
     pub batched: [bool; 2],
     /// Whether index has the updates' shape; otherwise it names an entry for every entry of the
@@ -30,7 +32,12 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// The shape of the updates per sample; where only the index carries a sample axis, they repeat.
+    fn axis_len(&self) -> usize {
+        self.axis_lens.iter().product()
+    }
+
+    /// The shape of the updates per sample; where only the index carries a sample axis, they
+    /// repeat.
     fn own(&self, updates: &Shape) -> Shape {
         if self.batched[1] { updates.tail() } else { *updates }
     }
@@ -45,7 +52,7 @@ impl Scatter {
             samples,
             own_index: self.batched[0],
             per_entry: self.per_entry,
-            ..AxisPicks::along([outer, self.axis_len, inner], own[self.axis])
+            ..AxisPicks::along([outer, self.axis_len(), inner], own[self.axis])
         }
     }
 
@@ -60,7 +67,7 @@ impl Scatter {
     /// `front` and the result's shape.
     fn out_shape(&self, front: &[usize], index: &Shape, updates: &Shape) -> Shape {
         let mut shape = self.own(updates).to_vec();
-        shape[self.axis] = self.axis_len;
+        shape[self.axis] = self.axis_len();
         if self.batched.contains(&true) {
             shape.insert(0, self.samples(index, updates));
         }
@@ -76,7 +83,7 @@ impl Scatter {
         } else {
             u.clone()
         };
-        let at = device.positions(index.buf(), self.axis_len);
+        let at = device.positions(index.buf(), &self.axis_lens);
         let sent = device.scatter_axis(u.buf(), &at, &self.picks(k, n, updates));
         Tensor::from_buf(device, self.out_shape(&[k], index.shape(), updates), sent)
     }
@@ -93,17 +100,21 @@ impl Op for Scatter {
         sent.reshape(sent.shape().tail())
     }
 
+    fn is_piecewise_constant(&self, wrt: usize) -> bool {
+        wrt == 0
+    }
+
     /// - index: zero
     /// - updates: `M[…, index[…, p, …], …]`
     fn jac_t(&self, io: Io<'_>, wrt: usize, mat: &Tensor, batch: Batch) -> Tensor {
+        if wrt == 0 {
+            return zero_jac_t(io, wrt, mat, batch);
+        }
         let (v, n, keep) = (mat.shape()[0], io.samples(), io.batch(batch) == Batch::Keep);
         let front: &[usize] = if keep && !io.batched[wrt] { &[v, n] } else { &[v] };
         let shape = io.args[wrt].shape().prefixed(front);
-        if wrt == 0 {
-            return Tensor::zeros(mat.device(), shape);
-        }
         let (index, device, updates) = (io.args[0], mat.device(), io.args[1].shape());
-        let at = device.positions(index.buf(), self.axis_len);
+        let at = device.positions(index.buf(), &self.axis_lens);
         let picked = device.gather_axis(mat.buf(), &at, &self.picks(v, n, updates));
         if self.batched == [true, false] {
             let kept = Tensor::from_buf(device, updates.prefixed(&[v, n]), picked);
@@ -114,8 +125,7 @@ impl Op for Scatter {
 
     fn jac(&self, io: Io<'_>, wrt: usize, tangent: &Tensor) -> Tensor {
         if wrt == 0 {
-            let shape = io.out.shape().prefixed(&tangent.shape()[..1]);
-            return Tensor::zeros(tangent.device(), shape);
+            return zero_jac(io, tangent);
         }
         self.send(tangent, io.args[0], io.args[1].shape())
     }
@@ -152,9 +162,9 @@ impl Tape {
         self.scatter_into(x, axis, index, updates, (true, reduction))
     }
 
-    /// `x` with the updates at the entries `index` of axis `axis`, `index: [P]` naming whole slices:
-    /// `y[…, index[p], …]` becomes, or has added, `updates[…, p, …]` (`torch.index_copy` and
-    /// `index_add`). Otherwise as [`scatter_elements`](Tape::scatter_elements).
+    /// `x` with the updates at the entries `index` of axis `axis`, `index: [P]` naming whole
+    /// slices: `y[…, index[p], …]` becomes, or has added, `updates[…, p, …]` (`torch.index_copy`
+    /// and `index_add`). Otherwise as [`scatter_elements`](Tape::scatter_elements).
     ///
     /// # Panics
     /// As there.
@@ -180,38 +190,67 @@ impl Tape {
         (per_entry, reduction): (bool, ScatterReduction),
     ) -> Var {
         self.expect_axis("scatter", x, axis);
-        let own = |tape: &Self, var: Var| {
-            let shape = *tape.value(var).shape();
-            if tape.is_batched(var) { shape.tail() } else { shape }
-        };
-        let (of_x, of_index, of_updates) = (own(self, x), own(self, index), own(self, updates));
+        let [of_x, of_index, of_updates] = [x, index, updates].map(|var| self.own_shape(var));
         let axis = axis - usize::from(self.is_batched(x));
         let fits = of_x.rank() == of_updates.rank()
             && (0..of_x.rank()).all(|at| at == axis || of_x[at] == of_updates[at])
             && if per_entry { of_index == of_updates } else { *of_index == [of_updates[axis]] };
         assert!(fits, "scatter: an index {of_index} and updates {of_updates} for {of_x}");
-        let index = self.axis_positions(index, of_x[axis]);
-        let batched = [self.is_batched(index), self.is_batched(updates)];
-        let op = Scatter { axis, axis_len: of_x[axis], batched, per_entry };
-        let sent = self.record(op, &[index, updates]);
-        let kept = if reduction == ScatterReduction::Add {
-            x
-        } else {
-            let places = self.vacant(op, index, updates);
-            self.mul(x, places)
-        };
-        self.add(kept, sent)
+        let op = Scatter { axis, axis_lens: vec![of_x[axis]], batched: [false; 2], per_entry };
+        self.scatter_as(op, x, index, updates, reduction)
     }
 
-    /// 1 at the entries that no index names, 0 at the others.
-    fn vacant(&mut self, op: Scatter, index: Var, updates: Var) -> Var {
+    /// `x` with the updates at the entries whose coordinates the index's last axis holds, as ONNX's
+    /// `ScatterND`: `y[index[p, 0], index[p, 1], …, …]` becomes, or has added, `updates[p, …]`.
+    ///
+    /// The coordinates are those of a sample. Otherwise as
+    /// [`scatter_elements`](Tape::scatter_elements).
+    ///
+    /// # Panics
+    /// If there are no coordinates, more than axes, or the shapes do not fit.
+    #[track_caller]
+    pub fn scatter_nd(
+        &mut self,
+        x: Var,
+        index: Var,
+        updates: Var,
+        reduction: ScatterReduction,
+    ) -> Var {
+        let [axis_lens, inner, places] = self.coordinates("scatter by coordinates", x, index);
+        let (of_x, of_updates) = (self.own_shape(x), self.own_shape(updates));
+        assert!(
+            of_updates[..] == [&places[..], &inner].concat(),
+            "scatter by coordinates: updates {of_updates} for {places:?} places in {of_x}"
+        );
+        let (count, axes) = (places.iter().product(), axis_lens.len());
+        let flat = self.reshape(x, &[&[axis_lens.iter().product()], &inner[..]].concat());
+        let updates = self.reshape(updates, &[&[count], &inner[..]].concat());
+        let index = self.reshape(index, &[count, axes]);
+        let op = Scatter { axis: 0, axis_lens, batched: [false; 2], per_entry: false };
+        let y = self.scatter_as(op, flat, index, updates, reduction);
+        self.reshape(y, &of_x)
+    }
+
+    /// As `op` says, which is told what carries a sample axis.
+    fn scatter_as(
+        &mut self,
+        op: Scatter,
+        x: Var,
+        index: Var,
+        updates: Var,
+        reduction: ScatterReduction,
+    ) -> Var {
+        let index = self.axis_positions(index, &op.axis_lens);
+        let op = Scatter { batched: [self.is_batched(index), self.is_batched(updates)], ..op };
+        let sent = self.record(op.clone(), &[index, updates]);
+        if reduction == ScatterReduction::Add {
+            return self.add(x, sent);
+        }
+        // Where ones arrive, so do the updates.
+        let ones = Tensor::full(self.device(), self.own_shape(updates), 1.0);
+        let ones = self.constant(ones);
         let op = Scatter { batched: [op.batched[0], false], ..op };
-        let shape = *self.value(updates).shape();
-        let own = if self.is_batched(updates) { shape.tail() } else { shape };
-        let ones = Tensor::full(self.device(), own, 1.0);
-        let named = op.forward(&[self.value(index), &ones]);
-        // 1 − times named, not below 0.
-        let vacant = named.scale(-1.0).unary(Unary::Shift(1.0)).unary(Unary::Relu);
-        if op.batched[0] { self.input(vacant) } else { self.constant(vacant) }
+        let named = self.record(op, &[index, ones]);
+        self.select(named, sent, x)
     }
 }

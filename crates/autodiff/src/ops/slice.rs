@@ -2,7 +2,7 @@
 
 use vivit_tensor::Tensor;
 
-use crate::{Batch, Effort, Io, Op, ScatterJacobian, Second, Tape, Var};
+use crate::{Batch, Effort, Io, Op, Part, ScatterJacobian, Second, Tape, Var};
 
 /// The entries `first`, `first + step`, … of an axis, `len` of them.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +82,10 @@ impl Op for Slice {
 
     fn effort(&self, io: Io<'_>, _wrt: usize) -> Effort {
         Effort { per_column: 2 * io.out_share(), ..Effort::of(io.share(0)) }
+    }
+
+    fn part_of_argument(&self, _io: Io<'_>) -> Option<Part> {
+        (self.step == 1).then_some(Part { axis: self.axis, first: self.first })
     }
 
     fn second(&self, _wrt: usize, _along: usize) -> Second<'_> {

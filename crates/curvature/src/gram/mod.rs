@@ -11,7 +11,7 @@ mod factors;
 mod pairs;
 mod report;
 
-use vivit_autodiff::{Batch, Error, Outer, OuterDims, ParamId, Site};
+use vivit_autodiff::{Batch, Error, Order, Outer, OuterDims, ParamId, Site};
 use vivit_tensor::{Device, Tensor};
 
 pub use cost::{Contraction, ContractionCost, ContractionOrder};
@@ -161,7 +161,7 @@ fn as_rows(
     match structure {
         Some(dims) => (OuterDims { v, n, ..dims }, asked),
         None => (
-            OuterDims { v, n, g: 1, t: 1, o: 1, i: entries, one_hot: false },
+            OuterDims { v, n, g: 1, t: 1, o: 1, i: entries, one_hot: false, order: Order::OutIn },
             Contraction { order: Some(ContractionOrder::Raw), ..asked },
         ),
     }

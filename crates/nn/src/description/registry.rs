@@ -6,10 +6,10 @@ use super::entry::Described;
 use super::error::{DescriptionError, DescriptionProblem};
 use super::options::{Options, shown};
 use crate::{
-    Activation, AdaptiveAvgPool, AvgPool, AxisMap, BatchNorm, Branches, Conv, ConvTranspose,
-    Dropout, Embedding, Flatten, Flip, GroupNorm, InstanceNorm, Layer, LayerNorm, Linear,
-    LocalResponseNorm, MaxPool, MultiheadAttention, PRelu, Permute, PositionalEmbedding, Recurrent,
-    Residual, RmsNorm, Select, SelfAttention, Shared, TransformerEncoderLayer, ZeroPad,
+    Activation, AdaptiveAvgPool, AvgPool, AxisMap, BatchNorm, Bilinear, Branches, Conv,
+    ConvTranspose, Dropout, Embedding, Flatten, Flip, GroupNorm, InstanceNorm, Layer, LayerNorm,
+    Linear, LocalResponseNorm, MaxPool, MultiheadAttention, PRelu, Permute, PositionalEmbedding,
+    Recurrent, Residual, RmsNorm, Select, SelfAttention, Shared, TransformerEncoderLayer, ZeroPad,
 };
 
 macro_rules! registry {
@@ -43,6 +43,7 @@ macro_rules! registry {
 
 registry! {
     Linear,
+    Bilinear,
     Conv<1>,
     Conv<2>,
     Conv<3>,

@@ -13,6 +13,7 @@ use crate::{
 /// One entry per op, few options at their defaults.
 const EVERY_OP: &str = r#"[
     {"op": "linear", "in": 3, "out": 4, "bias": false},
+    {"op": "bilinear", "in1": 3, "in2": 2, "out": 4, "bias": false},
     {"op": "conv1d", "in": 4, "out": 6, "kernel": [3], "stride": [2], "padding": [1],
      "dilation": [2], "groups": 2, "bias": false},
     {"op": "conv2d", "in": 2, "out": 6, "kernel": [3, 2], "stride": [2, 3], "padding": [1, 0],

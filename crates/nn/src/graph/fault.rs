@@ -32,7 +32,8 @@ macro_rules! fault {
 /// Returns the fault that `format!` words unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($words:tt)*) => {
-        if !$condition {
+        if $condition {
+        } else {
             $crate::graph::fault::fault!($($words)*)
         }
     };

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod axes;
+mod bilinear;
 mod branches;
 mod conv;
 mod dropout;
@@ -31,6 +32,7 @@ pub use axes::{
     Along, AxisMap, Flip, Permute, Select, flip, glu, log_softmax, mean_over, permute, select,
     softmax, sum_over,
 };
+pub use bilinear::{Bilinear, bilinear};
 pub use branches::{Branches, Join, branches};
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d,

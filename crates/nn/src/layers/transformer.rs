@@ -43,6 +43,9 @@ pub struct TransformerEncoderLayer {
     pub epsilon: f64,
 }
 
+/// Adds a part of the layer to a wiring.
+type Part = fn(&TransformerEncoderLayer, &mut Wiring, Wire) -> Wire;
+
 impl TransformerEncoderLayer {
     /// PyTorch's defaults: norms last, ReLU, all positions seen, biases, ε = 1e-5.
     pub fn new(features: usize, heads: usize, hidden: usize) -> Self {
@@ -114,8 +117,7 @@ impl TransformerEncoderLayer {
     fn wired(&self) -> Box<dyn Layer> {
         let mut net = Wiring::new();
         let mut x = net.input();
-        let parts: [(&str, fn(&Self, &mut Wiring, Wire) -> Wire); 2] =
-            [("norm1", Self::attention), ("norm2", Self::feed_forward)];
+        let parts: [(&str, Part); 2] = [("norm1", Self::attention), ("norm2", Self::feed_forward)];
         for (norm, part) in parts {
             let read = if self.norm_first { self.norm(&mut net, norm, x) } else { x };
             let more = part(self, &mut net, read);

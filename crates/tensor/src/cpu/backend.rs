@@ -9,7 +9,7 @@ use super::fill::{CHUNK, filled, for_chunks, read, scratch, wide, wrap, write};
 use super::machine::machine_memory;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
-use super::{array, kernel, picks, select, softmax, window};
+use super::{array, kernel, normalize, picks, select, softmax, window};
 use crate::backend::unfolded_products;
 use crate::{
     AxisPicks, Backend, Binary, Buffer, ConvDims, ConvWeights, DType, Error, Gemm, HostVec, Index,
@@ -82,7 +82,12 @@ impl<E: CpuScalar> Backend for Cpu<E> {
 
     fn fill(&self, len: usize, value: f64) -> Buffer {
         let value = E::of(value);
-        wrap(filled(len, 1, |_, out| out.fill(value)))
+        wrap(filled(
+            len,
+            1,
+            #[inline(always)]
+            |_, out| out.fill(value),
+        ))
     }
 
     fn scratch(&self, len: usize) -> Buffer {
@@ -90,12 +95,17 @@ impl<E: CpuScalar> Backend for Cpu<E> {
     }
 
     fn eye(&self, n: usize) -> Buffer {
-        wrap(filled(n * n, n, |first, out| {
-            for (i, row) in out.chunks_exact_mut(n).enumerate() {
-                row.fill(E::zero());
-                row[first / n + i] = E::one();
-            }
-        }))
+        wrap(filled(
+            n * n,
+            n,
+            #[inline(always)]
+            |first, out| {
+                for (i, row) in out.chunks_exact_mut(n).enumerate() {
+                    row.fill(E::zero());
+                    row[first / n + i] = E::one();
+                }
+            },
+        ))
     }
 
     fn concat(&self, parts: &[&Buffer], outer: usize) -> Buffer {
@@ -116,13 +126,18 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         pick: &[usize],
     ) -> Buffer {
         let (x, picked) = (read::<E>(x), pick.len() * inner);
-        wrap(filled(x.len() / (axis * inner).max(1) * picked, inner, |first, out| {
-            for (i, out) in out.chunks_exact_mut(inner.max(1)).enumerate() {
-                let row = first / inner + i;
-                let from = (row / pick.len() * axis + pick[row % pick.len()]) * inner;
-                out.copy_from_slice(&x[from..from + inner]);
-            }
-        }))
+        wrap(filled(
+            x.len() / (axis * inner).max(1) * picked,
+            inner,
+            #[inline(always)]
+            |first, out| {
+                for (i, out) in out.chunks_exact_mut(inner.max(1)).enumerate() {
+                    let row = first / inner + i;
+                    let from = (row / pick.len() * axis + pick[row % pick.len()]) * inner;
+                    out.copy_from_slice(&x[from..from + inner]);
+                }
+            },
+        ))
     }
 
     fn pad(&self, x: &Buffer, shape: &Shape, pads: &[(isize, isize)]) -> Buffer {
@@ -158,10 +173,19 @@ impl<E: CpuScalar> Backend for Cpu<E> {
 
     fn axpy(&self, alpha: f64, x: &Buffer, y: &mut Buffer) {
         let (alpha, x) = (E::of(alpha), read::<E>(x));
-        for_chunks(write::<E>(y), 1, |first, y| {
-            let len = y.len();
-            y.iter_mut().zip(&x[first..first + len]).for_each(|(y, x)| *y += alpha * *x);
-        });
+        for_chunks(
+            write::<E>(y),
+            1,
+            #[inline(always)]
+            |first, y| {
+                let len = y.len();
+                y.iter_mut().zip(&x[first..first + len]).for_each(|(y, x)| *y += alpha * *x);
+            },
+        );
+    }
+
+    fn add_part(&self, x: &Buffer, y: &mut Buffer, outer: usize, first: usize) {
+        array::add_part::<E>(read(x), write(y), outer, first);
     }
 
     fn reduce(&self, f: Reduce, x: &Buffer, outer: usize, axis: usize, inner: usize) -> Buffer {
@@ -186,16 +210,24 @@ impl<E: CpuScalar> Backend for Cpu<E> {
     ) {
         let (x, y) = (read::<E>(x), read::<E>(y));
         debug_assert_eq!(x.len(), rows * cols);
-        for_chunks(write::<E>(acc), cols, |first, acc| {
-            for (i, acc) in acc.chunks_exact_mut(cols).enumerate() {
-                let row = first / cols + i;
-                let y = &y[row % m * n..][..n];
-                for (acc, x) in acc.chunks_exact_mut(n).zip(x[row * cols..][..cols].chunks_exact(n))
-                {
-                    acc.iter_mut().zip(x.iter().zip(y)).for_each(|(acc, (x, y))| *acc += *x * *y);
+        for_chunks(
+            write::<E>(acc),
+            cols,
+            #[inline(always)]
+            |first, acc| {
+                for (i, acc) in acc.chunks_exact_mut(cols).enumerate() {
+                    let row = first / cols + i;
+                    let y = &y[row % m * n..][..n];
+                    for (acc, x) in
+                        acc.chunks_exact_mut(n).zip(x[row * cols..][..cols].chunks_exact(n))
+                    {
+                        acc.iter_mut()
+                            .zip(x.iter().zip(y))
+                            .for_each(|(acc, (x, y))| *acc += *x * *y);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     fn unfold(&self, x: &Buffer, planes: usize, w: &Window) -> Buffer {
@@ -222,8 +254,8 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         wrap(window::put::<E>(read(x), indices(index), planes, w))
     }
 
-    fn positions(&self, x: &Buffer, axis: usize) -> Index {
-        Index::new(Arc::new(picks::positions::<E>(read(x), axis)))
+    fn positions(&self, x: &Buffer, axes: &[usize]) -> Index {
+        Index::new(Arc::new(picks::positions::<E>(read(x), axes)))
     }
 
     fn gather_axis(&self, x: &Buffer, index: &Index, p: &AxisPicks) -> Buffer {
@@ -322,14 +354,38 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         softmax::chain::<E>(read(p), write(mat), [axis, inner]);
     }
 
+    fn normalize(&self, x: &Buffer, block: usize, centre: bool, epsilon: f64) -> Buffer {
+        wrap(normalize::normalize::<E>(read(x), block, centre, E::of(epsilon)))
+    }
+
+    fn inverse_deviations(&self, x: &Buffer, block: usize, centre: bool, epsilon: f64) -> Buffer {
+        wrap(normalize::inverse_deviations::<E>(read(x), block, centre, E::of(epsilon)))
+    }
+
+    fn normalize_chain(
+        &self,
+        normal: &Buffer,
+        inverse: &Buffer,
+        mat: &Buffer,
+        block: usize,
+        centre: bool,
+    ) -> Buffer {
+        wrap(normalize::chain::<E>(read(normal), read(inverse), read(mat), block, centre))
+    }
+
     fn one_hot(&self, ids: &Buffer, classes: usize) -> Buffer {
         let ids = read::<E>(ids);
-        wrap(filled(ids.len() * classes, classes, |first, out| {
-            for (i, out) in out.chunks_exact_mut(classes.max(1)).enumerate() {
-                out.fill(E::zero());
-                out[ids[first / classes + i].f64() as usize] = E::one();
-            }
-        }))
+        wrap(filled(
+            ids.len() * classes,
+            classes,
+            #[inline(always)]
+            |first, out| {
+                for (i, out) in out.chunks_exact_mut(classes.max(1)).enumerate() {
+                    out.fill(E::zero());
+                    out[ids[first / classes + i].f64() as usize] = E::one();
+                }
+            },
+        ))
     }
 
     fn first_non_finite(&self, x: &Buffer) -> Result<Option<usize>, Error> {
@@ -337,15 +393,19 @@ impl<E: CpuScalar> Backend for Cpu<E> {
         // 0·x is 0 for every finite x and NaN otherwise: one pass when all is well, in sums side by
         // side that vectors can hold.
         let clean = |part: &[E]| {
-            wide(|| {
-                let mut sums = [E::zero(); 64];
-                let parts = part.chunks_exact(sums.len());
-                let rest = parts.remainder().iter().fold(E::zero(), |sum, &e| sum + e * E::zero());
-                for part in parts {
-                    sums.iter_mut().zip(part).for_each(|(sum, &e)| *sum += e * E::zero());
-                }
-                sums.into_iter().fold(rest, |sum, e| sum + e) == E::zero()
-            })
+            wide(
+                #[inline(always)]
+                || {
+                    let mut sums = [E::zero(); 64];
+                    let parts = part.chunks_exact(sums.len());
+                    let rest =
+                        parts.remainder().iter().fold(E::zero(), |sum, &e| sum + e * E::zero());
+                    for part in parts {
+                        sums.iter_mut().zip(part).for_each(|(sum, &e)| *sum += e * E::zero());
+                    }
+                    sums.into_iter().fold(rest, |sum, e| sum + e) == E::zero()
+                },
+            )
         };
         let parts: Vec<bool> = if x.len() <= CHUNK {
             vec![clean(x)]

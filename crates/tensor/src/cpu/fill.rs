@@ -39,7 +39,12 @@ pub(super) fn for_chunks<E: CpuScalar>(
     chunk: usize,
     fill: impl Fn(usize, &mut [E]) + Sync,
 ) {
-    share_chunks(out, chunk, &|first, part| wide(|| fill(first, part)));
+    share_chunks(out, chunk, &|first, part| {
+        wide(
+            #[inline(always)]
+            || fill(first, part),
+        );
+    });
 }
 
 /// [`for_chunks`], compiled once for all loops: a chunk is long, beside a call.
@@ -60,7 +65,7 @@ fn share_chunks<E: CpuScalar>(
 }
 
 /// Runs a loop that the compiler vectorises with the widest vectors of this machine that it knows;
-/// the same bits with any.
+/// the same bits with any. The closure must be inlined, or it is compiled for any machine.
 #[inline(always)]
 pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
     struct Work<F>(F);
@@ -96,9 +101,14 @@ pub(super) fn write<E: CpuScalar>(buf: &mut Buffer) -> &mut [E] {
     let (mut start, len) = (buf.start(), buf.len());
     if buf.memory_mut::<Storage<E>>().is_none() {
         let shared = read::<E>(buf);
-        let copy = filled(len, 1, |first, copy: &mut [E]| {
-            copy.copy_from_slice(&shared[first..first + copy.len()]);
-        });
+        let copy = filled(
+            len,
+            1,
+            #[inline(always)]
+            |first, copy: &mut [E]| {
+                copy.copy_from_slice(&shared[first..first + copy.len()]);
+            },
+        );
         *buf = wrap(copy);
         start = 0;
     }

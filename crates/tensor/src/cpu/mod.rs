@@ -5,6 +5,7 @@ mod backend;
 mod fill;
 pub(crate) mod kernel;
 mod machine;
+mod normalize;
 mod picks;
 pub(crate) mod pool;
 mod runs;

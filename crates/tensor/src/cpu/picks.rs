@@ -11,12 +11,17 @@ use crate::AxisPicks;
 /// reads all positions. Not measured.
 const PARTS: usize = 16;
 
-pub(super) fn positions<E: CpuScalar>(x: &[E], axis: usize) -> Storage<u32> {
-    let position = |x: &E| {
+pub(super) fn positions<E: CpuScalar>(x: &[E], axes: &[usize]) -> Storage<u32> {
+    let coordinate = |(x, &axis): (&E, &usize)| {
         let x = x.f64().round();
-        if x >= 0.0 && x < axis as f64 { x as u32 } else { u32::MAX }
+        (x >= 0.0 && x < axis as f64).then_some((x as u32, axis as u32))
     };
-    Storage::from(x.iter().map(position).collect::<Vec<_>>())
+    let position = |x: &[E]| {
+        let mut coordinates = x.iter().zip(axes).map(coordinate);
+        let position = coordinates.try_fold(0, |at, next| next.map(|(x, axis)| at * axis + x));
+        position.unwrap_or(u32::MAX)
+    };
+    Storage::from(x.chunks_exact(axes.len().max(1)).map(position).collect::<Vec<_>>())
 }
 
 /// For every sample and plane (outer entry) that holds rows from `first` on: its number of the

@@ -1,5 +1,7 @@
 //! The choice between two arrays, entry by entry.
 
+use std::iter::repeat;
+
 use super::array::{copy_run, for_runs};
 use super::fill::filled;
 use super::pool::Storage;
@@ -19,7 +21,7 @@ pub(super) fn select<E: CpuScalar>(
     if let [(len, [1, 1, 1])] = axes[..] {
         return filled(len, 1, |first, out| {
             let end = first + out.len();
-            run(&mask[first..end], (&a[first..end], 1), (&b[first..end], 1), out);
+            run(&mask[first..end], a[first..end].iter(), b[first..end].iter(), out);
         });
     }
     let step = axes[axes.len() - 1].1;
@@ -30,9 +32,9 @@ pub(super) fn select<E: CpuScalar>(
                 let (x, step) = if mask[0] == E::zero() { (b, q) } else { (a, p) };
                 copy_run(x, step, out);
             }
-            [1, 1, 1] => run(mask, (a, 1), (b, 1), out),
-            [1, 1, 0] => run(mask, (a, 1), (b, 0), out),
-            [1, 0, 1] => run(mask, (a, 0), (b, 1), out),
+            [1, 1, 1] => run(mask, a.iter(), b.iter(), out),
+            [1, 1, 0] => run(mask, a.iter(), repeat(&b[0]), out),
+            [1, 0, 1] => run(mask, repeat(&a[0]), b.iter(), out),
             [m, p, q] => out.iter_mut().enumerate().for_each(|(at, out)| {
                 *out = if mask[at * m] == E::zero() { b[at * q] } else { a[at * p] };
             }),
@@ -40,12 +42,15 @@ pub(super) fn select<E: CpuScalar>(
     })
 }
 
-/// A run of neighbours in the mask, and of neighbours or a repeated entry in a and in b.
+/// A run of neighbours in the mask. Both entries are read, so that it vectorises.
 #[inline(always)]
-fn run<E: CpuScalar>(mask: &[E], (a, p): (&[E], usize), (b, q): (&[E], usize), out: &mut [E]) {
-    let len = out.len();
-    let (mask, a, b) = (&mask[..len], &a[..(len - 1) * p + 1], &b[..(len - 1) * q + 1]);
-    for (at, (out, mask)) in out.iter_mut().zip(mask).enumerate() {
-        *out = if *mask == E::zero() { b[at * q] } else { a[at * p] };
+fn run<'x, E: CpuScalar>(
+    mask: &[E],
+    a: impl Iterator<Item = &'x E>,
+    b: impl Iterator<Item = &'x E>,
+    out: &mut [E],
+) {
+    for (out, ((mask, &a), &b)) in out.iter_mut().zip(mask.iter().zip(a).zip(b)) {
+        *out = if *mask == E::zero() { b } else { a };
     }
 }

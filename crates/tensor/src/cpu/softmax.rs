@@ -11,13 +11,18 @@ const TILE: usize = 64;
 /// Softmax over the middle axis of `x: [outer, axis, inner]`, shifted by the maximum.
 pub(super) fn softmax<E: CpuScalar>(x: &[E], [outer, axis, inner]: [usize; 3]) -> Storage<E> {
     let block = axis * inner;
-    filled(outer * block, block, |first, out| {
-        for (out, x) in
-            out.chunks_exact_mut(block.max(1)).zip(x[first..].chunks_exact(block.max(1)))
-        {
-            if inner == 1 { softmax_row(x, out) } else { softmax_block(x, out, inner) }
-        }
-    })
+    filled(
+        outer * block,
+        block,
+        #[inline(always)]
+        |first, out| {
+            for (out, x) in
+                out.chunks_exact_mut(block.max(1)).zip(x[first..].chunks_exact(block.max(1)))
+            {
+                if inner == 1 { softmax_row(x, out) } else { softmax_block(x, out, inner) }
+            }
+        },
+    )
 }
 
 /// The larger one, or NaN.
@@ -29,7 +34,9 @@ fn larger<E: CpuScalar>(a: E, b: E) -> E {
 #[inline(always)]
 fn softmax_row<E: CpuScalar>(x: &[E], out: &mut [E]) {
     let max = fold_lanes(E::neg_infinity(), &|x| x, &larger, x);
-    out.iter_mut().zip(x).for_each(|(out, x)| *out = (*x - max).exponential());
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = (*x - max).exponential();
+    }
     let sum = fold_lanes(E::zero(), &|x| x, &|a, b| a + b, out);
     out.iter_mut().for_each(|out| *out /= sum);
 }
@@ -59,12 +66,17 @@ fn softmax_block<E: CpuScalar>(x: &[E], out: &mut [E], inner: usize) {
 /// inner]`.
 pub(super) fn chain<E: CpuScalar>(p: &[E], mat: &mut [E], [axis, inner]: [usize; 2]) {
     let block = (axis * inner).max(1);
-    for_chunks(mat, block, |first, mat| {
-        for (i, mat) in mat.chunks_exact_mut(block).enumerate() {
-            let p = &p[(first + i * block) % p.len()..][..block];
-            if inner == 1 { chain_row(p, mat) } else { chain_block(p, mat, inner) }
-        }
-    });
+    for_chunks(
+        mat,
+        block,
+        #[inline(always)]
+        |first, mat| {
+            for (i, mat) in mat.chunks_exact_mut(block).enumerate() {
+                let p = &p[(first + i * block) % p.len()..][..block];
+                if inner == 1 { chain_row(p, mat) } else { chain_block(p, mat, inner) }
+            }
+        },
+    );
 }
 
 #[inline(always)]

@@ -212,19 +212,24 @@ fn keep_larger<E: CpuScalar>(
     corners: &[u32],
     distance: u32,
 ) {
-    wide(|| {
-        let all = best.iter_mut().zip(index).zip(seen.iter().zip(corners));
-        if first {
-            all.for_each(|((best, index), (&x, &corner))| (*best, *index) = (x, corner + distance));
-        } else {
-            // No branches: which element wins is as good as random.
-            all.for_each(|((best, index), (&x, &corner))| {
-                let wins = wins(x, *best);
-                *best = if wins { x } else { *best };
-                *index = if wins { corner + distance } else { *index };
-            });
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            let all = best.iter_mut().zip(index).zip(seen.iter().zip(corners));
+            if first {
+                all.for_each(|((best, index), (&x, &corner))| {
+                    (*best, *index) = (x, corner + distance)
+                });
+            } else {
+                // No branches: which element wins is as good as random.
+                all.for_each(|((best, index), (&x, &corner))| {
+                    let wins = wins(x, *best);
+                    *best = if wins { x } else { *best };
+                    *index = if wins { corner + distance } else { *index };
+                });
+            }
+        },
+    );
 }
 
 /// `out = x[0], x[step], x[2 step] …`

@@ -35,7 +35,8 @@ pub(super) const BRANCH: &str = "if";
 const MANY: usize = usize::MAX;
 
 macro_rules! operations {
-    ($($name:literal ($least:expr, $most:expr) [$($option:literal),*] $run:path, $summary:literal;)+) => {
+    ($($name:literal ($least:expr, $most:expr) [$($option:literal),*] $run:path,
+        $summary:literal;)+) => {
         /// All operations, in the order of their names.
         static OPERATIONS: &[Operation] = &[$(Operation {
             name: $name,
@@ -99,14 +100,16 @@ operations! {
     "expand" (2, 2) [] shape::expand, "repeated along axes of length one to a shape";
     "eye" (1, 1) ["diagonal"] shape::eye, "ones on a diagonal of a matrix of x's shape";
     "fill" (1, 1) ["value"] shape::fill, "an array of a shape that holds `value` everywhere";
-    "flatten" (1, 1) ["axis"] shape::flatten, "all axes before `axis` in one, and all from there on";
+    "flatten" (1, 1) ["axis"] shape::flatten,
+        "all axes before `axis` in one, and all from there on";
     "flip" (2, 2) [] shape::flip, "the entries of the named axes in reverse order";
     "floor" (1, 1) [] elementwise::map, "the next whole number from x down";
     "gather" (2, 2) ["axis"] index::gather,
         "entries of `axis` by number, whose shape takes the axis's place";
     "gather_elements" (2, 2) ["axis"] index::gather_elements,
         "an entry of `axis` for every entry of an index";
-    "gather_nd" (2, 2) ["batch_axes"] index::gather_nd, "entries or slices that rows of an index name";
+    "gather_nd" (2, 2) ["batch_axes"] index::gather_nd,
+        "entries or slices that rows of an index name";
     "gelu" (1, 1) [] elementwise::map, "x Φ(x)";
     "gelu_tanh" (1, 1) [] elementwise::map, "GELU's tanh approximation";
     "gemm" (2, 3) ["alpha", "beta", "transposed_a", "transposed_b"] linear::gemm,

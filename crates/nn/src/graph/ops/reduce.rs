@@ -35,8 +35,8 @@ struct Axes {
 }
 
 impl Call<'_> {
-    /// Those that argument 1 or option `axes` names; all where neither is given, none where the list
-    /// is empty and option `none_if_empty` says so.
+    /// Those that argument 1 or option `axes` names; all where neither is given, none where the
+    /// list is empty and option `none_if_empty` says so.
     fn reduced_axes(&mut self, x: Array) -> Result<Axes, Fault> {
         let rank = self.recording.rank(x);
         let given = match self.optional_integers(1)? {

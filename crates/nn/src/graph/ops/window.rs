@@ -16,8 +16,8 @@ fn one(array: Array) -> Outcome {
 type Pads = Vec<(usize, usize)>;
 
 impl Call<'_> {
-    /// Option `padding`: one number per axis, or the numbers before every axis and then those behind
-    /// every axis; or option `auto_padding`, which makes ⌈length / stride⌉ windows.
+    /// Option `padding`: one number per axis, or the numbers before every axis and then those
+    /// behind every axis; or option `auto_padding`, which makes ⌈length / stride⌉ windows.
     fn pads(&self, input: &[usize], span: &[usize], stride: &[usize]) -> Result<Pads, Fault> {
         let axes = input.len();
         let mode = self.text("auto_padding", "")?;

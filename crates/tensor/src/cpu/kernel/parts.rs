@@ -12,10 +12,15 @@ pub const MAX_PARTIAL_ENTRIES: usize = 1 << 23;
 /// the sum.
 pub fn add_up<E: CpuScalar>(parts: &mut [E], entries: usize) -> &mut [E] {
     let (sum, parts) = parts.split_at_mut(entries);
-    for_chunks(sum, 1, |first, sum| {
-        for part in parts.chunks_exact(entries) {
-            sum.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
-        }
-    });
+    for_chunks(
+        sum,
+        1,
+        #[inline(always)]
+        |first, sum| {
+            for part in parts.chunks_exact(entries) {
+                sum.iter_mut().zip(&part[first..]).for_each(|(sum, x)| *sum += *x);
+            }
+        },
+    );
     sum
 }

@@ -377,13 +377,16 @@ pub fn sum_magnitudes<E: CpuScalar>(
     items: usize,
     sums: &mut [E],
 ) {
-    wide(|| {
-        sums.fill(E::zero());
-        for item in 0..items {
-            let x = &x[at + item * distance..][..sums.len()];
-            sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x.abs());
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            sums.fill(E::zero());
+            for item in 0..items {
+                let x = &x[at + item * distance..][..sums.len()];
+                sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x.abs());
+            }
+        },
+    );
 }
 
 /// Writes the positions, counted from `first`, at which `sums` are not zero; gives their number.
