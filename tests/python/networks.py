@@ -644,8 +644,8 @@ class activations(nn.Module):
             x = x + act(layer(x))
         x = F.glu(self.glu(x), dim=-1)
         x = F.selu(x) + F.softsign(x) + F.hardtanh(x, -0.7, 0.9) + F.tanhshrink(x) + F.softshrink(x, 0.1)
-        x = x + F.logsigmoid(x) + F.gelu(x, approximate="tanh") + F.hardsigmoid(x) + F.threshold(x, 0.1, 0.2)
-        x = x + F.softmin(x, -1) + F.softplus(x, beta=2.0) + F.hardshrink(x, 0.2) + F.rrelu(x)
+        x = x + F.logsigmoid(x) + F.gelu(x, approximate="tanh") + F.hardsigmoid(x)
+        x = x + F.softmin(x, -1) + F.softplus(x, beta=2.0) + F.hardshrink(x, 0.2)
         return F.log_softmax(self.head(x), dim=-1)
 
 
@@ -661,10 +661,10 @@ class functions(nn.Module):
         z = torch.where(u > 0, u * v, torch.exp(u) - 1).clamp(-1.5, 1.5)
         s = torch.stack([y.std(1), y.var(1, unbiased=False), y.norm(dim=1), y.logsumexp(1)], 1)
         m = torch.maximum(y, y.flip(1)) - torch.minimum(y, torch.roll(y, 1, 1))
-        t = torch.erf(y) + torch.log1p(y.abs()) + torch.expm1(0.1 * y) + torch.floor(y) * y
+        t = torch.erf(y) + torch.log1p(y.abs()) + torch.exp(0.1 * y) + torch.floor(y) * y
         t = t + torch.sinh(0.1 * y) + torch.cosh(0.1 * y) + torch.asinh(y) + torch.sign(y) * y
         t = t + torch.asin(0.5 * torch.tanh(y)) + torch.atan2(y, 2 + y.square()) + (y % 0.5) + y.log2().nan_to_num(0.0)
-        w = y.prod(1, keepdim=True) + y.amin(1, keepdim=True) + y.median(1, keepdim=True)[0]
+        w = y.prod(1, keepdim=True) + y.amin(1, keepdim=True) + y.sort(1)[0][:, 2:3]
         return self.b(s + m + t + w + torch.cat([z, z], 1)).tril()
 
 

@@ -116,7 +116,8 @@ fn check_folded(
     name: &str,
     report: &mut Report,
 ) -> Result<(), Unbuilt> {
-    let warned = file.warnings().iter().any(|warning| !matches!(warning, Warning::FixedBatch { .. }));
+    let warned =
+        file.warnings().iter().any(|warning| !matches!(warning, Warning::FixedBatch { .. }));
     let note = format!("without {}", missing.join(", "));
     report.push(name, "parameters, folded", f64::from(u8::from(!warned)), 0.0, note);
     let model = file.model(device)?;

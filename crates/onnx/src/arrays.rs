@@ -141,7 +141,7 @@ impl Uses {
         &self,
         initializer: &Initializer,
         marked: bool,
-        sources: Option<&Vec<String>>,
+        sources: Option<&[String]>,
     ) -> bool {
         let NamedArray { name, kind, .. } = &initializer.array;
         if *kind != InputKind::Float || is_statistics(name) || self.statistics.contains(name) {
@@ -159,7 +159,7 @@ impl Uses {
 
 /// Whether a parameter is among the names that an array was computed from, as far as names tell:
 /// that of a module's array has a dot, and what else is computed has several sources.
-fn is_of_parameter(sources: &Vec<String>) -> bool {
+fn is_of_parameter(sources: &[String]) -> bool {
     let named: Vec<&String> = sources.iter().filter(|name| !is_made_up(name)).collect();
     named.len() == 1 || named.iter().any(|name| name.contains('.'))
 }

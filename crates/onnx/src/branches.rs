@@ -113,7 +113,8 @@ impl Flat<'_> {
 
     /// The truth of a condition that is a constant of the file, or follows from one.
     fn known(&self, name: &str) -> Option<bool> {
-        let truth = |array: &NamedArray| (array.values.len() == 1).then(|| array.values.at(0) != 0.0);
+        let truth =
+            |array: &NamedArray| (array.values.len() == 1).then(|| array.values.at(0) != 0.0);
         let (mut name, mut negated) = (name, false);
         // A chain is no longer than there are nodes.
         for _ in 0..=self.makers.len() {

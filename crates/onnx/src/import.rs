@@ -114,7 +114,10 @@ pub(crate) fn import(model: proto::Model, folder: Folder<'_>) -> Result<Imported
     let marked = initializers.iter().any(|i| i.mark == Some(Mark::Parameter));
     let params: HashSet<String> = initializers
         .iter()
-        .filter(|i| uses.is_parameter(i, marked, sources.get(i.array.name.as_str())))
+        .filter(|i| {
+            let from = sources.get(i.array.name.as_str()).map(Vec::as_slice);
+            uses.is_parameter(i, marked, from)
+        })
         .map(|initializer| initializer.array.name.clone())
         .collect();
     let mut operations = BTreeMap::new();
@@ -296,9 +299,8 @@ impl Changes<'_> {
             self.initializers.iter().map(|i| (i.array.name.as_str(), i.mark)).collect();
         let marked = marks.values().any(|mark| *mark == Some(Mark::Parameter));
         // An exporter that marks parameters does not mark what it has put in their place.
-        let replaced = |name: &String| {
-            marked && !is_made_up(name) && marks.get(name.as_str()) == Some(&None)
-        };
+        let replaced =
+            |name: &String| marked && !is_made_up(name) && marks.get(name.as_str()) == Some(&None);
         let folded = |node: &proto::Node| {
             let weight = node.input.get(1).filter(|name| self.params.contains(*name))?;
             let bias = node.input.get(2).filter(|name| self.params.contains(*name))?;

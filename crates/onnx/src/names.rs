@@ -105,9 +105,9 @@ impl Onnx {
         self.imported.name_reshaped(&mut dictionary, &mut found);
         let params = self.imported.params.clone();
         let is_known = |name: &str| dictionary.shapes.contains_key(name);
-        found.tied = self.imported.tie(|copy, array| {
-            is_known(array) && !is_known(copy) && params.contains(copy)
-        });
+        found.tied = self
+            .imported
+            .tie(|copy, array| is_known(array) && !is_known(copy) && params.contains(copy));
         let own: HashSet<&str> =
             self.imported.initializers.iter().map(|i| i.array.name.as_str()).collect();
         let names = &dictionary.names;
@@ -188,10 +188,7 @@ impl Imported {
 
     /// Makes one array of a matrix and its copies, which an exporter wrote for further uses: those
     /// pairs of a copy and an array that `may` allows and whose numbers are the same.
-    pub(crate) fn tie(
-        &mut self,
-        may: impl Fn(&str, &str) -> bool,
-    ) -> Vec<(String, String)> {
+    pub(crate) fn tie(&mut self, may: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
         let mut known: HashMap<(Vec<usize>, Vec<u32>), Vec<&str>> = HashMap::new();
         let matrices = self.initializers.iter().map(|initializer| &initializer.array);
         let matrices = matrices.filter(|array| array.shape.len() == 2);
@@ -210,7 +207,7 @@ impl Imported {
             let other = (vec![columns, rows], turned(&own, rows, columns));
             let of = |key: &(Vec<usize>, Vec<u32>)| {
                 let names = known.get(key)?.iter();
-                names.copied().find(|other| other != name && may(name, other))
+                names.copied().find(|other| *other != name.as_str() && may(name, other))
             };
             if let Some(now) = of(&(shape.clone(), own)) {
                 copies.push((Node::new("identity", &[now], name), now.to_string()));

@@ -4,6 +4,8 @@
 //! one, `[D, 2·G·H]`, the gates in an order of its own; PyTorch has an array for each direction, and
 //! for each of the two biases.
 
+use std::collections::HashSet;
+
 use vivit_nn::{Argument, NamedArray, Node};
 
 use crate::arrays::Initializer;
@@ -24,14 +26,24 @@ pub(crate) fn name_recurrent(
         let Some(names) = layer.names(dictionary) else { continue };
         layer.rewrite(imported, names, found);
     }
-    let read: std::collections::HashSet<String> =
-        imported.nodes.iter().flat_map(|node| node.inputs.iter().flatten()).filter_map(name).collect();
-    let gone: Vec<&String> = found.assembled.iter().map(|(was, _)| was).collect();
-    imported.initializers.retain(|initializer| {
-        let name = &initializer.array.name;
-        read.contains(name) || !gone.contains(&name)
+    let gone: HashSet<&String> = found.assembled.iter().map(|(was, _)| was).collect();
+    // The nodes that shaped biases, and the arrays that nothing reads any more.
+    let used = read(imported);
+    imported.nodes.retain(|node| {
+        let of_gone = node.inputs.iter().flatten().filter_map(name).any(|x| gone.contains(&x));
+        !of_gone || node.outputs.iter().any(|name| used.contains(name))
     });
-    imported.params.retain(|name| read.contains(name) || !gone.contains(&name));
+    let used = read(imported);
+    let stays = |name: &String| used.contains(name) || !gone.contains(name);
+    imported.initializers.retain(|initializer| stays(&initializer.array.name));
+    imported.params.retain(stays);
+}
+
+/// The names that nodes read, and the outputs.
+fn read(imported: &Imported) -> HashSet<String> {
+    let outputs = imported.interface_outputs.iter().map(|output| output.name.clone());
+    let arguments = imported.nodes.iter().flat_map(|node| node.inputs.iter().flatten());
+    arguments.filter_map(name).chain(outputs).collect()
 }
 
 fn name(argument: &Argument) -> Option<String> {
@@ -63,7 +75,9 @@ impl Layer {
             .collect::<Option<_>>()?;
         let mut arrays = Vec::new();
         for at in 1..=3 {
-            let Some(argument) = recurrent.inputs.get(at).and_then(Option::as_ref) else { continue };
+            let Some(argument) = recurrent.inputs.get(at).and_then(Option::as_ref) else {
+                continue;
+            };
             let mut source = name(argument)?;
             if at == 3 {
                 // Biases are reshaped first.
@@ -88,12 +102,7 @@ impl Layer {
     }
 
     /// Puts the arrays together from the dictionary's, in whose order the node takes gates.
-    fn rewrite(
-        self,
-        imported: &mut Imported,
-        names: Vec<Vec<String>>,
-        found: &mut NameMatch,
-    ) {
+    fn rewrite(self, imported: &mut Imported, names: Vec<Vec<String>>, found: &mut NameMatch) {
         let mut nodes = Vec::new();
         let mut recurrent = imported.nodes[self.node].clone();
         recurrent.attributes.remove("gates");

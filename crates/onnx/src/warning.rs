@@ -54,7 +54,8 @@ impl fmt::Display for Warning {
                 weights.join(", ")
             ),
             Warning::Computed { arrays } => {
-                let each = arrays.iter().map(|(name, from)| format!("{name} of {}", from.join(", ")));
+                let each =
+                    arrays.iter().map(|(name, from)| format!("{name} of {}", from.join(", ")));
                 write!(
                     f,
                     "the exporter computed arrays ahead of time ({}): parameters among what they \

@@ -9,9 +9,7 @@ use vivit::autodiff::{Dim, InputKind, Inputs, Model};
 use vivit::onnx::{Error, Onnx, Problem, Warning};
 use vivit::tensor::{Device, Rng, Tensor};
 use vivit_tests::exported::own_networks;
-use vivit_tests::onnx_bytes::{
-    Message, file, floats, int_attribute, integers, node, value,
-};
+use vivit_tests::onnx_bytes::{Message, file, floats, int_attribute, integers, node, value};
 use vivit_tests::zoo::host;
 
 fn carried(name: &str) -> Vec<u8> {
@@ -134,7 +132,9 @@ fn everything_that_is_not_supported_is_listed() {
     ));
     let words: Vec<String> = found.iter().map(Problem::to_string).collect();
     let all = words.join("\n");
-    for word in ["Spline", "knots, more_knots", "odd", "steepness", "text", "axis", "com.example::Fused"] {
+    for word in
+        ["Spline", "knots, more_knots", "odd", "steepness", "text", "axis", "com.example::Fused"]
+    {
         assert!(all.contains(word), "{all} lacks {word}");
     }
     assert_eq!(found.iter().filter(|p| matches!(p, Problem::Operation { .. })).count(), 2);
@@ -221,10 +221,8 @@ fn numbers_in_other_files() {
 
 #[test]
 fn a_fixed_batch_in_a_shape() {
-    let nodes = [
-        node("Reshape", "heads", &["x", "shape"], &["h"]),
-        node("Tanh", "act", &["h"], &["y"]),
-    ];
+    let nodes =
+        [node("Reshape", "heads", &["x", "shape"], &["h"]), node("Tanh", "act", &["h"], &["y"])];
     let read = |shape: &[i64]| {
         let ends = [value("x", &["4", "6"]), value("y", &["4", "2", "3"])];
         Onnx::from_bytes(file(17, &nodes, &[integers("shape", shape)], &ends[..1], &ends[1..]))
@@ -246,12 +244,12 @@ fn layers_in_training_mode() {
     let nodes = [training, node("Tanh", "act", &["h"], &["y"])];
     let found = problems(file(17, &nodes, &arrays, &ends[..1], &ends[1..]));
     assert!(matches!(&found[..], [Problem::Node { .. }]), "{found:?}");
-    assert!(["bn", "training mode", "model.eval()"].iter().all(|w| found[0].to_string().contains(w)));
+    assert!(
+        ["bn", "training mode", "model.eval()"].iter().all(|w| found[0].to_string().contains(w))
+    );
     let truth = Message::new().int(2, 9).bytes(8, "on").bytes(9, [1]);
-    let nodes = [
-        node("Dropout", "drop", &["x", "", "on"], &["h"]),
-        node("Mul", "m", &["h", "s"], &["y"]),
-    ];
+    let nodes =
+        [node("Dropout", "drop", &["x", "", "on"], &["h"]), node("Mul", "m", &["h", "s"], &["y"])];
     let bytes = file(17, &nodes, &[truth, arrays[0].clone()], &ends[..1], &ends[1..]);
     let model = Onnx::from_bytes(bytes).unwrap().model(&host()).unwrap();
     let error = model.forward(&tensor(&[2, 3])).unwrap_err();
@@ -263,7 +261,8 @@ fn inputs_that_do_not_fit() {
     let bytes = with_nodes(17, &[node("Tanh", "first", &["x"], &["h"])]);
     let model = Onnx::from_bytes(bytes).unwrap().model(&host()).unwrap();
     let given = |pairs: &[(&str, &[usize])]| {
-        let inputs = pairs.iter().fold(Inputs::new(), |all, (name, shape)| all.with(*name, tensor(shape)));
+        let inputs =
+            pairs.iter().fold(Inputs::new(), |all, (name, shape)| all.with(*name, tensor(shape)));
         model.forward(inputs).unwrap_err()
     };
     assert_says(&given(&[]), &["input x [batch, 3] is missing"]);

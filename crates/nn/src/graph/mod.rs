@@ -367,7 +367,8 @@ impl GraphModel {
             let waits = run.waits_for(node)?;
             if waits.is_empty() {
                 run.compute(node)?;
-                (done[at], _) = (true, open.pop());
+                done[at] = true;
+                open.pop();
             } else {
                 open.extend(waits.into_iter().rev().filter_map(|name| makers.get(name)));
             }
