@@ -79,9 +79,9 @@ fn check_network(
         let frozen: Vec<&str> = frozen.into_iter().flatten().filter_map(Value::as_str).collect();
         let found = file.params().map(|(name, _)| name).filter(|name| !frozen.contains(name));
         let found: BTreeSet<&str> = found.collect();
-        let differ = found.symmetric_difference(&expected).count();
-        let note = format!("{} parameters", expected.len());
-        report.push(name, "parameters, as marked", differ as f64, 0.0, note);
+        let differ: Vec<&str> = found.symmetric_difference(&expected).copied().collect();
+        let note = format!("{} parameters {}", expected.len(), differ.join(", "));
+        report.push(name, "parameters, as marked", differ.len() as f64, 0.0, note);
     }
     let model = file.with_params(|name| expected.contains(name))?.model(device)?;
     let inputs = arrays(device, &case, &model, None)?;

@@ -110,7 +110,10 @@ pub(crate) fn import(model: proto::Model, folder: Folder<'_>) -> Result<Imported
         return Err(Error::Unsupported { problems });
     }
     let uses = uses(&nodes, &outputs);
-    let sources = sources(graph);
+    // Of what arrays were computed from, that which the file does not compute.
+    let results: HashSet<&String> = nodes.iter().flat_map(|node| &node.output).collect();
+    let mut sources = sources(graph);
+    sources.values_mut().for_each(|from| from.retain(|name| !results.contains(name)));
     let marked = initializers.iter().any(|i| i.mark == Some(Mark::Parameter));
     let params: HashSet<String> = initializers
         .iter()

@@ -126,10 +126,10 @@ operations! {
     "hard_sigmoid" (1, 1) ["alpha", "beta"] elementwise::map, "max(0, min(1, α x + β))";
     "hard_swish" (1, 1) [] elementwise::map, "x max(0, min(1, x/6 + 1/2))";
     "hard_tanh" (1, 1) ["min", "max"] elementwise::map, "x between two numbers";
+    "identity" (1, 1) [] shape::identity, "x";
     "if" (3, 3) [] list::branch,
         "the first of two values if a condition that follows from shapes holds, else the second; \
          the other one is not computed";
-    "identity" (1, 1) [] shape::identity, "x";
     "instance_norm" (1, 3) ["epsilon"] norm::instance_norm,
         "x [N, C, *] normalised over each channel, times weight [C], plus bias [C]";
     "layer_norm" (1, 3) ["axis", "epsilon"] norm::layer_norm,
