@@ -151,7 +151,10 @@ impl Uses {
             Some(mark) => mark == Mark::Parameter,
             None if !self.differentiable.contains(name) => false,
             // Beside marked parameters, what an exporter made of one.
-            None if marked => self.weights.contains(name) && sources.is_none_or(is_of_parameter),
+            None if marked => {
+                let alone = !is_made_up(name) || initializer.array.values.len() > 1;
+                self.weights.contains(name) && sources.map_or(alone, is_of_parameter)
+            }
             None => self.weights.contains(name) || !is_made_up(name),
         }
     }

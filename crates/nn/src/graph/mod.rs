@@ -71,6 +71,8 @@ pub struct GraphModel {
     graph: Arc<Nodes>,
     /// The constants on the device, from their first use on.
     uploaded: Arc<[OnceLock<Tensor>]>,
+    /// Bytes that an array may take.
+    largest_array: usize,
 }
 
 /// What models of one graph share.
@@ -138,6 +140,7 @@ impl GraphModel {
             inputs: parts.inputs,
             outputs: parts.outputs,
             uploaded: constants.iter().map(|_| OnceLock::new()).collect(),
+            largest_array: device.memory().unwrap_or(isize::MAX as usize),
             graph: Arc::new(Nodes::new(parts.nodes, constants)),
         })
     }
@@ -200,6 +203,13 @@ impl GraphModel {
         }
         check::checked_interface(&inputs, &outputs)?;
         Ok(GraphModel { inputs, outputs, ..self.clone() })
+    }
+
+    /// The same model, which refuses to compute an array of more than `bytes` bytes per sample, for
+    /// graphs from elsewhere: the lengths in a graph are claims. By default, the device's memory.
+    #[must_use]
+    pub fn largest_array(self, bytes: usize) -> Self {
+        GraphModel { largest_array: bytes, ..self }
     }
 
     /// The model on another device or in another precision, its numbers rounded to it.
@@ -332,7 +342,7 @@ impl GraphModel {
 
     /// A run that knows parameters, buffers and constants.
     fn start(&self) -> Run<'_> {
-        let mut recording = Recording::new(self.device());
+        let mut recording = Recording::new(self.device(), self.largest_array);
         let mut values = HashMap::new();
         for Param { name, value } in self.params() {
             values.insert(name.as_str(), recording.param(name, value.clone()).into());

@@ -31,7 +31,7 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    pub fn new(device: &Device) -> Self {
+    pub fn new(device: &Device, largest_array: usize) -> Self {
         let width = match device.dtype() {
             DType::F32 => 4,
             DType::F64 => 8,
@@ -42,7 +42,7 @@ impl Recording {
             uploaded: HashMap::new(),
             samples: 1,
             zeros: None,
-            most: device.memory().map_or(isize::MAX as usize, |bytes| bytes / width),
+            most: largest_array / width,
         }
     }
 
@@ -181,7 +181,7 @@ impl Recording {
         let numbers = shape.iter().try_fold(1usize, |size, &len| size.checked_mul(len));
         ensure!(
             numbers.is_some_and(|numbers| numbers <= self.most),
-            "the result of shape {shape:?} does not fit into memory"
+            "the result of shape {shape:?} does not fit into memory, or is larger than allowed"
         );
         Ok(())
     }
