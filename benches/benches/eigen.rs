@@ -1,5 +1,5 @@
 //! The eigensolver next to faer's and nalgebra's: values only, all pairs and the ten largest, on
-//! Gram matrices of rank `0.9 n`.
+//! Gram matrices of rank `0.9 n`; of large ones, also either way to reduce them.
 //!
 //! `cargo bench -p vivit-benches --features peers --bench eigen` measures all sizes with criterion,
 //! in a quarter of an hour or so on two cores. `EIGEN_ROUNDS=5` measures them without criterion:
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use faer::{Mat, Par, Side};
 use nalgebra::{DMatrix, RealField, SymmetricEigen};
-use vivit::eigh::{Reduction, eigh, eigvalsh};
+use vivit::eigh::{EighOptions, Reduction, Stages, eigh, eigh_with, eigvalsh, eigvalsh_with};
 use vivit::tensor::{Gemm, gemm};
 use vivit::tensor::{Matrix, Rng, Scalar};
 
@@ -21,12 +21,14 @@ use vivit::tensor::{Matrix, Rng, Scalar};
 const NALGEBRA: usize = 1152;
 /// Sizes from which on no round is spent on warming up.
 const LARGE: usize = 2000;
+/// Sizes from which on both ways to reduce a matrix take part.
+const STAGES: usize = 1000;
 /// Vectors of a partial request.
 const TOP: usize = 10;
 
 fn gram<E: Scalar>(n: usize) -> Matrix<E> {
     let rank = n * 9 / 10;
-    let x: Vec<E> = Rng::new(7).normal(n * rank);
+    let x: Vec<E> = Rng::new(7).normal(n * rank).into_iter().map(E::of).collect();
     let mut a = Matrix::zeros(n, n);
     gemm(&Gemm::nt(n, n, rank), &x, &x, a.as_mut_slice());
     a
@@ -67,6 +69,15 @@ fn tasks<E: vivit::eigh::Real + RealField + faer::traits::RealField>(n: usize) -
             Reduction::new(a).and_then(|reduction| reduction.top(TOP)).expect("converges")
         }),
     ];
+    if n >= STAGES {
+        for (solver, stages) in [("one stage", Stages::One), ("two stages", Stages::Two)] {
+            let options = EighOptions::default().stages(stages);
+            let values = move |a: Matrix<E>| eigvalsh_with(a, options).expect("converges");
+            let all = move |a: Matrix<E>| eigh_with(a, options).expect("converges");
+            tasks.push(task("values", solver, own(), values));
+            tasks.push(task("all", solver, own(), all));
+        }
+    }
     for (solver, par) in [("faer, 1 thread", Par::Seq), ("faer, threads", Par::rayon(0))] {
         let m = Mat::<E>::from_fn(n, n, |i, j| a[(i, j)]);
         let other = m.clone();

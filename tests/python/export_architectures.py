@@ -84,6 +84,11 @@ def export(name, folder):
     torch.manual_seed(0)
     make, inputs = ARCHITECTURES[name]
     model, x = make().eval(), inputs()
+    # Weights as small as GPT-2's where layers start at zero or at standard normals.
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.dim() > 1 and (not p.any() or p.std() > 0.5):
+                p.normal_(std=0.02)
     # Statistics of random inputs, as after training: random weights alone blow activations up.
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:

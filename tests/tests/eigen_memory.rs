@@ -3,16 +3,13 @@
 //! A program of its own with one test, so that nothing else allocates meanwhile.
 
 use peak_alloc::PeakAlloc;
-use vivit::eigh::{EighOptions, Real, Reduction, eigh_with, eigvalsh_with};
+use vivit::eigh::{EighOptions, Real, Reduction, Stages, eigh_with, eigvalsh_with};
 use vivit::tensor::{Gemm, Matrix, Rng, gemm};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const THREADS: usize = 2;
-fn unchecked() -> EighOptions {
-    EighOptions::default().check(false)
-}
 
 /// The most that was allocated at a time during a call beyond what was before, in entries, and the
 /// result.
@@ -44,23 +41,24 @@ fn assert_at_most(what: &str, found: usize, allowed: usize) {
     );
 }
 
-fn assert_sizes<E: Real>(n: usize, rank: usize) {
+fn assert_sizes<E: Real>(n: usize, rank: usize, stages: Stages) {
     let a = gram::<E>(n, rank);
-    let name = |request: &str| format!("{request}, {}, n = {n}, rank {rank}", E::NAME);
+    let name = |request: &str| format!("{request}, {}, n = {n}, rank {rank}, {stages:?}", E::NAME);
+    let unchecked = EighOptions::default().stages(stages).check(false);
 
     let copy = a.clone();
-    let (found, _) = peak::<E, _>(|| eigvalsh_with(copy, unchecked()).unwrap());
+    let (found, _) = peak::<E, _>(|| eigvalsh_with(copy, unchecked).unwrap());
     assert_at_most(&name("values"), found, blocks(n));
 
     let copy = a.clone();
-    let (found, _) = peak::<E, _>(|| eigh_with(copy, unchecked()).unwrap());
+    let (found, _) = peak::<E, _>(|| eigh_with(copy, unchecked).unwrap());
     assert_at_most(&name("all"), found, n * n + blocks(n));
 
     let copy = a.clone();
-    let (found, _) = peak::<E, _>(|| eigh_with(copy, EighOptions::default().check(true)).unwrap());
+    let (found, _) = peak::<E, _>(|| eigh_with(copy, unchecked.check(true)).unwrap());
     assert_at_most(&name("all, checked"), found, 2 * n * n + blocks(n));
 
-    let (_, reduction) = peak::<E, _>(|| Reduction::with_options(a, unchecked()).unwrap());
+    let (_, reduction) = peak::<E, _>(|| Reduction::with_options(a, unchecked).unwrap());
     let all: Vec<usize> = (0..n).rev().collect();
     let (found, _) = peak::<E, _>(|| reduction.vectors(&all).unwrap());
     assert_at_most(&name("all in two steps"), found, n * n + blocks(n));
@@ -87,8 +85,10 @@ fn one_more_matrix_and_blocks() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().unwrap();
     pool.install(|| {
         for (n, rank) in [(300, 270), (1000, 900), (1000, 100)] {
-            assert_sizes::<f32>(n, rank);
-            assert_sizes::<f64>(n, rank);
+            for stages in [Stages::One, Stages::Two] {
+                assert_sizes::<f32>(n, rank, stages);
+                assert_sizes::<f64>(n, rank, stages);
+            }
         }
     });
 }

@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
     use crate::Real;
-    use crate::{EighOptions, Householder, Reduction};
+    use crate::{EighOptions, Householder, Reduction, Wanted};
 
     /// A Gram matrix of half rank.
     fn gram<E: Real>(n: usize) -> Matrix<E> {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn assert_notices<E: Real>(n: usize) {
-        let options = EighOptions { check: true };
+        let options = EighOptions::default().check(true);
         // Well above what is allowed, far below what a reader would notice.
         let error = E::of(200.0 * bound::<E>(n));
         let reduction = Reduction::<E>::with_options(gram(n), options).unwrap();
@@ -147,7 +147,7 @@ mod tests {
                 assert_refused(&format!("{what}, {kind}, n = {n}, {}", E::NAME), result);
             }
         }
-        let mut householder = Householder::<E>::new(gram(n), options).unwrap();
+        let mut householder = Householder::<E>::new(gram(n), options, Wanted::Values).unwrap();
         householder.t.e.iter_mut().for_each(|e| *e *= 1.1);
         assert_refused("values", Reduction::of(householder));
     }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn unchecked_results_are_not_refused() {
         let mut reduction =
-            Reduction::<f64>::with_options(gram(20), EighOptions { check: false }).unwrap();
+            Reduction::<f64>::with_options(gram(20), EighOptions::default().check(false)).unwrap();
         reduction.householder.tau[19] += 1.0;
         assert!(vectors(&reduction).into_iter().all(|result| result.is_ok()));
     }

@@ -4,7 +4,7 @@
 use vivit_tensor::{Matrix, Scalar};
 
 use crate::error::Error;
-use crate::householder::Householder;
+use crate::householder::{Householder, Wanted};
 use crate::options::EighOptions;
 use crate::values::Values;
 
@@ -16,7 +16,11 @@ pub trait Real: Scalar + Compiled {}
 /// The steps of the solver that depend on the element type.
 pub trait Compiled: Sized {
     /// Reduces a matrix.
-    fn reduce(a: Matrix<Self>, options: EighOptions) -> Result<Householder<Self>, Error>;
+    fn reduce(
+        a: Matrix<Self>,
+        options: EighOptions,
+        wanted: Wanted,
+    ) -> Result<Householder<Self>, Error>;
     /// Values and vectors of the tridiagonal matrix.
     fn all(householder: &Householder<Self>) -> Result<(Vec<f64>, Matrix<Self>), Error>;
     /// Few vectors of the tridiagonal matrix, if they are not in a large cluster.
@@ -39,8 +43,12 @@ macro_rules! compiled {
 
         impl Compiled for $elem {
             #[inline(never)]
-            fn reduce(a: Matrix<$elem>, options: EighOptions) -> Result<Householder<$elem>, Error> {
-                Householder::new(a, options)
+            fn reduce(
+                a: Matrix<$elem>,
+                options: EighOptions,
+                wanted: Wanted,
+            ) -> Result<Householder<$elem>, Error> {
+                Householder::new(a, options, wanted)
             }
 
             #[inline(never)]

@@ -117,7 +117,7 @@ struct Four<'a, E: Element, S: Simd> {
 
 /// The `i`-th entries of four slices.
 #[inline(always)]
-fn fours<'a, V: Copy>([a, b, c, d]: [&'a [V]; 4]) -> impl Iterator<Item = [V; 4]> + 'a {
+pub(crate) fn fours<'a, V: Copy>([a, b, c, d]: [&'a [V]; 4]) -> impl Iterator<Item = [V; 4]> + 'a {
     a.iter().zip(b).zip(c.iter().zip(d)).map(|((a, b), (c, d))| [*a, *b, *c, *d])
 }
 

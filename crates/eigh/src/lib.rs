@@ -1,6 +1,7 @@
 //! Eigenvalues and eigenvectors of real symmetric matrices, for [vivit](https://docs.rs/vivit).
 //!
-//! A symmetric matrix is reduced to a tridiagonal one, `A = Q T Qᵀ`, by Householder reflections.
+//! A symmetric matrix is reduced to a tridiagonal one, `A = Q T Qᵀ`, by Householder reflections;
+//! a large one to a band first, by matrix products, and that to a tridiagonal matrix ([`Stages`]).
 //! Eigenvalues are those of `T`; eigenvectors are those of `T`, multiplied by `Q`. The reduction
 //! costs most and is kept: a [`Reduction`] gives all eigenvalues first and later the eigenvectors
 //! of the chosen ones, at little extra cost if these are few. [`eigh`] computes everything,
@@ -21,8 +22,8 @@
 //! - Debug builds check what they return against the matrix, release builds if asked to
 //!   ([`EighOptions`]).
 //!
-//! Memory: the matrix is taken over, and the reflectors are stored in it. Beyond that, in entries
-//! of the matrix:
+//! Memory: the matrix is taken over, and the reflectors, those of two stages too, are stored in it.
+//! Beyond that, in entries of the matrix:
 //!
 //! | request | while it runs | result |
 //! |---|---|---|
@@ -53,7 +54,11 @@
 //! ```
 
 mod back;
+mod back_chase;
+mod band;
+mod chase;
 mod check;
+mod compact_wy;
 mod compiled;
 mod divide;
 mod error;
@@ -63,18 +68,21 @@ mod kernels;
 mod options;
 mod parallel;
 mod ql;
+mod reflector;
 mod rows;
 mod scale;
 mod secular;
 mod team;
+mod tile;
 mod tridiagonal;
+mod update;
 mod values;
 
 pub use compiled::Real;
 pub use error::Error;
-pub use options::EighOptions;
+pub use options::{EighOptions, Stages};
 
-use householder::Householder;
+use householder::{Householder, Wanted};
 use parallel::pooled;
 use values::Values;
 use vivit_tensor::{Matrix, Scalar};
@@ -114,7 +122,7 @@ impl<E: Real> Reduction<E> {
     /// # Errors
     /// As for [`Reduction::new`].
     pub fn with_options(a: Matrix<E>, options: EighOptions) -> Result<Self, Error> {
-        pooled(a.rows(), || Self::of(E::reduce(a, options)?))
+        pooled(a.rows(), || Self::of(E::reduce(a, options, Wanted::Values)?))
     }
 
     fn of(householder: Householder<E>) -> Result<Self, Error> {
@@ -230,7 +238,7 @@ pub fn eigh<E: Real>(a: Matrix<E>) -> Result<Eigen<E>, Error> {
 /// ```
 pub fn eigh_with<E: Real>(a: Matrix<E>, options: EighOptions) -> Result<Eigen<E>, Error> {
     pooled(a.rows(), || {
-        let householder = E::reduce(a, options)?;
+        let householder = E::reduce(a, options, Wanted::Pairs)?;
         let (values, mut vectors) = E::all(&householder)?;
         let rounded = householder.round(&values)?;
         E::finish(&householder, &values, &mut vectors)?;

@@ -19,19 +19,17 @@
 use std::ops::Range;
 
 use bytemuck::cast_slice_mut;
-use rayon::prelude::*;
-use vivit_tensor::{Gemm, Matrix, Scalar, Strides, gemm, with_dtype};
+use vivit_tensor::{Matrix, Scalar, with_dtype};
 
 use crate::kernels::{Element, Rows, axpy, dot, products, subtract, symmetric_product};
-use crate::parallel::PARALLEL;
+use crate::reflector::reflector;
 use crate::team::Team;
+use crate::update::update;
 
 /// Rows per panel.
 const PANEL: usize = 32;
 /// Rows of the largest block of reflectors that can be used as a matrix.
 pub(crate) const MAX_BLOCK: usize = 64;
-/// Rows of one task of the trailing update.
-const UPDATE_ROWS: usize = 128;
 
 /// A symmetric tridiagonal matrix, in double precision for every element type.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +123,8 @@ impl<E: Element> Panel<'_, E> {
         row[i..].fill(E::zero());
         let Some(e) = e else { return 0.0 };
         let v = &mut row[..i];
-        let (beta, tau) = reflector(v);
+        let (alpha, rest) = v.split_last_mut().expect("a reflector has at least one entry");
+        let (beta, tau) = reflector(alpha, rest);
         *e = beta.f64();
         let p = &mut w_above[(i - lo) * n..][..i];
         p.fill(E::zero());
@@ -150,56 +149,4 @@ impl<E: Element> Panel<'_, E> {
 pub(crate) fn blocks(n: usize, size: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
     let count = n.div_ceil(size);
     (0..count).map(move |k| n.saturating_sub((count - k) * size)..n - (count - k - 1) * size)
-}
-
-/// Turns `x` into the reflector `v`, whose last entry is one, and returns `β` and `τ`.
-fn reflector<E: Element>(x: &mut [E]) -> (E, E) {
-    let (alpha, head) = x.split_last_mut().expect("a reflector has at least one entry");
-    let largest = head.iter().fold(E::zero(), |max, x| max.max(x.abs()));
-    // Below every rounding error of a matrix whose largest entry is about one. Taken for zero, as
-    // subnormal numbers would follow.
-    let negligible = E::min_positive_value() / (E::EPSILON * E::EPSILON);
-    if largest <= negligible {
-        let beta = if alpha.abs() <= negligible { E::zero() } else { *alpha };
-        head.fill(E::zero());
-        *alpha = E::one();
-        return (beta, E::zero());
-    }
-    // Scaled by a power of two, so that the squares neither overflow nor underflow.
-    let (mantissa, exponent, _) = largest.max(alpha.abs()).integer_decode();
-    let p = i32::from(exponent) + mantissa.ilog2() as i32;
-    head.iter_mut().for_each(|x| *x = crate::scale::unscale(*x, -p));
-    let a = crate::scale::unscale(*alpha, -p);
-    let norm = (a * a + dot(head, head)).sqrt();
-    let beta = if a > E::zero() { -norm } else { norm };
-    let factor = (a - beta).recip();
-    head.iter_mut().for_each(|x| *x *= factor);
-    *alpha = E::one();
-    (crate::scale::unscale(beta, p), (beta - a) / beta)
-}
-
-/// `A₀ −= Σⱼ vⱼ wⱼᵀ + wⱼ vⱼᵀ` for the rows above a panel with the vectors `v`; `w` holds the
-/// vectors `w` in its first third.
-fn update<E: Scalar>(leading: &mut [E], v: &[E], w: &mut [E], n: usize) {
-    // One product with the rows v, w and w, v: the triangle is then read and written once.
-    w.copy_within(..v.len(), 2 * v.len());
-    w[v.len()..2 * v.len()].copy_from_slice(v);
-    let nb = v.len() / n;
-    let w = &*w;
-    let part = |(k, rows): (usize, &mut [E])| {
-        let first = k * UPDATE_ROWS;
-        let (m, cols) = (rows.len() / n, first + rows.len() / n);
-        let product = Gemm {
-            a: Strides { offset: nb * n + first, row: 1, col: n },
-            b: Strides::rows(n),
-            c: Strides::rows(n),
-            ..Gemm::new(m, cols, 2 * nb)
-        };
-        gemm(&product.scaled(-1.0).accumulating(), w, w, rows);
-    };
-    if leading.len() < PARALLEL * n {
-        leading.chunks_mut(UPDATE_ROWS * n).enumerate().for_each(part);
-    } else {
-        leading.par_chunks_mut(UPDATE_ROWS * n).enumerate().for_each(part);
-    }
 }

@@ -9,6 +9,7 @@ use crate::branches;
 use crate::convert::Convert;
 use crate::inline::{Inliner, own_domain};
 use crate::interface::{Interface, interface};
+use crate::structure::recovered;
 use crate::tensor::{Folder, read};
 use crate::warning::Warning;
 use crate::{Error, OPSETS, Problem, proto, table};
@@ -109,6 +110,8 @@ pub(crate) fn import(model: proto::Model, folder: Folder<'_>) -> Result<Imported
     if !problems.is_empty() {
         return Err(Error::Unsupported { problems });
     }
+    let arrays = initializers.iter().map(|initializer| &initializer.array).chain(&constants);
+    let converted = recovered(converted, arrays, &outputs);
     let uses = uses(&nodes, &outputs);
     // Of what arrays were computed from, that which the file does not compute.
     let results: HashSet<&String> = nodes.iter().flat_map(|node| &node.output).collect();

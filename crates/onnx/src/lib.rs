@@ -51,6 +51,7 @@
 mod arrays;
 mod branches;
 mod convert;
+mod dictionary;
 mod error;
 mod file;
 mod import;
@@ -60,13 +61,14 @@ mod names;
 #[allow(missing_docs)] // the fields of the format, under its own names
 mod proto;
 mod recurrent_names;
+mod structure;
 mod table;
 mod tensor;
 mod warning;
 
+pub use dictionary::NameMatch;
 pub use error::{Error, Problem};
 pub use file::Onnx;
-pub use names::NameMatch;
 pub use warning::Warning;
 
 /// The smallest and the largest version of ONNX's operations that is read.

@@ -1,16 +1,16 @@
 //! The names of a state dictionary for the weights of recurrent layers.
 //!
 //! ONNX keeps the weights of a layer's directions in one array, `[D, G·H, I]`, and its biases in
-//! one, `[D, 2·G·H]`, the gates in an order of its own; PyTorch has an array for each direction, and
-//! for each of the two biases.
+//! one, `[D, 2·G·H]`, the gates in an order of its own; PyTorch has an array for each direction,
+//! and for each of the two biases.
 
 use std::collections::HashSet;
 
 use vivit_nn::{Argument, NamedArray, Node};
 
 use crate::arrays::Initializer;
+use crate::dictionary::{Dictionary, NameMatch, bits};
 use crate::import::Imported;
-use crate::names::{Dictionary, NameMatch, bits};
 
 /// Names the weights of recurrent layers whose arrays all are in the dictionary.
 pub(crate) fn name_recurrent(

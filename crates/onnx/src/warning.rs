@@ -17,14 +17,14 @@ pub enum Warning {
         /// The convolutions' weights.
         weights: Vec<String>,
     },
-    /// Arrays that the exporter computed from others ahead of time: where these were parameters, they
-    /// are gone.
+    /// Arrays that the exporter computed from others ahead of time: where these were parameters,
+    /// they are gone.
     Computed {
         /// The arrays, and what they were computed from.
         arrays: Vec<(String, Vec<String>)>,
     },
-    /// Arrays without a name of their own that the output has a derivative in, taken for constants:
-    /// parameters could be among them.
+    /// Arrays without a name of their own that the output has a derivative in, taken for
+    /// constants: parameters could be among them.
     Unnamed {
         /// Their names in the file.
         names: Vec<String>,

@@ -308,8 +308,8 @@ pub trait Backend: AsAny + Debug + Send + Sync {
         self.binary(Binary::Div, (&exp, &full), (&sum, &thin), &full)
     }
 
-    /// `p ∘ (M − Σ p ∘ M)` in the place of columns `mat: [v, outer, axis, inner]`, with the sum over
-    /// the axis: softmax's Jacobian, which is symmetric, at probabilities `p: [outer, axis,
+    /// `p ∘ (M − Σ p ∘ M)` in the place of columns `mat: [v, outer, axis, inner]`, with the sum
+    /// over the axis: softmax's Jacobian, which is symmetric, at probabilities `p: [outer, axis,
     /// inner]`.
     fn softmax_chain(&self, p: &Buffer, mat: &mut Buffer, outer: usize, axis: usize, inner: usize) {
         let v = mat.len() / p.len().max(1);
@@ -584,11 +584,8 @@ pub(crate) fn unfolded_products<B: Backend + ?Sized>(
     // `[m, G, t, i]` and `[G, i, t, n]`.
     let z = backend.unfold_windows(x, m * groups, c, window);
     let other = backend.unfold(y, n * groups * c, window);
-    let other = backend.copy_strided(
-        &other,
-        &Shape::from([groups, i, t, n]),
-        &[i * t, t, 1, groups * i * t],
-    );
+    let (shape, strides) = (Shape::from([groups, i, t, n]), [i * t, t, 1, groups * i * t]);
+    let other = backend.copy_strided(&other, &shape, &strides);
     let mut out = backend.scratch(groups * rows * cols);
     let g = Gemm::new(t, cols, i).batch(groups, t * i, i * cols, rows * cols).batch(
         m,

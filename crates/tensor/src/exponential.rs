@@ -1,9 +1,10 @@
 //! `eˣ`, `tanh x` and, in single precision, `erf x` without branches, calls or fused multiply-adds:
 //! loops over them run in vectors, with the same bits of any width.
 //!
-//! The first two after Cephes (S. Moshier): `x = n ln 2 + r`, `|r| ≤ ln 2/2`, and `eˣ = 2ⁿ eʳ` with a
-//! polynomial (single precision) or a quotient of two (double) for `eʳ`; `tanh x = 1 − 2/(e²ˣ + 1)`
-//! where nothing cancels. The last after N. Juffa. Errors stay below two units in the last place.
+//! The first two after Cephes (S. Moshier): `x = n ln 2 + r`, `|r| ≤ ln 2/2`, and `eˣ = 2ⁿ eʳ` with
+//! a polynomial (single precision) or a quotient of two (double) for `eʳ`; `tanh x = 1 − 2/(e²ˣ +
+//! 1)` where nothing cancels. The last after N. Juffa. Errors stay below two units in the last
+//! place.
 
 /// `2ⁿ`, for exponents of both signs up to a half more than a number's own.
 macro_rules! halves {
@@ -100,6 +101,7 @@ pub(crate) fn tanh_f64(x: f64) -> f64 {
 /// `2/√π ∫₀ˣ e^(−t²) dt` in single precision: x times a polynomial in x² near 0, beyond `1 −
 /// e^(−p(|x|))`.
 #[inline(always)]
+#[allow(clippy::excessive_precision)]
 pub(crate) fn erf_f32(x: f32) -> f32 {
     let a = x.abs();
     // From here on it rounds to 1; NaN passes.

@@ -81,7 +81,7 @@ enum EffectiveTargets {
         /// What the label's class gets: `u_y (1 − ε)`, `[N, 1, T]`; 0 of ignored positions.
         hit: Tensor,
         /// What every class gets: `u_c ε/C`, `[C, 1]`, where positions count, `[N, 1, T]`.
-        even: Option<[Tensor; 2]>,
+        even: Option<Box<[Tensor; 2]>>,
     },
 }
 
@@ -97,7 +97,7 @@ impl Effective {
                 let hot = Tensor::from_buf(device, [n, t, c], hot);
                 let q = if t == 1 { hot.reshape([n, c, t]) } else { hot.permute(&[0, 2, 1]) };
                 let q = q.mul(hit);
-                match even {
+                match even.as_deref() {
                     Some([share, counts]) => q.add(&counts.mul(share)),
                     None => q,
                 }
@@ -109,7 +109,7 @@ impl Effective {
         let targets = match &self.targets {
             EffectiveTargets::Soft(q) => vec![q],
             EffectiveTargets::Labels { classes, hit, even } => {
-                [classes, hit].into_iter().chain(even.iter().flatten()).collect()
+                [classes, hit].into_iter().chain(even.iter().flat_map(|even| even.iter())).collect()
             }
         };
         targets.into_iter().chain([&self.w]).collect()
@@ -282,7 +282,7 @@ impl CrossEntropy {
             classes: upload(&[labels.len()], of_each(&|class| class as f64)),
             hit: upload(&[n, 1, t], of_each(&hit)),
             even: (self.smoothing > 0.0)
-                .then(|| [upload(&[c, 1], even), upload(&[n, 1, t], of_each(&|_| 1.0))]),
+                .then(|| Box::new([upload(&[c, 1], even), upload(&[n, 1, t], of_each(&|_| 1.0))])),
         };
         (targets, of_each(&|class| hit(class) + total))
     }

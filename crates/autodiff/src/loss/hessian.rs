@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use vivit_tensor::{Device, Gemm, Reduce, Shape, Strides, Tensor, Unary};
 
-use crate::RootColumns;
+use super::root_columns::RootColumns;
 
 /// The Hessian `H_n = ∂²L_n/∂f_n²` of every sample, the reduction's factor included, and a square
 /// root of it, `H_n = S_n S_nᵀ`, known by their products.
@@ -16,7 +16,7 @@ use crate::RootColumns;
 /// | --- | --- | --- |
 /// | [`scaled_identity`](Self::scaled_identity) | `h u` | `√h z` |
 /// | [`diagonal`](Self::diagonal) | `h ∘ u` | `√h ∘ z` |
-/// | [`softmax`](Self::softmax), `p = softmax(f)`, per position | `w (p ∘ u − p ⟨p, u⟩)` | see there |
+/// | [`softmax`](Self::softmax), `p = softmax(f)` | `w (p ∘ u − p ⟨p, u⟩)` | see there |
 /// | [`from_root`](Self::from_root) | `S Sᵀ u` | `S z` |
 ///
 /// ```

@@ -7,6 +7,7 @@ mod cross_entropy;
 mod hessian;
 mod labels;
 mod mse;
+mod root_columns;
 
 use std::fmt::Debug;
 
@@ -15,6 +16,7 @@ pub use cross_entropy::CrossEntropy;
 pub use hessian::LossHessian;
 pub use labels::Labels;
 pub use mse::Mse;
+pub use root_columns::RootColumns;
 use vivit_tensor::{Rng, Tensor};
 
 use crate::{Error, FiniteCheck};
@@ -27,16 +29,6 @@ pub enum Reduction {
     Mean,
     /// Summed.
     Sum,
-}
-
-/// Columns of the exact loss-Hessian root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum RootColumns {
-    /// As many as the Hessian has rank, where the loss knows it: C−1 for softmax cross-entropy.
-    #[default]
-    Rank,
-    /// One per output: C. The Gram matrix then shows the structural zeros too.
-    Outputs,
 }
 
 /// A loss that is a sum over samples, `L = Σ_n L_n(f_n)`, with `f: [N, *]` the model's output.

@@ -12,7 +12,7 @@
 use vivit_autodiff::Root;
 use vivit_tensor::{Matrix, Reduce, Tensor, Unary};
 
-use super::seeds::Roots;
+use super::roots::Roots;
 use super::settings::Settings;
 use crate::Error;
 

@@ -10,7 +10,7 @@ use super::gradient_in_span::GradientInSpan;
 use super::host_space::HostSpace;
 use super::plan::cut;
 use super::progress::{Listener, Progress};
-use super::seeds::{Roots, part};
+use super::roots::{Roots, part};
 use crate::{Error, GramReport};
 
 /// Columns that an eigenvector sweep carries at a time: bounds its memory to that of an ordinary

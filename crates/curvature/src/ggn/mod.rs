@@ -10,6 +10,7 @@ mod gram_space;
 mod host_space;
 mod plan;
 mod progress;
+mod roots;
 mod seeds;
 mod settings;
 mod sliced_gram;

@@ -8,7 +8,8 @@ use vivit_tensor::{Matrix, Scalar, Tensor};
 
 use super::plan::{Job, Plan, cut};
 use super::progress::Progress;
-use super::seeds::{Rows, Seeds, Sizes, part};
+use super::roots::{Rows, part};
+use super::seeds::{Seeds, Sizes};
 use crate::Error;
 use crate::gram::{GramBlocks, add_between};
 

@@ -1,10 +1,11 @@
 //! Products with curvature matrices that are never formed: GGN, Hessian, Fisher, empirical Fisher,
 //! positive-curvature Hessian.
 //!
-//! With J the Jacobian of the outputs and H what stands for the loss's Hessian, all but the Hessians
-//! are `Jᵀ H J`: tangents travel forwards, are multiplied at the output (in closed form, where the
-//! loss knows its Hessian), and travel backwards, for any graph, some vectors at once. The Hessian adds the second derivatives of every
-//! operation on the way back (see [`vivit_autodiff::Linearization`]).
+//! With J the Jacobian of the outputs and H what stands for the loss's Hessian, all but the
+//! Hessians are `Jᵀ H J`: tangents travel forwards, are multiplied at the output (in closed form,
+//! where the loss knows its Hessian), and travel backwards, for any graph, some vectors at once.
+//! The Hessian adds the second derivatives of every operation on the way back (see
+//! [`vivit_autodiff::Linearization`]).
 
 use vivit_autodiff::{
     Gradients, Graph, Linearization, Loss, LossHessian, ParamId, ParamMap, Probe, Reduction,

@@ -72,8 +72,8 @@ pub struct PositionalDerivativesAlong {
 /// ```
 ///
 /// # Errors
-/// If a direction does not fit its parameter, or they differ in number, targets do not fit, a number
-/// is NaN or infinite, or an operation couples samples.
+/// If a direction does not fit its parameter, or they differ in number, targets do not fit, a
+/// number is NaN or infinite, or an operation couples samples.
 pub fn directional_derivatives_along(
     graph: &Graph,
     loss: &dyn Loss,
@@ -84,10 +84,10 @@ pub fn directional_derivatives_along(
     Ok(DerivativesAlong { gammas, lambdas })
 }
 
-/// As [`directional_derivatives_along`], position by position of a loss that is a sum over positions
-/// ([`LossHessian::positions`]), such as the tokens of a sequence: the formulas hold with the sum
-/// over positions left out. Shares have their sample's factor; summed over a sample's positions
-/// they give the sample's derivatives.
+/// As [`directional_derivatives_along`], position by position of a loss that is a sum over
+/// positions ([`LossHessian::positions`]), such as the tokens of a sequence: the formulas hold with
+/// the sum over positions left out. Shares have their sample's factor; summed over a sample's
+/// positions they give the sample's derivatives.
 ///
 /// # Errors
 /// As there, and if the loss tells no positions.

@@ -5,7 +5,9 @@ mod families;
 
 use families::Case;
 use rayon::prelude::*;
-use vivit_eigh::{EighOptions, Error, Real, Reduction, eigh, eigh_with, eigvalsh, eigvalsh_with};
+use vivit_eigh::{
+    EighOptions, Error, Real, Reduction, Stages, eigh, eigh_with, eigvalsh, eigvalsh_with,
+};
 use vivit_tensor::{Gemm, Matrix, gemm};
 
 fn checked() -> EighOptions {
@@ -105,27 +107,31 @@ fn assert_values<E: Real>(name: &str, size: f64, values: &[E], truth: &[f64]) {
     }
 }
 
-/// All requests on one matrix.
+/// All requests on one matrix, reduced as the solver chooses.
 fn assert_case<E: Real>(case: &Case) {
+    assert_stages::<E>(case, Stages::Auto);
+}
+
+/// All requests on one matrix.
+fn assert_stages<E: Real>(case: &Case, stages: Stages) {
     let a = to::<E>(&case.a);
     let (n, exact) = (a.rows(), wide(&a));
-    let name = format!("{}, {}", case.name, E::NAME);
+    let name = format!("{}, {}, {stages:?}", case.name, E::NAME);
     // Large matrices are checked from outside only.
-    let options = EighOptions::default().check(n <= 257);
+    let options = EighOptions::default().stages(stages).check(n <= 257);
     let eigen = eigh_with(a.clone(), options).unwrap_or_else(|error| panic!("{name}: {error}"));
-    // In double precision without known eigenvalues, values with vectors and values alone are
-    // compared: two different methods.
+    // In double precision without known eigenvalues, two different methods are compared: values
+    // with vectors and values alone, or two stages and one.
     let reference = match &case.truth {
         Some(truth) => truth.clone(),
-        None if E::EPSILON.f64() == f64::EPSILON => {
+        None if E::EPSILON.f64() == f64::EPSILON && stages != Stages::Two => {
             eigen.values.iter().map(|value| value.f64()).collect()
         }
-        None => {
-            eigvalsh_with(exact.clone(), options).unwrap_or_else(|error| panic!("{name}: {error}"))
-        }
+        None => eigvalsh_with(exact.clone(), options.stages(Stages::One))
+            .unwrap_or_else(|error| panic!("{name}: {error}")),
     };
     let size = reference.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
-    let reduction = Reduction::with_options(a, EighOptions::default().check(n <= 700))
+    let reduction = Reduction::with_options(a, options.check(n <= 700))
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     for values in [&eigen.values, reduction.values()] {
         assert_values(&name, size, values, &reference);
@@ -173,6 +179,13 @@ fn assert_families<E: Real>(sizes: impl IntoIterator<Item = usize>, range: famil
     }
 }
 
+/// The same in two stages, whatever the size.
+fn assert_in_two_stages<E: Real>(sizes: impl IntoIterator<Item = usize>, range: families::Range) {
+    for n in sizes {
+        families::all(n, range).iter().for_each(|case| assert_stages::<E>(case, Stages::Two));
+    }
+}
+
 #[test]
 fn every_small_size_in_single_precision() {
     assert_families::<f32>(0..=130, families::F32);
@@ -199,6 +212,37 @@ fn size_640() {
 fn size_1000() {
     assert_families::<f32>([1000], families::F32);
     assert_families::<f64>([1000], families::F64);
+}
+
+/// Around one, two and three blocks of the band, and of the reflectors.
+const BLOCK_ENDS: [usize; 17] = [0, 1, 2, 3, 4, 7, 20, 33, 63, 64, 65, 66, 68, 127, 130, 193, 257];
+
+#[test]
+fn two_stages_in_single_precision() {
+    assert_in_two_stages::<f32>(BLOCK_ENDS, families::F32);
+}
+
+#[test]
+fn two_stages_in_double_precision() {
+    assert_in_two_stages::<f64>(BLOCK_ENDS, families::F64);
+}
+
+#[test]
+fn two_stages_of_size_640() {
+    assert_in_two_stages::<f32>([640], families::F32);
+    assert_in_two_stages::<f64>([640], families::F64);
+}
+
+/// A size at which the solver itself takes two stages for values.
+#[test]
+fn two_stages_by_choice() {
+    let values: Vec<f64> = (0..1700).map(|i| f64::from(i) / 1700.0).collect();
+    let case = families::spectrum("arithmetic", &values);
+    assert_case::<f32>(&case);
+    let a = to::<f32>(&case.a);
+    let [auto, two] = [Stages::Auto, Stages::Two]
+        .map(|stages| eigvalsh_with(a.clone(), EighOptions::default().stages(stages)));
+    assert_eq!(auto, two);
 }
 
 #[test]
@@ -275,7 +319,15 @@ fn same_bits_with_any_number_of_threads() {
                     .unwrap_or_else(|_| reduction.vectors(&[0]).unwrap());
                 [(eigen.values, eigen.vectors), (reduction.values().to_vec(), some)]
             });
-            both.into_iter().flatten().collect()
+            let in_two_stages = sizes.map(|n| {
+                let options = EighOptions::default().stages(Stages::Two);
+                let a = to::<E>(&families::gram(n, n.div_ceil(2)).a);
+                let reduction = Reduction::with_options(a.clone(), options).unwrap();
+                let eigen = eigh_with(a, options).unwrap();
+                let top = reduction.vectors(&[n - 1]).unwrap();
+                [(eigen.values, eigen.vectors), (reduction.values().to_vec(), top)]
+            });
+            both.into_iter().chain(in_two_stages).flatten().collect()
         })
     }
     for threads in [2, 5] {
@@ -307,6 +359,8 @@ fn only_the_lower_triangle_is_read() {
             let poisoned = Matrix::from_fn(n, n, |i, j| if j > i { poison } else { a[(i, j)] });
             assert_eq!(eigh(a.clone()), eigh(poisoned.clone()));
             assert_eq!(eigvalsh(a.clone()), eigvalsh(poisoned.clone()));
+            let two = checked().stages(Stages::Two);
+            assert_eq!(eigh_with(a.clone(), two), eigh_with(poisoned.clone(), two));
             let top = |a: Matrix<f64>| Reduction::with_options(a, checked()).unwrap().top(2);
             assert_eq!(top(a.clone()), top(poisoned));
         }
@@ -320,6 +374,11 @@ fn zeros_of_either_sign() {
         assert!(eigen.values.iter().all(|&value| value == 0.0), "{n}");
         let identity = Matrix::from_fn(n, n, |i, j| if i == j { 1.0 } else { 0.0 });
         assert_eq!(eigen.vectors, identity, "{n}");
+    }
+    for stages in [Stages::One, Stages::Two] {
+        let options = EighOptions::default().stages(stages);
+        let zero = eigvalsh_with(Matrix::new(150, 150, vec![-0.0f64; 150 * 150]), options);
+        assert_eq!(zero, Ok(vec![0.0; 150]));
     }
     let signed = Matrix::new(2, 2, vec![-0.0f64, 0.0, -0.0, 0.0]);
     assert_eq!(eigvalsh(signed), Ok(vec![0.0, 0.0]));
@@ -376,10 +435,12 @@ fn refused_with_reasons() {
 
 #[test]
 fn the_check_changes_no_result() {
-    for n in [0, 1, 7, 40, 300] {
+    let sizes = [0, 1, 7, 40, 300];
+    let cases = sizes.iter().flat_map(|&n| [Stages::One, Stages::Two].map(|stages| (n, stages)));
+    for (n, stages) in cases {
         let a = families::gram(n, n.div_ceil(2)).a;
         let [with, without] = [true, false].map(|check| {
-            let options = EighOptions::default().check(check);
+            let options = EighOptions::default().stages(stages).check(check);
             let reduction = Reduction::with_options(a.clone(), options).unwrap();
             let top = reduction.top(3).unwrap();
             (

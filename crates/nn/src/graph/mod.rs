@@ -34,9 +34,9 @@ use value::{Array, Value};
 /// The nodes describe the computation of *one* sample, with an axis of length 1 where samples lie
 /// ([`InputSpec::sample_axis`]): a network that was exported for one sample. Whatever depends on an
 /// input gets the sample axis N in front when the model runs on a batch, so what the graph does
-/// with its own axis of length 1 (merges it into heads, moves it) is harmless. Shapes are computed while
-/// the model runs; axes that the inputs leave open, the length of a sequence or the size of an
-/// image, stay open.
+/// with its own axis of length 1 (merges it into heads, moves it) is harmless. Shapes are computed
+/// while the model runs; axes that the inputs leave open, the length of a sequence or the size of
+/// an image, stay open.
 ///
 /// ```
 /// use vivit_autodiff::{CrossEntropy, InputSpec, OutputSpec};
@@ -230,7 +230,8 @@ impl GraphModel {
     ///
     /// # Errors
     /// If an input is missing, surplus, misnamed, misshapen, empty or on another device or
-    /// precision than the model, or a node can't take what reaches it: with the node and the shapes.
+    /// precision than the model, or a node can't take what reaches it: with the node and the
+    /// shapes.
     pub fn forward(&self, inputs: impl Into<Inputs>) -> Result<Graph, Error> {
         let inputs = inputs.into();
         let arrays = self.checked(&inputs)?;

@@ -79,8 +79,8 @@ pub(super) fn gather_elements(call: &mut Call<'_>) -> Outcome {
     one(Array { var, ..x })
 }
 
-/// The largest entries along an axis, or with `largest` false the smallest, from the extreme one on,
-/// and their places: x, how many.
+/// The largest entries along an axis, or with `largest` false the smallest, from the extreme one
+/// on, and their places: x, how many.
 pub(super) fn top_k(call: &mut Call<'_>) -> Outcome {
     let (x, count) = (call.array(0)?, call.integer(1)?);
     let shape = call.shape(x);
