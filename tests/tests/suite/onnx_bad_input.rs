@@ -51,7 +51,7 @@ fn problems(bytes: Vec<u8>) -> Vec<Problem> {
 fn what_is_written_here_is_read() {
     let bytes = with_nodes(17, &[node("Tanh", "first", &["x"], &["h"])]);
     let model = Onnx::from_bytes(bytes).unwrap().model(&host()).unwrap();
-    assert_eq!(model.forward(&tensor(&[4, 3])).unwrap().value().shape().to_vec(), [4, 2]);
+    assert_eq!(model.forward(tensor(&[4, 3])).unwrap().value().shape().to_vec(), [4, 2]);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn layers_in_training_mode() {
         [node("Dropout", "drop", &["x", "", "on"], &["h"]), node("Mul", "m", &["h", "s"], &["y"])];
     let bytes = file(17, &nodes, &[truth, arrays[0].clone()], &ends[..1], &ends[1..]);
     let model = Onnx::from_bytes(bytes).unwrap().model(&host()).unwrap();
-    let error = model.forward(&tensor(&[2, 3])).unwrap_err();
+    let error = model.forward(tensor(&[2, 3])).unwrap_err();
     assert_says(&error, &["drop", "training mode", "model.eval()"]);
 }
 
@@ -268,7 +268,7 @@ fn a_window_of_padding_alone() {
     let arrays = [floats("w", &[1], &[2.0])];
     let ends = [value("x", &["n", "1", "2"]), value("y", &["n", "1", "1"])];
     let model = Onnx::from_bytes(file(17, &nodes, &arrays, &ends[..1], &ends[1..])).unwrap();
-    let error = model.model(&host()).unwrap().forward(&tensor(&[2, 1, 2])).unwrap_err();
+    let error = model.model(&host()).unwrap().forward(tensor(&[2, 1, 2])).unwrap_err();
     assert_says(&error, &["pool", "nothing but padding"]);
 }
 
@@ -284,8 +284,8 @@ fn arrays_beyond_a_limit() {
     let ends = [value("x", &["n", "1"]), value("y", &["n", "1"])];
     let file = Onnx::from_bytes(file(17, &nodes, &arrays, &ends[..1], &ends[1..])).unwrap();
     let model = file.model(&host()).unwrap();
-    assert!(model.forward(&tensor(&[2, 1])).is_ok());
-    let error = model.largest_array(1 << 20).forward(&tensor(&[2, 1])).unwrap_err();
+    assert!(model.forward(tensor(&[2, 1])).is_ok());
+    let error = model.largest_array(1 << 20).forward(tensor(&[2, 1])).unwrap_err();
     assert_says(&error, &["wide", "[1, 1048576]", "larger than allowed"]);
 }
 
@@ -295,7 +295,7 @@ fn inputs_that_do_not_fit() {
     let model = Onnx::from_bytes(bytes).unwrap().model(&host()).unwrap();
     let given = |pairs: &[(&str, &[usize])]| {
         let inputs =
-            pairs.iter().fold(Inputs::new(), |all, (name, shape)| all.with(*name, tensor(shape)));
+            pairs.iter().fold(Inputs::new(), |all, (name, shape)| all.with(name, tensor(shape)));
         model.forward(inputs).unwrap_err()
     };
     assert_says(&given(&[]), &["input x [batch, 3] is missing"]);
