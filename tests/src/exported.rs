@@ -10,7 +10,7 @@ use vivit::curvature::{
 };
 use vivit::extend::{BatchL2Grad, DiagGgn, Gradient, run};
 use vivit::nn::{GraphModel, Literal};
-use vivit::onnx::Onnx;
+use vivit::onnx::{Onnx, Warning};
 use vivit::tensor::{DType, Device, Tensor};
 
 use crate::Failure;
@@ -22,6 +22,11 @@ use crate::report::{Report, direction_factors};
 /// The bound on scaled errors: the files carry constants in single precision.
 pub fn tolerance(dtype: DType) -> f64 {
     if dtype == DType::F64 { 2e-6 } else { 1e-3 }
+}
+
+/// The folder of networks that the project carries.
+pub fn own_networks() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx")
 }
 
 /// The networks of a folder: pairs of `NAME.onnx` and `NAME.safetensors`, by name.
@@ -56,49 +61,106 @@ fn check_network(
 ) -> Result<(), Unbuilt> {
     let case = Case::read(path)?;
     let description = case.description.clone().ok_or("the case lacks a description")?;
-    let file = Onnx::read(path.with_extension("onnx"))?;
     let expected: BTreeSet<&str> = description["parameters"]
         .as_object()
         .ok_or("the description lacks parameters")?
         .keys()
         .map(String::as_str)
         .collect();
+    let file = named(Onnx::read(path.with_extension("onnx"))?, path)?;
+    let known: BTreeSet<&str> = file.params().chain(file.constants()).map(|(n, _)| n).collect();
+    let missing: Vec<&str> = expected.difference(&known).copied().collect();
+    if !missing.is_empty() {
+        return check_folded(device, &file, &case, &description, &missing, name, report);
+    }
     if file.marks_params() {
-        let found: BTreeSet<&str> = file.params().map(|(name, _)| name).collect();
-        let differ = found.symmetric_difference(&expected).count();
-        let note = format!("{} parameters", expected.len());
-        report.push(name, "parameters, as marked", differ as f64, 0.0, note);
+        // The exporter does not say which parameters are frozen.
+        let frozen = description["frozen"].as_array();
+        let frozen: Vec<&str> = frozen.into_iter().flatten().filter_map(Value::as_str).collect();
+        let found = file.params().map(|(name, _)| name).filter(|name| !frozen.contains(name));
+        let found: BTreeSet<&str> = found.collect();
+        let differ: Vec<&str> = found.symmetric_difference(&expected).copied().collect();
+        let note = format!("{} parameters {}", expected.len(), differ.join(", "));
+        report.push(name, "parameters, as marked", differ.len() as f64, 0.0, note);
     }
     let model = file.with_params(|name| expected.contains(name))?.model(device)?;
-    let (inputs, few) = (arrays(device, &case, &description, None)?, 3);
-    let few = arrays(device, &case, &description, Some(few))?;
+    let inputs = arrays(device, &case, &model, None)?;
+    let few = arrays(device, &case, &model, Some(3))?;
     check_literally(&model, &few, name, report)?;
     let graph = model.forward(inputs)?;
     let loss = loss::loss(device, &description["loss"], case.array("target")?)?;
-    let tolerance = tolerance(device.dtype());
-    let output = &case.array("expected/output")?.data;
-    report.compare(name, "output", &graph.value().to_vec()?, output, 0.0, tolerance);
-    let value = &case.array("expected/loss")?.data;
-    report.compare(name, "loss", &[graph.loss(loss.as_ref())?], value, 0.0, tolerance);
+    check_values(&case, name, &graph, loss.as_ref(), report)?;
     check_extensions(&case, name, &graph, loss.as_ref(), report)?;
     check_directions(device, &case, name, &graph, loss.as_ref(), report)?;
     check_spectrum(&case, name, &graph, loss.as_ref(), report)
+}
+
+/// The file with the names of the state dictionary beside it, `NAME.state.safetensors`, if there
+/// is one.
+fn named(file: Onnx, path: &Path) -> Result<Onnx, Unbuilt> {
+    let state = path.with_extension("state.safetensors");
+    if !state.is_file() {
+        return Ok(file);
+    }
+    Ok(file.names_from(state)?.0)
+}
+
+/// A file that lacks parameters of the network, because its exporter computed others from them: it
+/// computes the same, and the change is warned of.
+fn check_folded(
+    device: &Device,
+    file: &Onnx,
+    case: &Case,
+    description: &Value,
+    missing: &[&str],
+    name: &str,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let warned =
+        file.warnings().iter().any(|warning| !matches!(warning, Warning::FixedBatch { .. }));
+    let note = format!("without {}", missing.join(", "));
+    report.push(name, "parameters, folded", f64::from(u8::from(!warned)), 0.0, note);
+    let model = file.model(device)?;
+    let graph = model.forward(arrays(device, case, &model, None)?)?;
+    let loss = loss::loss(device, &description["loss"], case.array("target")?)?;
+    check_values(case, name, &graph, loss.as_ref(), report)
+}
+
+/// Output and loss.
+fn check_values(
+    case: &Case,
+    name: &str,
+    graph: &Graph,
+    loss: &dyn Loss,
+    report: &mut Report,
+) -> Result<(), Unbuilt> {
+    let tolerance = tolerance(graph.value().dtype());
+    let output = &case.array("expected/output")?.data;
+    report.compare(name, "output", &graph.value().to_vec()?, output, 0.0, tolerance);
+    let value = &case.array("expected/loss")?.data;
+    report.compare(name, "loss", &[graph.loss(loss)?], value, 0.0, tolerance);
+    Ok(())
 }
 
 /// The inputs, or the first samples of them.
 fn arrays(
     device: &Device,
     case: &Case,
-    description: &Value,
+    model: &GraphModel,
     samples: Option<usize>,
 ) -> Result<Inputs, Failure> {
-    let names = description["inputs"].as_array().ok_or("the description lacks inputs")?;
     let mut inputs = Inputs::new();
-    for name in names.iter().filter_map(Value::as_str) {
-        let array = case.array(&format!("input/{name}"))?;
-        let whole = Tensor::from_vec(device, &array.shape, &array.data)?;
-        let all = array.shape[0];
-        inputs = inputs.with(name, whole.slice(0, samples.unwrap_or(all).min(all)));
+    for spec in model.inputs() {
+        let array = case.array(&format!("input/{}", spec.name))?;
+        let mut value = Tensor::from_vec(device, &array.shape, &array.data)?;
+        if let (Some(axis), Some(samples)) = (spec.sample_axis, samples) {
+            let order = |shape: &[usize]| (1..=axis).chain([0]).chain(axis + 1..shape.len());
+            let first = [axis].into_iter().chain((0..array.shape.len()).filter(|&at| at != axis));
+            let moved = value.permute(&first.collect::<Vec<_>>());
+            let few = moved.slice(0, samples.min(array.shape[axis]));
+            value = few.permute(&order(&array.shape).collect::<Vec<_>>());
+        }
+        inputs = inputs.with(&spec.name, value);
     }
     Ok(inputs)
 }

@@ -8,6 +8,7 @@ pub mod exported;
 mod extensions;
 pub mod loss;
 pub mod nodes;
+pub mod onnx_bytes;
 pub mod primitives;
 pub mod reference;
 pub mod report;

@@ -240,8 +240,8 @@ pub enum Error {
     },
     /// A sample's number that is missing, given twice or beyond the data set.
     #[error(
-        "sample number {sample} is given twice, missing or out of range: the data set has {samples} \
-         samples, each with a number of its own from 0 on"
+        "sample number {sample} is given twice, missing or out of range: the data set has \
+         {samples} samples, each with a number of its own from 0 on"
     )]
     SampleNumber {
         /// The number.

@@ -102,8 +102,9 @@ fn samples_of(inputs: &Tensor) -> Result<usize, Error> {
         .ok_or_else(|| vivit_autodiff::Error::EmptyBatch { input: 0, shape: shape.to_vec() }.into())
 }
 
-/// The batches of epoch 0, samples numbered as in the data. What is [dropped](MiniBatches::drop_last)
-/// makes the data set smaller, and the numbers that are left go from 0 on.
+/// The batches of epoch 0, samples numbered as in the data. What is
+/// [dropped](MiniBatches::drop_last) makes the data set smaller, and the numbers that are left go
+/// from 0 on.
 impl<T: Targets + Into<BatchTargets> + Send + Sync> Batches for MiniBatches<T> {
     fn len(&self) -> usize {
         self.num_batches()

@@ -19,6 +19,20 @@ pub(crate) enum Mark {
 /// The key under which PyTorch's exporter says what a value is.
 const KIND: &str = "pkg.torch.export.graph_signature.InputSpec.kind";
 
+/// The key under which PyTorch's exporter says what it computed an array from.
+const FOLDED_FROM: &str = "folded_from";
+
+/// What the exporter computed arrays from, by the arrays' names: names in quotation marks.
+pub(crate) fn sources(graph: &proto::Graph) -> HashMap<&str, Vec<String>> {
+    let infos = graph.value_info.iter().map(|info| (info.name.as_str(), &info.metadata_props));
+    let tensors = graph.initializer.iter().map(|t| (t.name.as_str(), &t.metadata_props));
+    let from = |entries: &[proto::Entry]| {
+        let entry = entries.iter().find(|entry| entry.key.ends_with(FOLDED_FROM))?;
+        Some(entry.value.split('\'').skip(1).step_by(2).map(String::from).collect())
+    };
+    infos.chain(tensors).filter_map(|(name, entries)| Some((name, from(entries)?))).collect()
+}
+
 /// An initialiser of a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Initializer {
@@ -54,6 +68,12 @@ pub(crate) fn is_made_up(name: &str) -> bool {
         || numbered("")
         || name.contains('~')
         || name.to_lowercase().starts_with("constant")
+}
+
+/// Whether a name is that of running statistics.
+pub(crate) fn is_statistics(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    ["running_mean", "running_var"].contains(&last)
 }
 
 /// Where arrays are used.
@@ -115,20 +135,34 @@ pub(crate) fn uses(nodes: &[proto::Node], outputs: &[String]) -> Uses {
 }
 
 impl Uses {
-    /// Whether an array of a file without marks is taken for a parameter.
-    pub fn is_parameter(&self, initializer: &Initializer) -> bool {
+    /// Whether an array is taken for a parameter, in a file that marks some or none. What it was
+    /// computed from, if the exporter says that, are its `sources`.
+    pub fn is_parameter(
+        &self,
+        initializer: &Initializer,
+        marked: bool,
+        sources: Option<&[String]>,
+    ) -> bool {
         let NamedArray { name, kind, .. } = &initializer.array;
-        let last = name.rsplit('.').next().unwrap_or(name);
-        let statistics = ["running_mean", "running_var"].contains(&last);
-        if *kind != InputKind::Float || statistics || self.statistics.contains(name) {
+        if *kind != InputKind::Float || is_statistics(name) || self.statistics.contains(name) {
             return false;
         }
         match initializer.mark {
             Some(mark) => mark == Mark::Parameter,
-            None => {
-                let reached = self.differentiable.contains(name);
-                reached && (self.weights.contains(name) || !is_made_up(name))
+            None if !self.differentiable.contains(name) => false,
+            // Beside marked parameters, what an exporter made of one.
+            None if marked => {
+                let alone = !is_made_up(name) || initializer.array.values.len() > 1;
+                self.weights.contains(name) && sources.map_or(alone, is_of_parameter)
             }
+            None => self.weights.contains(name) || !is_made_up(name),
         }
     }
+}
+
+/// Whether a parameter is among the names that an array was computed from, as far as names tell:
+/// that of a module's array has a dot, and what else is computed has several sources.
+fn is_of_parameter(sources: &[String]) -> bool {
+    let named: Vec<&String> = sources.iter().filter(|name| !is_made_up(name)).collect();
+    named.len() == 1 || named.iter().any(|name| name.contains('.'))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use vivit_nn::{NamedArray, Node};
 
-use crate::arrays::{Initializer, Uses, is_made_up, marks, uses};
+use crate::arrays::{Initializer, Mark, Uses, is_made_up, marks, sources, uses};
 use crate::branches;
 use crate::convert::Convert;
 use crate::inline::{Inliner, own_domain};
@@ -113,17 +113,27 @@ pub(crate) fn import(model: proto::Model, folder: Folder<'_>) -> Result<Imported
     let arrays = initializers.iter().map(|initializer| &initializer.array).chain(&constants);
     let converted = recovered(converted, arrays, &outputs);
     let uses = uses(&nodes, &outputs);
+    // Of what arrays were computed from, that which the file does not compute.
+    let results: HashSet<&String> = nodes.iter().flat_map(|node| &node.output).collect();
+    let mut sources = sources(graph);
+    sources.values_mut().for_each(|from| from.retain(|name| !results.contains(name)));
+    let marked = initializers.iter().any(|i| i.mark == Some(Mark::Parameter));
     let params: HashSet<String> = initializers
         .iter()
-        .filter(|initializer| uses.is_parameter(initializer))
+        .filter(|i| {
+            let from = sources.get(i.array.name.as_str()).map(Vec::as_slice);
+            uses.is_parameter(i, marked, from)
+        })
         .map(|initializer| initializer.array.name.clone())
         .collect();
     let mut operations = BTreeMap::new();
     for node in &nodes {
         *operations.entry(node.op_type.clone()).or_insert(0) += 1;
     }
-    let warnings = warnings(&nodes, &uses, &params, fixed);
-    Ok(Imported {
+    let changes =
+        Changes { nodes: &nodes, initializers: &initializers, uses: &uses, params: &params };
+    let warnings = changes.warnings(&sources, fixed);
+    let mut imported = Imported {
         interface_inputs: inputs,
         interface_outputs: specs,
         initializers,
@@ -133,7 +143,13 @@ pub(crate) fn import(model: proto::Model, folder: Folder<'_>) -> Result<Imported
         operations,
         warnings,
         opset,
-    })
+    };
+    // A copy that was computed from an array which is there, too, is that array.
+    imported.tie(|copy, array| {
+        sources.get(copy).is_some_and(|from| from.iter().any(|name| name == array))
+    });
+    imported.keep_warnings();
+    Ok(imported)
 }
 
 /// The version of ONNX's own operations.
@@ -254,39 +270,88 @@ fn fixed_shapes<'a>(
 }
 
 /// What the file shows of having been changed by its exporter.
-fn warnings(
-    nodes: &[proto::Node],
-    uses: &Uses,
-    params: &HashSet<String>,
-    fixed: Option<usize>,
-) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let mut renamed: Vec<String> = params
-        .iter()
-        .filter(|name| is_made_up(name) && uses.weights.contains(*name))
-        .cloned()
-        .collect();
-    renamed.sort();
-    if !renamed.is_empty() {
-        warnings.push(Warning::Renamed { names: renamed });
+struct Changes<'c> {
+    nodes: &'c [proto::Node],
+    initializers: &'c [Initializer],
+    uses: &'c Uses,
+    params: &'c HashSet<String>,
+}
+
+impl Changes<'_> {
+    fn warnings(&self, sources: &HashMap<&str, Vec<String>>, fixed: Option<usize>) -> Vec<Warning> {
+        let (renamed, folded) = (self.renamed(), self.folded());
+        let (computed, unnamed) = (self.computed(sources), self.unnamed());
+        let mut warnings = Vec::new();
+        warnings.extend((!renamed.is_empty()).then_some(Warning::Renamed { names: renamed }));
+        warnings.extend((!folded.is_empty()).then_some(Warning::Folded { weights: folded }));
+        warnings.extend((!computed.is_empty()).then_some(Warning::Computed { arrays: computed }));
+        warnings.extend((!unnamed.is_empty()).then_some(Warning::Unnamed { names: unnamed }));
+        warnings.extend(fixed.map(|samples| Warning::FixedBatch { samples }));
+        warnings
     }
-    let norms = nodes.iter().any(|node| node.op_type == "BatchNormalization");
-    let convolution =
-        |node: &&proto::Node| ["Conv", "ConvTranspose"].contains(&node.op_type.as_str());
-    // A bias whose name is not the weight's brother came from somewhere else.
-    let folded = |node: &proto::Node| {
-        let (weight, bias) = (node.input.get(1)?, node.input.get(2)?);
-        let own =
-            weight.strip_suffix(".weight").is_some_and(|layer| *bias == format!("{layer}.bias"));
-        (params.contains(bias) && !own && (is_made_up(bias) || bias.ends_with("_bias")))
-            .then(|| weight.clone())
-    };
-    let weights: Vec<String> = nodes.iter().filter(convolution).filter_map(folded).collect();
-    if !norms && !weights.is_empty() {
-        warnings.push(Warning::Folded { weights });
+
+    /// Parameters without a name of their own.
+    fn renamed(&self) -> Vec<String> {
+        let names = self.params.iter();
+        let made_up = |name: &&String| is_made_up(name) && self.uses.weights.contains(*name);
+        let mut names: Vec<String> = names.filter(made_up).cloned().collect();
+        names.sort();
+        names
     }
-    if let Some(samples) = fixed {
-        warnings.push(Warning::FixedBatch { samples });
+
+    /// Weights that batch norm was folded into.
+    fn folded(&self) -> Vec<String> {
+        let marks: HashMap<&str, Option<Mark>> =
+            self.initializers.iter().map(|i| (i.array.name.as_str(), i.mark)).collect();
+        let marked = marks.values().any(|mark| *mark == Some(Mark::Parameter));
+        // An exporter that marks parameters does not mark what it has put in their place.
+        let replaced =
+            |name: &String| marked && !is_made_up(name) && marks.get(name.as_str()) == Some(&None);
+        let folded = |node: &proto::Node| {
+            let weight = node.input.get(1).filter(|name| self.params.contains(*name))?;
+            let bias = node.input.get(2).filter(|name| self.params.contains(*name))?;
+            let convolution = ["Conv", "ConvTranspose"].contains(&node.op_type.as_str());
+            // A bias whose name is not the weight's brother came from somewhere else.
+            let brother = weight.strip_suffix(".weight").map(|layer| format!("{layer}.bias"));
+            let foreign = brother.as_ref() != Some(bias)
+                && (is_made_up(bias) || (bias.ends_with("_bias") && !is_made_up(weight)));
+            let shown = replaced(weight) && (convolution || node.op_type == "Gemm");
+            (shown || (convolution && foreign)).then(|| weight.clone())
+        };
+        self.nodes.iter().filter_map(folded).collect()
     }
-    warnings
+
+    /// Constants that the output has a derivative in.
+    fn constants(&self) -> impl Iterator<Item = &Initializer> {
+        self.initializers.iter().filter(|Initializer { array, .. }| {
+            array.kind == vivit_autodiff::InputKind::Float
+                && !self.params.contains(&array.name)
+                && self.uses.differentiable.contains(&array.name)
+        })
+    }
+
+    /// Constants that the exporter computed from what the file no longer has.
+    fn computed(&self, sources: &HashMap<&str, Vec<String>>) -> Vec<(String, Vec<String>)> {
+        let results = self.nodes.iter().flat_map(|node| node.output.iter().chain(&node.input));
+        let there: HashSet<&String> = results.collect();
+        let computed = |Initializer { array, .. }: &Initializer| {
+            let from = sources.get(array.name.as_str())?.iter();
+            let gone = from.filter(|name| !is_made_up(name) && !there.contains(name));
+            let gone: Vec<String> = gone.cloned().collect();
+            (!gone.is_empty()).then(|| (array.name.clone(), gone))
+        };
+        self.constants().filter_map(computed).collect()
+    }
+
+    /// Constants of several numbers without a name, in a file that does not say what they are.
+    fn unnamed(&self) -> Vec<String> {
+        if self.initializers.iter().any(|initializer| initializer.mark.is_some()) {
+            return Vec::new();
+        }
+        let unnamed = self.constants().map(|initializer| &initializer.array);
+        unnamed
+            .filter(|array| array.values.len() > 1 && is_made_up(&array.name))
+            .map(|array| array.name.clone())
+            .collect()
+    }
 }

@@ -108,7 +108,7 @@ impl<'f> Inliner<'f> {
 }
 
 /// A node under other names, in the graphs that it holds as well.
-fn renamed_node(
+pub(crate) fn renamed_node(
     node: &proto::Node,
     attributes: Vec<proto::Attribute>,
     renamed: &dyn Fn(&String) -> String,

@@ -30,9 +30,16 @@ pub(crate) struct Interface {
     pub fixed: Option<usize>,
 }
 
+/// The only axis of a length.
+fn only_axis(shape: &[Dim], len: &Dim) -> Option<usize> {
+    let axis = shape.iter().position(|dim| dim == len)?;
+    (!shape[axis + 1..].contains(len)).then_some(axis)
+}
+
 /// What of the file's inputs and outputs is the sample axis: the open axis that is called after a
 /// batch, else the first axis of the first input and what has its name or, if its length is fixed,
-/// its length.
+/// its length. Where another axis of the first input alone has the length with which the first
+/// output begins, it is that one: time comes first in the input.
 pub(crate) fn interface(
     inputs: &[&proto::ValueInfo],
     outputs: &[proto::ValueInfo],
@@ -45,8 +52,16 @@ pub(crate) fn interface(
     };
     let called = dims().filter_map(free).find(is_batch);
     let first = || shapes.iter().flatten().find_map(|shape| shape.first());
-    let samples: Option<Dim> =
+    let mut samples: Option<Dim> =
         called.map(|name| Dim::Free(name.into())).or_else(|| first().cloned());
+    let stated = outputs.first().and_then(shape_of).and_then(|shape| shape.first().cloned());
+    let mut behind_time = false;
+    if let (Some(Dim::Fixed(len)), Some(stated @ Dim::Fixed(of_output))) = (&samples, &stated) {
+        let other = shapes.iter().flatten().next().and_then(|shape| only_axis(shape, stated));
+        if len != of_output && other.is_some() {
+            (samples, behind_time) = (Some(stated.clone()), true);
+        }
+    }
     let mut specs = Vec::with_capacity(inputs.len());
     for (info, shape) in inputs.iter().zip(&shapes) {
         let tensor = info.r#type.as_ref().and_then(|ty| ty.tensor_type.as_ref());
@@ -72,6 +87,7 @@ pub(crate) fn interface(
                 let name = free(shape.first()?)?;
                 (dims().filter_map(free).filter(|other| *other == name).count() == 1).then_some(0)
             }),
+            Some(len) if behind_time => only_axis(shape, len),
             _ => shape.first().filter(|dim| same(dim)).map(|_| 0),
         };
         specs.push(spec.shaped(shape.clone()).samples_along(axis));

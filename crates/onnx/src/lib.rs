@@ -25,7 +25,10 @@
 //! into convolutions (other parameters, so another curvature) and transposes weights (other names).
 //! The older exporter's files (`dynamo=False`) are read as well; it folds and renames unless it is
 //! called with `do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE`. What of this
-//! a file shows is told by [`Onnx::warnings`]; [`Onnx::names_from`] finds names again.
+//! a file shows is told by [`Onnx::warnings`]; [`Onnx::names_from`] finds names again, those of
+//! transposed and reshaped weights, of tied ones and of recurrent layers included. What an exporter
+//! computed from parameters (the weight of weight norm) can't be found: then the file is another
+//! network in its parameters.
 //!
 //! The network computes what it does in evaluation mode, when it is trained here, too: no dropout,
 //! fixed statistics of batch norm.
@@ -48,6 +51,7 @@
 mod arrays;
 mod branches;
 mod convert;
+mod dictionary;
 mod error;
 mod file;
 mod import;
@@ -56,14 +60,15 @@ mod interface;
 mod names;
 #[allow(missing_docs)] // the fields of the format, under its own names
 mod proto;
+mod recurrent_names;
 mod structure;
 mod table;
 mod tensor;
 mod warning;
 
+pub use dictionary::NameMatch;
 pub use error::{Error, Problem};
 pub use file::Onnx;
-pub use names::NameMatch;
 pub use warning::Warning;
 
 /// The smallest and the largest version of ONNX's operations that is read.

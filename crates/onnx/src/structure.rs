@@ -3,7 +3,7 @@
 //!
 //! Nodes whose results nobody reads any more are left to [`needed`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use vivit_nn::{Argument, NamedArray, Node};
 
@@ -43,23 +43,28 @@ pub(crate) fn recovered<'g>(
     needed(graph.nodes, outputs)
 }
 
-/// Those nodes that the outputs depend on.
+/// Those nodes that the outputs depend on, in any order: all of a cycle, too, and every one of
+/// several that claim a name.
 fn needed(nodes: Vec<Node>, outputs: &[String]) -> Vec<Node> {
-    let mut read: HashSet<String> = outputs.iter().cloned().collect();
-    let mut kept = Vec::with_capacity(nodes.len());
-    // Nodes are in order: those that read come after.
-    for node in nodes.into_iter().rev() {
-        if node.outputs.iter().any(|name| read.contains(name)) {
-            for argument in node.inputs.iter().flatten() {
-                if let Argument::Value(name) = argument {
-                    read.insert(name.clone());
-                }
+    let mut makers: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, node) in nodes.iter().enumerate() {
+        node.outputs.iter().for_each(|name| makers.entry(name).or_default().push(at));
+    }
+    let made = |name: &str| makers.get(name).into_iter().flatten().copied();
+    let mut kept = vec![false; nodes.len()];
+    let mut open: Vec<usize> = outputs.iter().flat_map(|name| made(name)).collect();
+    while let Some(at) = open.pop() {
+        if std::mem::replace(&mut kept[at], true) {
+            continue;
+        }
+        for argument in nodes[at].inputs.iter().flatten() {
+            if let Argument::Value(name) = argument {
+                open.extend(made(name));
             }
-            kept.push(node);
         }
     }
-    kept.reverse();
-    kept
+    let mut kept = kept.into_iter();
+    nodes.into_iter().filter(|_| kept.next() == Some(true)).collect()
 }
 
 impl Graph<'_> {

@@ -17,6 +17,18 @@ pub enum Warning {
         /// The convolutions' weights.
         weights: Vec<String>,
     },
+    /// Arrays that the exporter computed from others ahead of time: where these were parameters,
+    /// they are gone.
+    Computed {
+        /// The arrays, and what they were computed from.
+        arrays: Vec<(String, Vec<String>)>,
+    },
+    /// Arrays without a name of their own that the output has a derivative in, taken for
+    /// constants: parameters could be among them.
+    Unnamed {
+        /// Their names in the file.
+        names: Vec<String>,
+    },
     /// A batch axis of one fixed length: what mixes samples can't be found by running the file on
     /// several.
     FixedBatch {
@@ -40,6 +52,23 @@ impl fmt::Display for Warning {
                 "the exporter seems to have folded batch norm into convolutions ({}): their \
                  weights are others than the network's, and so is its curvature; {option}",
                 weights.join(", ")
+            ),
+            Warning::Computed { arrays } => {
+                let each =
+                    arrays.iter().map(|(name, from)| format!("{name} of {}", from.join(", ")));
+                write!(
+                    f,
+                    "the exporter computed arrays ahead of time ({}): parameters among what they \
+                     were computed from are constants here; {option}",
+                    each.collect::<Vec<_>>().join("; ")
+                )
+            }
+            Warning::Unnamed { names } => write!(
+                f,
+                "arrays without a name of their own are taken for constants ({}), but may have \
+                 been parameters; {option}, choose them by `with_params`, or find the names with \
+                 `names_from`",
+                names.join(", ")
             ),
             Warning::FixedBatch { samples } => write!(
                 f,

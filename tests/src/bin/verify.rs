@@ -15,7 +15,7 @@ usage: cargo xtask verify [--cases DIR | --onnx DIR | --onnx-nodes FILE] [--stri
                           [--dtype f32|f64] [--device cpu|opencl[:DEVICE]]
 
 Checks a zoo of small networks against finite differences and dense definitions (f64), then \
-reference cases.
+reference cases and exported networks.
 
   --cases DIR      check every .safetensors case of DIR instead of the project's own copy
   --onnx DIR       check every exported network of DIR (pairs of .onnx and .safetensors) instead, \
@@ -71,14 +71,15 @@ fn options(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, St
 }
 
 fn run(options: &Options) -> Result<Report, Failure> {
+    let mut report = Report::default();
     if let Some(folder) = &options.onnx {
-        return run_exported(options, folder);
+        run_exported(options, folder, &mut report)?;
+        return Ok(report);
     }
     if let Some(file) = &options.nodes {
         return run_nodes(options, file);
     }
     let paths = case::list(&options.cases)?;
-    let mut report = Report::default();
     let mut cases = Vec::new();
     for path in paths {
         match Case::read(&path) {
@@ -92,6 +93,7 @@ fn run(options: &Options) -> Result<Report, Failure> {
         let on_host = options.device == DeviceChoice::Cpu;
         check(&device.with_dtype(dtype)?, on_host, &cases, &mut report);
     }
+    run_exported(options, &exported::own_networks(), &mut report)?;
     Ok(report)
 }
 
@@ -107,14 +109,14 @@ fn run_nodes(options: &Options, file: &Path) -> Result<Report, Failure> {
 }
 
 /// Checks exported networks.
-fn run_exported(options: &Options, folder: &Path) -> Result<Report, Failure> {
-    let (paths, mut report) = (exported::list(folder)?, Report::default());
+fn run_exported(options: &Options, folder: &Path, report: &mut Report) -> Result<(), Failure> {
+    let paths = exported::list(folder)?;
     let device = options.device.open(options.dtypes[0])?;
     for &dtype in &options.dtypes {
         let device = device.with_dtype(dtype)?;
-        paths.iter().for_each(|path| exported::check(&device, path, &mut report));
+        paths.iter().for_each(|path| exported::check(&device, path, report));
     }
-    Ok(report)
+    Ok(())
 }
 
 /// Checks the zoo and the cases on one device.

@@ -441,6 +441,20 @@ pub fn each_on(device: &Device) -> Vec<Problem> {
             101,
         ),
         taped(
+            "the largest entries on the tape",
+            |tape, p, x| {
+                let h = tape.linear(x, p[0], None);
+                let places = tape.top_places(h, 2, 2, false);
+                let entries = tape.gather_elements(h, 2, places);
+                let squares = tape.map(Unary::Square, entries);
+                tape.sum(squares, 2)
+            },
+            &[&[3, 2]],
+            &[3, 3, 2],
+            Mse(Mean),
+            131,
+        ),
+        taped(
             "matrix products on the tape",
             |tape, p, x| {
                 let a = tape.linear(x, p[0], None);

@@ -20,6 +20,7 @@ mod matrix_free;
 mod memory;
 mod mixing;
 mod nets;
+mod onnx_bad_input;
 mod onnx_operations;
 mod ops;
 mod optimizers;

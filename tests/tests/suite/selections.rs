@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 use vivit::autodiff::check::check_derivatives;
-use vivit::autodiff::ops::{ArgMax, Comparison, Extremum, LogSumExp, Predicate, Prod, Where};
+use vivit::autodiff::ops::{
+    ArgMax, Comparison, Extremum, LogSumExp, Predicate, Prod, TopPlaces, Where,
+};
 use vivit::autodiff::{Batch, Graph, Io, Mse, Op, Tape, Var};
 use vivit::tensor::{Rng, Tensor, Unary};
 use vivit_tests::zoo::host;
@@ -112,6 +114,23 @@ fn positions_are_the_first_of_equal_entries() {
         assert_eq!(at(false), most, "argmax along {axis}");
         assert_eq!(at(true), least, "argmin along {axis}");
     }
+}
+
+#[test]
+fn top_places_are_in_order() {
+    // As torch.topk has them: a NaN is the largest, of equal entries the first is first.
+    let x = tensor(&[2, 4, 1], &[1.0, 4.0, -1.0, 4.0, 2.0, NAN, 3.0, -5.0]);
+    for (least, count, places) in [
+        (false, 3, vec![1.0, 3.0, 0.0, 1.0, 2.0, 0.0]),
+        (true, 4, vec![2.0, 0.0, 1.0, 3.0, 3.0, 0.0, 2.0, 1.0]),
+    ] {
+        let found = TopPlaces { axis: 1, count, least }.forward(&[&x]);
+        assert_eq!(found.shape().to_vec(), [2, count, 1]);
+        assert_eq!(found.to_vec().unwrap(), places);
+    }
+    let columns = tensor(&[1, 3, 2], &[1.0, 9.0, 3.0, 8.0, 2.0, 7.0]);
+    let found = TopPlaces { axis: 1, count: 2, least: false }.forward(&[&columns]);
+    assert_eq!(found.to_vec().unwrap(), [1.0, 0.0, 2.0, 1.0]);
 }
 
 #[test]

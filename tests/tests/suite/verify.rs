@@ -3,7 +3,7 @@
 use vivit::tensor::Device;
 use vivit_tests::case::{Case, list, own_cases};
 use vivit_tests::report::{Outcome, Report, direction_factors};
-use vivit_tests::{dense, reference, zoo};
+use vivit_tests::{dense, exported, reference, zoo};
 
 fn failures(report: &Report) -> Vec<String> {
     report.rows.iter().filter(|row| row.is_failure()).map(ToString::to_string).collect()
@@ -38,6 +38,17 @@ fn reference_cases_agree() {
             "{supported}"
         );
     }
+}
+
+#[test]
+fn exported_networks_agree() {
+    let mut report = Report::default();
+    for path in exported::list(&exported::own_networks()).unwrap() {
+        exported::check(&Device::cpu_f64(), &path, &mut report);
+    }
+    assert!(failures(&report).is_empty(), "{}", failures(&report).join("\n"));
+    assert!(report.rows.iter().all(|row| !row.is_unsupported()));
+    assert!(report.rows.len() > 200);
 }
 
 #[test]

@@ -43,6 +43,7 @@ mod slice;
 mod softmax;
 mod sum;
 mod thin;
+mod top_places;
 mod where_cond;
 
 pub use argmax::ArgMax;
@@ -79,4 +80,5 @@ pub use scatter::{Scatter, ScatterReduction};
 pub use slice::Slice;
 pub use softmax::Softmax;
 pub use sum::Sum;
+pub use top_places::TopPlaces;
 pub use where_cond::Where;

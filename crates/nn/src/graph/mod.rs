@@ -8,6 +8,7 @@ mod of_row;
 mod ops;
 mod problem;
 mod recording;
+mod run;
 mod text;
 mod value;
 mod writer;
@@ -26,8 +27,8 @@ use vivit_autodiff::{Graph, InputKind, InputSpec, Inputs, Model, OutputSpec, Par
 use vivit_tensor::{Device, Tensor};
 
 use crate::{Error, Weights};
-use call::Call;
 use recording::Recording;
+use run::Run;
 use value::{Array, Value};
 
 /// A model that is a graph of named nodes on named values: inputs, parameters, constants, results
@@ -74,6 +75,8 @@ pub struct GraphModel {
     graph: Arc<Nodes>,
     /// The constants on the device, from their first use on.
     uploaded: Arc<[OnceLock<Tensor>]>,
+    /// Bytes that an array may take.
+    largest_array: usize,
 }
 
 /// What models of one graph share.
@@ -81,6 +84,22 @@ pub struct GraphModel {
 struct Nodes {
     nodes: Vec<Node>,
     constants: Vec<Constant>,
+    /// The nodes that compute values, by the values' names.
+    makers: HashMap<String, usize>,
+    /// The places of the constants, by name.
+    places: HashMap<String, usize>,
+}
+
+impl Nodes {
+    fn new(nodes: Vec<Node>, constants: Vec<Constant>) -> Self {
+        let results = nodes.iter().enumerate().flat_map(|(at, node)| {
+            let names = node.outputs.iter().filter(|name| !name.is_empty());
+            names.map(move |name| (name.clone(), at))
+        });
+        let makers = results.collect();
+        let places = constants.iter().enumerate().map(|(at, c)| (c.name.clone(), at)).collect();
+        Nodes { nodes, constants, makers, places }
+    }
 }
 
 /// A constant, on the host.
@@ -125,7 +144,8 @@ impl GraphModel {
             inputs: parts.inputs,
             outputs: parts.outputs,
             uploaded: constants.iter().map(|_| OnceLock::new()).collect(),
-            graph: Arc::new(Nodes { nodes: parts.nodes, constants }),
+            largest_array: device.memory().unwrap_or(isize::MAX as usize),
+            graph: Arc::new(Nodes::new(parts.nodes, constants)),
         })
     }
 
@@ -180,6 +200,13 @@ impl GraphModel {
         }
         check::checked_interface(&inputs, &outputs)?;
         Ok(GraphModel { inputs, outputs, ..self.clone() })
+    }
+
+    /// The same model, which refuses to compute an array of more than `bytes` bytes per sample, for
+    /// graphs from elsewhere: the lengths in a graph are claims. By default, the device's memory.
+    #[must_use]
+    pub fn largest_array(self, bytes: usize) -> Self {
+        GraphModel { largest_array: bytes, ..self }
     }
 
     /// The model on another device or in another precision, its numbers rounded to it.
@@ -313,7 +340,7 @@ impl GraphModel {
 
     /// A run that knows parameters, buffers and constants.
     fn start(&self) -> Run<'_> {
-        let mut recording = Recording::new(self.device());
+        let mut recording = Recording::new(self.device(), self.largest_array);
         let mut values = HashMap::new();
         for Param { name, value } in self.params() {
             values.insert(name.as_str(), recording.param(name, value.clone()).into());
@@ -328,30 +355,30 @@ impl GraphModel {
         Run { recording, values }
     }
 
+    /// Computes what the outputs need, and nothing else: of a branch that is not taken, no node.
     fn run<'m>(&'m self, run: &mut Run<'m>) -> Result<(), Error> {
-        let places: HashMap<&str, usize> =
-            self.graph.constants.iter().enumerate().map(|(at, c)| (c.name.as_str(), at)).collect();
-        for node in &self.graph.nodes {
-            let failed = |run: &Run<'_>, reason: String| {
-                let problem = GraphProblem::Node {
-                    node: node.label().into(),
-                    op: node.op.clone(),
-                    shapes: run.shapes(node),
-                    reason,
-                };
-                Error::from(GraphError::one(problem))
-            };
-            // Constants that were on the device before need not be moved again.
-            for at in node.reads().filter_map(|name| places.get(name).copied()) {
-                self.share_constant(run, at);
+        let Nodes { nodes, makers, places, .. } = &*self.graph;
+        let outputs = self.outputs.iter().rev();
+        let mut open: Vec<usize> =
+            outputs.filter_map(|spec| makers.get(&spec.name)).copied().collect();
+        let mut done = vec![false; nodes.len()];
+        while let Some(&at) = open.last() {
+            if done[at] {
+                open.pop();
+                continue;
             }
-            let results = run.results(node).map_err(|fault| failed(run, fault.0))?;
-            for (at, name) in node.outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-                let Some(value) = results.get(at) else {
-                    let reason = format!("there are {} results, not {}", results.len(), at + 1);
-                    return Err(failed(run, reason));
-                };
-                run.values.insert(name, value.clone());
+            let node = &nodes[at];
+            // Constants that were on the device before need not be moved again.
+            for constant in node.reads().filter_map(|name| places.get(name)) {
+                self.share_constant(run, *constant);
+            }
+            let waits = run.waits_for(node)?;
+            if waits.is_empty() {
+                run.compute(node)?;
+                done[at] = true;
+                open.pop();
+            } else {
+                open.extend(waits.into_iter().rev().filter_map(|name| makers.get(name)));
             }
         }
         self.keep_constants(run);
@@ -451,49 +478,6 @@ fn samples_first(value: &Tensor, axis: usize) -> Tensor {
     let mut shape = moved.shape().to_vec();
     shape.insert(1 + axis, 1);
     moved.reshape(&shape)
-}
-
-/// A run of a graph: what is known of its values by name.
-struct Run<'m> {
-    recording: Recording,
-    values: HashMap<&'m str, Value>,
-}
-
-impl Run<'_> {
-    fn results(&mut self, node: &Node) -> call::Outcome {
-        let mut args = Vec::with_capacity(node.inputs.len());
-        for argument in &node.inputs {
-            args.push(match argument {
-                None => None,
-                Some(Argument::Value(name)) => Some(self.values[name.as_str()].clone()),
-                Some(Argument::Integers(numbers)) => {
-                    let shape = [numbers.len()];
-                    let numbers = numbers.iter().map(|&number| number as f64).collect();
-                    Some(self.recording.host_array(&shape, numbers, InputKind::Integer)?.into())
-                }
-                Some(Argument::Number(number)) => {
-                    Some(self.recording.host_array(&[], vec![*number], InputKind::Float)?.into())
-                }
-            });
-        }
-        let row = ops::find(&node.op).expect("checked when the model was built");
-        (row.run)(&mut Call { node, args, recording: &mut self.recording })
-    }
-
-    /// The shapes of a node's arguments, for errors.
-    fn shapes(&self, node: &Node) -> String {
-        let shape = |argument: &Option<Argument>| match argument {
-            None => "nothing".to_string(),
-            Some(Argument::Integers(numbers)) => format!("{numbers:?}"),
-            Some(Argument::Number(number)) => number.to_string(),
-            Some(Argument::Value(name)) => match self.values.get(name.as_str()) {
-                Some(Value::Array(array)) => format!("{:?}", self.recording.shape(*array)),
-                Some(Value::List(list)) => format!("a list of {}", list.len()),
-                None => name.clone(),
-            },
-        };
-        node.inputs.iter().map(shape).collect::<Vec<_>>().join(", ")
-    }
 }
 
 impl Deref for GraphModel {

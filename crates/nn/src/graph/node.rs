@@ -17,6 +17,16 @@ pub enum Argument {
     Number(f64),
 }
 
+impl Argument {
+    /// The name of a value.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Argument::Value(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 impl From<&str> for Argument {
     fn from(name: &str) -> Self {
         Argument::Value(name.into())
@@ -109,10 +119,7 @@ impl Node {
 
     /// The names that it reads.
     pub(crate) fn reads(&self) -> impl Iterator<Item = &str> {
-        self.inputs.iter().flatten().filter_map(|argument| match argument {
-            Argument::Value(name) => Some(name.as_str()),
-            _ => None,
-        })
+        self.inputs.iter().flatten().filter_map(Argument::name)
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    pub fn new(device: &Device) -> Self {
+    pub fn new(device: &Device, largest_array: usize) -> Self {
         let width = match device.dtype() {
             DType::F32 => 4,
             DType::F64 => 8,
@@ -42,7 +42,7 @@ impl Recording {
             uploaded: HashMap::new(),
             samples: 1,
             zeros: None,
-            most: device.memory().map_or(isize::MAX as usize, |bytes| bytes / width),
+            most: largest_array / width,
         }
     }
 
@@ -158,6 +158,19 @@ impl Recording {
         on_host.then(|| self.host.value(array.var).to_vec().expect("the host's arrays are there"))
     }
 
+    /// The argument that a condition names: 1 where it holds, else 2.
+    pub fn branch(&self, condition: Array) -> Result<usize, Fault> {
+        match self.numbers(condition).as_deref() {
+            Some(&[truth]) => Ok(if truth != 0.0 { 1 } else { 2 }),
+            Some(numbers) => {
+                Err(format!("the condition must be one number, got {}", numbers.len()).into())
+            }
+            None => Err("the condition depends on the numbers of an input or a parameter; which \
+                         branch is taken must follow from shapes alone"
+                .into()),
+        }
+    }
+
     /// Refuses a shape that no array can have, before it is made.
     pub fn check_shape(&self, shape: &[usize]) -> Result<(), Fault> {
         ensure!(
@@ -168,7 +181,7 @@ impl Recording {
         let numbers = shape.iter().try_fold(1usize, |size, &len| size.checked_mul(len));
         ensure!(
             numbers.is_some_and(|numbers| numbers <= self.most),
-            "the result of shape {shape:?} does not fit into memory"
+            "the result of shape {shape:?} does not fit into memory, or is larger than allowed"
         );
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Lists of arrays.
+//! Lists of arrays, and branches.
 
 use crate::convert::{Convert, Outcome};
 
@@ -41,4 +41,9 @@ pub(super) fn split(c: &mut Convert<'_>) -> Outcome {
         ("chunks", true.into()),
     ];
     c.same("split_to_list", &options)
+}
+
+/// Branches are written out: condition, and what either of them gives.
+pub(super) fn branch(c: &mut Convert<'_>) -> Outcome {
+    c.same("if", &[])
 }

@@ -96,6 +96,7 @@ rows! {
     "HardSwish" elementwise::plain, NONE, NONE, "";
     "Hardmax" reduce::hardmax, ALL, NONE, "";
     "Identity" elementwise::plain, NONE, NONE, "";
+    "If" lists::branch, &[0], NONE, "a condition that follows from shapes and constants";
     "InstanceNormalization" layers::instance_norm, NONE, &[1, 2], "";
     "IsInf" elementwise::is_infinite, ALL, NONE, "";
     "IsNaN" elementwise::is_nan, ALL, NONE, "";
@@ -180,6 +181,7 @@ rows! {
     "Tanh" elementwise::plain, NONE, NONE, "";
     "ThresholdedRelu" elementwise::alpha, NONE, NONE, "";
     "Tile" elementwise::plain, &[1], NONE, "";
+    "TopK" shape::top_k, &[1], NONE, "";
     "Transpose" shape::transpose, NONE, NONE, "";
     "Trilu" shape::triangle, &[1], NONE, "";
     "Unsqueeze" shape::unsqueeze, &[1], NONE, "";

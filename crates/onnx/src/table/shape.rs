@@ -126,6 +126,15 @@ pub(super) fn gather_nd(c: &mut Convert<'_>) -> Outcome {
     c.same("gather_nd", &[])
 }
 
+pub(super) fn top_k(c: &mut Convert<'_>) -> Outcome {
+    // Sorted entries are among those that an unsorted choice allows.
+    c.pass_over("sorted");
+    let (axis, largest) = (c.int("axis", -1)?, c.flag("largest", true)?);
+    let node = c.last("top_k", c.all_arguments()).giving(c.node.output.clone());
+    c.emit(node.with("axis", axis).with("largest", largest));
+    Ok(())
+}
+
 fn reduction(c: &Convert<'_>) -> Result<Value, String> {
     match c.text("reduction", "none")?.as_str() {
         known @ ("none" | "add") => Ok(known.into()),

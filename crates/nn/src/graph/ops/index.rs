@@ -79,6 +79,24 @@ pub(super) fn gather_elements(call: &mut Call<'_>) -> Outcome {
     one(Array { var, ..x })
 }
 
+/// The largest entries along an axis, or with `largest` false the smallest, from the extreme one
+/// on, and their places: x, how many.
+pub(super) fn top_k(call: &mut Call<'_>) -> Outcome {
+    let (x, count) = (call.array(0)?, call.integer(1)?);
+    let shape = call.shape(x);
+    let axis = call.axis(call.int("axis", -1)?, shape.len())?;
+    let count = usize::try_from(count).ok().filter(|&count| count <= shape[axis]);
+    let Some(count) = count else { fault!("axis {axis} of {shape:?} has fewer entries") };
+    ensure!(count > 0 && !shape.contains(&0), "there is nothing to choose from {shape:?}");
+    let least = !call.flag("largest", true)?;
+    let at = axis + call.lead(x);
+    let tape = call.tape(x);
+    let places = tape.top_places(x.var, at, count, least);
+    let entries = tape.gather_elements(x.var, at, places);
+    let places = Array { var: places, kind: InputKind::Integer, ..x };
+    Ok(vec![Array { var: entries, ..x }.into(), places.into()])
+}
+
 impl Call<'_> {
     /// Rows of an index of several axes as numbers into those axes joined: its last axis holds one
     /// number per axis.

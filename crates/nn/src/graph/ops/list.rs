@@ -1,4 +1,4 @@
-//! Lists of arrays.
+//! Lists of arrays, and branches: what takes values as they are.
 
 use crate::graph::call::{Call, Outcome};
 use crate::graph::fault::{Fault, ensure, fault};
@@ -71,4 +71,14 @@ pub(super) fn concat(call: &mut Call<'_>) -> Outcome {
     }
     let stacked: Array = call.joined(parts, axis)?;
     Ok(vec![stacked.into()])
+}
+
+/// The value that a condition names: condition, if it holds, if not.
+pub(super) fn branch(call: &mut Call<'_>) -> Outcome {
+    let condition = call.array(0)?;
+    let taken = call.recording.branch(condition)?;
+    match call.args[taken].take() {
+        Some(value) => Ok(vec![value]),
+        None => fault!("argument {taken} is missing"),
+    }
 }

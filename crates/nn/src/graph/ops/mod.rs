@@ -30,6 +30,9 @@ pub struct Operation {
     pub(crate) run: fn(&mut Call<'_>) -> Outcome,
 }
 
+/// The operation that needs one of two arguments only, as another one says.
+pub(super) const BRANCH: &str = "if";
+
 /// Any number of arguments.
 const MANY: usize = usize::MAX;
 
@@ -129,6 +132,9 @@ operations! {
     "hard_swish" (1, 1) [] elementwise::map, "x max(0, min(1, x/6 + 1/2))";
     "hard_tanh" (1, 1) ["min", "max"] elementwise::map, "x between two numbers";
     "identity" (1, 1) [] shape::identity, "x";
+    "if" (3, 3) [] list::branch,
+        "the first of two values if a condition that follows from shapes holds, else the second; \
+         the other one is not computed";
     "instance_norm" (1, 3) ["epsilon"] norm::instance_norm,
         "x [N, C, *] normalised over each channel, times weight [C], plus bias [C]";
     "layer_norm" (1, 3) ["axis", "epsilon"] norm::layer_norm,
@@ -236,6 +242,8 @@ operations! {
     "tanh" (1, 1) [] elementwise::map, "the hyperbolic tangent";
     "thresholded_relu" (1, 1) ["alpha"] elementwise::map, "x above α, 0 elsewhere";
     "tile" (2, 2) [] shape::tile, "the array several times along every axis";
+    "top_k" (2, 2) ["axis", "largest"] index::top_k,
+        "the largest or smallest entries along `axis`, from the extreme one on, and their places";
     "transpose" (1, 1) ["order"] shape::transpose, "the axes in another order";
     "triangle" (1, 2) ["upper"] shape::triangle, "the entries on one side of a diagonal, else 0";
     "trunc" (1, 1) [] elementwise::map, "the next whole number from x towards zero";

@@ -1,5 +1,7 @@
 //! Convolution and pooling.
 
+use std::ops::Range;
+
 use vivit_autodiff::ops::{ConvOptions, ConvTranspose, PoolOptions};
 use vivit_autodiff::{InputKind, Tape};
 use vivit_tensor::Window;
@@ -362,6 +364,26 @@ impl Windows {
         (0..input.len()).map(end).collect()
     }
 
+    /// How many entries of a range a window sees along an axis, counted from the padding on.
+    fn seen(&self, axis: usize, window: usize, range: &Range<usize>) -> usize {
+        let first = window * self.stride[axis];
+        let entries = (0..self.kernel[axis]).map(|at| first + at * self.dilation[axis]);
+        entries.filter(|at| range.contains(at)).count()
+    }
+
+    /// Refuses windows that see nothing but padding.
+    fn check_seen(&self, input: &[usize], output: &[usize]) -> Result<(), Fault> {
+        for axis in 0..input.len() {
+            let before = self.pads[axis].0;
+            let own = before..before + input[axis];
+            let blind = (0..output[axis]).find(|&window| self.seen(axis, window, &own) == 0);
+            if let Some(window) = blind {
+                fault!("window {window} along spatial axis {axis} sees nothing but padding");
+            }
+        }
+        Ok(())
+    }
+
     /// How many entries count in every window.
     fn counts(&self, input: &[usize], output: &[usize]) -> Vec<f64> {
         let along = |axis: usize| -> Vec<f64> {
@@ -371,12 +393,8 @@ impl Windows {
             } else {
                 before..before + input[axis]
             };
-            let of = |window: usize| {
-                let first = window * self.stride[axis];
-                let entries = (0..self.kernel[axis]).map(|at| first + at * self.dilation[axis]);
-                entries.filter(|at| counted.contains(at)).count() as f64
-            };
-            (0..output[axis]).map(of).collect()
+            let counts = (0..output[axis]).map(|window| self.seen(axis, window, &counted));
+            counts.map(|count| count as f64).collect()
         };
         (0..input.len()).map(along).fold(vec![1.0], |whole, axis| {
             whole.iter().flat_map(|a| axis.iter().map(move |b| a * b)).collect()
@@ -437,6 +455,7 @@ pub(super) fn max_pool(call: &mut Call<'_>) -> Outcome {
         "the places of the maxima are not computed"
     );
     let (mut x, windows, output) = call.pooled()?;
+    windows.check_seen(&call.shape(x)[2..], &output[2..])?;
     let axes = output.len() - 2;
     let options = match windows.options() {
         Some(options) => options,
