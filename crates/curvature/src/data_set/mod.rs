@@ -34,8 +34,8 @@ pub enum DataCurvature {
 /// of one batch, whatever the size of the set.
 ///
 /// The loss is a mean (or sum) over *all* samples, with the factor `a = 1/M` that counts entries,
-/// positions or class weights over all batches; batches of different sizes, ignored labels and class
-/// weights weigh as they should. Sums over batches are taken in double precision in a fixed tree
+/// positions or class weights over all batches; batches of different sizes, ignored labels and
+/// class weights weigh as they should. Sums over batches are taken in double precision in a fixed tree
 /// over the batches' numbers. A batch that differs from what it was when it was first read is an
 /// error.
 ///
@@ -254,8 +254,8 @@ impl<'d> DataGgn<'d> {
         lanczos(self, k, options)
     }
 
-    /// First and second derivatives of *every* sample's unreduced loss along K directions, `[K, *p]`
-    /// per parameter, in one pass: row n is the sample of number n. Directions come from anywhere:
+    /// First and second derivatives of *every* sample's unreduced loss along K directions, `[K,
+    /// *p]` per parameter, in one pass: row n is the sample of number n. Directions come from anywhere:
     /// this data set's eigenvectors, another one's, a step.
     ///
     /// # Errors
