@@ -35,9 +35,9 @@ pub enum DataCurvature {
 ///
 /// The loss is a mean (or sum) over *all* samples, with the factor `a = 1/M` that counts entries,
 /// positions or class weights over all batches; batches of different sizes, ignored labels and
-/// class weights weigh as they should. Sums over batches are taken in double precision in a fixed tree
-/// over the batches' numbers. A batch that differs from what it was when it was first read is an
-/// error.
+/// class weights weigh as they should. Sums over batches are taken in double precision in a fixed
+/// tree over the batches' numbers. A batch that differs from what it was when it was first read is
+/// an error.
 ///
 /// ```
 /// use vivit_autodiff::loss::CrossEntropySpec;
@@ -255,8 +255,8 @@ impl<'d> DataGgn<'d> {
     }
 
     /// First and second derivatives of *every* sample's unreduced loss along K directions, `[K,
-    /// *p]` per parameter, in one pass: row n is the sample of number n. Directions come from anywhere:
-    /// this data set's eigenvectors, another one's, a step.
+    /// *p]` per parameter, in one pass: row n is the sample of number n. Directions come from
+    /// anywhere: this data set's eigenvectors, another one's, a step.
     ///
     /// # Errors
     /// As [`directional_derivatives_along`] and [`loss`](DataGgn::loss).
