@@ -261,6 +261,28 @@ pub enum Error {
         /// The parameter.
         name: String,
     },
+    /// Spaces of different parameters.
+    #[error(
+        "the spaces are not of the same parameters: one has vectors for {first}, the other for \
+         {second}"
+    )]
+    OtherParameters {
+        /// Number of parameters of the first.
+        first: usize,
+        /// Number of parameters of the second.
+        second: usize,
+    },
+    /// Vectors of different shapes.
+    #[error(
+        "vectors of shape {first:?} and {second:?} are not of one parameter (the number of \
+         vectors, at least one, comes first)"
+    )]
+    OtherShapes {
+        /// The first shape.
+        first: Vec<usize>,
+        /// The second.
+        second: Vec<usize>,
+    },
     /// An error in a batch of a data set.
     #[error("batch {batch}: {source}")]
     Batch {

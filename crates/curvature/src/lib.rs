@@ -31,6 +31,7 @@ mod ggn;
 mod gram;
 mod kernels;
 mod matrix_free;
+mod overlap;
 mod params;
 
 pub use data_set::{DataCurvature, DataGgn};
@@ -51,3 +52,4 @@ pub use matrix_free::{
     TraceOptions, directional_derivatives_along, hutch_plus_plus, hutchinson_diagonal,
     hutchinson_trace, lanczos, positional_derivatives_along, power_iteration,
 };
+pub use overlap::eigenspace_overlap;

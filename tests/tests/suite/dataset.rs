@@ -7,7 +7,7 @@ use vivit::autodiff::{
 };
 use vivit::curvature::{
     CurvatureProduct, DataCurvature, DataGgn, Ggn, LanczosOptions, directional_derivatives_along,
-    top_k,
+    eigenspace_overlap, top_k,
 };
 use vivit::extend::{DiagGgn, SumGradSquared, run};
 use vivit::nn::{MiniBatches, Sequential, linear, tanh};
@@ -192,6 +192,32 @@ fn dataset_eigenpairs_are_those_of_the_gram_route() {
         let worst = got.iter().zip(&expected).fold(0.0f64, |w, (a, b)| w.max((a - b).abs()));
         assert!(worst < 1e-8 * scale, "{worst} of {scale}");
     }
+}
+
+#[test]
+fn dataset_eigenspaces_of_ggn_and_hessian_overlap_as_defined() {
+    let (model, spec) = (model(), CrossEntropySpec::mean());
+    let labels: Vec<usize> = (0..SAMPLES).map(|n| n * n % 3).collect();
+    let batches = MiniBatches::new(inputs(), &labels, 6).unwrap();
+    let options = LanczosOptions::default().tolerance(1e-10);
+    let space = |curvature, k| {
+        let data = DataGgn::new(&model, &spec, &batches).unwrap().curvature(curvature);
+        let rows = data.eigenpairs(k, &options).unwrap().eigenvectors;
+        (data.unflatten(&rows).unwrap(), rows.to_matrix::<f64>().unwrap())
+    };
+    let (ggn, a) = space(DataCurvature::Ggn, 4);
+    let (hessian, b) = space(DataCurvature::Hessian, 3);
+    let mut expected = 0.0;
+    for i in 0..4 {
+        for j in 0..3 {
+            let dot: f64 = a.row(i).iter().zip(b.row(j)).map(|(x, y)| x * y).sum();
+            expected += dot * dot / 3.0;
+        }
+    }
+    let overlap = eigenspace_overlap(&ggn, &hessian).unwrap();
+    assert!((overlap - expected).abs() < 1e-12 && overlap > 0.05 && overlap < 1.0, "{overlap}");
+    let same = eigenspace_overlap(&ggn, &ggn).unwrap();
+    assert!((same - 1.0).abs() < 1e-9, "{same}");
 }
 
 #[test]

@@ -39,6 +39,10 @@ pub enum DataCurvature {
 /// tree over the batches' numbers. A batch that differs from what it was when it was first read is
 /// an error.
 ///
+/// It is a [`LinearOperator`]: [`hutchinson_trace`](crate::hutchinson_trace),
+/// [`hutch_plus_plus`](crate::hutch_plus_plus) and
+/// [`LanczosQuadrature`](crate::LanczosQuadrature) take it as they take a batch's matrix.
+///
 /// ```
 /// use vivit_autodiff::loss::CrossEntropySpec;
 /// use vivit_curvature::{DataGgn, LanczosOptions};
@@ -159,7 +163,7 @@ impl<'d> DataGgn<'d> {
     pub fn params(mut self, params: impl Into<Vec<ParamId>>) -> Result<Self, Error> {
         let (params, known) = (params.into(), self.model.params());
         if params.is_empty() {
-            return Err(Error::EmptyGroup { group: 0 });
+            return Err(Error::NoParameters);
         }
         for (at, param) in params.iter().enumerate() {
             let Some(of) = known.get(param.index()) else {
@@ -167,8 +171,7 @@ impl<'d> DataGgn<'d> {
                 return Err(vivit_autodiff::Error::NoParameter { param, known }.into());
             };
             if params[..at].contains(param) {
-                let name = of.name.clone();
-                return Err(Error::RepeatedParameter { name, first: 0, second: 0 });
+                return Err(Error::ParameterTwice { name: of.name.clone() });
             }
         }
         self.params = params;
