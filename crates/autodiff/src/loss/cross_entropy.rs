@@ -246,7 +246,6 @@ impl CrossEntropy {
     }
 
     fn new_effective(&self, device: &Device, shape: &Shape) -> Effective {
-        let [n, t] = [shape[0], shape[2]];
         let (targets, w) = match &self.target {
             Target::Labels(labels) => self.of_labels(device, shape, labels.as_slice()),
             Target::Soft(targets) => self.of_soft(device, shape, targets),
@@ -255,17 +254,16 @@ impl CrossEntropy {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / self.count(w.len()),
         };
-        let w = Tensor::from_buf(device, [n, 1, t], device.upload(w.into()));
         Effective { targets, w, a, shape: *shape }
     }
 
-    /// Effective targets of labels, and their sums, `[N·T]`.
+    /// Effective targets of labels, and their sums, `[N, 1, T]`.
     fn of_labels(
         &self,
         device: &Device,
         shape: &Shape,
         labels: &[i64],
-    ) -> (EffectiveTargets, Vec<f64>) {
+    ) -> (EffectiveTargets, Tensor) {
         let [n, c, t] = [shape[0], shape[1], shape[2]];
         let upload = |shape: &[usize], data: Vec<f64>| {
             Tensor::from_buf(device, shape, device.upload(data.into()))
@@ -278,22 +276,29 @@ impl CrossEntropy {
             (0..c).map(|class| self.weight(class) * self.smoothing / c as f64).collect();
         let total: f64 = even.iter().sum();
         let hit = |class: usize| self.weight(class) * (1.0 - self.smoothing);
+        let hits = upload(&[n, 1, t], of_each(&hit));
+        // Without smoothing there is nothing else.
+        let w = if self.smoothing > 0.0 {
+            upload(&[n, 1, t], of_each(&|class| hit(class) + total))
+        } else {
+            hits.clone()
+        };
         let targets = EffectiveTargets::Labels {
             classes: upload(&[labels.len()], of_each(&|class| class as f64)),
-            hit: upload(&[n, 1, t], of_each(&hit)),
+            hit: hits,
             even: (self.smoothing > 0.0)
                 .then(|| Box::new([upload(&[c, 1], even), upload(&[n, 1, t], of_each(&|_| 1.0))])),
         };
-        (targets, of_each(&|class| hit(class) + total))
+        (targets, w)
     }
 
-    /// Effective targets of soft ones, and their sums, `[N·T]`.
+    /// Effective targets of soft ones, and their sums, `[N, 1, T]`.
     fn of_soft(
         &self,
         device: &Device,
         shape: &Shape,
         targets: &[f64],
-    ) -> (EffectiveTargets, Vec<f64>) {
+    ) -> (EffectiveTargets, Tensor) {
         let (c, t) = (shape[1], shape[2]);
         let even = self.smoothing / c as f64;
         let mut w = vec![0.0; shape[0] * t];
@@ -311,6 +316,7 @@ impl CrossEntropy {
             }
             None => q,
         };
+        let w = Tensor::from_buf(device, [shape[0], 1, t], device.upload(w.into()));
         (EffectiveTargets::Soft(q), w)
     }
 
