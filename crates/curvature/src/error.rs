@@ -186,8 +186,9 @@ pub enum Error {
     #[error(
         "{method} found {converged} of {k} eigenpairs in {products} products: the largest residual \
          |A q − λ q| is {residual:e}, the tolerance \
-         allows {allowed:e}; take what was found (`found`) by its residuals, allow more products or \
-         a larger tolerance, and for Lanczos more vectors (`extra`, `max_extra`) or a larger block"
+         allows {allowed:e}; take what was found (`found`) by its residuals, allow more products \
+         or a larger tolerance, and for Lanczos more vectors (`extra`, `max_extra`) or a larger \
+         block"
     )]
     NoConvergence {
         /// The method.

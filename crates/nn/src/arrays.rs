@@ -100,7 +100,8 @@ impl<'b> Arrays<'b> {
         Ok(&self.entry(name)?.shape)
     }
 
-    /// An array of floats (16, 32 or 64 bits), integers or booleans, rounded to the device's precision.
+    /// An array of floats (16, 32 or 64 bits), integers or booleans, rounded to the device's
+    /// precision.
     ///
     /// # Errors
     /// If there is no array of that name, or its element type is another one.

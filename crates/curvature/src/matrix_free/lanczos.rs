@@ -34,8 +34,9 @@ vivit_tensor::options! {
         /// fewer products and more memory; the ends of spectra that crowd there need many. Default:
         /// 20.
         pub extra: usize = 20,
-        /// Vectors beyond k, at most, to which the Krylov space grows while products remain: `extra`
-        /// doubles at every restart that left more than half of the largest residual. Default: 160.
+        /// Vectors beyond k, at most, to which the Krylov space grows while products remain:
+        /// `extra` doubles at every restart that left more than half of the largest residual.
+        /// Default: 160.
         pub max_extra: usize = 160,
         /// Look for copies of eigenvalues that the search has missed, from a new random block
         /// orthogonal to what was found. Default: yes.
@@ -59,8 +60,8 @@ vivit_tensor::options! {
 /// along the next block. When m reaches `k + max(k, extra) + 2b`, the leading `k + (m − k)/2` Ritz
 /// vectors and the next block are kept and the rest is thrown away (Wu & Simon, *Thick-restart
 /// Lanczos method for large symmetric eigenvalue problems*, SIAM J. Matrix Anal. Appl. 22(2), 2000,
-/// algorithm 3). Where the residuals shrink slowly from one restart to the next, m grows, until it is
-/// `k + max_extra + 2b`.
+/// algorithm 3). Where the residuals shrink slowly from one restart to the next, m grows, until it
+/// is `k + max(k, max_extra) + 2b`.
 ///
 /// If a product leaves nothing new (an invariant subspace, as for operators of low rank), the
 /// search goes on from a new random vector, so zero and repeated eigenvalues are found too. The
@@ -89,8 +90,8 @@ vivit_tensor::options! {
 /// ```
 ///
 /// # Errors
-/// If `k` is 0 or more than D, an option is out of range, or a product fails or is not finite. If the
-/// tolerance is not reached, the error holds what was found
+/// If `k` is 0 or more than D, an option is out of range, or a product fails or is not finite. If
+/// the tolerance is not reached, the error holds what was found
 /// ([`NoConvergence`](Error::NoConvergence)).
 pub fn lanczos(
     operator: &dyn LinearOperator,

@@ -36,8 +36,8 @@ vivit_tensor::options! {
 /// with deflation by projection). The error shrinks by `|λ_{k+1} / λ_k|` per product, so close
 /// eigenvalues are slow, and two of the same magnitude and opposite signs never separate;
 /// [`lanczos`](crate::lanczos) needs fewer products for the same accuracy, while this keeps only
-/// `k + 3` vectors. Repeated eigenvalues are found with their multiplicity. An operator of at most so
-/// many dimensions is made dense by D products and solved by [`eigh`](vivit_eigh::eigh).
+/// `k + 3` vectors. Repeated eigenvalues are found with their multiplicity. An operator of at most
+/// so many dimensions is made dense by D products and solved by [`eigh`](vivit_eigh::eigh).
 ///
 /// Cost: a product and `4 k D` multiply-adds per iteration, and k products for the residuals that
 /// are returned. The same seed gives the same bits on the same device.
@@ -55,8 +55,8 @@ vivit_tensor::options! {
 /// ```
 ///
 /// # Errors
-/// If `k` is 0 or more than D, an option is out of range, or a product fails or is not finite. If an
-/// eigenpair is not found in time, the error holds those that were found before, and the last
+/// If `k` is 0 or more than D, an option is out of range, or a product fails or is not finite. If
+/// an eigenpair is not found in time, the error holds those that were found before, and the last
 /// approximation ([`NoConvergence`](Error::NoConvergence)).
 pub fn power_iteration(
     operator: &dyn LinearOperator,

@@ -20,16 +20,17 @@
 //! number for all of them or a list. An op is called as the function that makes the layer; its
 //! options are the fields of the layer's struct, with `in` and `out` for `inputs` and `outputs`,
 //! `eps` for `epsilon`. Unknown ops and options are errors that list what there is, so that no
-//! description is half understood. So is `null`, unless it means what leaving the option out means.
+//! description is half understood. `null` is an error as well, unless it means what leaving the
+//! option out means.
 //!
-//! A [`Wiring`](crate::Wiring) is the op `wiring`. Value 0 is its input, step i computes value i + 1
-//! from `inputs`, by a layer with a name, the layer of an earlier step `again`, or `sum` or
+//! A [`Wiring`](crate::Wiring) is the op `wiring`. Value 0 is its input, step i computes value
+//! i + 1 from `inputs`, by a layer with a name, the layer of an earlier step `again`, or `sum` or
 //! `concat`; `output` is the value that leaves:
 //!
 //! ```json
 //! {"op": "wiring", "output": 3, "steps": [
-//!     {"op": "layer", "name": "hidden", "layer": {"op": "linear", "in": 4, "out": 4}, "inputs": [0]},
-//!     {"op": "again", "name": "hidden", "inputs": [1]},
+//!     {"op": "layer", "name": "fc", "layer": {"op": "linear", "in": 4, "out": 4}, "inputs": [0]},
+//!     {"op": "again", "name": "fc", "inputs": [1]},
 //!     {"op": "concat", "axis": 1, "inputs": [1, 2]}
 //! ]}
 //! ```

@@ -236,7 +236,7 @@ fn what_is_wrong_is_named_with_its_path() {
     refused(&format!(r#"[{{"op": "elu", "alpha": "{}"}}]"#, "ü".repeat(500)), "0", &["…"]);
 }
 
-/// A small U-Net: two values read twice, one layer twice, both joins, a wiring in a row in a wiring.
+/// A small U-Net: values and a layer that are used twice, both joins, a wiring in a wiring.
 fn wired_model(device: &Device) -> Sequential {
     let mut inner = Wiring::new();
     let y = inner.layer("pool", crate::MaxPool2d::new(2).boxed(), inner.input());
