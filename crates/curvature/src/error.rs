@@ -1,5 +1,7 @@
 //! What can go wrong between a batch and its curvature.
 
+use crate::matrix_free::leading_eigenpairs::LeadingEigenpairs;
+
 /// Errors of curvature computations.
 #[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -180,12 +182,13 @@ pub enum Error {
         /// The shape that it was given.
         expected: Vec<usize>,
     },
-    /// An iteration that did not reach its tolerance.
+    /// An iteration that did not reach its tolerance; it holds what was found.
     #[error(
         "{method} found {converged} of {k} eigenpairs in {products} products: the largest residual \
          |A q − λ q| is {residual:e}, the tolerance \
-         allows {allowed:e}; allow more products or a larger tolerance, and for Lanczos more \
-         vectors (`extra`) or a larger block"
+         allows {allowed:e}; take what was found (`found`) by its residuals, allow more products \
+         or a larger tolerance, and for Lanczos more vectors (`extra`, `max_extra`) or a larger \
+         block"
     )]
     NoConvergence {
         /// The method.
@@ -201,6 +204,9 @@ pub enum Error {
         residual: f64,
         /// The tolerance times the largest eigenvalue's magnitude.
         allowed: f64,
+        /// The approximations that there are, k or fewer, each with its residual: an eigenvalue
+        /// lies at most so far from its value.
+        found: Box<LeadingEigenpairs>,
     },
     /// The small matrix that stands for an operator in a subspace has no decomposition.
     #[error("the operator's projection to a subspace: {source}")]

@@ -1,13 +1,15 @@
 //! Named arrays in files.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
+use safetensors::{Dtype, SafeTensors};
 use vivit_autodiff::Labels;
-use vivit_tensor::{Device, HostVec, Tensor};
+use vivit_tensor::{Device, HostVec, Tensor, f32_of_bf16, f32_of_f16};
 
 use crate::Error;
+use crate::safetensors_file::not_safetensors;
 
 /// Named arrays, read from a [safetensors](https://github.com/huggingface/safetensors) file: data
 /// sets, expected results, parameters.
@@ -32,6 +34,7 @@ pub struct Arrays<'b> {
     bytes: Cow<'b, [u8]>,
     /// By name.
     entries: Vec<Entry>,
+    metadata: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +67,7 @@ impl<'b> Arrays<'b> {
         let bytes = bytes.into();
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(not_safetensors)?;
         let first = size_of::<u64>() + header;
+        let words = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
         let tensors = metadata.tensors().into_iter();
         let mut entries: Vec<Entry> = tensors
             .map(|(name, info)| Entry {
@@ -74,12 +78,18 @@ impl<'b> Arrays<'b> {
             })
             .collect();
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(Arrays { bytes, entries })
+        Ok(Arrays { bytes, entries, metadata: words })
     }
 
     /// The names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// What the file says besides its arrays, `__metadata__`: texts under names. What PyTorch and
+    /// this library write says `format: pt`.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// The shape of an array.
@@ -90,7 +100,8 @@ impl<'b> Arrays<'b> {
         Ok(&self.entry(name)?.shape)
     }
 
-    /// An array of floats (32 or 64 bits), integers or booleans, rounded to the device's precision.
+    /// An array of floats (16, 32 or 64 bits), integers or booleans, rounded to the device's
+    /// precision.
     ///
     /// # Errors
     /// If there is no array of that name, or its element type is another one.
@@ -108,7 +119,8 @@ impl<'b> Arrays<'b> {
         Ok(self.integers(entry).ok_or_else(|| entry.refused("integers"))?.into())
     }
 
-    /// The shape and the numbers of an array of floats (32 or 64 bits), integers or booleans.
+    /// The shape and the numbers of an array of floats (16, 32 or 64 bits), integers or booleans;
+    /// `F16` and `BF16` are widened to 32 bits, exactly.
     ///
     /// # Errors
     /// If there is no array of that name, or its element type is another one.
@@ -118,12 +130,13 @@ impl<'b> Arrays<'b> {
             let integers = self.integers(entry)?;
             Some(integers.into_iter().map(|integer| integer as f64).collect::<Vec<_>>().into())
         });
-        let numbers = numbers.ok_or_else(|| entry.refused("32- or 64-bit floats or integers"))?;
+        let numbers =
+            numbers.ok_or_else(|| entry.refused("floats of 16, 32 or 64 bits or integers"))?;
         Ok((entry.shape.clone(), numbers))
     }
 
-    /// The array of a name as floats, if it holds floats of 32 or 64 bits; its shape, and its
-    /// element type in words.
+    /// The array of a name as floats, if it holds floats of 16, 32 or 64 bits; its shape, and
+    /// its element type in words.
     pub(crate) fn parts(&self, name: &str) -> Result<(&[usize], String, Option<HostVec>), Error> {
         let entry = self.entry(name)?;
         Ok((&entry.shape, format!("{:?}", entry.dtype), self.floats(entry)))
@@ -142,6 +155,8 @@ impl<'b> Arrays<'b> {
         match entry.dtype {
             Dtype::F32 => Some(words(data, f32::from_le_bytes).into()),
             Dtype::F64 => Some(words(data, f64::from_le_bytes).into()),
+            Dtype::F16 => Some(words(data, |word| f32_of_f16(u16::from_le_bytes(word))).into()),
+            Dtype::BF16 => Some(words(data, |word| f32_of_bf16(u16::from_le_bytes(word))).into()),
             _ => None,
         }
     }
@@ -182,53 +197,10 @@ fn words<const W: usize, T>(data: &[u8], number: impl Fn([u8; W]) -> T) -> Vec<T
         .collect()
 }
 
-pub(crate) fn not_safetensors(error: SafeTensorError) -> Error {
-    Error::NotSafetensors { reason: error.to_string() }
-}
-
-/// An array on its way into a file.
-pub(crate) struct Bytes {
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    pub data: Vec<u8>,
-}
-
-impl Bytes {
-    /// The array of numbers in their precision.
-    pub fn of(shape: &[usize], numbers: HostVec) -> Self {
-        let (dtype, data) = match numbers {
-            HostVec::F32(numbers) => {
-                (Dtype::F32, numbers.iter().flat_map(|x| x.to_le_bytes()).collect())
-            }
-            HostVec::F64(numbers) => {
-                (Dtype::F64, numbers.iter().flat_map(|x| x.to_le_bytes()).collect())
-            }
-        };
-        Bytes { dtype, shape: shape.to_vec(), data }
-    }
-}
-
-impl View for &Bytes {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.data.as_slice().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::safetensors_file::Bytes;
 
     fn file(arrays: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Arrays<'static> {
         let arrays: Vec<(&str, Bytes)> = arrays
@@ -283,15 +255,32 @@ mod tests {
     }
 
     #[test]
+    fn short_floats_are_widened() {
+        let little = |words: [u16; 4]| words.map(u16::to_le_bytes).concat();
+        let arrays = file(&[
+            ("f16", Dtype::F16, &[4], little([0x3c00, 0xc000, 0x3800, 0x4200])),
+            ("bf16", Dtype::BF16, &[2, 2], little([0x3f80, 0xc000, 0x3f00, 0x4040])),
+        ]);
+        for (name, shape) in [("f16", &[4][..]), ("bf16", &[2, 2])] {
+            for device in [Device::cpu(), Device::cpu_f64()] {
+                let tensor = arrays.tensor(name, &device).unwrap();
+                assert_eq!(tensor.shape(), shape);
+                assert_eq!(tensor.to_vec().unwrap(), [1.0, -2.0, 0.5, 3.0], "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn what_can_t_be_read_is_named() {
-        let arrays = file(&[("half", Dtype::F16, &[2], vec![0; 4])]);
-        for error in
-            [arrays.tensor("half", &Device::cpu()).unwrap_err(), arrays.labels("half").unwrap_err()]
-        {
+        let arrays = file(&[("eighth", Dtype::F8_E5M2, &[2], vec![0; 2])]);
+        for error in [
+            arrays.tensor("eighth", &Device::cpu()).unwrap_err(),
+            arrays.labels("eighth").unwrap_err(),
+        ] {
             let text = error.to_string();
-            assert!(["half", "F16", "[2]"].iter().all(|part| text.contains(part)), "{text}");
+            assert!(["eighth", "F8_E5M2", "[2]"].iter().all(|part| text.contains(part)), "{text}");
         }
         let text = arrays.shape("whole").unwrap_err().to_string();
-        assert!(text.contains("whole") && text.contains("half"), "{text}");
+        assert!(text.contains("whole") && text.contains("eighth"), "{text}");
     }
 }

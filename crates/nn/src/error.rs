@@ -125,6 +125,22 @@ pub enum Error {
         /// The shape of what the optimizer remembers in its place.
         before: Vec<usize>,
     },
+    /// The state of another kind of optimizer.
+    #[error("this is the state of the optimizer {got:?}, not of {expected}")]
+    OtherOptimizer {
+        /// The kind that takes it.
+        expected: &'static str,
+        /// The kind that it is of.
+        got: String,
+    },
+    /// A state that its kind of optimizer can't take.
+    #[error("the state of the optimizer {kind:?} holds {what}")]
+    OptimizerState {
+        /// The kind.
+        kind: String,
+        /// What there is, or is not.
+        what: String,
+    },
     /// A layer that can't be written as nodes of a graph model.
     #[error("layer {path} ({layer}) can't be part of a graph model: {reason}")]
     NoNodes {

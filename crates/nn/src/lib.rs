@@ -31,9 +31,13 @@ mod layers;
 mod mini_batches;
 pub mod networks;
 pub mod optim;
+mod safetensors_file;
 mod sequential;
 mod state;
+#[cfg(test)]
+mod test_folder;
 mod weights;
+mod whole_file;
 
 pub use arrays::Arrays;
 pub use error::{Error, ShapeError};
@@ -45,7 +49,7 @@ pub use init::Init;
 pub use layer::{Layer, LayerState, Mode, ParamSpec, Recorder};
 pub use layers::*;
 pub use mini_batches::{Epoch, MiniBatches, Targets};
-pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
+pub use optim::{Adam, AdamOptions, AdamW, Optimizer, OptimizerState, Sgd, SgdOptions};
 pub use sequential::Sequential;
 pub use state::{StateProblem, Unmatched};
 pub use vivit_autodiff::Param;

@@ -75,6 +75,33 @@ impl Sequential {
         })
     }
 
+    /// The generator of the random numbers of training passes, as it stands: what dropout draws
+    /// from. Its text goes into a file beside the model's numbers
+    /// ([`save_with`](Weights::save_with)).
+    pub fn rng(&self) -> &Rng {
+        &self.rng
+    }
+
+    /// Goes on with other random numbers in training passes: those of a run that was stopped.
+    ///
+    /// ```
+    /// use vivit_nn::{Sequential, dropout};
+    /// use vivit_tensor::{Device, Tensor};
+    ///
+    /// let cpu = Device::cpu();
+    /// let x = Tensor::full(&cpu, [2, 8], 1.0);
+    /// let mut model = Sequential::new(&cpu, vec![dropout(0.5)], 1)?;
+    /// model.forward_training(&x)?;
+    /// let mut resumed = Sequential::new(&cpu, vec![dropout(0.5)], 2)?;
+    /// resumed.set_rng(model.rng().to_string().parse()?);
+    /// let dropped = model.forward_training(&x)?.value().to_vec()?;
+    /// assert_eq!(resumed.forward_training(&x)?.value().to_vec()?, dropped);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_rng(&mut self, rng: Rng) {
+        self.rng = rng;
+    }
+
     /// The layers.
     pub fn layers(&self) -> &[Box<dyn Layer>] {
         self.row.layers()

@@ -7,10 +7,10 @@ pub use problem::StateProblem;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::SafeTensorError;
 use vivit_tensor::{DType, HostVec, Tensor};
 
-use crate::arrays::{Arrays, Bytes, not_safetensors};
+use crate::arrays::Arrays;
+use crate::safetensors_file::{self, Bytes};
 use crate::{Error, Param, Weights};
 use problem::hint;
 
@@ -32,7 +32,7 @@ struct Incoming {
 }
 
 /// The first number that is not finite in a precision.
-fn non_finite(
+pub(crate) fn non_finite(
     dtype: DType,
     name: &str,
     shape: &[usize],
@@ -53,7 +53,8 @@ fn non_finite(
     Some(StateProblem::NonFinite { name: name.into(), index, value: numbers.at(at) })
 }
 
-fn refuse(problems: Vec<StateProblem>) -> Result<(), Error> {
+/// One error of all problems, if there are any.
+pub(crate) fn refuse(problems: Vec<StateProblem>) -> Result<(), Error> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -203,13 +204,11 @@ impl Weights {
     /// # Ok::<(), vivit_nn::Error>(())
     /// ```
     pub fn to_safetensors(&self) -> Result<Vec<u8>, Error> {
-        let arrays = self.state_bytes()?;
-        safetensors::serialize(arrays.iter().map(|(name, bytes)| (*name, bytes)), None)
-            .map_err(not_safetensors)
+        safetensors_file::to_bytes(&self.state_bytes()?, &BTreeMap::new())
     }
 
-    /// Takes all arrays from the bytes of a safetensors file of 32- or 64-bit floats, rounded to
-    /// the model's precision. An error leaves the model as it was.
+    /// Takes all arrays from the bytes of a safetensors file of floats (16, 32 or 64 bits),
+    /// rounded to the model's precision. An error leaves the model as it was.
     ///
     /// # Errors
     /// If the bytes are no safetensors file, or do not hold exactly this model's arrays, with
@@ -218,9 +217,12 @@ impl Weights {
         self.load_strictly(&Arrays::from_bytes(bytes)?, &|name| Some(name.into()))
     }
 
-    /// Writes the model's state dictionary to a safetensors file, in the model's precision. A
-    /// file that was there is replaced once the new one is complete. On Unix only its owner may
-    /// read the new file.
+    /// Writes the model's state dictionary to a safetensors file, in the model's precision, with
+    /// `format: pt` as metadata, as PyTorch's are.
+    ///
+    /// The file takes its name once it is complete, so that it is never half written; a link is
+    /// followed. It keeps the permissions of the file that was there; a new one has those that the
+    /// system gives new files.
     ///
     /// # Errors
     /// As [`to_safetensors`](Weights::to_safetensors), and if the file can't be written.
@@ -244,19 +246,41 @@ impl Weights {
     /// # Ok::<(), vivit_nn::Error>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.save_with(path, &BTreeMap::new())
+    }
+
+    /// As [`save`](Weights::save), with texts under names in the file's metadata
+    /// ([`Arrays::metadata`]): what belongs to the numbers without being numbers of the model, such
+    /// as the epoch, or the random numbers of a training run ([`Sequential::rng`]).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use vivit_nn::{Arrays, Sequential, linear};
+    /// use vivit_tensor::Device;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("vivit-nn-meta-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// # let path = folder.join("model.safetensors");
+    /// let model = Sequential::new(&Device::cpu(), vec![linear(4, 3)], 0)?;
+    /// model.save_with(&path, &BTreeMap::from([("epoch".into(), 3.to_string())]))?;
+    /// assert_eq!(Arrays::read(&path)?.metadata()["epoch"], "3");
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), vivit_nn::Error>(())
+    /// ```
+    ///
+    /// [`Sequential::rng`]: crate::Sequential::rng
+    pub fn save_with(
+        &self,
+        path: impl AsRef<Path>,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
         let path = path.as_ref();
-        let write = || {
-            let arrays = self.state_bytes()?;
-            safetensors::serialize_to_file(
-                arrays.iter().map(|(name, bytes)| (*name, bytes)),
-                None,
-                path,
-            )
-            .map_err(|error| match error {
-                SafeTensorError::IoError(error) => Error::Io { reason: error.to_string() },
-                other => not_safetensors(other),
-            })
-        };
+        let bytes = || safetensors_file::to_bytes(&self.state_bytes()?, metadata);
+        let write = || safetensors_file::write(path, &bytes()?);
         write().map_err(|error| error.in_file(path))
     }
 

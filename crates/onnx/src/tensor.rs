@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 
 use vivit_autodiff::InputKind;
 use vivit_nn::NamedArray;
-use vivit_tensor::HostVec;
+use vivit_tensor::{HostVec, f32_of_bf16, f32_of_f16};
 
 use crate::proto;
 
@@ -193,8 +193,8 @@ fn numbers(data_type: i32, data: &[u8]) -> HostVec {
     match data_type {
         element::FLOAT => words(data, f32::from_le_bytes).into(),
         element::DOUBLE => words(data, f64::from_le_bytes).into(),
-        element::FLOAT16 => words(data, |word| half(u16::from_le_bytes(word))).into(),
-        element::BFLOAT16 => words(data, |word| brain(u16::from_le_bytes(word))).into(),
+        element::FLOAT16 => words(data, |word| f32_of_f16(u16::from_le_bytes(word))).into(),
+        element::BFLOAT16 => words(data, |word| f32_of_bf16(u16::from_le_bytes(word))).into(),
         element::INT8 => words(data, |word| f64::from(i8::from_le_bytes(word))).into(),
         element::UINT16 => words(data, |word| f64::from(u16::from_le_bytes(word))).into(),
         element::INT16 => words(data, |word| f64::from(i16::from_le_bytes(word))).into(),
@@ -213,52 +213,15 @@ fn listed(tensor: &proto::Tensor) -> HostVec {
     match tensor.data_type {
         element::FLOAT => tensor.float_data.clone().into(),
         element::DOUBLE => tensor.double_data.clone().into(),
-        element::FLOAT16 => small().map(|&word| half(word as u16)).collect::<Vec<_>>().into(),
-        element::BFLOAT16 => small().map(|&word| brain(word as u16)).collect::<Vec<_>>().into(),
+        element::FLOAT16 => small().map(|&word| f32_of_f16(word as u16)).collect::<Vec<_>>().into(),
+        element::BFLOAT16 => {
+            small().map(|&word| f32_of_bf16(word as u16)).collect::<Vec<_>>().into()
+        }
         element::INT64 => tensor.int64_data.iter().map(|&x| x as f64).collect::<Vec<_>>().into(),
         element::UINT32 | element::UINT64 => {
             tensor.uint64_data.iter().map(|&x| x as f64).collect::<Vec<_>>().into()
         }
         element::BOOL => small().map(|&x| f64::from(u8::from(x != 0))).collect::<Vec<_>>().into(),
         _ => small().map(|&x| f64::from(x)).collect::<Vec<_>>().into(),
-    }
-}
-
-/// A number of IEEE 754's half precision.
-fn half(word: u16) -> f32 {
-    let (sign, exponent, mantissa) = (word >> 15, (word >> 10) & 0x1f, word & 0x3ff);
-    let size = match exponent {
-        0 => f32::from(mantissa) * 2f32.powi(-24),
-        0x1f if mantissa == 0 => f32::INFINITY,
-        0x1f => f32::NAN,
-        _ => (1.0 + f32::from(mantissa) * 2f32.powi(-10)) * 2f32.powi(i32::from(exponent) - 15),
-    };
-    if sign == 1 { -size } else { size }
-}
-
-/// A number of bfloat16: the first half of a float's bits.
-fn brain(word: u16) -> f32 {
-    f32::from_bits(u32::from(word) << 16)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_floats_are_widened() {
-        for (word, number) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x0400, 6.103_515_6e-5),
-            (0x7c00, f32::INFINITY),
-            (0x8000, 0.0),
-        ] {
-            assert_eq!(half(word), number);
-        }
-        assert!(half(0x7e00).is_nan());
-        assert_eq!((brain(0x3f80), brain(0xc000), brain(0x7f80)), (1.0, -2.0, f32::INFINITY));
     }
 }

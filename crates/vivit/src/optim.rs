@@ -7,7 +7,7 @@ use vivit_autodiff::{Graph, Loss, ParamId, Root, RootColumns};
 use vivit_curvature::{DirectionalDerivatives, Ggn};
 use vivit_nn::Weights;
 
-pub use vivit_nn::optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
+pub use vivit_nn::optim::{Adam, AdamOptions, AdamW, Optimizer, OptimizerState, Sgd, SgdOptions};
 
 use crate::Error;
 
@@ -189,6 +189,12 @@ impl DampedNewton {
     pub fn monte_carlo(mut self, draws: usize, seed: u64) -> Self {
         self.root = Root::MonteCarlo { draws, seed };
         self
+    }
+
+    /// The root of the loss's Hessian of the next step. For Monte-Carlo its seed is the next one: a
+    /// step that is made with it goes on where this one stopped.
+    pub fn root(&self) -> Root {
+        self.root
     }
 
     /// The samples of the GGN: `choose` gets the number of samples in the batch, at every step.

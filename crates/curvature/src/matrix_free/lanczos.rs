@@ -4,34 +4,17 @@ use vivit_eigh::eigh;
 use vivit_tensor::{Matrix, Rng, Tensor};
 
 use super::basis::{Basis, Products, row_norms, scale_rows, with_signs};
+use super::dense::dense;
+use super::leading_eigenpairs::LeadingEigenpairs;
+use super::search::{at_least_one, check_search, unfinished};
+use super::spectrum_end::SpectrumEnd;
 use crate::{Error, LinearOperator};
+
+/// What errors call this search.
+const METHOD: &str = "Lanczos";
 
 /// Blocks that the search for missed copies of an eigenvalue takes at least.
 const SEARCH: usize = 10;
-
-/// The end of the spectrum to look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SpectrumEnd {
-    /// The largest eigenvalues.
-    #[default]
-    Largest,
-    /// The smallest (most negative) eigenvalues.
-    Smallest,
-    /// The eigenvalues largest in magnitude.
-    LargestMagnitude,
-}
-
-impl SpectrumEnd {
-    /// A key that is larger for eigenvalues that come earlier.
-    fn key(self, value: f64) -> f64 {
-        match self {
-            SpectrumEnd::Largest => value,
-            SpectrumEnd::Smallest => -value,
-            SpectrumEnd::LargestMagnitude => value.abs(),
-        }
-    }
-}
 
 vivit_tensor::options! {
     /// How [`lanczos`] searches.
@@ -51,6 +34,10 @@ vivit_tensor::options! {
         /// fewer products and more memory; the ends of spectra that crowd there need many. Default:
         /// 20.
         pub extra: usize = 20,
+        /// Vectors beyond k, at most, to which the Krylov space grows while products remain:
+        /// `extra` doubles at every restart that left more than half of the largest residual.
+        /// Default: 160.
+        pub max_extra: usize = 160,
         /// Look for copies of eigenvalues that the search has missed, from a new random block
         /// orthogonal to what was found. Default: yes.
         ///
@@ -64,39 +51,6 @@ vivit_tensor::options! {
     }
 }
 
-/// Eigenpairs at one end of an operator's spectrum.
-#[derive(Clone, Debug)]
-pub struct LeadingEigenpairs {
-    /// The eigenvalues `[K]`, ascending.
-    pub eigenvalues: Vec<f64>,
-    /// The orthonormal eigenvectors `[K, D]`, the entry of largest magnitude positive.
-    pub eigenvectors: Tensor,
-    /// The residual norms `|A q − λ q|`, `[K]`: an eigenvalue lies at most so far from each of
-    /// [`eigenvalues`](Self::eigenvalues).
-    pub residuals: Vec<f64>,
-    /// Products with vectors that were needed.
-    pub products: usize,
-}
-
-impl LeadingEigenpairs {
-    /// Sorts what was found in any order.
-    pub(crate) fn ascending(
-        eigenvalues: &[f64],
-        eigenvectors: &Tensor,
-        residuals: &[f64],
-        products: usize,
-    ) -> Self {
-        let mut order: Vec<usize> = (0..eigenvalues.len()).collect();
-        order.sort_by(|&i, &j| eigenvalues[i].total_cmp(&eigenvalues[j]));
-        LeadingEigenpairs {
-            eigenvalues: order.iter().map(|&i| eigenvalues[i]).collect(),
-            eigenvectors: eigenvectors.index_select(0, &order),
-            residuals: order.iter().map(|&i| residuals[i]).collect(),
-            products,
-        }
-    }
-}
-
 /// The `k` leading eigenpairs of a symmetric operator, by block Lanczos with thick restarts.
 ///
 /// From a random block, rows `Q = [q_1 … q_m]` of the Krylov space are made orthonormal one after
@@ -106,15 +60,18 @@ impl LeadingEigenpairs {
 /// along the next block. When m reaches `k + max(k, extra) + 2b`, the leading `k + (m − k)/2` Ritz
 /// vectors and the next block are kept and the rest is thrown away (Wu & Simon, *Thick-restart
 /// Lanczos method for large symmetric eigenvalue problems*, SIAM J. Matrix Anal. Appl. 22(2), 2000,
-/// algorithm 3).
+/// algorithm 3). Where the residuals shrink slowly from one restart to the next, m grows, until it
+/// is `k + max(k, max_extra) + 2b`.
 ///
 /// If a product leaves nothing new (an invariant subspace, as for operators of low rank), the
 /// search goes on from a new random vector, so zero and repeated eigenvalues are found too. The
-/// residuals that are returned are computed from k products of their own. For D ≤ m the result is
-/// that of a dense solver.
+/// residuals that are returned are computed from k products of their own. An operator that is no
+/// larger than the first Krylov space is made dense by D products and solved by
+/// [`eigh`](vivit_eigh::eigh).
 ///
 /// Cost: the products; `4 m D` multiply-adds per vector for orthogonality; memory for `k + max(k,
-/// extra) + 3b` vectors, twice that while restarting. The same seed gives the same bits on the same
+/// extra) + 3b` vectors, up to `k + max(k, max_extra) + 3b` where the space grows, twice that while
+/// restarting. The same seed gives the same bits on the same
 /// backend. Norms are computed as roots of sums of squares: entries whose squares leave the range
 /// of the element type (1e-19 to 1e19 for f32) need a scaled operator.
 ///
@@ -133,8 +90,9 @@ impl LeadingEigenpairs {
 /// ```
 ///
 /// # Errors
-/// If `k` is 0 or more than D, an option is out of range, a product fails or is not finite, or the
-/// tolerance is not reached.
+/// If `k` is 0 or more than D, an option is out of range, or a product fails or is not finite. If
+/// the tolerance is not reached, the error holds what was found
+/// ([`NoConvergence`](Error::NoConvergence)).
 pub fn lanczos(
     operator: &dyn LinearOperator,
     k: usize,
@@ -144,34 +102,17 @@ pub fn lanczos(
     check_search(k, products.dim(), options.tolerance)?;
     at_least_one("block", options.block)?;
     at_least_one("extra", options.extra)?;
+    let d = products.dim();
+    if d <= capacity(k, options, options.extra, d) && d <= options.max_products {
+        return dense(products, k, options.which, options.block, options.tolerance);
+    }
     Search::new(products, k, options)?.run()
 }
 
-/// Checks `k` and the tolerance against an operator of dimension `dim`.
-pub(crate) fn check_search(k: usize, dim: usize, tolerance: f64) -> Result<(), Error> {
-    if k == 0 || k > dim {
-        return Err(Error::InvalidOption {
-            name: "k",
-            value: k as f64,
-            allowed: format!("1 to {dim}, the operator's dimension"),
-        });
-    }
-    if !(tolerance > 0.0 && tolerance.is_finite()) {
-        return Err(Error::InvalidOption {
-            name: "tolerance",
-            value: tolerance,
-            allowed: "positive and finite".into(),
-        });
-    }
-    Ok(())
-}
-
-/// Checks that a number is not 0.
-pub(crate) fn at_least_one(name: &'static str, value: usize) -> Result<(), Error> {
-    if value == 0 {
-        return Err(Error::InvalidOption { name, value: 0.0, allowed: "at least 1".into() });
-    }
-    Ok(())
+/// Vectors of a Krylov space with so many beyond k, and of its next blocks.
+fn capacity(k: usize, options: &LanczosOptions, extra: usize, d: usize) -> usize {
+    let block = options.block.min(d);
+    (k.saturating_add(k.max(extra).max(block))).saturating_add(3 * block).min(d)
 }
 
 /// Ritz pairs, the leading one first.
@@ -198,12 +139,16 @@ struct Search<'a> {
     norm: f64,
     /// The largest magnitude of a Ritz value so far.
     scale: f64,
+    /// Vectors beyond k.
+    extra: usize,
+    /// The largest residual of the leading pairs at the last restart.
+    worst: f64,
 }
 
 impl<'a> Search<'a> {
     fn new(products: Products<'a>, k: usize, options: &'a LanczosOptions) -> Result<Self, Error> {
-        let (d, block) = (products.dim(), options.block.min(products.dim()));
-        let capacity = (k + k.max(options.extra).max(block) + 3 * block).min(d);
+        let d = products.dim();
+        let capacity = capacity(k, options, options.extra, d);
         let basis = Basis::new(products.device(), capacity, d);
         let h = Matrix::zeros(capacity, capacity);
         Ok(Search {
@@ -216,6 +161,8 @@ impl<'a> Search<'a> {
             h,
             norm: 0.0,
             scale: 0.0,
+            extra: options.extra,
+            worst: f64::INFINITY,
         })
     }
 
@@ -281,6 +228,7 @@ impl<'a> Search<'a> {
                 }
             }
             if full {
+                self.grow_if_slow(&ritz);
                 self.restart(&ritz, k.min(self.m) + self.m.saturating_sub(k) / 2, true)?;
                 checked = self.m;
             }
@@ -352,16 +300,28 @@ impl<'a> Search<'a> {
         Ok(Ritz { values, vectors, residuals, scale: self.scale })
     }
 
+    /// Makes the next Krylov space larger if this one left more than half of the largest residual.
+    fn grow_if_slow(&mut self, ritz: &Ritz) {
+        let leading = &ritz.residuals[..self.k.min(self.m)];
+        let worst = leading.iter().copied().fold(0.0, f64::max);
+        if worst > 0.5 * self.worst {
+            let larger = self.extra.saturating_mul(2).min(self.options.max_extra);
+            self.extra = self.extra.max(larger);
+        }
+        self.worst = worst;
+    }
+
     /// Keeps the `keep` leading Ritz vectors, and the next block or in its place new random
     /// vectors.
     fn restart(&mut self, ritz: &Ritz, keep: usize, next_block: bool) -> Result<(), Error> {
         let (m, len) = (self.m, self.basis.len());
         let s = Matrix::from_fn(keep, m, |i, j| ritz.vectors[(i, j)]);
         let vectors = self.basis.combine(&s)?;
-        let mut basis = Basis::new(self.products.device(), self.basis.capacity(), self.basis.dim());
+        let capacity = capacity(self.k, self.options, self.extra, self.basis.dim());
+        let mut basis = Basis::new(self.products.device(), capacity, self.basis.dim());
         (0..keep).for_each(|i| basis.push(&vectors, i, 1.0));
         drop(vectors);
-        let mut h = Matrix::zeros(self.h.rows(), self.h.cols());
+        let mut h = Matrix::zeros(capacity, capacity);
         (0..keep).for_each(|i| h[(i, i)] = ritz.values[i]);
         if next_block {
             let next = self.basis.slice(m, len);
@@ -395,16 +355,19 @@ impl<'a> Search<'a> {
         // The whole space gives what the element type can: nothing is left to search.
         let rounding =
             if all { 100.0 * vectors.dtype().epsilon() * (d as f64) * ritz.scale } else { 0.0 };
-        if residuals.iter().all(|&residual| residual <= allowed.max(rounding)) {
-            return Ok(Some(LeadingEigenpairs::ascending(
+        let small = residuals.iter().all(|&residual| residual <= allowed.max(rounding));
+        if small || all {
+            let pairs = LeadingEigenpairs::ascending(
                 &ritz.values[..k],
                 &with_signs(&vectors)?,
                 &residuals,
                 self.products.done,
-            )));
-        }
-        if all {
-            return Err(self.no_convergence()?);
+            );
+            return if small {
+                Ok(Some(pairs))
+            } else {
+                Err(unfinished(METHOD, k, pairs, allowed))
+            };
         }
         let mut worst: Vec<usize> = (0..k).collect();
         worst.sort_by(|&i, &j| residuals[j].total_cmp(&residuals[i]));
@@ -421,21 +384,23 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
+    /// The error of a search that ends early: with the Ritz pairs that there are, whose residuals
+    /// are those of the Krylov space, without products of their own.
     fn no_convergence(&mut self) -> Result<Error, Error> {
-        let (k, m) = (self.k, self.m);
-        let ritz = if m > 0 { Some(self.ritz()?) } else { None };
-        let allowed = ritz.as_ref().map_or(0.0, |ritz| self.options.tolerance * ritz.scale);
-        let residuals = ritz.as_ref().map_or(&[][..], |ritz| &ritz.residuals[..k.min(m)]);
-        let largest =
-            if m < k { f64::INFINITY } else { residuals.iter().copied().fold(0.0, f64::max) };
-        let converged = residuals.iter().filter(|&&residual| residual <= allowed).count();
-        Ok(Error::NoConvergence {
-            method: "Lanczos",
-            converged: converged.min(k),
-            k,
-            products: self.products.done,
-            residual: largest,
-            allowed,
-        })
+        let (k, found) = (self.k, self.k.min(self.m));
+        if found == 0 {
+            let none = self.basis.slice(0, 0);
+            let pairs = LeadingEigenpairs::ascending(&[], &none, &[], self.products.done);
+            return Ok(unfinished(METHOD, k, pairs, 0.0));
+        }
+        let ritz = self.ritz()?;
+        let s = Matrix::from_fn(found, self.m, |i, j| ritz.vectors[(i, j)]);
+        let pairs = LeadingEigenpairs::ascending(
+            &ritz.values[..found],
+            &with_signs(&self.basis.combine(&s)?)?,
+            &ritz.residuals[..found],
+            self.products.done,
+        );
+        Ok(unfinished(METHOD, k, pairs, self.options.tolerance * ritz.scale))
     }
 }

@@ -2,9 +2,12 @@
 
 use vivit_tensor::{Device, Rng, Tensor};
 
-use super::basis::{Basis, Products, normal, row_dots, row_norms, with_signs};
-use super::lanczos::{at_least_one, check_search};
-use crate::{Error, LeadingEigenpairs, LinearOperator};
+use super::basis::{Basis, Products, normal, row_dots, row_norms, scale_rows, with_signs};
+use super::dense::dense;
+use super::leading_eigenpairs::LeadingEigenpairs;
+use super::search::{at_least_one, check_search, unfinished};
+use super::spectrum_end::SpectrumEnd;
+use crate::{Error, LinearOperator};
 
 vivit_tensor::options! {
     /// How [`power_iteration`] iterates.
@@ -33,7 +36,8 @@ vivit_tensor::options! {
 /// with deflation by projection). The error shrinks by `|λ_{k+1} / λ_k|` per product, so close
 /// eigenvalues are slow, and two of the same magnitude and opposite signs never separate;
 /// [`lanczos`](crate::lanczos) needs fewer products for the same accuracy, while this keeps only
-/// `k + 3` vectors. Repeated eigenvalues are found with their multiplicity.
+/// `k + 3` vectors. Repeated eigenvalues are found with their multiplicity. An operator of at most
+/// so many dimensions is made dense by D products and solved by [`eigh`](vivit_eigh::eigh).
 ///
 /// Cost: a product and `4 k D` multiply-adds per iteration, and k products for the residuals that
 /// are returned. The same seed gives the same bits on the same device.
@@ -51,8 +55,9 @@ vivit_tensor::options! {
 /// ```
 ///
 /// # Errors
-/// If `k` is 0 or more than D, an option is out of range, a product fails or is not finite, or an
-/// eigenpair is not found in time.
+/// If `k` is 0 or more than D, an option is out of range, or a product fails or is not finite. If
+/// an eigenpair is not found in time, the error holds those that were found before, and the last
+/// approximation ([`NoConvergence`](Error::NoConvergence)).
 pub fn power_iteration(
     operator: &dyn LinearOperator,
     k: usize,
@@ -62,6 +67,9 @@ pub fn power_iteration(
     let d = products.dim();
     check_search(k, d, options.tolerance)?;
     at_least_one("max_iterations", options.max_iterations)?;
+    if d <= k + 3 && d <= options.max_iterations.saturating_mul(k) {
+        return dense(products, k, SpectrumEnd::LargestMagnitude, 1, options.tolerance);
+    }
     let mut rng = Rng::new(options.seed);
     let mut found = Basis::new(products.device(), k, d);
     let mut scale = 0.0f64;
@@ -86,23 +94,23 @@ pub fn power_iteration(
                 break;
             }
             if iteration == options.max_iterations {
-                return Err(Error::NoConvergence {
-                    method: "power iteration",
-                    converged: found.len(),
-                    k,
-                    products: products.done,
-                    residual,
-                    allowed,
-                });
+                found.push_orthogonal(v, 0.0)?;
+                let pairs = pairs(&found, &mut products)?;
+                return Err(unfinished("power iteration", k, pairs, allowed));
             }
             v = w.scale(norm.recip());
         }
     }
-    let vectors = found.slice(0, k);
+    pairs(&found, &mut products)
+}
+
+/// The rows of `found` as eigenpairs, with a product each for its residual.
+fn pairs(found: &Basis, products: &mut Products<'_>) -> Result<LeadingEigenpairs, Error> {
+    let vectors = found.slice(0, found.len());
     let (w, _) = products.apply(&vectors)?;
     let eigenvalues = row_dots(&vectors, &w)?;
     let mut residuals = w;
-    residuals.axpy(-1.0, &super::basis::scale_rows(&vectors, &eigenvalues)?);
+    residuals.axpy(-1.0, &scale_rows(&vectors, &eigenvalues)?);
     let residuals = row_norms(&residuals)?;
     Ok(LeadingEigenpairs::ascending(
         &eigenvalues,

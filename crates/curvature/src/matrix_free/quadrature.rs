@@ -4,7 +4,7 @@ use vivit_eigh::eigh;
 use vivit_tensor::{Matrix, Rng};
 
 use super::basis::{Basis, Products, normal, row_dots, row_norms};
-use super::lanczos::at_least_one;
+use super::search::at_least_one;
 use super::trace::mean_with_error;
 use crate::{Error, Estimate, LinearOperator};
 

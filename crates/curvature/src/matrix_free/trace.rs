@@ -3,7 +3,7 @@
 use vivit_tensor::{Device, Rng, Tensor, Unary};
 
 use super::basis::{Basis, Products, row_dots};
-use super::lanczos::at_least_one;
+use super::search::at_least_one;
 use crate::{Error, LinearOperator};
 
 /// What random vectors are drawn from; both have `E[v vᵀ] = I`.

@@ -29,7 +29,7 @@ pub(crate) trait Described: Layer + Sized {
         let mut entry = Map::new();
         entry.insert("op".into(), op.into());
         for (option, value) in self.write()? {
-            // The nothing that a NaN or an infinity becomes in JSON would be read as the default.
+            // A NaN or an infinity becomes `null` in JSON, which is no number.
             if value.is_null() {
                 return Err(DescriptionError::new(refused()));
             }
@@ -40,12 +40,12 @@ pub(crate) trait Described: Layer + Sized {
 }
 
 /// Implements [`Described`] for a layer whose options are its fields: the field, the option's name
-/// and, unless it must be given, its default, which may name earlier fields. Where a field tells
-/// the ops apart, `by` gives its values in their order.
+/// and, unless it must be given, its default, which may name earlier fields; `or null` where `null`
+/// means the default, too. Where a field tells the ops apart, `by` gives its values in their order.
 macro_rules! described {
     (
         impl $({$($generics:tt)*})? $layer:ty as $ops:expr $(, by $kind:ident: $kinds:expr)?;
-        $($field:ident: $option:literal $(= $default:expr)?),* $(,)?
+        $($field:ident: $option:literal $(or $null:ident)? $(= $default:expr)?),* $(,)?
     ) => {
         impl $(<$($generics)*>)? $crate::description::entry::Described for $layer {
             const OPS: &'static [&'static str] = $ops;
@@ -62,7 +62,7 @@ macro_rules! described {
                 options.only(&[$($option),*])?;
                 $(let at = Self::OPS.iter().position(|op| *op == options.op());
                 let $kind = $kinds[at.unwrap_or_default()];)?
-                $(let $field = described!(@read options $option $($default)?);)*
+                $(let $field = described!(@read options $option $(or $null)? $(= $default)?);)*
                 Ok(Self { $($kind,)? $($field),* })
             }
 
@@ -78,8 +78,11 @@ macro_rules! described {
         }
     };
     (@read $options:ident $option:literal) => { $options.value($option)? };
-    (@read $options:ident $option:literal $default:expr) => {
+    (@read $options:ident $option:literal = $default:expr) => {
         $options.value_or($option, $default)?
+    };
+    (@read $options:ident $option:literal or null = $default:expr) => {
+        $options.value_or_null($option, $default)?
     };
 }
 

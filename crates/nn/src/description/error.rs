@@ -64,6 +64,11 @@ pub enum DescriptionProblem {
         /// What it was.
         got: String,
     },
+    /// Steps of a wiring that can't be.
+    Wiring {
+        /// Why not.
+        reason: String,
+    },
     /// A layer that has no description.
     NotDescribed {
         /// The layer, in words.
@@ -123,6 +128,7 @@ impl fmt::Display for DescriptionProblem {
             DescriptionProblem::InvalidOption { op, option, expected, got } => {
                 write!(f, "{option:?} of {op} must be {expected}, got {got}")
             }
+            DescriptionProblem::Wiring { reason } => write!(f, "wiring: {reason}"),
             DescriptionProblem::NotDescribed { layer } => {
                 write!(
                     f,

@@ -1,6 +1,8 @@
-//! Models as text: a list of layers in JSON.
+//! Models as text: layers in JSON.
 //!
 //! A description is a list with one object per layer: its `op`, and its options under their names.
+//! An object that stands alone is a model of one layer ([`Sequential::wired`]), whose parameters
+//! have no number in front.
 //!
 //! ```json
 //! [
@@ -18,7 +20,20 @@
 //! number for all of them or a list. An op is called as the function that makes the layer; its
 //! options are the fields of the layer's struct, with `in` and `out` for `inputs` and `outputs`,
 //! `eps` for `epsilon`. Unknown ops and options are errors that list what there is, so that no
-//! description is half understood.
+//! description is half understood. `null` is an error as well, unless it means what leaving the
+//! option out means.
+//!
+//! A [`Wiring`](crate::Wiring) is the op `wiring`. Value 0 is its input, step i computes value
+//! i + 1 from `inputs`, by a layer with a name, the layer of an earlier step `again`, or `sum` or
+//! `concat`; `output` is the value that leaves:
+//!
+//! ```json
+//! {"op": "wiring", "output": 3, "steps": [
+//!     {"op": "layer", "name": "fc", "layer": {"op": "linear", "in": 4, "out": 4}, "inputs": [0]},
+//!     {"op": "again", "name": "fc", "inputs": [1]},
+//!     {"op": "concat", "axis": 1, "inputs": [1, 2]}
+//! ]}
+//! ```
 
 pub(crate) mod entry;
 pub(crate) mod error;
@@ -28,6 +43,7 @@ mod registry;
 #[cfg(test)]
 mod tests;
 pub(crate) mod value;
+mod wiring;
 
 pub use error::{DescriptionError, DescriptionProblem};
 pub use options::Options;
@@ -37,6 +53,7 @@ pub use serde_json::Value;
 use vivit_tensor::Device;
 
 use crate::{Error, Sequential};
+use registry::{entry, layer};
 
 /// Reads a text as JSON.
 ///
@@ -80,19 +97,20 @@ impl Sequential {
         description: &Value,
         seed: u64,
     ) -> Result<Self, Error> {
+        if description.is_object() {
+            return Sequential::wired(device, layer(description)?, seed);
+        }
         Sequential::new(device, layers(description)?, seed)
     }
 
-    /// The model's layers as a description.
+    /// The model's layers as a description: a list, or the one layer of a model that was made by
+    /// [`wired`](Sequential::wired).
     ///
     /// # Errors
-    /// If a layer has none, with its path: a layer of one's own or a wiring; or the model was made
-    /// by [`wired`](Sequential::wired).
+    /// If a layer has none, with its path: a layer of one's own.
     pub fn description(&self) -> Result<Value, Error> {
         if self.is_wired() {
-            // Read back, its parameters would have other names.
-            let problem = DescriptionProblem::NotDescribed { layer: self.layers()[0].name() };
-            return Err(DescriptionError::new(problem).into());
+            return Ok(entry(self.layers()[0].as_ref())?);
         }
         Ok(of(self.layers())?)
     }

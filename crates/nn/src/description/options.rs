@@ -5,7 +5,11 @@ use serde_json::{Map, Value};
 use super::error::{DescriptionError, DescriptionProblem};
 use super::value::OptionValue;
 
-/// An entry of a description: an op and its options. An option that is `null` counts as left out.
+/// An entry of a description: an op and its options.
+///
+/// PyTorch's `None`, `null`, means something of its own for some options (`momentum=None` of batch
+/// norm), so it is refused where a number, a flag or a size is read, unless it means there what
+/// leaving the option out means (the stride of a pooling layer).
 ///
 /// # Examples
 /// ```
@@ -53,7 +57,7 @@ impl<'d> Options<'d> {
         }
     }
 
-    /// An option as it stands, if it is given.
+    /// An option as it stands, if it is given and not `null`.
     pub fn get(&self, option: &str) -> Option<&'d Value> {
         self.entries.get(option).filter(|value| !value.is_null())
     }
@@ -61,7 +65,7 @@ impl<'d> Options<'d> {
     /// An option as it stands.
     ///
     /// # Errors
-    /// If it is not given.
+    /// If it is not given, or `null`.
     pub fn required(&self, option: &str) -> Result<&'d Value, DescriptionError> {
         let missing =
             || DescriptionProblem::MissingOption { op: self.op.into(), option: option.into() };
@@ -73,15 +77,27 @@ impl<'d> Options<'d> {
     /// # Errors
     /// If it is not given, or no value of this type.
     pub(crate) fn value<T: OptionValue>(&self, option: &str) -> Result<T, DescriptionError> {
-        let value = self.required(option)?;
+        let value = self.entries.get(option).map_or_else(|| self.required(option), Ok)?;
         T::from_json(value).ok_or_else(|| self.invalid(option, &T::expected(), value))
     }
 
-    /// An option's value, or its default.
+    /// An option's value, or its default where it is left out.
     ///
     /// # Errors
     /// If it is no value of this type.
     pub(crate) fn value_or<T: OptionValue>(
+        &self,
+        option: &str,
+        default: T,
+    ) -> Result<T, DescriptionError> {
+        if self.entries.contains_key(option) { self.value(option) } else { Ok(default) }
+    }
+
+    /// An option's value, or its default where it is left out or `null`.
+    ///
+    /// # Errors
+    /// If it is no value of this type.
+    pub(crate) fn value_or_null<T: OptionValue>(
         &self,
         option: &str,
         default: T,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::entry::Described;
 use super::error::{DescriptionError, DescriptionProblem};
 use super::options::{Options, shown};
+use crate::layers::wired::Wired;
 use crate::{
     Activation, AdaptiveAvgPool, AvgPool, AxisMap, BatchNorm, Bilinear, Branches, Conv,
     ConvTranspose, Dropout, Embedding, Flatten, Flip, GroupNorm, InstanceNorm, Layer, LayerNorm,
@@ -21,7 +22,10 @@ macro_rules! registry {
         }
 
         /// The layer of an entry.
-        fn layer(entry: &Value) -> Result<Box<dyn Layer>, DescriptionError> {
+        ///
+        /// # Errors
+        /// If its op or options are not what they must be.
+        pub(crate) fn layer(entry: &Value) -> Result<Box<dyn Layer>, DescriptionError> {
             let options = Options::of(entry)?;
             $(if <$layer as Described>::OPS.contains(&options.op()) {
                 return Ok(Box::new(<$layer as Described>::read(options)?));
@@ -31,7 +35,10 @@ macro_rules! registry {
         }
 
         /// The entry of a layer.
-        fn entry(layer: &dyn Layer) -> Result<Value, DescriptionError> {
+        ///
+        /// # Errors
+        /// If it has none.
+        pub(crate) fn entry(layer: &dyn Layer) -> Result<Value, DescriptionError> {
             $(if let Some(layer) = layer.downcast_ref::<$layer>() {
                 return Described::entry(layer);
             })+
@@ -83,6 +90,7 @@ registry! {
     Residual,
     Branches,
     Shared,
+    Wired,
 }
 
 /// The layers of a description.

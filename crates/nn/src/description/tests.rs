@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use vivit_autodiff::Var;
-use vivit_tensor::{Device, Tensor, Unary};
+use vivit_tensor::{Device, Rng, Tensor, Unary};
 
 use super::*;
 use crate::{
-    Activation, BatchNorm, Conv1d, Layer, LayerState, Recorder, ShapeError, linear, networks, relu,
-    residual,
+    Activation, BatchNorm, Conv1d, Join, Layer, LayerState, Recorder, ShapeError, Wiring, linear,
+    networks, relu, residual,
 };
 
 /// One entry per op, few options at their defaults.
@@ -89,7 +89,13 @@ const EVERY_OP: &str = r#"[
     {"op": "residual", "body": [{"op": "relu"}, {"op": "residual", "body": []}]},
     {"op": "branches", "rows": [[{"op": "relu"}], []]},
     {"op": "branches", "rows": [[{"op": "tanh"}]], "concat": 2},
-    {"op": "shared", "layer": 0}
+    {"op": "shared", "layer": 0},
+    {"op": "wiring", "output": 3, "steps": [
+        {"op": "layer", "name": "a", "layer": {"op": "relu"}, "inputs": [0]},
+        {"op": "again", "name": "a", "inputs": [1]},
+        {"op": "concat", "axis": 1, "inputs": [0, 2, 1]},
+        {"op": "sum", "inputs": [0, 2]}
+    ]}
 ]"#;
 
 /// Whether all that `given` says is in `full`.
@@ -122,7 +128,7 @@ fn every_op_comes_back() {
 #[test]
 fn options_have_defaults() {
     let short = json!([
-        {"op": "conv2d", "in": 2, "out": 3, "kernel": 3, "padding": 1, "bias": null},
+        {"op": "conv2d", "in": 2, "out": 3, "kernel": 3, "padding": 1},
         {"op": "avg_pool2d", "kernel": [2, 3]},
         {"op": "batch_norm2d", "features": 3},
         {"op": "layer_norm", "shape": 4, "affine": false},
@@ -230,13 +236,117 @@ fn what_is_wrong_is_named_with_its_path() {
     refused(&format!(r#"[{{"op": "elu", "alpha": "{}"}}]"#, "ü".repeat(500)), "0", &["…"]);
 }
 
+/// A small U-Net: values and a layer that are used twice, both joins, a wiring in a wiring.
+fn wired_model(device: &Device) -> Sequential {
+    let mut inner = Wiring::new();
+    let y = inner.layer("pool", crate::MaxPool2d::new(2).boxed(), inner.input());
+    let y = inner.layer("same", crate::Conv2d::new(4, 4, 3).padded(1).boxed(), y);
+    let inner = inner.output(y);
+
+    let mut net = Wiring::new();
+    let x = net.input();
+    let down = net.layer("down", crate::Conv2d::new(2, 4, 3).padded(1).boxed(), x);
+    let norm = net.layer("norm", BatchNorm::new(4).over_axes(2).boxed(), down);
+    let deep = net.layer("deep", residual(vec![relu()]), norm);
+    let again = net.again("norm", deep);
+    let sum = net.join(Join::Sum, &[down, again, deep]);
+    let low = net.layer("low", inner, sum);
+    let up = net.layer("up", crate::ConvTranspose2d::new(4, 4, 2).strided(2).boxed(), low);
+    let both = net.join(Join::Concat(1), &[up, sum]);
+    let head = net.layer("head", crate::Conv2d::new(8, 3, 1).boxed(), both);
+    Sequential::wired(device, net.output(head), 3).unwrap()
+}
+
 #[test]
-fn a_model_of_one_layer_is_not_described() {
-    // Read back, its parameters would be `0.weight` and so on.
-    let model = Sequential::wired(&Device::cpu_f64(), linear(3, 4), 0).unwrap();
-    assert_eq!(model.params()[0].name, "weight");
-    let error = model.description().unwrap_err();
-    assert!(error.to_string().contains("linear 3→4 can't be described"), "{error}");
+fn a_wired_model_comes_back_with_its_names() {
+    for device in [Device::cpu(), Device::cpu_f64()] {
+        let model = wired_model(&device);
+        let text = model.description().unwrap().to_string();
+        let again = Sequential::from_description(&device, &parse(&text).unwrap(), 3).unwrap();
+        assert_eq!(again.to_safetensors().unwrap(), model.to_safetensors().unwrap());
+        assert!(again.param("down.weight").is_ok() && again.param("low.same.bias").is_ok());
+        assert_eq!(again.description().unwrap().to_string(), text);
+        let x = Tensor::from_vec(&device, [2, 2, 4, 4], Rng::new(1).normal(64)).unwrap();
+        let output = |model: &Sequential| model.forward(&x).unwrap().value().to_vec().unwrap();
+        assert_eq!(output(&again), output(&model));
+    }
+}
+
+#[test]
+fn a_model_of_one_layer_is_an_object() {
+    let device = Device::cpu_f64();
+    let model = Sequential::wired(&device, linear(3, 4), 0).unwrap();
+    let described = model.description().unwrap();
+    assert_eq!(described, json!({"op": "linear", "in": 3, "out": 4, "bias": true}));
+    let again = Sequential::from_description(&device, &described, 0).unwrap();
+    assert_eq!(again.params()[0].name, "weight");
+    // The same layer in a row is another model.
+    let row = Sequential::from_description(&device, &json!([described]), 0).unwrap();
+    assert_eq!(row.params()[0].name, "0.weight");
+}
+
+#[test]
+fn what_is_wrong_with_a_wiring_is_named() {
+    let wiring = |steps: &str, output: &str| {
+        format!(r#"[{{"op": "wiring", "steps": {steps}, "output": {output}}}]"#)
+    };
+    let relu = |name: &str, input: usize| {
+        format!(
+            r#"{{"op": "layer", "name": "{name}", "layer": {{"op": "relu"}}, "inputs": [{input}]}}"#
+        )
+    };
+    refused(&wiring("3", "0"), "0", &["steps", "a list of steps"]);
+    refused(r#"[{"op": "wiring", "output": 0}]"#, "0", &["steps"]);
+    refused(r#"[{"op": "wiring", "steps": []}]"#, "0", &["output"]);
+    refused(&wiring("[]", "1"), "0", &["the output is value 1, which nothing computes"]);
+    refused(&wiring(&format!("[{}]", relu("a", 1)), "1"), "0", &["step 0 reads value 1"]);
+    let twice = format!("[{}, {}]", relu("a", 0), relu("a", 1));
+    refused(&wiring(&twice, "2"), "0", &["two layers are called a"]);
+    let again = r#"[{"op": "again", "name": "b", "inputs": [0]}]"#;
+    refused(&wiring(again, "1"), "0", &["no layer before step 0 is called b"]);
+    refused(&wiring("[3]", "0"), "0.steps.0", &["got 3"]);
+    refused(&wiring(r#"[{"op": "add"}]"#, "0"), "0.steps.0", &["\"add\"", "layer, again, sum"]);
+    refused(&wiring(r#"[{"op": "concat", "inputs": 0}]"#, "0"), "0.steps.0", &["axis"]);
+    refused(&wiring(r#"[{"op": "sum", "inputs": [-1]}]"#, "0"), "0.steps.0", &["[-1]"]);
+    refused(
+        &wiring(r#"[{"op": "layer", "name": "up", "layer": {"op": "x"}, "inputs": 0}]"#, "1"),
+        "0.up",
+        &["\"x\""],
+    );
+}
+
+#[test]
+fn null_is_taken_only_where_it_means_the_default() {
+    let device = Device::cpu();
+    let given = json!([
+        {"op": "max_pool2d", "kernel": 3, "stride": null},
+        {"op": "avg_pool1d", "kernel": 2, "stride": null},
+        {"op": "multihead_attention", "features": 8, "heads": 2, "kdim": null, "vdim": null},
+    ]);
+    let expected: Vec<Box<dyn Layer>> = vec![
+        crate::MaxPool2d::new(3).boxed(),
+        crate::AvgPool1d::new(2).boxed(),
+        crate::MultiheadAttention::new(8, 2).boxed(),
+    ];
+    assert_eq!(format!("{:?}", layers(&given).unwrap()), format!("{expected:?}"));
+
+    for (entry, option) in [
+        // A cumulative average in PyTorch.
+        (json!({"op": "batch_norm2d", "features": 4, "momentum": null}), "momentum"),
+        // ε of the element type in PyTorch.
+        (json!({"op": "rms_norm", "features": 4, "eps": null}), "eps"),
+        // No bias in PyTorch.
+        (json!({"op": "linear", "in": 2, "out": 3, "bias": null}), "bias"),
+        (json!({"op": "linear", "in": null, "out": 3}), "in"),
+        (json!({"op": "adaptive_avg_pool2d", "output": [null, 3]}), "output"),
+        (json!({"op": "conv2d", "in": 2, "out": 3, "kernel": 1, "stride": null}), "stride"),
+        (json!({"op": "layer_norm", "shape": 3, "eps": null}), "eps"),
+        (json!({"op": "elu", "alpha": null}), "alpha"),
+    ] {
+        let error = Sequential::from_description(&device, &json!([entry]), 0).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("{option:?} of ")) && text.contains("null"), "{text}");
+    }
 }
 
 #[test]

@@ -60,6 +60,18 @@ impl OptionValue for bool {
     }
 }
 
+impl OptionValue for String {
+    fn expected() -> String {
+        "a text".into()
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        value.as_str().map(String::from)
+    }
+    fn to_json(&self) -> Value {
+        self.as_str().into()
+    }
+}
+
 /// A list of any length, or one value for a list of one.
 impl OptionValue for Vec<usize> {
     fn expected() -> String {

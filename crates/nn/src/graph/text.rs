@@ -1,14 +1,16 @@
 //! The text form of graph models: JSON beside a safetensors file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 use vivit_autodiff::{Dim, InputKind, InputSpec, OutputSpec};
 use vivit_tensor::{Device, HostVec};
 
 use super::{Argument, GraphError, GraphModel, GraphParts, GraphProblem, NamedArray, Node};
-use crate::arrays::{Arrays, Bytes, not_safetensors};
+use crate::arrays::Arrays;
+use crate::safetensors_file::{Bytes, to_bytes};
+use crate::whole_file::write_whole;
 use crate::{Error, description};
 
 /// What the text says that it is.
@@ -99,7 +101,8 @@ impl GraphModel {
         GraphModel::new(device, parts)
     }
 
-    /// Writes the model's text and its arrays to two files.
+    /// Writes the model's text and its arrays to two files, each as [`save`](crate::Weights::save)
+    /// writes.
     ///
     /// # Errors
     /// If a file can't be written; always with the path.
@@ -114,8 +117,8 @@ impl GraphModel {
         };
         let (text, arrays) = (text.as_ref(), arrays.as_ref());
         let words = format!("{:#}\n", self.description()?);
-        io(arrays, std::fs::write(arrays, self.array_bytes()?))?;
-        io(text, std::fs::write(text, words))
+        io(arrays, write_whole(arrays, &self.array_bytes()?))?;
+        io(text, write_whole(text, words.as_bytes()))
     }
 
     /// Reads what [`save_graph`](GraphModel::save_graph) wrote.
@@ -154,14 +157,7 @@ impl GraphModel {
             .chain(large)
             .map(|array| (array.name.as_str(), Bytes::of(&array.shape, array.values.clone())))
             .collect();
-        let views = arrays
-            .iter()
-            .map(|(name, bytes)| {
-                let view = TensorView::new(bytes.dtype, bytes.shape.clone(), &bytes.data);
-                Ok((*name, view.map_err(not_safetensors)?))
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
-        safetensors::serialize(views, None).map_err(not_safetensors)
+        to_bytes(&arrays, &BTreeMap::new())
     }
 }
 

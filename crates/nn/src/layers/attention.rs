@@ -136,8 +136,8 @@ impl MultiheadAttention {
 
 described! {
     impl MultiheadAttention as &["multihead_attention"];
-    features: "features", heads: "heads", key_features: "kdim" = features,
-    value_features: "vdim" = features, causal: "causal" = false, bias: "bias" = true,
+    features: "features", heads: "heads", key_features: "kdim" or null = features,
+    value_features: "vdim" or null = features, causal: "causal" = false, bias: "bias" = true,
 }
 
 /// A [`MultiheadAttention`] layer with biases.

@@ -21,7 +21,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod transformer;
-mod wired;
+pub(crate) mod wired;
 
 pub use activation::{
     Activation, celu, elu, gelu, gelu_tanh, hard_sigmoid, hard_swish, hard_tanh, leaky_relu,

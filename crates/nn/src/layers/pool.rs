@@ -219,7 +219,7 @@ functions! {
 described! {
     impl {const R: usize} MaxPool<R> as &[["max_pool1d", "max_pool2d", "max_pool3d"][R - 1]];
     kernel: "kernel",
-    stride: "stride" = kernel,
+    stride: "stride" or null = kernel,
     padding: "padding" = [0; R],
     dilation: "dilation" = [1; R],
     ceil: "ceil" = false,
@@ -228,7 +228,7 @@ described! {
 described! {
     impl {const R: usize} AvgPool<R> as &[["avg_pool1d", "avg_pool2d", "avg_pool3d"][R - 1]];
     kernel: "kernel",
-    stride: "stride" = kernel,
+    stride: "stride" or null = kernel,
     padding: "padding" = [0; R],
     ceil: "ceil" = false,
     count_include_pad: "count_include_pad" = true,

@@ -14,8 +14,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire(usize);
 
+/// One value of a wiring, made of earlier ones. Value 0 is the input, step i computes value i + 1.
 #[derive(Debug)]
-enum Step {
+pub(crate) enum Step {
     /// A layer of its own.
     Layer { name: String, layer: Box<dyn Layer>, inputs: Vec<usize> },
     /// The layer of an earlier step once more.
@@ -121,9 +122,9 @@ fn numbers(wires: &[Wire]) -> Vec<usize> {
 
 /// A finished [`Wiring`].
 #[derive(Debug)]
-struct Wired {
-    /// Step i computes value i + 1; value 0 is the input.
+pub(crate) struct Wired {
     steps: Vec<Step>,
+    /// The number of the value that is the result.
     output: usize,
 }
 
@@ -136,6 +137,58 @@ struct Owned<'w> {
 }
 
 impl Wired {
+    /// The layer of steps that were written down elsewhere.
+    ///
+    /// # Errors
+    /// If the steps can't be, with the reason.
+    pub fn of(steps: Vec<Step>, output: usize) -> Result<Self, String> {
+        let wired = Wired { steps, output };
+        wired.check_steps()?;
+        Ok(wired)
+    }
+
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    pub fn result(&self) -> usize {
+        self.output
+    }
+
+    /// Whether every value is there before it is read, and every name means one layer.
+    fn check_steps(&self) -> Result<(), String> {
+        let mut names: Vec<&str> = Vec::new();
+        for (at, step) in self.steps.iter().enumerate() {
+            let (Step::Layer { inputs, .. }
+            | Step::Again { inputs, .. }
+            | Step::Join { inputs, .. }) = step;
+            if let Some(&unknown) = inputs.iter().find(|&&input| input > at) {
+                return Err(format!(
+                    "step {at} reads value {unknown}, which is computed later or elsewhere"
+                ));
+            }
+            match step {
+                Step::Layer { name, .. } if names.contains(&name.as_str()) => {
+                    return Err(format!(
+                        "two layers are called {name}; give each a name of its own"
+                    ));
+                }
+                Step::Again { name, .. } if !names.contains(&name.as_str()) => {
+                    return Err(format!(
+                        "no layer before step {at} is called {name}; there are {}",
+                        names.join(", ")
+                    ));
+                }
+                Step::Layer { name, .. } => names.push(name),
+                _ => {}
+            }
+        }
+        if self.output > self.steps.len() {
+            return Err(format!("the output is value {}, which nothing computes", self.output));
+        }
+        Ok(())
+    }
+
     /// The layers that own parameters, by name.
     fn owners(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
         self.steps.iter().filter_map(|step| match step {
@@ -229,42 +282,8 @@ impl Layer for Wired {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let mut names: Vec<&str> = Vec::new();
-        for (at, step) in self.steps.iter().enumerate() {
-            let (Step::Layer { inputs, .. }
-            | Step::Again { inputs, .. }
-            | Step::Join { inputs, .. }) = step;
-            if let Some(&unknown) = inputs.iter().find(|&&input| input > at) {
-                return Err(Error::Wiring(format!(
-                    "step {at} reads value {unknown}, which is computed later or elsewhere"
-                )));
-            }
-            match step {
-                Step::Layer { name, .. } if names.contains(&name.as_str()) => {
-                    return Err(Error::Wiring(format!(
-                        "two layers are called {name}; give each a name of its own"
-                    )));
-                }
-                Step::Again { name, .. } if !names.contains(&name.as_str()) => {
-                    return Err(Error::Wiring(format!(
-                        "no layer before step {at} is called {name}; there are {}",
-                        names.join(", ")
-                    )));
-                }
-                Step::Layer { name, layer, .. } => {
-                    layer.check()?;
-                    names.push(name);
-                }
-                _ => {}
-            }
-        }
-        if self.output > self.steps.len() {
-            return Err(Error::Wiring(format!(
-                "the output is value {}, which nothing computes",
-                self.output
-            )));
-        }
-        Ok(())
+        self.check_steps().map_err(Error::Wiring)?;
+        self.owners().try_for_each(|(_, layer)| layer.check())
     }
 
     fn nodes(

@@ -4,9 +4,13 @@ use vivit_autodiff::{ParamId, ParamMap};
 use vivit_tensor::{Binary, DType, Scalar, Tensor, Unary, with_dtype};
 
 use super::{
-    Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
+    Optimizer, OptimizerState, check_learning_rate, check_memory, check_remembered,
+    check_weight_decay, option,
 };
 use crate::{Error, Weights};
+
+/// The names of the moments in a state.
+const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 
 /// Options of [`Adam`] and [`AdamW`](super::AdamW).
 ///
@@ -60,6 +64,17 @@ impl AdamOptions {
         AdamOptions { weight_decay, ..self }
     }
 
+    fn of(state: &OptimizerState) -> Result<Self, Error> {
+        let options = AdamOptions {
+            learning_rate: state.option("learning_rate")?,
+            betas: [state.option("beta1")?, state.option("beta2")?],
+            eps: state.option("eps")?,
+            weight_decay: state.option("weight_decay")?,
+        };
+        options.check(DType::F64)?;
+        Ok(options)
+    }
+
     pub(super) fn check(&self, dtype: DType) -> Result<(), Error> {
         check_learning_rate(self.learning_rate)?;
         check_memory("the first beta", self.betas[0])?;
@@ -96,6 +111,41 @@ impl Moments {
 
     pub fn check(&self, model: &Weights, gradient: &ParamMap<Tensor>) -> Result<(), Error> {
         check_remembered(model, gradient, |param| self.0.get(param).map(|moment| &moment.first))
+    }
+
+    /// The state of an optimizer that has these moments.
+    pub fn state(&self, kind: &str, options: &AdamOptions) -> OptimizerState {
+        let AdamOptions { learning_rate, betas: [beta1, beta2], eps, weight_decay } = *options;
+        let options = [
+            ("learning_rate", learning_rate),
+            ("beta1", beta1),
+            ("beta2", beta2),
+            ("eps", eps),
+            ("weight_decay", weight_decay),
+        ];
+        OptimizerState::new(kind, &options)
+            .with_arrays(MOMENTS[0], self.0.map(|moment| moment.first.clone()))
+            .with_arrays(MOMENTS[1], self.0.map(|moment| moment.second.clone()))
+            .with_steps(self.0.map(|moment| moment.steps.into()))
+    }
+
+    /// The options and the moments in a state of an optimizer of a kind.
+    pub fn of(kind: &'static str, state: &OptimizerState) -> Result<(AdamOptions, Self), Error> {
+        state.check(kind, &MOMENTS)?;
+        let [firsts, mut seconds] = MOMENTS.map(|name| state.arrays(name));
+        let partial = || state.unusable("parameters without steps or one of the moments".into());
+        let mut moments = ParamMap::new();
+        for (param, first) in firsts {
+            let steps = state.steps().get(param).and_then(|&steps| u32::try_from(steps).ok());
+            let second = seconds.remove(param);
+            let (steps, second) =
+                steps.filter(|&steps| steps > 0).zip(second).ok_or_else(partial)?;
+            moments.insert(param, Moment { first, second, steps });
+        }
+        if !seconds.is_empty() || state.steps().len() != moments.len() {
+            return Err(partial());
+        }
+        Ok((AdamOptions::of(state)?, Moments(moments)))
     }
 
     /// Takes a gradient into the moments and moves the parameter: `θ ← θ − η m̂ / (√v̂ + ε)`.
@@ -195,6 +245,14 @@ impl Optimizer for Adam {
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
         check_learning_rate(learning_rate)?;
         self.options.learning_rate = learning_rate;
+        Ok(())
+    }
+    fn state(&self) -> OptimizerState {
+        self.moments.state("Adam", &self.options)
+    }
+
+    fn set_state(&mut self, state: OptimizerState) -> Result<(), Error> {
+        (self.options, self.moments) = Moments::of("Adam", &state)?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use vivit_autodiff::ParamMap;
 use vivit_tensor::{DType, Tensor};
 
 use super::adam::Moments;
-use super::{AdamOptions, Optimizer, check_learning_rate};
+use super::{AdamOptions, Optimizer, OptimizerState, check_learning_rate};
 use crate::{Error, Weights};
 
 /// AdamW (Loshchilov & Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019), in PyTorch's
@@ -67,6 +67,14 @@ impl Optimizer for AdamW {
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
         check_learning_rate(learning_rate)?;
         self.options.learning_rate = learning_rate;
+        Ok(())
+    }
+    fn state(&self) -> OptimizerState {
+        self.moments.state("AdamW", &self.options)
+    }
+
+    fn set_state(&mut self, state: OptimizerState) -> Result<(), Error> {
+        (self.options, self.moments) = Moments::of("AdamW", &state)?;
         Ok(())
     }
 }

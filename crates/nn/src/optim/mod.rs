@@ -7,10 +7,12 @@
 mod adam;
 mod adam_w;
 mod sgd;
+mod state;
 
 pub use adam::{Adam, AdamOptions};
 pub use adam_w::AdamW;
 pub use sgd::{Sgd, SgdOptions};
+pub use state::OptimizerState;
 
 use vivit_autodiff::{ParamId, ParamMap};
 use vivit_tensor::Tensor;
@@ -59,6 +61,16 @@ pub trait Optimizer: Send + Sync {
     /// # Errors
     /// If it is not positive and finite.
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error>;
+
+    /// What the optimizer is and remembers: enough to go on with another one, to the same bits.
+    fn state(&self) -> OptimizerState;
+
+    /// Goes on where the optimizer of a state stopped, with its options.
+    ///
+    /// # Errors
+    /// If the state is another kind of optimizer's, or not all of one; the optimizer is left as it
+    /// was.
+    fn set_state(&mut self, state: OptimizerState) -> Result<(), Error>;
 }
 
 /// Refuses `value` for the option `what` unless it is `valid`.
@@ -114,5 +126,7 @@ fn check_remembered<'t>(
     Ok(())
 }
 
+#[cfg(test)]
+mod state_tests;
 #[cfg(test)]
 mod tests;

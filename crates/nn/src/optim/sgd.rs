@@ -4,9 +4,13 @@ use vivit_autodiff::ParamMap;
 use vivit_tensor::Tensor;
 
 use super::{
-    Optimizer, check_learning_rate, check_memory, check_remembered, check_weight_decay, option,
+    Optimizer, OptimizerState, check_learning_rate, check_memory, check_remembered,
+    check_weight_decay, option,
 };
 use crate::{Error, Weights};
+
+/// The name of the velocities in a state.
+const MOMENTUM: &str = "momentum";
 
 /// Options of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,6 +144,28 @@ impl Optimizer for Sgd {
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
         check_learning_rate(learning_rate)?;
         self.options.learning_rate = learning_rate;
+        Ok(())
+    }
+    fn state(&self) -> OptimizerState {
+        let SgdOptions { learning_rate, momentum, nesterov, weight_decay } = self.options;
+        let options = [
+            ("learning_rate", learning_rate),
+            ("momentum", momentum),
+            ("nesterov", f64::from(u8::from(nesterov))),
+            ("weight_decay", weight_decay),
+        ];
+        OptimizerState::new("Sgd", &options).with_arrays(MOMENTUM, self.velocity.clone())
+    }
+
+    fn set_state(&mut self, state: OptimizerState) -> Result<(), Error> {
+        state.check("Sgd", &[MOMENTUM])?;
+        let options = SgdOptions {
+            learning_rate: state.option("learning_rate")?,
+            momentum: state.option("momentum")?,
+            nesterov: state.option("nesterov")? != 0.0,
+            weight_decay: state.option("weight_decay")?,
+        };
+        *self = Sgd { velocity: state.arrays(MOMENTUM), ..Sgd::with_options(options)? };
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ pub enum StateProblem {
         /// The dictionary's.
         got: Vec<usize>,
     },
-    /// An array holds something else than floats of 32 or 64 bits.
+    /// An array holds something else than floats of 16, 32 or 64 bits.
     ElementType {
         /// Its name.
         name: String,
@@ -68,7 +68,7 @@ impl StateProblem {
                 format!("has shape {got:?} instead of {expected:?}")
             }
             StateProblem::ElementType { got, .. } => {
-                format!("has element type {got} instead of F32 or F64")
+                format!("has element type {got} instead of F16, BF16, F32 or F64")
             }
             StateProblem::NonFinite { index, value, .. } => format!(
                 "holds {value} at index {index:?}, which is no finite number of the model's \

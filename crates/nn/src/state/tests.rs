@@ -1,12 +1,11 @@
 //! Saving, loading, and everything that can be wrong with a file.
 
-use std::path::PathBuf;
-
 use safetensors::{Dtype, SafeTensors};
 use vivit_tensor::Device;
 
 use super::*;
 use crate::Sequential;
+use crate::test_folder::Folder;
 use crate::{
     Layer, Wiring, batch_norm, linear, lstm, positional_embedding, relu, residual, self_attention,
 };
@@ -35,33 +34,16 @@ fn doubles(data: &[f64]) -> Vec<u8> {
     data.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-/// A folder of its own for a test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("vivit-nn-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn a_saved_model_comes_back() {
     let folder = Folder::new("round");
-    let path = folder.0.join("model.safetensors");
+    let path = folder.path().join("model.safetensors");
     let saved = model(&Device::cpu_f64(), 1);
     // Over an older file, too.
     std::fs::write(&path, "something else").unwrap();
     saved.save(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), saved.to_safetensors().unwrap());
-    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     let mut loaded = model(&Device::cpu_f64(), 2);
     assert_ne!(entries(&loaded), entries(&saved));
     loaded.load(&path).unwrap();
@@ -140,7 +122,7 @@ fn one_error_lists_all_problems() {
     let bytes = file(&[
         ("0.weight", Dtype::F64, &[4, 3], doubles(&weight)),
         ("0.bias", Dtype::F64, &[3], doubles(&[0.0; 3])),
-        ("2.body.0.weight", Dtype::F16, &[2, 4], vec![0; 16]),
+        ("2.body.0.weight", Dtype::F8_E4M3, &[2, 4], vec![0; 8]),
         ("2.body.0.bias", Dtype::F64, &[2], doubles(&[1e300, 0.0])),
         ("2.body.1.weight", Dtype::I64, &[2], vec![0; 16]),
         ("5.weight", Dtype::F64, &[1], doubles(&[1.0])),
@@ -156,7 +138,7 @@ fn one_error_lists_all_problems() {
         rest[1..],
         [
             StateProblem::Shape { name: name("0.bias"), expected: vec![4], got: vec![3] },
-            StateProblem::ElementType { name: name("2.body.0.weight"), got: name("F16") },
+            StateProblem::ElementType { name: name("2.body.0.weight"), got: name("F8_E4M3") },
             // Finite in the file, but not as 32 bits.
             StateProblem::NonFinite { name: name("2.body.0.bias"), index: vec![0], value: 1e300 },
             StateProblem::Shape {
@@ -183,7 +165,7 @@ fn a_diverged_model_is_not_saved() {
         model.set_param(name, Tensor::full(&Device::cpu_f64(), [4], value)).unwrap();
     }
     let folder = Folder::new("diverged");
-    let path = folder.0.join("model.safetensors");
+    let path = folder.path().join("model.safetensors");
     let Err(Error::File { path: named, source }) = model.save(&path) else {
         panic!("it was saved")
     };
@@ -216,20 +198,20 @@ fn files_that_are_none_are_refused_with_their_path() {
             matches!(model.load_safetensors(&bytes), Err(Error::NotSafetensors { .. })),
             "{name}"
         );
-        let path = folder.0.join(name);
+        let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let error = model.load(&path).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
         let Error::File { path: named, source } = error else { panic!("{error}") };
         assert!(named == path && matches!(*source, Error::NotSafetensors { .. }), "{source}");
     }
-    for path in [folder.0.join("absent"), folder.0.clone()] {
+    for path in [folder.path().join("absent"), folder.path().to_path_buf()] {
         let Err(Error::File { path: named, source }) = model.load(&path) else {
             panic!("{}", path.display())
         };
         assert!(named == path && matches!(*source, Error::Io { .. }), "{source}");
     }
-    let nowhere = folder.0.join("absent/model.safetensors");
+    let nowhere = folder.path().join("absent/model.safetensors");
     assert!(matches!(model.save(&nowhere), Err(Error::File { path, .. }) if path == nowhere));
     assert_eq!(entries(&model), before);
 }
@@ -293,7 +275,7 @@ fn names_that_differ_by_a_pattern_are_a_hint() {
 #[test]
 fn arrays_are_renamed_and_left_out() {
     let folder = Folder::new("renamed");
-    let path = folder.0.join("model.safetensors");
+    let path = folder.path().join("model.safetensors");
     let cpu = Device::cpu_f64();
     let saved = Sequential::new(&cpu, vec![linear(2, 3), batch_norm(3)], 1).unwrap();
     let mut arrays = saved.state_bytes().unwrap();
@@ -373,4 +355,60 @@ fn files_with_former_names_are_read() {
     let mut loaded = Sequential::new(&cpu, layers(), 2).unwrap();
     loaded.load_safetensors(&bytes).unwrap();
     assert_eq!(entries(&loaded), entries(&saved));
+}
+
+#[test]
+fn short_floats_are_widened() {
+    let little = |words: &[u16]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    // 1, −2, 0.5, 3 and 0.25, −0.125: exact in both types.
+    for (dtype, weight, bias) in [
+        (Dtype::F16, [0x3c00, 0xc000, 0x3800, 0x4200], [0x3400, 0xb000]),
+        (Dtype::BF16, [0x3f80, 0xc000, 0x3f00, 0x4040], [0x3e80, 0xbe00]),
+    ] {
+        let bytes = file(&[
+            ("0.weight", dtype, &[2, 2], little(&weight)),
+            ("0.bias", dtype, &[2], little(&bias)),
+        ]);
+        for device in [Device::cpu(), Device::cpu_f64()] {
+            let mut model = Sequential::new(&device, vec![linear(2, 2)], 0).unwrap();
+            model.load_safetensors(&bytes).unwrap();
+            assert_eq!(model.param("0.weight").unwrap().to_vec().unwrap(), [1.0, -2.0, 0.5, 3.0]);
+            assert_eq!(model.param("0.bias").unwrap().to_vec().unwrap(), [0.25, -0.125]);
+        }
+    }
+    let nan = file(&[
+        ("0.weight", Dtype::F16, &[2, 2], little(&[0, 0, 0x7e00, 0])),
+        ("0.bias", Dtype::BF16, &[2], little(&[0, 0])),
+    ]);
+    let mut model = Sequential::new(&Device::cpu(), vec![linear(2, 2)], 0).unwrap();
+    let Err(Error::State { problems, .. }) = model.load_safetensors(&nan) else { panic!("NaN") };
+    assert!(matches!(&problems[..], [StateProblem::NonFinite { index, .. }] if *index == [1, 0]));
+}
+
+#[test]
+fn metadata_is_written_and_read() {
+    let model = model(&Device::cpu(), 1);
+    let bytes = model.to_safetensors().unwrap();
+    // What Hugging Face's loaders ask for.
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
+
+    let folder = Folder::new("metadata");
+    let path = folder.path().join("model.safetensors");
+    let texts = [("epoch", "3"), ("note", "ü \" \\ \n"), ("a", ""), ("z", "{}")];
+    let texts = BTreeMap::from(texts.map(|(name, text)| (name.to_string(), text.to_string())));
+    model.save_with(&path, &texts).unwrap();
+    let mut read = Arrays::read(&path).unwrap().metadata().clone();
+    assert_eq!(read.remove("format").unwrap(), "pt");
+    assert_eq!(read, texts);
+    let first = std::fs::read(&path).unwrap();
+    model.save_with(&path, &texts).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), first);
+    let mut loaded = Sequential::new(model.device(), vec![], 0).unwrap();
+    assert!(loaded.load(&path).is_err());
+
+    // A model without arrays has a file, too.
+    let bytes = loaded.to_safetensors().unwrap();
+    assert_eq!(Arrays::from_bytes(bytes.clone()).unwrap().metadata()["format"], "pt");
+    loaded.load_safetensors(&bytes).unwrap();
 }

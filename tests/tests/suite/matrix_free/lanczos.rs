@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use proptest::prelude::*;
 use vivit::curvature::{Error, LanczosOptions, OnProduct, SpectrumEnd, lanczos};
 use vivit::eigh::eigvalsh;
-use vivit::tensor::{Device, Matrix, Rng};
+use vivit::tensor::{Device, Matrix, Rng, Tensor};
 use vivit_tests::zoo::host;
 
 use super::{Diagonal, assert_pairs, leading, magnitude, rotated, tensor};
@@ -158,10 +158,59 @@ fn lanczos_finds_the_crowded_end_with_more_vectors() {
     let values: Vec<f64> = (0..90).map(|i| 0.7f64.powi(i)).collect();
     let options = LanczosOptions::default().which(SpectrumEnd::Smallest).tolerance(1e-10).extra(80);
     assert_lanczos(&host(), &values, 2, &options, 1e-10);
-    let few = options.extra(1);
+    let few = options.extra(1).max_extra(1);
     let error = lanczos(&Diagonal::new(&values), 2, &few).unwrap_err();
     assert!(matches!(error, Error::NoConvergence { .. }), "{error}");
     assert_lanczos(&host(), &values, 2, &few.which(SpectrumEnd::Largest), 1e-10);
+    // The space grows by itself while products remain.
+    assert_lanczos(&host(), &values, 2, &options.extra(1), 1e-10);
+}
+
+#[test]
+fn a_search_that_ends_early_keeps_what_it_found() {
+    let values: Vec<f64> = (0..500).map(f64::from).collect();
+    for max_products in [1, 6, 40, 60] {
+        let options = LanczosOptions::default().max_products(max_products).tolerance(1e-12);
+        let error = lanczos(&Diagonal::new(&values), 5, &options).unwrap_err();
+        assert_eq!(error, error.clone());
+        let Error::NoConvergence { found, residual, .. } = error else { panic!("{error}") };
+        let known = found.eigenvalues.len();
+        assert_eq!(found.residuals.len(), known);
+        assert_eq!(found.eigenvectors.shape(), &[known, 500]);
+        assert!(known == 5 || residual.is_infinite());
+        assert!(known > 0 || max_products < 7, "{max_products}");
+        let rounding = 500.0 * 500.0 * f64::EPSILON;
+        let vectors = found.eigenvectors.to_vec().unwrap();
+        for (k, vector) in vectors.chunks(500).enumerate() {
+            // The definition of the residual, and what it says of the spectrum.
+            let (value, bound) = (found.eigenvalues[k], found.residuals[k]);
+            let entry = |i: usize| (values[i] - value) * vector[i];
+            let expected = (0..500).map(|i| entry(i).powi(2)).sum::<f64>().sqrt();
+            assert!((expected - bound).abs() < rounding, "{expected} {bound}");
+            let distance = values.iter().map(|v| (v - value).abs()).fold(f64::MAX, f64::min);
+            assert!(distance <= bound + rounding);
+        }
+    }
+}
+
+#[test]
+fn small_operators_are_solved_densely() {
+    for d in [1, 2, 5, 20] {
+        // Many copies, which a Krylov space does not see.
+        let values: Vec<f64> = (0..d).map(|i| (i / 4) as f64 - 1.0).collect();
+        for k in [1, d] {
+            let options = LanczosOptions::default().block(3);
+            let pairs = lanczos(&Diagonal::new(&values), k, &options).unwrap();
+            assert_eq!((pairs.products, pairs.eigenvalues.len()), (d, k));
+            for (got, expected) in pairs.eigenvalues.iter().zip(&values[d - k..]) {
+                assert!((got - expected).abs() < 1e-14 * d as f64, "{got} {expected}");
+            }
+        }
+    }
+    // Not symmetric: nothing can be right.
+    let a = Tensor::from_vec(&host(), [2, 2], vec![0.0, 1.0, -1.0, 0.0]).unwrap();
+    let error = lanczos(&a, 1, &LanczosOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::NoConvergence { converged: 0, .. }), "{error}");
 }
 
 #[test]

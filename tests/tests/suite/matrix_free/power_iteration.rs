@@ -37,12 +37,38 @@ fn power_iteration_finds_known_pairs() {
 
 #[test]
 fn power_iteration_says_that_opposite_values_do_not_separate() {
-    let diagonal = Diagonal::new(&[1.0, -1.0, 0.3]);
+    let diagonal = Diagonal::new(&[1.0, -1.0, 0.3, 0.2, 0.1, 0.0]);
     let options = PowerIterationOptions::default().max_iterations(50);
     let error = power_iteration(&diagonal, 1, &options).unwrap_err();
     assert!(
-        matches!(error, Error::NoConvergence { converged: 0, k: 1, products: 50, .. }),
+        matches!(error, Error::NoConvergence { converged: 0, k: 1, products: 51, .. }),
         "{error}"
     );
     assert!(error.to_string().contains("power iteration found 0 of 1"), "{error}");
+}
+
+#[test]
+fn power_iteration_keeps_what_it_found() {
+    // The first is found quickly, the second never.
+    let values = [3.0, 1.0, -1.0, 0.3, 0.2, 0.1, 0.0];
+    let options = PowerIterationOptions::default().max_iterations(100).tolerance(1e-9);
+    let error = power_iteration(&Diagonal::new(&values), 2, &options).unwrap_err();
+    let Error::NoConvergence { found, converged: 1, k: 2, .. } = error else { panic!("{error}") };
+    assert!((found.eigenvalues[1] - 3.0).abs() < 1e-9 && found.residuals[1] < 3e-9);
+    let vectors = found.eigenvectors.to_vec().unwrap();
+    for (k, vector) in vectors.chunks(values.len()).enumerate() {
+        let entry = |i: usize| (values[i] - found.eigenvalues[k]) * vector[i];
+        let residual = (0..values.len()).map(|i| entry(i).powi(2)).sum::<f64>().sqrt();
+        assert!((residual - found.residuals[k]).abs() < 1e-12);
+    }
+    // A mixture of the two.
+    assert!(found.residuals[0] > 0.1 && found.eigenvalues[0].abs() < 1.0);
+}
+
+#[test]
+fn small_operators_are_solved_densely() {
+    // Opposite values separate where the matrix is written out.
+    let options = PowerIterationOptions::default().tolerance(1e-12);
+    let pairs = power_iteration(&Diagonal::new(&[1.0, -1.0, 0.3]), 2, &options).unwrap();
+    assert_eq!((pairs.eigenvalues, pairs.products), (vec![-1.0, 1.0], 3));
 }

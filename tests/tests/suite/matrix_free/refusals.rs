@@ -75,12 +75,13 @@ fn a_budget_that_is_too_small_says_what_was_reached() {
             products,
             residual,
             allowed,
+            ..
         } = error
         else {
             panic!("{error}")
         };
         assert!(products <= max_products && converged < 5 && residual > allowed, "{error}");
-        assert!(error.to_string().contains("allow more products or a larger tolerance"));
+        assert!(error.to_string().contains("allow more products or"));
     }
     // A tolerance below rounding is not reached, and ends.
     let options = LanczosOptions::default().tolerance(1e-30);
