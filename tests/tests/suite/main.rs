@@ -3,6 +3,7 @@
 mod bad_input;
 mod contraction;
 mod derivatives_along;
+mod drift;
 mod eigen_oracle;
 mod eigensolver;
 mod einsum;
