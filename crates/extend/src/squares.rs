@@ -9,7 +9,7 @@ use vivit_autodiff::{Batch, Outer, Share};
 use vivit_tensor::{Reduce, Tensor, Unary};
 
 /// Numbers of V that are expanded at a time.
-const BLOCK: usize = 1 << 22;
+pub(crate) const BLOCK: usize = 1 << 22;
 
 /// `Σ_v ± V[v, n, d]²`, summed over samples `[D]`, or kept `[N_S, D]`; the entries in the
 /// parameter's order.

@@ -12,6 +12,7 @@ use tools::{random, read};
 mod arrays;
 mod choices;
 mod elementwise;
+mod long_sums;
 mod many_axes;
 mod picks;
 mod products;
@@ -46,6 +47,7 @@ pub fn checks() -> Vec<Check> {
         ("padding and joining", arrays::padding),
         ("sums of parts", arrays::sums_of_parts),
         ("reductions", reductions::reductions),
+        ("long sums", long_sums::long_sums),
         ("softmax", reductions::softmax),
         ("softmax's Jacobian", reductions::softmax_chain),
         ("normalisation", reductions::normalisation),

@@ -4,6 +4,7 @@ mod bad_input;
 mod contraction;
 mod dataset;
 mod derivatives_along;
+mod drift;
 mod eigen_oracle;
 mod eigensolver;
 mod einsum;

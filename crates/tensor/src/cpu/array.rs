@@ -7,6 +7,7 @@ pub(super) use super::kernel::syrk;
 use super::kernel::transpose;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
+use super::sum::sum_axis;
 use crate::{Binary, Reduce, Row, RowVisitor, Shape, Unary};
 
 pub(super) fn unary<E: CpuScalar>(f: Unary, x: &[E]) -> Storage<E> {
@@ -366,18 +367,17 @@ pub(super) fn reduce<E: CpuScalar>(
 ) -> Storage<E> {
     let shape = [outer, axis, inner];
     match f {
-        Reduce::Sum => fold_axis(E::zero(), |x| x, |a, b| a + b, x, shape),
-        Reduce::SumSquares => fold_axis(E::zero(), |x| x * x, |a, b| a + b, x, shape),
-        Reduce::Min => fold_axis(E::infinity(), |x| x, smaller, x, shape),
-        Reduce::Max => fold_axis(E::neg_infinity(), |x| x, larger, x, shape),
-        Reduce::Product => fold_axis(E::one(), |x| x, |a, b| a * b, x, shape),
+        Reduce::Sum => sum_axis(x, shape, |x| x),
+        Reduce::SumSquares => sum_axis(x, shape, |x| x * x),
+        Reduce::Min => fold_axis(E::infinity(), smaller, x, shape),
+        Reduce::Max => fold_axis(E::neg_infinity(), larger, x, shape),
+        Reduce::Product => fold_axis(E::one(), |a, b| a * b, x, shape),
     }
 }
 
-/// Folds `of(x)` over the middle axis with `f`.
+/// Folds the middle axis with `f`.
 fn fold_axis<E: CpuScalar>(
     empty: E,
-    of: impl Fn(E) -> E + Sync,
     f: impl Fn(E, E) -> E + Sync,
     x: &[E],
     [outer, axis, inner]: [usize; 3],
@@ -389,7 +389,7 @@ fn fold_axis<E: CpuScalar>(
             #[inline(always)]
             |first, out| {
                 for (i, out) in out.iter_mut().enumerate() {
-                    *out = fold_run(empty, &of, &f, &x[(first + i) * axis..][..axis]);
+                    *out = fold_run(empty, &f, &x[(first + i) * axis..][..axis]);
                 }
             },
         );
@@ -406,7 +406,7 @@ fn fold_axis<E: CpuScalar>(
                 part.fill(empty);
                 for a in 0..axis {
                     let x = &x[(o * axis + a) * inner + at..][..len];
-                    part.iter_mut().zip(x).for_each(|(out, x)| *out = f(*out, of(*x)));
+                    part.iter_mut().zip(x).for_each(|(out, x)| *out = f(*out, *x));
                 }
                 (first, out) = (first + len, rest);
             }
@@ -414,22 +414,17 @@ fn fold_axis<E: CpuScalar>(
     )
 }
 
-/// Folds a contiguous run, when it is long in blocks: a fixed order that keeps rounding low.
-fn fold_run<E: CpuScalar>(
-    empty: E,
-    of: &(impl Fn(E) -> E + Sync),
-    f: &(impl Fn(E, E) -> E + Sync),
-    x: &[E],
-) -> E {
+/// Folds a contiguous run, when it is long in blocks that threads share: a fixed order.
+fn fold_run<E: CpuScalar>(empty: E, f: &(impl Fn(E, E) -> E + Sync), x: &[E]) -> E {
     if x.len() <= CHUNK {
-        return fold_lanes(empty, of, f, x);
+        return fold_lanes(empty, &|x| x, f, x);
     }
     let parts: Vec<E> = x
         .par_chunks(CHUNK)
         .map(|part| {
             wide(
                 #[inline(always)]
-                || fold_lanes(empty, of, f, part),
+                || fold_lanes(empty, &|x| x, f, part),
             )
         })
         .collect();
@@ -454,19 +449,6 @@ pub(super) fn fold_lanes<E: CpuScalar>(
     }
     let rest = rest.iter().fold(empty, |a, &b| f(a, of(b)));
     f(lanes.iter().fold(empty, |a, &b| f(a, b)), rest)
-}
-
-/// `Σ a b` in sixteen lanes: a fixed order that vectorises.
-#[inline(always)]
-pub(super) fn sum_of_products<E: CpuScalar>(a: &[E], b: &[E]) -> E {
-    let mut lanes = [E::zero(); 16];
-    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
-    let rest = rest.fold(E::zero(), |sum, (a, b)| sum + *a * *b);
-    for (a, b) in a_chunks.zip(b_chunks) {
-        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (a, b))| *lane += *a * *b);
-    }
-    lanes.iter().fold(rest, |sum, &lane| sum + lane)
 }
 
 /// `[outer, lens[0]]`, `[outer, lens[1]]`, … side by side.

@@ -12,6 +12,7 @@ mod runs;
 pub(crate) mod scalar;
 mod select;
 mod softmax;
+mod sum;
 mod window;
 
 pub use backend::Cpu;

@@ -1,22 +1,22 @@
 //! Normalisation of rows and its Jacobian, row by row while they are in the cache.
 
-use super::array::{fold_lanes, sum_of_products};
 use super::fill::filled;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
+use super::sum::{sum, sum_of_products};
 
+/// The mean of a row.
 #[inline(always)]
-fn sum<E: CpuScalar>(x: &[E]) -> E {
-    fold_lanes(E::zero(), &|x| x, &|a, b| a + b, x)
+fn mean_of<E: CpuScalar>(x: &[E]) -> E {
+    E::of(sum(x, &|x| x) / x.len() as f64)
 }
 
 /// The mean (0 without `centre`) and `1/σ` of a row, `σ² = mean((x − mean)²) + ε`.
 #[inline(always)]
 fn moments<E: CpuScalar>(x: &[E], centre: bool, epsilon: E) -> (E, E) {
-    let share = E::of(x.len() as f64).recip();
-    let mean = if centre { share * sum(x) } else { E::zero() };
-    let squares = fold_lanes(E::zero(), &|x| (x - mean) * (x - mean), &|a, b| a + b, x);
-    (mean, (share * squares + epsilon).sqrt().recip())
+    let mean = if centre { mean_of(x) } else { E::zero() };
+    let squares = sum(x, &|x| (x - mean) * (x - mean));
+    (mean, (E::of(squares / x.len() as f64) + epsilon).sqrt().recip())
 }
 
 /// `(x − mean)/σ` of every row of `x: [rows, block]`.
@@ -77,7 +77,7 @@ pub(super) fn chain<E: CpuScalar>(
                 let at = first + i * block;
                 let (row, m) = (at / block % inverse.len(), &mat[at..at + block]);
                 let normal = &normal[row * block..][..block];
-                let mean = if centre { share * sum(m) } else { E::zero() };
+                let mean = if centre { mean_of(m) } else { E::zero() };
                 let (along, scale) = (share * sum_of_products(normal, m), inverse[row]);
                 let entries = m.iter().zip(normal);
                 out.iter_mut()

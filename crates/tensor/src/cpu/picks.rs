@@ -138,14 +138,14 @@ pub(super) fn cumsum<E: CpuScalar>(
     filled(outer * plane, plane, |first, out| {
         let x = &x[first..first + out.len()];
         for (x, out) in x.chunks_exact(plane.max(1)).zip(out.chunks_exact_mut(plane.max(1))) {
-            let mut sums = vec![E::zero(); inner];
+            let mut sums = vec![0.0; inner];
             for step in 0..axis {
                 let row = if reverse { axis - 1 - step } else { step } * inner;
                 let rows = x[row..].iter().zip(&mut out[row..]).zip(&mut sums);
                 rows.for_each(|((x, out), sum)| {
                     let before = *sum;
-                    *sum += *x;
-                    *out = if exclusive { before } else { *sum };
+                    *sum += x.f64();
+                    *out = E::of(if exclusive { before } else { *sum });
                 });
             }
         }

@@ -1,9 +1,10 @@
 //! Softmax along an axis and its Jacobian, each in one pass over what fits into the cache.
 
-use super::array::{fold_lanes, sum_of_products};
+use super::array::fold_lanes;
 use super::fill::{filled, for_chunks};
 use super::pool::Storage;
 use super::scalar::CpuScalar;
+use super::sum::{STEPS, add_up, sum, sum_of_products};
 
 /// Entries of the inner axis that are taken together.
 const TILE: usize = 64;
@@ -37,7 +38,7 @@ fn softmax_row<E: CpuScalar>(x: &[E], out: &mut [E]) {
     for (out, x) in out.iter_mut().zip(x) {
         *out = (*x - max).exponential();
     }
-    let sum = fold_lanes(E::zero(), &|x| x, &|a, b| a + b, out);
+    let sum = E::of(sum(out, &|x| x));
     out.iter_mut().for_each(|out| *out /= sum);
 }
 
@@ -45,17 +46,22 @@ fn softmax_row<E: CpuScalar>(x: &[E], out: &mut [E]) {
 fn softmax_block<E: CpuScalar>(x: &[E], out: &mut [E], inner: usize) {
     for at in (0..inner).step_by(TILE) {
         let len = TILE.min(inner - at);
-        let (mut max, mut sum) = ([E::neg_infinity(); TILE], [E::zero(); TILE]);
+        let (mut max, mut totals) = ([E::neg_infinity(); TILE], [0.0; TILE]);
         for x in x.chunks_exact(inner) {
             max.iter_mut().zip(&x[at..at + len]).for_each(|(max, x)| *max = larger(*max, *x));
         }
-        for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(inner)) {
-            let (out, x) = (&mut out[at..at + len], &x[at..at + len]);
-            for ((out, x), (max, sum)) in out.iter_mut().zip(x).zip(max.iter().zip(&mut sum)) {
-                *out = (*x - *max).exponential();
-                *sum += *out;
+        for (out, x) in out.chunks_mut(STEPS * inner).zip(x.chunks(STEPS * inner)) {
+            let mut sum = [E::zero(); TILE];
+            for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(inner)) {
+                let (out, x) = (&mut out[at..at + len], &x[at..at + len]);
+                for ((out, x), (max, sum)) in out.iter_mut().zip(x).zip(max.iter().zip(&mut sum)) {
+                    *out = (*x - *max).exponential();
+                    *sum += *out;
+                }
             }
+            add_up(&mut totals[..len], &sum);
         }
+        let sum = totals.map(E::of);
         for out in out.chunks_exact_mut(inner) {
             out[at..at + len].iter_mut().zip(&sum).for_each(|(out, sum)| *out /= *sum);
         }
@@ -89,11 +95,16 @@ fn chain_row<E: CpuScalar>(p: &[E], mat: &mut [E]) {
 fn chain_block<E: CpuScalar>(p: &[E], mat: &mut [E], inner: usize) {
     for at in (0..inner).step_by(TILE) {
         let len = TILE.min(inner - at);
-        let mut along = [E::zero(); TILE];
-        for (m, p) in mat.chunks_exact(inner).zip(p.chunks_exact(inner)) {
-            let products = m[at..at + len].iter().zip(&p[at..at + len]);
-            along.iter_mut().zip(products).for_each(|(along, (m, p))| *along += *p * *m);
+        let mut totals = [0.0; TILE];
+        for (m, p) in mat.chunks(STEPS * inner).zip(p.chunks(STEPS * inner)) {
+            let mut along = [E::zero(); TILE];
+            for (m, p) in m.chunks_exact(inner).zip(p.chunks_exact(inner)) {
+                let products = m[at..at + len].iter().zip(&p[at..at + len]);
+                along.iter_mut().zip(products).for_each(|(along, (m, p))| *along += *p * *m);
+            }
+            add_up(&mut totals[..len], &along);
         }
+        let along = totals.map(E::of);
         for (m, p) in mat.chunks_exact_mut(inner).zip(p.chunks_exact(inner)) {
             let (m, p) = (&mut m[at..at + len], &p[at..at + len]);
             m.iter_mut().zip(p).zip(&along).for_each(|((m, p), along)| *m = *p * (*m - *along));

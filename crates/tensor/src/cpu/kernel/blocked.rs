@@ -2,13 +2,14 @@
 //! the operands don't lie well.
 //!
 //! Every entry of C is a sum over the steps in order, block by block of a length that depends on
-//! the shape alone: neither packing, nor the way that C is cut into parts, nor the number of
+//! the shape alone, long sums in [pieces](long): neither packing, nor the way that C is cut into parts, nor the number of
 //! threads can change a bit of it.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::long::{self, MAX_BLOCKS};
 use super::pack::{Pack, panel, with_buffers};
 use super::tile::{Kernel, MAX_TILE_ROWS, Operand, Output, Shared, Tile, TileRun, tile_rows};
 use crate::cpu::scalar::CpuScalar;
@@ -18,6 +19,9 @@ use crate::shape::checked_size;
 const MAX_TILE_ENTRIES: usize = MAX_TILE_ROWS * 32;
 /// Maximum steps of a block: panels of this depth fit the first-level cache. Not measured.
 pub const MAX_BLOCK_STEPS: usize = 256;
+/// Maximum steps of a block of a sum that is added up in [pieces](long): the sums in registers are
+/// where most of its rounding happens.
+pub const LONG_BLOCK_STEPS: usize = 128;
 /// Maximum steps of a block for products of one or two rows, which read B once: short enough that
 /// the rows of B are read as streams. Not measured.
 const MAX_THIN_BLOCK_STEPS: usize = 32;
@@ -64,7 +68,11 @@ struct Plan<E> {
 
 /// Steps of a block: equal blocks, none longer than the cache wants.
 fn depth(m: usize, k: usize) -> usize {
-    let most = if m <= 2 { MAX_THIN_BLOCK_STEPS } else { MAX_BLOCK_STEPS };
+    let most = match k {
+        _ if m <= 2 => MAX_THIN_BLOCK_STEPS,
+        _ if k > MAX_BLOCKS * LONG_BLOCK_STEPS => LONG_BLOCK_STEPS,
+        _ => MAX_BLOCK_STEPS,
+    };
     if k <= most {
         return k.max(1);
     }
@@ -153,19 +161,33 @@ impl<E: CpuScalar> Kernel<E> {
                 || m > MAX_UNPACKED_B_ROWS
                 || m > 2 * MAX_TILE_ROWS && aliased(sb[0]),
         ];
-        let plan = Plan { pack, rows: tile_rows(m), lower, alpha };
+        let plan = |alpha: E| Plan { pack, rows: tile_rows(m), lower, alpha };
         // SAFETY: the part starts inside A, B and C.
         let (a, b, c) = unsafe {
             let c = c.add(rows.start * sc[0] + cols.start * sc[1]);
             ((a.add(rows.start * sa[0]), sa), (b.add(cols.start * sb[1]), sb), (c, sc))
         };
+        let steps = |k: usize, plan: &Plan<E>, a, b, add: bool, c| {
+            let part = [rows.clone(), cols.clone()];
+            // SAFETY: the caller's promise, for some of the steps.
+            unsafe {
+                if pack == [false; 2] && k <= depth {
+                    self.tiles(plan, k, a, b, part, add, c);
+                } else {
+                    self.packed(plan, [k, depth], a, b, add, c, part);
+                }
+            }
+        };
+        let longest = MAX_BLOCKS * depth;
+        if k <= longest {
+            return steps(k, &plan(alpha), a, b, add, c);
+        }
+        let plan = plan(E::one());
         // SAFETY: the caller's promise.
         unsafe {
-            if pack == [false; 2] && k <= depth {
-                self.tiles(&plan, k, a, b, [rows, cols], add, c);
-            } else {
-                self.packed(&plan, [k, depth], a, b, add, c, [rows, cols]);
-            }
+            long::product([m, k, n], alpha, a, b, add, c, longest, |k, a, b, c| {
+                steps(k, &plan, a, b, false, c);
+            });
         }
     }
 

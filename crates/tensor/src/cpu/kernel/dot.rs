@@ -1,11 +1,15 @@
 //! Products of few entries and long sums, with both operands side by side along the sum: each entry
 //! is a dot product.
 //!
-//! Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a sum and the
+//! Long sums are cut into pieces whose results are added up in doubles: rounding does not grow with
+//! the length. Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a sum and the
 //! order in which they are added up are the same for every entry, wherever it is in its tile.
 
 use super::tile::{DOTS_COLUMNS, DOTS_ROWS, Dots, DotsSums, Operand, Output};
 use crate::cpu::scalar::CpuScalar;
+
+/// Steps of a sum's piece. In lanes side by side, few roundings reach each of them.
+const PIECE_STEPS: usize = 512;
 
 impl<E: CpuScalar> Dots<E> {
     /// Tiles for any machine.
@@ -35,11 +39,18 @@ impl<E: CpuScalar> Dots<E> {
                 let cols = DOTS_COLUMNS.min(n - col);
                 // SAFETY: these rows and columns are inside the operands, the places inside C.
                 unsafe {
-                    let sums = self.0[rows - 1][cols - 1](
-                        k,
-                        (a.add(row * a_row), a_row),
-                        (b.add(col * b_col), b_col),
-                    );
+                    let (a, b) = (a.add(row * a_row), b.add(col * b_col));
+                    let mut totals = [0.0; DOTS_ROWS * DOTS_COLUMNS];
+                    for first in (0..k).step_by(PIECE_STEPS) {
+                        let len = PIECE_STEPS.min(k - first);
+                        let piece = self.0[rows - 1][cols - 1](
+                            len,
+                            (a.add(first), a_row),
+                            (b.add(first), b_col),
+                        );
+                        totals.iter_mut().zip(piece).for_each(|(total, x)| *total += x.f64());
+                    }
+                    let sums = totals.map(E::of);
                     for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
                         let (c, x) = (
                             c.add((row + i) * down + (col + j) * across),

@@ -7,12 +7,16 @@
 //! first.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cpu::scalar::CpuScalar;
 use crate::shape::checked_size;
 use crate::{BatchAxis, Gemm, Strides};
 
+use blocked::{LONG_BLOCK_STEPS, MAX_BLOCK_STEPS};
+use long::{MAX_BLOCKS, Totals};
 use parts::{MAX_BATCH_PARTS, MAX_PARTIAL_ENTRIES};
 use tile::{Dots, Kernel, Operand, Output, Shared};
 
@@ -22,6 +26,7 @@ mod avx512;
 mod blocked;
 mod dot;
 mod element;
+mod long;
 mod pack;
 pub(super) mod pairs;
 pub(super) mod parts;
@@ -209,6 +214,7 @@ impl<E: CpuScalar> Tiles<'_, E> {
         };
         let (rows, cols) = (TASK_ROWS.min(g.m - row), self.across.min(g.n - col));
         let (a0, b0, c0) = offset(self.kept, item);
+        let (a0, b0) = (g.a.offset + a0 + row * g.a.row, g.b.offset + b0 + col * g.b.col);
         let c0 = g.c.offset + c0 + row * g.c.row + col * g.c.col;
         if self.terms == 0 || g.k == 0 {
             if !g.accumulate {
@@ -216,20 +222,59 @@ impl<E: CpuScalar> Tiles<'_, E> {
             }
             return;
         }
-        for term in 0..self.terms {
+        // SAFETY: the tile of C is this task's own.
+        let c = unsafe { self.c.get().add(c0) };
+        let (dims, alpha) = ([rows, g.k, cols], E::of(g.alpha));
+        let at_once = (MAX_BLOCKS / g.k.div_ceil(MAX_BLOCK_STEPS)).max(1);
+        if self.terms <= at_once {
+            self.add_terms(
+                0..self.terms,
+                dims,
+                alpha,
+                [a0, b0],
+                g.accumulate,
+                (c, [g.c.row, g.c.col]),
+            );
+            return;
+        }
+        let mut totals = Totals::new(rows * cols);
+        for first in (0..self.terms).step_by(at_once) {
+            let terms = first..self.terms.min(first + at_once);
+            let piece = (totals.piece(), [cols, 1]);
+            self.add_terms(terms, dims, E::one(), [a0, b0], false, piece);
+            totals.add();
+        }
+        // SAFETY: as above.
+        unsafe { totals.write(cols, alpha, g.accumulate, (c, [g.c.row, g.c.col])) };
+    }
+
+    /// Adds some terms of the sum over batch axes to `c`, or writes their sum with `add` off.
+    #[inline]
+    fn add_terms(
+        &self,
+        terms: Range<usize>,
+        dims: [usize; 3],
+        alpha: E,
+        [a0, b0]: [usize; 2],
+        add: bool,
+        c: Output<E>,
+    ) {
+        let (g, first) = (self.g, terms.start);
+        for term in terms {
             let (a1, b1, _) = offset(self.summed, term);
-            let a0 = g.a.offset + a0 + a1 + row * g.a.row;
-            let b0 = g.b.offset + b0 + b1 + col * g.b.col;
+            let add = add || term > first;
             // SAFETY: `check` has shown that the whole product stays inside the slices; this is a
-            // part of it. A and B are only read; the tile of C is this task's own.
+            // part of it. A and B are only read; C is the task's own.
             unsafe {
+                let a = (self.a.get().add(a0 + a1), [g.a.row, g.a.col]);
+                let b = (self.b.get().add(b0 + b1), [g.b.row, g.b.col]);
                 self.tools.product(
-                    [rows, g.k, cols],
-                    E::of(g.alpha),
-                    (self.a.get().add(a0), [g.a.row, g.a.col]),
-                    (self.b.get().add(b0), [g.b.row, g.b.col]),
-                    g.accumulate || term > 0,
-                    (self.c.get().add(c0), [g.c.row, g.c.col]),
+                    dims,
+                    alpha,
+                    (a.0.cast_const(), a.1),
+                    (b.0.cast_const(), b.1),
+                    add,
+                    c,
                     false,
                 );
             }
@@ -504,9 +549,37 @@ impl<E: CpuScalar> Tools<E> {
             } else if let Some(kernel) = self.kernel {
                 kernel.product([m, k, n], alpha, (a, sa), (b, sb), add, (c, sc), lower);
             } else {
-                let beta = if add { E::one() } else { E::zero() };
-                E::matmul([m, k, n], alpha, (a, sa), (b, sb), beta, (c, sc));
+                portable([m, k, n], alpha, (a, sa), (b, sb), add, (c, sc));
             }
         }
+    }
+}
+
+/// The product by `matrixmultiply`.
+///
+/// # Safety
+/// As for [`MatMul::matmul`].
+unsafe fn portable<E: CpuScalar>(
+    [m, k, n]: [usize; 3],
+    alpha: E,
+    a: Operand<E>,
+    b: Operand<E>,
+    add: bool,
+    c: Output<E>,
+) {
+    let piece = |k: usize, alpha: E, a, b, add: bool, c| {
+        let beta = if add { E::one() } else { E::zero() };
+        // SAFETY: a part of the caller's product.
+        unsafe { E::matmul([m, k, n], alpha, a, b, beta, c) };
+    };
+    let longest = MAX_BLOCKS * LONG_BLOCK_STEPS;
+    if k <= longest {
+        return piece(k, alpha, a, b, add, c);
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        long::product([m, k, n], alpha, a, b, add, c, longest, |k, a, b, c| {
+            piece(k, E::one(), a, b, false, c);
+        });
     }
 }
