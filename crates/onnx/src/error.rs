@@ -93,7 +93,13 @@ pub enum Error {
     },
     /// The nodes make no model, or a state dictionary can't be read.
     #[error(transparent)]
-    Model(#[from] vivit_nn::Error),
+    Model(Box<vivit_nn::Error>),
+}
+
+impl From<vivit_nn::Error> for Error {
+    fn from(error: vivit_nn::Error) -> Self {
+        Error::Model(Box::new(error))
+    }
 }
 
 fn listed(problems: &[Problem]) -> String {

@@ -62,7 +62,10 @@ impl Error {
             | Error::Curvature(vivit_curvature::Error::Autodiff(error))
             | Error::Nn(vivit_nn::Error::Autodiff(error)) => Some(error),
             #[cfg(feature = "onnx")]
-            Error::Onnx(vivit_onnx::Error::Model(vivit_nn::Error::Autodiff(error))) => Some(error),
+            Error::Onnx(vivit_onnx::Error::Model(error)) => match &**error {
+                vivit_nn::Error::Autodiff(error) => Some(error),
+                _ => None,
+            },
             _ => None,
         }
     }
