@@ -19,7 +19,7 @@ use crate::shape::checked_size;
 const MAX_TILE_ENTRIES: usize = MAX_TILE_ROWS * 32;
 /// Maximum steps of a block: panels of this depth fit the first-level cache. Not measured.
 pub const MAX_BLOCK_STEPS: usize = 256;
-/// Maximum steps of a block of a sum that is added up in [pieces](super::long): most of its rounding
+/// Maximum steps of a block of a sum that is added up in [pieces](super::long): most rounding
 /// happens in registers, block by block.
 pub const LONG_BLOCK_STEPS: usize = 128;
 /// Maximum steps of a block for products of one or two rows, which read B once: short enough that
