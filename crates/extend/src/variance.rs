@@ -64,8 +64,8 @@ fn centred(x: &Tensor, axis: usize) -> (Tensor, Tensor) {
 }
 
 /// `Σ_n (g_n − ḡ)²` of `g_n = s_n ⊗ z_n`, from what s and z are beside their means, so that means
-/// that are large do not cancel: `g_n − s̄ ⊗ z̄ = s̄ ⊗ z′_n + s′_n ⊗ z_n`, and `ḡ − s̄ ⊗ z̄` is the mean
-/// of `s′_n ⊗ z′_n`.
+/// that are large do not cancel: `g_n − s̄ ⊗ z̄ = s̄ ⊗ z′_n + s′_n ⊗ z_n`, and the mean of that is
+/// the mean of `s′_n ⊗ z′_n`.
 fn of_products(outer: &Outer) -> Tensor {
     let (s, z, n) = (outer.s(), outer.z(), outer.dims().n);
     let ((ds, s_mean), (dz, _)) = (centred(s, 1), centred(&z, 0));

@@ -19,6 +19,27 @@ typedef VECTOR vector;
 #define LARGER(A, B) ((A) > (B) || isnan(A) ? (A) : (B))
 #define SMALLER(A, B) ((A) < (B) || isnan(A) ? (A) : (B))
 
+// Folds in pairs, so that rounding grows with the logarithm of the length: PART number NUMBER joins
+// its neighbours at as many levels as NUMBER ends in binary ones, and COUNT parts are left at the
+// levels where COUNT has ones.
+#define LEVELS 32
+#define PUSH(LEVEL, NUMBER, PART, F) {                                                             \
+    uint level_ = 0;                                                                               \
+    for (uint number_ = NUMBER; number_ & 1; number_ >>= 1) {                                      \
+        PART = F(LEVEL[level_], PART);                                                             \
+        level_++;                                                                                  \
+    }                                                                                              \
+    LEVEL[level_] = PART;                                                                          \
+}
+#define JOIN(LEVEL, COUNT, WHOLE, F) {                                                             \
+    uint level_ = 0;                                                                               \
+    for (uint count_ = COUNT; count_; count_ >>= 1) {                                              \
+        if (count_ & 1) WHOLE = F(LEVEL[level_], WHOLE);                                           \
+        level_++;                                                                                  \
+    }                                                                                              \
+}
+#define PLUS(A, B) ((A) + (B))
+
 // Takes the index along an axis of length LEN off AT.
 #define AXIS(AT, LEN, INTO) uint INTO = (AT) % (LEN); AT /= (LEN)
 

@@ -18,6 +18,10 @@ const DEPTH: usize = 256;
 const LARGEST: usize = 384;
 /// Length from which on k may be cut into pieces, of at least that length.
 const LONG: usize = 1024;
+/// Length from which on k is cut into pieces of about that length, so that rounding does not grow
+/// with it: their results take no more memory than the operands where C has at most as many rows or
+/// columns.
+const LONGEST: usize = 4096;
 
 /// `C (+)= alpha · Σ A B`. With `lower`, tiles of C above the diagonal are left out. Owns C's
 /// memory first.
@@ -142,8 +146,8 @@ fn launch<E: Scalar>(
     }
 }
 
-/// In how many pieces k is cut, because C alone has too few tiles for the device: a long product of
-/// a few rows and columns.
+/// In how many pieces k is cut: because C alone has too few tiles for the device, a long product of
+/// a few rows and columns, or because k is long.
 fn pieces<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, lower: bool) -> Option<usize> {
     let units = cl.info().compute_units as usize;
     let shape = Shape { m: g.m, n: g.n, items: 1, lower };
@@ -151,7 +155,8 @@ fn pieces<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, lower: bool) -> Option<usize> {
         Kernels::Cores => (shape.tiles(LARGEST, LARGEST), 4 * units),
         Kernels::Groups => (shape.tiles(64, 64), 2 * units),
     };
-    let pieces = (wanted / tiles.max(1)).min(g.k / LONG);
+    let apart = if g.m.min(g.n) <= LONGEST { g.k / LONGEST } else { 0 };
+    let pieces = (wanted / tiles.max(1)).min(g.k / LONG).max(apart);
     (pieces > 1).then_some(pieces)
 }
 

@@ -135,15 +135,18 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void product_lanes(
     }
 }
 
-// C (+)= the sum of parts [count, m, n], in order; shape = (n, m, count, 0), flags = (accumulate,
+// C (+)= the sum of parts [count, m, n], in pairs; shape = (n, m, count, 0), flags = (accumulate,
 // lower).
 __kernel void add_parts(IN(parts), OUT(cs), const uint4 shape, const uint2 c_steps,
                         const uint2 flags) {
     const uint j = get_global_id(0), i = get_global_id(1);
     if (j >= shape.x || i >= shape.y || (flags.y && j > i)) return;
     __global real *to = cs + cs_start + (ulong)i * c_steps.x + (ulong)j * c_steps.y;
-    real sum = flags.x ? *to : ZERO;
-    for (uint part = 0; part < shape.z; part++)
-        sum += parts[parts_start + ((ulong)part * shape.y + i) * shape.x + j];
-    *to = sum;
+    real levels[LEVELS], sum = ZERO;
+    for (uint at = 0; at < shape.z; at++) {
+        real part = parts[parts_start + ((ulong)at * shape.y + i) * shape.x + j];
+        PUSH(levels, at, part, PLUS)
+    }
+    JOIN(levels, shape.z, sum, PLUS)
+    *to = flags.x ? *to + sum : sum;
 }

@@ -1,11 +1,10 @@
 // Reductions in a fixed order, softmax, draws, and the search for NaN.
 
 // Entries that are summed up before they join the rest: keeps rounding low.
-#define RUN 64
+#define RUN 32
 // Work-items that share a long axis.
 #define TEAM 64
 
-#define PLUS(A, B) ((A) + (B))
 #define TIMES(A, B) ((A) * (B))
 #define ITSELF(A) (A)
 #define SQUARE_OF(A) ((A) * (A))
@@ -13,21 +12,27 @@
 // x [outer, axis, inner] to [outer, inner], a work-item per result; shape = (outer * inner, axis,
 // inner).
 #define REDUCTION(NAME, OF, F, EMPTY)                                                              \
+    /* Of `count` entries, `step` apart. */                                                        \
+    real fold_##NAME(__global const real *x, const uint count, const ulong step) {                 \
+        real levels[LEVELS], whole = EMPTY;                                                        \
+        uint runs = 0;                                                                             \
+        for (uint first = 0; first < count; first += min((uint)RUN, count - first), runs++) {      \
+            const uint end = first + min((uint)RUN, count - first);                                \
+            real part = EMPTY;                                                                     \
+            for (uint a = first; a < end; a++) {                                                   \
+                const real next = OF(x[a * step]);                                                 \
+                part = F(part, next);                                                              \
+            }                                                                                      \
+            PUSH(levels, runs, part, F)                                                            \
+        }                                                                                          \
+        JOIN(levels, runs, whole, F)                                                               \
+        return whole;                                                                              \
+    }                                                                                              \
     __kernel void reduce_##NAME(IN(xs), OUT(out), const uint4 shape) {                             \
         const uint i = get_global_id(0);                                                           \
         if (i >= shape.x) return;                                                                  \
         __global const real *x = xs + xs_start + (i / shape.z * shape.y) * shape.z + i % shape.z;  \
-        real whole = EMPTY;                                                                        \
-        for (uint first = 0; first < shape.y; first += RUN) {                                      \
-            const uint end = min(first + RUN, shape.y);                                            \
-            real part = EMPTY;                                                                     \
-            for (uint a = first; a < end; a++) {                                                   \
-                const real next = OF(x[a * shape.z]);                                              \
-                part = F(part, next);                                                              \
-            }                                                                                      \
-            whole = F(whole, part);                                                                \
-        }                                                                                          \
-        out[out_start + i] = whole;                                                                \
+        out[out_start + i] = fold_##NAME(x, shape.y, shape.z);                                     \
     }                                                                                              \
     /* A team per result. Each work-item takes `shape.w` neighbours or, with 0, every TEAM-th      \
        entry. */                                                                                   \
@@ -36,14 +41,10 @@
         __local real parts[TEAM];                                                                  \
         const uint i = get_group_id(0), own = get_local_id(0);                                     \
         __global const real *x = xs + xs_start + (i / shape.z * shape.y) * shape.z + i % shape.z;  \
-        const uint first = shape.w ? own * shape.w : own, step = shape.w ? 1 : TEAM;               \
-        const uint end = shape.w ? min(first + shape.w, shape.y) : shape.y;                        \
-        real part = EMPTY;                                                                         \
-        for (uint a = first; a < end; a += step) {                                                 \
-            const real next = OF(x[a * shape.z]);                                                  \
-            part = F(part, next);                                                                  \
-        }                                                                                          \
-        parts[own] = part;                                                                         \
+        const uint first = min(shape.w ? own * shape.w : own, shape.y), rest = shape.y - first;    \
+        const uint count = shape.w ? min(shape.w, rest) : (rest + TEAM - 1) / TEAM;                \
+        const ulong step = shape.w ? shape.z : (ulong)TEAM * shape.z;                              \
+        parts[own] = fold_##NAME(x + (ulong)first * shape.z, count, step);                         \
         for (uint half_team = TEAM / 2; half_team > 0; half_team /= 2) {                           \
             barrier(CLK_LOCAL_MEM_FENCE);                                                          \
             if (own < half_team) parts[own] = F(parts[own], parts[own + half_team]);               \
@@ -69,7 +70,9 @@ __kernel void softmax(IN(xs), OUT(out), const uint4 shape) {
         const real next = x[a * shape.z];
         largest = LARGER(largest, next);
     }
-    for (uint start = 0; start < shape.y; start += RUN) {
+    real levels[LEVELS];
+    uint runs = 0;
+    for (uint start = 0; start < shape.y; start += RUN, runs++) {
         const uint end = min(start + RUN, shape.y);
         real part = ZERO;
         for (uint a = start; a < end; a++) {
@@ -77,8 +80,9 @@ __kernel void softmax(IN(xs), OUT(out), const uint4 shape) {
             y[a * shape.z] = e;
             part += e;
         }
-        sum += part;
+        PUSH(levels, runs, part, PLUS)
     }
+    JOIN(levels, runs, sum, PLUS)
     for (uint a = 0; a < shape.y; a++) y[a * shape.z] /= sum;
 }
 

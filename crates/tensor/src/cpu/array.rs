@@ -7,7 +7,7 @@ pub(super) use super::kernel::syrk;
 use super::kernel::transpose;
 use super::pool::Storage;
 use super::scalar::CpuScalar;
-use super::sum::sum_axis;
+use super::sum::{fold_lanes, sum_axis};
 use crate::{Binary, Reduce, Row, RowVisitor, Shape, Unary};
 
 pub(super) fn unary<E: CpuScalar>(f: Unary, x: &[E]) -> Storage<E> {
@@ -429,26 +429,6 @@ fn fold_run<E: CpuScalar>(empty: E, f: &(impl Fn(E, E) -> E + Sync), x: &[E]) ->
         })
         .collect();
     fold_lanes(empty, &|x| x, f, &parts)
-}
-
-/// Folds a contiguous run in eight lanes: a fixed order that vectorises.
-#[inline(always)]
-pub(super) fn fold_lanes<E: CpuScalar>(
-    empty: E,
-    of: &impl Fn(E) -> E,
-    f: &impl Fn(E, E) -> E,
-    x: &[E],
-) -> E {
-    let mut lanes = [empty; 8];
-    let chunks = x.chunks_exact(8);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = f(*lane, of(*x));
-        }
-    }
-    let rest = rest.iter().fold(empty, |a, &b| f(a, of(b)));
-    f(lanes.iter().fold(empty, |a, &b| f(a, b)), rest)
 }
 
 /// `[outer, lens[0]]`, `[outer, lens[1]]`, … side by side.

@@ -1,10 +1,9 @@
 //! Softmax along an axis and its Jacobian, each in one pass over what fits into the cache.
 
-use super::array::fold_lanes;
 use super::fill::{filled, for_chunks};
 use super::pool::Storage;
 use super::scalar::CpuScalar;
-use super::sum::{STEPS, add_up, sum, sum_of_products};
+use super::sum::{STEPS, add_up, fold_lanes, sum, sum_of_products};
 
 /// Entries of the inner axis that are taken together.
 const TILE: usize = 64;

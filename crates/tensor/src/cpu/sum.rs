@@ -51,7 +51,7 @@ fn rest_sum<E: CpuScalar>(x: &[E], of: &impl Fn(E) -> E) -> f64 {
 /// `Σ of(x)` of at most [`SHORT`] entries, in eight lanes.
 #[inline(always)]
 fn short_sum<E: CpuScalar>(x: &[E], of: &impl Fn(E) -> E) -> E {
-    super::array::fold_lanes(E::zero(), of, &|a, b| a + b, x)
+    fold_lanes(E::zero(), of, &|a, b| a + b, x)
 }
 
 /// `Σ a b` of two contiguous runs, on the calling thread.
@@ -152,4 +152,24 @@ fn sum_columns<E: CpuScalar>(
         add_up(totals, out);
     }
     out.iter_mut().zip(totals).for_each(|(out, total)| *out = E::of(*total));
+}
+
+/// Folds a contiguous run in eight lanes: a fixed order that vectorises.
+#[inline(always)]
+pub(super) fn fold_lanes<E: CpuScalar>(
+    empty: E,
+    of: &impl Fn(E) -> E,
+    f: &impl Fn(E, E) -> E,
+    x: &[E],
+) -> E {
+    let mut lanes = [empty; 8];
+    let chunks = x.chunks_exact(8);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = f(*lane, of(*x));
+        }
+    }
+    let rest = rest.iter().fold(empty, |a, &b| f(a, of(b)));
+    f(lanes.iter().fold(empty, |a, &b| f(a, b)), rest)
 }

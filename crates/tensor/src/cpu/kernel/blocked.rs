@@ -2,14 +2,14 @@
 //! the operands don't lie well.
 //!
 //! Every entry of C is a sum over the steps in order, block by block of a length that depends on
-//! the shape alone, long sums in [pieces](long): neither packing, nor the way that C is cut into parts, nor the number of
-//! threads can change a bit of it.
+//! the shape alone, long sums in [pieces](super::long): neither packing, nor the way that C is cut
+//! into parts, nor the number of threads can change a bit of it.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::long::{self, MAX_BLOCKS};
+use super::long::{MAX_BLOCKS, Totals};
 use super::pack::{Pack, panel, with_buffers};
 use super::tile::{Kernel, MAX_TILE_ROWS, Operand, Output, Shared, Tile, TileRun, tile_rows};
 use crate::cpu::scalar::CpuScalar;
@@ -19,8 +19,8 @@ use crate::shape::checked_size;
 const MAX_TILE_ENTRIES: usize = MAX_TILE_ROWS * 32;
 /// Maximum steps of a block: panels of this depth fit the first-level cache. Not measured.
 pub const MAX_BLOCK_STEPS: usize = 256;
-/// Maximum steps of a block of a sum that is added up in [pieces](long): the sums in registers are
-/// where most of its rounding happens.
+/// Maximum steps of a block of a sum that is added up in [pieces](super::long): most rounding
+/// happens in registers, block by block.
 pub const LONG_BLOCK_STEPS: usize = 128;
 /// Maximum steps of a block for products of one or two rows, which read B once: short enough that
 /// the rows of B are read as streams. Not measured.
@@ -185,7 +185,7 @@ impl<E: CpuScalar> Kernel<E> {
         let plan = plan(E::one());
         // SAFETY: the caller's promise.
         unsafe {
-            long::product([m, k, n], alpha, a, b, add, c, longest, |k, a, b, c| {
+            in_pieces([m, k, n], alpha, a, b, add, c, longest, |k, a, b, c| {
                 steps(k, &plan, a, b, false, c);
             });
         }
@@ -476,6 +476,53 @@ fn turned<E>(
     } else {
         ([m, k, n], a, b, c)
     }
+}
+
+/// `C = alpha · totals`, or `C += alpha · totals`, for C with so many columns.
+///
+/// # Safety
+/// C must be valid for writing, and for reading with `add`.
+pub unsafe fn write<E: CpuScalar>(
+    totals: Totals<E>,
+    columns: usize,
+    alpha: E,
+    add: bool,
+    (c, steps): Output<E>,
+) {
+    for (at, total) in totals.rounded().enumerate() {
+        let x = alpha * total;
+        // SAFETY: an entry of C.
+        unsafe {
+            let c = c.add(at / columns * steps[0] + at % columns * steps[1]);
+            *c = if add { *c + x } else { x };
+        }
+    }
+}
+
+/// `C = alpha · A B`, or `C += alpha · A B`: `piece(steps, a, b, c)` writes the product of at most
+/// `longest` steps to c.
+///
+/// # Safety
+/// As for [`MatMul::matmul`](super::MatMul::matmul).
+pub unsafe fn in_pieces<E: CpuScalar>(
+    [m, k, n]: [usize; 3],
+    alpha: E,
+    (a, sa): Operand<E>,
+    (b, sb): Operand<E>,
+    add: bool,
+    c: Output<E>,
+    longest: usize,
+    piece: impl Fn(usize, Operand<E>, Operand<E>, Output<E>),
+) {
+    let mut totals = Totals::new(m * n);
+    for first in (0..k).step_by(longest) {
+        // SAFETY: the steps from `first` on are inside A and B.
+        let (a, b) = unsafe { (a.add(first * sa[1]), b.add(first * sb[0])) };
+        piece(longest.min(k - first), (a, sa), (b, sb), (totals.piece(), [n, 1]));
+        totals.add();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { write(totals, n, alpha, add, c) };
 }
 
 #[cfg(test)]

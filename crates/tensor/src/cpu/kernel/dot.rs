@@ -2,8 +2,9 @@
 //! is a dot product.
 //!
 //! Long sums are cut into pieces whose results are added up in doubles: rounding does not grow with
-//! the length. Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a sum and the
-//! order in which they are added up are the same for every entry, wherever it is in its tile.
+//! the length. Nothing is packed, and what is loaded serves all entries of a tile. The lanes of a
+//! sum and the order in which they are added up are the same for every entry, wherever it is in its
+//! tile.
 
 use super::tile::{DOTS_COLUMNS, DOTS_ROWS, Dots, DotsSums, Operand, Output};
 use crate::cpu::scalar::CpuScalar;

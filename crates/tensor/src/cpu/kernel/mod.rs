@@ -245,7 +245,7 @@ impl<E: CpuScalar> Tiles<'_, E> {
             totals.add();
         }
         // SAFETY: as above.
-        unsafe { totals.write(cols, alpha, g.accumulate, (c, [g.c.row, g.c.col])) };
+        unsafe { blocked::write(totals, cols, alpha, g.accumulate, (c, [g.c.row, g.c.col])) };
     }
 
     /// Adds some terms of the sum over batch axes to `c`, or writes their sum with `add` off.
@@ -578,7 +578,7 @@ unsafe fn portable<E: CpuScalar>(
     }
     // SAFETY: the caller's promise.
     unsafe {
-        long::product([m, k, n], alpha, a, b, add, c, longest, |k, a, b, c| {
+        blocked::in_pieces([m, k, n], alpha, a, b, add, c, longest, |k, a, b, c| {
             piece(k, E::one(), a, b, false, c);
         });
     }
