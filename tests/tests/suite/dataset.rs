@@ -54,8 +54,10 @@ fn inputs() -> Tensor {
     Tensor::from_vec(&Device::cpu_f64(), [SAMPLES, 4], numbers).unwrap()
 }
 
-/// Every loss before it knows its targets, the targets, and the loss of all samples at once.
-fn losses() -> Vec<(Box<dyn LossSpec>, BatchTargets, Box<dyn Loss>)> {
+/// A loss before it knows its targets, the targets, and the loss of all samples at once.
+type Both = (Box<dyn LossSpec>, BatchTargets, Box<dyn Loss>);
+
+fn losses() -> Vec<Both> {
     let cpu = Device::cpu_f64();
     let labels: Vec<i64> =
         (0..SAMPLES as i64).map(|n| if n % 6 == 4 { -100 } else { n * n % 3 }).collect();
