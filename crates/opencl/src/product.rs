@@ -18,10 +18,13 @@ const DEPTH: usize = 256;
 const LARGEST: usize = 384;
 /// Length from which on k may be cut into pieces, of at least that length.
 const LONG: usize = 1024;
-/// Length from which on k is cut into pieces of about that length, so that rounding does not grow
-/// with it: their results take no more memory than the operands where C has at most as many rows or
-/// columns.
+/// Length from twice which on k is cut into pieces of about that length, so that rounding does not
+/// grow with it: their results take no more memory than the operands where C has at most as many
+/// rows or columns.
 const LONGEST: usize = 4096;
+/// Length of the pieces of a long k in the kernels for GPUs, which add up a whole piece in one
+/// register, where C has at most as many rows or columns.
+const IN_REGISTER: usize = 256;
 
 /// `C (+)= alpha · Σ A B`. With `lower`, tiles of C above the diagonal are left out. Owns C's
 /// memory first.
@@ -155,7 +158,12 @@ fn pieces<E: Scalar>(cl: &OpenCl<E>, g: &Gemm, lower: bool) -> Option<usize> {
         Kernels::Cores => (shape.tiles(LARGEST, LARGEST), 4 * units),
         Kernels::Groups => (shape.tiles(64, 64), 2 * units),
     };
-    let apart = if g.m.min(g.n) <= LONGEST { g.k / LONGEST } else { 0 };
+    let thin = g.m.min(g.n);
+    let depth = match cl.kernels {
+        Kernels::Groups if thin <= IN_REGISTER => IN_REGISTER,
+        _ => LONGEST,
+    };
+    let apart = if thin <= LONGEST && g.k >= 2 * LONGEST { g.k / depth } else { 0 };
     let pieces = (wanted / tiles.max(1)).min(g.k / LONG).max(apart);
     (pieces > 1).then_some(pieces)
 }
