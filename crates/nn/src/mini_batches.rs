@@ -127,11 +127,15 @@ impl<T: Targets + Into<BatchTargets> + Send + Sync> Batches for MiniBatches<T> {
             });
         };
         let pick = &order[first..end];
-        // Among those that are not dropped, by their places in the data.
-        let mut kept: Vec<usize> = order[..Batches::samples(self)].to_vec();
-        kept.sort_unstable();
-        let place = |sample: &usize| kept.partition_point(|known| known < sample);
-        let samples = pick.iter().map(place).collect();
+        let kept = Batches::samples(self);
+        let samples = if kept == all {
+            pick.to_vec()
+        } else {
+            // Among those that are not dropped, by their places in the data.
+            let mut places = order[..kept].to_vec();
+            places.sort_unstable();
+            pick.iter().map(|sample| places.partition_point(|known| known < sample)).collect()
+        };
         let targets = self.targets.select(pick, all).into();
         Ok(DataBatch { inputs: self.inputs.index_select(0, pick).into(), targets, samples })
     }

@@ -223,6 +223,27 @@ fn dataset_eigenspaces_of_ggn_and_hessian_overlap_as_defined() {
 }
 
 #[test]
+fn dataset_without_its_last_batch_has_numbers_from_zero_on() {
+    let labels: Vec<usize> = (0..SAMPLES).collect();
+    let all = || MiniBatches::new(inputs(), &labels, 5).unwrap();
+    for batches in [all().drop_last(), all().shuffled(3).drop_last(), all().shuffled(3), all()] {
+        let mut numbers = Vec::new();
+        let mut classes = Vec::new();
+        for index in 0..Batches::len(&batches) {
+            let batch = batches.batch(index).unwrap();
+            let BatchTargets::Labels(labels) = &batch.targets else { panic!("labels") };
+            classes.extend(labels.as_slice().iter().copied().zip(batch.samples.iter().copied()));
+            numbers.extend(batch.samples);
+        }
+        numbers.sort_unstable();
+        assert!(numbers.iter().copied().eq(0..Batches::samples(&batches)));
+        // Numbers are in the order of the data, whose labels count up.
+        classes.sort_unstable();
+        assert!(classes.iter().map(|(_, number)| *number).eq(0..numbers.len()));
+    }
+}
+
+#[test]
 fn dataset_in_any_cuts_is_close_and_in_the_same_cuts_the_same() {
     let (model, spec) = (model(), MseSpec::mean());
     let targets = Tensor::from_vec(&Device::cpu_f64(), [SAMPLES, CLASSES], Rng::new(1).normal(69));

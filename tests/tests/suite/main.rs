@@ -15,6 +15,7 @@ mod graphs_of_rows;
 mod handles;
 mod indexing;
 mod kronecker;
+mod literal;
 mod loss;
 mod loss_hessian;
 mod matrix_free;

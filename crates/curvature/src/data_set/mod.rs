@@ -2,7 +2,7 @@
 
 mod tree;
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vivit_autodiff::loss::LossSpec;
 use vivit_autodiff::{
@@ -102,7 +102,7 @@ pub struct DataGgn<'d> {
     /// Of every batch.
     fingerprints: Vec<u64>,
     /// Passes over the data so far, the first included.
-    passes: Mutex<usize>,
+    passes: AtomicUsize,
 }
 
 impl<'d> DataGgn<'d> {
@@ -145,7 +145,7 @@ impl<'d> DataGgn<'d> {
             Reduction::Mean => return Err(Error::NothingCounted { loss: loss.name().into() }),
         };
         let params = (0..model.params().len()).map(ParamId::new).collect();
-        let passes = Mutex::new(1);
+        let passes = AtomicUsize::new(1);
         let curvature = DataCurvature::default();
         Ok(DataGgn { model, loss, batches, curvature, params, a, fingerprints, passes })
     }
@@ -185,7 +185,7 @@ impl<'d> DataGgn<'d> {
 
     /// Passes over the data so far.
     pub fn passes(&self) -> usize {
-        *self.passes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.passes.load(Ordering::Relaxed)
     }
 
     /// The loss over all samples.
@@ -383,7 +383,7 @@ impl<'d> DataGgn<'d> {
             let done = run().and_then(|(graph, loss, batch)| of(&graph, loss.as_ref(), &batch));
             done.map_err(|error| Error::Batch { batch: index, source: Box::new(error) })?;
         }
-        *self.passes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += 1;
+        self.passes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
