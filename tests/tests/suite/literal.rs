@@ -49,6 +49,13 @@ fn mixed_samples_are_found() {
     assert!(difference(compared(mean)) > 0.01);
     let softmax = vec![Node::new("softmax", &["s"], "y").with("axis", 0)];
     assert!(difference(compared(softmax)) > 0.01);
+    // (s − m)/(s − m) of one sample is no number; of several it is.
+    let broken = vec![
+        Node::new("mean", &["s"], "m").with("axes", vec![0]),
+        Node::new("sub", &["s", "m"], "d"),
+        Node::new("div", &["d", "d"], "y"),
+    ];
+    assert_eq!(difference(compared(broken)), f64::INFINITY);
     let sums =
         vec![Node::new("cumsum", &[], "y").taking(vec![Some("s".into()), Some(vec![0].into())])];
     assert!(difference(compared(sums)) > 0.01);

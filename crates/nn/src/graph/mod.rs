@@ -257,7 +257,7 @@ impl GraphModel {
 
     /// Runs the graph as it stands on all samples at once, without a sample axis of ours, and
     /// compares: a graph that mixes samples, or has them along another axis than its specification
-    /// says, differs.
+    /// says, differs. Of one sample it can't be told.
     ///
     /// # Errors
     /// As [`forward`](GraphModel::forward), and if the device failed.
@@ -277,8 +277,13 @@ impl GraphModel {
             return Ok(Literal::Difference(f64::INFINITY));
         }
         let largest = apart.iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
-        let pairs = apart.iter().zip(&whole);
-        let difference = pairs.fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+        // A NaN on one side is as far off as can be.
+        let apart_by = |(a, b): (&f64, &f64)| match (a - b).abs() {
+            _ if a == b => 0.0,
+            difference if difference.is_nan() => f64::INFINITY,
+            difference => difference,
+        };
+        let difference = apart.iter().zip(&whole).map(apart_by).fold(0.0, f64::max);
         Ok(Literal::Difference(difference / largest))
     }
 
