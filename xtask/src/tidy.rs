@@ -95,7 +95,7 @@ fn check_file(file: &File) -> Vec<Finding> {
     if file.path.ends_with(".rs") {
         let code = code(&file.text);
         layout(&file.text, &mut found);
-        leftovers(&file.text, &code, &mut found);
+        leftovers(&code, &mut found);
         absent_names(file, &mut found);
         if WITHOUT_OPS.iter().any(|under| file.path.starts_with(under)) {
             absent_ops(&file.text, &code, &mut found);
@@ -116,9 +116,17 @@ fn check_file(file: &File) -> Vec<Finding> {
     findings
 }
 
-/// Markers of unfinished work, and paths of one machine, in any text.
+/// Markers of unfinished work, examples that nothing compiles, and paths of one machine, in any
+/// text.
 fn any_text(text: &str, found: &mut impl FnMut(usize, String)) {
     for (at, line) in text.lines().enumerate() {
+        if line.contains(IGNORED_EXAMPLE) {
+            found(
+                at + 1,
+                "an ignored example is never compiled; use `no_run`, or `text` if it is no code"
+                    .into(),
+            );
+        }
         for marker in UNFINISHED {
             if words(line, marker).next().is_some() {
                 found(at + 1, format!("`{marker}`: finish it, or say plainly what is missing"));
@@ -190,7 +198,7 @@ fn layout(text: &str, found: &mut impl FnMut(usize, String)) {
 }
 
 /// Code that is not there, and tests that do not run.
-fn leftovers(text: &str, code: &str, found: &mut impl FnMut(usize, String)) {
+fn leftovers(code: &str, found: &mut impl FnMut(usize, String)) {
     for (at, line) in code.lines().enumerate() {
         for name in ["todo", "unimplemented"] {
             if words(line, name).any(|start| line[start + name.len()..].starts_with('!')) {
@@ -209,15 +217,6 @@ fn leftovers(text: &str, code: &str, found: &mut impl FnMut(usize, String)) {
             found(
                 at + 1,
                 "an ignored test guards nothing; make it run, or make it quick enough to run"
-                    .into(),
-            );
-        }
-    }
-    for (at, line) in text.lines().enumerate() {
-        if line.contains(IGNORED_EXAMPLE) {
-            found(
-                at + 1,
-                "an ignored example is never compiled; use `no_run`, or `text` if it is no code"
                     .into(),
             );
         }
@@ -492,6 +491,7 @@ mod tests {
         caught("tests/a.rs", "//! a\n#[test]\n#[ignore = \"slow\"]\nfn f() {}", 3);
         caught("tests/a.rs", "//! a\n#[cfg_attr(miri, ignore)]\nfn f() {}", 2);
         caught("tests/a.rs", &format!("//! a\n/// {IGNORED_EXAMPLE}\nfn f() {{}}"), 2);
+        caught("docs/a.md", &format!("# a\n\n{IGNORED_EXAMPLE}\nlet a = 1;"), 3);
         clean("tests/a.rs", "//! The list todo!\n#[doc = \"#[ignore]\"]\nfn f() {}");
         for marker in UNFINISHED {
             caught("tests/a.rs", &format!("//! a\n// {marker}: b"), 2);
